@@ -74,12 +74,12 @@ def _build_with_progress(config: DataConfig, out: Path) -> list[SourceReport]:
 def _print_summary(reports: list[SourceReport], out: Path) -> None:
     table = Table(title=f"{out}", title_justify="left")
     table.add_column("source")
-    for heading in ("read", "kept", "train", "test", "with instruction", "multi-turn"):
+    for heading in ("read", "kept", "train", "test", "with instruction", "multi-turn", "escaped"):
         table.add_column(heading, justify="right")
     table.add_column("rejected")
     for report in reports:
         train, test = (report.splits.get(split, 0) for split in ("train", "test"))
-        counts = report.read, report.kept, train, test, report.with_instruction, report.multi_turn
+        counts = report.read, report.kept, train, test, report.with_instruction, report.multi_turn, report.escaped
         table.add_row(f"{report.stage} {report.name}", *(f"{count:,}" for count in counts), report.reasons)
     # A pipe has no width of its own, and a table that is cut there loses figures.
     Console(width=None if sys.stdout.isatty() else 140).print(table)

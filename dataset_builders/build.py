@@ -5,33 +5,36 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import partial
 from pathlib import Path
 
 from dataset_builders.config import DataConfig
 from dataset_builders.convert import SourceReport, convert_source
 from dataset_builders.errors import UserError
-from dataset_builders.rows import Row, Stage
+from dataset_builders.rows import Folder, RejectedRow, Row, Stage
 from dataset_builders.sampling import draw
 from dataset_builders.shards import Shard, write_shards
 
 MANIFEST = "manifest.json"
 STAGES: tuple[Stage, ...] = ("sft", "dpo")
+FOLDERS: tuple[Folder, ...] = (*STAGES, "rejected")
 
 
 def build(config: DataConfig, out: Path, on_row: Callable[[str], None]) -> list[SourceReport]:
-    """Build `out/{sft,dpo}/*.parquet` and, last, `out/manifest.json`; nothing is visible there before all is made.
+    """Build `out/{sft,dpo,rejected}/*.parquet` and, last, `out/manifest.json`; nothing shows before all is made.
 
-    A stage whose bytes did not change keeps its files untouched. Raises UserError where a source leaves no row.
+    A folder whose bytes did not change keeps its files untouched. Raises UserError where a source leaves no row.
     """
     reports: list[SourceReport] = []
     rows: dict[Stage, list[Row]] = {stage: [] for stage in STAGES}
+    rejected: list[RejectedRow] = []
     for entry in config.sources:
-        kept, report = convert_source(entry, config, partial(on_row, entry.label))
+        kept, left_out, report = convert_source(entry, config, partial(on_row, entry.label))
         if not kept:
             raise UserError(f"{entry.path}: of {report.read} rows none is left; left out: {report.reasons}")
         rows[report.stage] += kept
+        rejected += left_out
         reports.append(report)
 
     splits = {stage: split_rows(rows[stage], config.seed, config.test_fraction) for stage in STAGES}
@@ -47,6 +50,9 @@ def build(config: DataConfig, out: Path, on_row: Callable[[str], None]) -> list[
             for split, part in splits[stage].items()
             for shard in write_shards(part, Path(scratch), stage, split, config.rows_per_shard)
         ]
+        if rejected:
+            rejected.sort(key=astuple)
+            shards += write_shards(rejected, Path(scratch), "rejected", "train", config.rows_per_shard)
         _write_manifest(Path(scratch), config, reports, shards)
         _publish(Path(scratch), out)
     return reports
@@ -83,8 +89,8 @@ def _publish(scratch: Path, out: Path) -> None:
     out.mkdir(exist_ok=True)
     with suppress(FileNotFoundError):
         (out / MANIFEST).unlink()
-    for stage in STAGES:
-        new, old = scratch / stage, out / stage
+    for folder in FOLDERS:
+        new, old = scratch / folder, out / folder
         if _same_files(new, old):
             continue
         if old.exists():

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,6 +34,7 @@ class SourceConfig(_Strict):
     probability: Share | None = None
     fraction: Share = 1.0
     limit: int | None = Field(default=None, gt=0)
+    forgery: Literal["reject", "escape"] = "reject"
 
     @field_validator("source")
     @classmethod

@@ -1,5 +1,6 @@
 """One source's way from raw rows to the rows that are kept, with a count of all that are not."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,10 +8,13 @@ from dataset_builders.config import DataConfig, SourceConfig, suggest
 from dataset_builders.errors import Rejected, UserError
 from dataset_builders.instruction import add_instruction
 from dataset_builders.reading import read_rows
-from dataset_builders.rows import Row, Stage, has_system, is_multi_turn
+from dataset_builders.rows import RejectedRow, Row, Stage, has_system, is_multi_turn, map_contents, row_id
 from dataset_builders.sampling import draw
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources.fields import RawRow, WrongType
+from prompt_strategies.forgery import escape, find_forgery
+
+EVIDENCE_CHARACTERS = 4_000
 
 
 @dataclass
@@ -23,6 +27,7 @@ class SourceReport:
     kept: int = 0
     with_instruction: int = 0
     multi_turn: int = 0
+    escaped: int = 0
     splits: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
 
@@ -38,20 +43,22 @@ class SourceReport:
 
 def convert_source(
     entry: SourceConfig, config: DataConfig, on_row: Callable[[], None]
-) -> tuple[list[Row], SourceReport]:
+) -> tuple[list[Row], list[RejectedRow], SourceReport]:
     """Read, convert and sample one source; `on_row` is called for each row read.
 
+    Returns the rows that are kept, in no order that means anything, and those that are left out for what they hold.
     Raises UserError where a row is not what its source promises.
     """
     source = SOURCES[entry.source]
     columns = {name: entry.columns.get(name, name) for name in source.fields}
     report = SourceReport(entry.label, source.stage)
     rows: dict[str, Row] = {}
+    rejected: list[RejectedRow] = []
     for place, raw in read_rows(entry):
         report.read += 1
         on_row()
         try:
-            row = source.convert(_rename(raw, columns, entry, place), entry.label)
+            row = _without_forgery(source.convert(_rename(raw, columns, entry, place), entry.label), entry, report)
             if twin := rows.get(row.id):
                 report.reject("duplicate id")
                 # Which of the two stays must not depend on which comes first.
@@ -59,6 +66,7 @@ def convert_source(
             rows[row.id] = row
         except Rejected as rejection:
             report.reject(str(rejection))
+            rejected.append(_rejected_row(raw, entry, str(rejection)))
         except WrongType as error:
             raise UserError(f"{place}: {error}") from None
 
@@ -71,7 +79,30 @@ def convert_source(
     report.kept = len(kept)
     report.with_instruction = sum(map(has_system, kept))
     report.multi_turn = sum(map(is_multi_turn, kept))
-    return kept, report
+    return kept, rejected, report
+
+
+def _without_forgery(row: Row, entry: SourceConfig, report: SourceReport) -> Row:
+    """Return the row, escaped where its source asks for that.
+
+    Raises Rejected where text would pass for a control token or a turn.
+    """
+    escaped = map_contents(row, escape) if entry.forgery == "escape" else row
+    map_contents(escaped, _reject_forgery)
+    report.escaped += escaped != row
+    return escaped
+
+
+def _reject_forgery(content: str) -> str:
+    if forgery := find_forgery(content):
+        raise Rejected(forgery)
+    return content
+
+
+def _rejected_row(raw: RawRow, entry: SourceConfig, reason: str) -> RejectedRow:
+    evidence = json.dumps(raw, ensure_ascii=False, default=str).encode(errors="replace").decode()
+    key = row_id(entry.label, evidence, upstream=raw.get(entry.columns.get("id", "id")))
+    return RejectedRow(key, entry.label, reason, evidence[:EVIDENCE_CHARACTERS])
 
 
 def _rename(raw: RawRow, columns: dict[str, str], entry: SourceConfig, place: str) -> RawRow:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from dataset_builders.errors import Rejected
 
 Stage = Literal["sft", "dpo"]
+Folder = Literal["sft", "dpo", "rejected"]
 
 
 class Message(TypedDict):
@@ -47,6 +48,16 @@ class Preference:
 Row = Conversation | Preference
 
 
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that is left out for what it holds; `evidence` is the raw row as JSON, cut where it is long."""
+
+    id: str
+    source: str
+    reason: str
+    evidence: str
+
+
 def has_system(row: Row) -> bool:
     """Tell whether the row starts with a system message."""
     return row.prompt[0]["role"] == "system"
@@ -59,10 +70,22 @@ def is_multi_turn(row: Row) -> bool:
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _KEYS = [("id", pa.string()), ("source", pa.string())]
-SCHEMAS: dict[Stage, pa.Schema] = {
+SCHEMAS: dict[Folder, pa.Schema] = {
     "sft": pa.schema([*_KEYS, ("messages", _MESSAGES)]),
     "dpo": pa.schema([*_KEYS, ("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES)]),
+    "rejected": pa.schema([*_KEYS, ("reason", pa.string()), ("evidence", pa.string())]),
 }
+
+
+def map_contents(row: Row, change: Callable[[str], str]) -> Row:
+    """Return the row with each message's content changed."""
+
+    def changed(messages: Sequence[Message]) -> list[Message]:
+        return [Message(role=message["role"], content=change(message["content"])) for message in messages]
+
+    if isinstance(row, Conversation):
+        return replace(row, messages=changed(row.messages))
+    return replace(row, prompt=changed(row.prompt), chosen=changed(row.chosen), rejected=changed(row.rejected))
 
 
 def system(content: str) -> list[Message]:

@@ -1,21 +1,24 @@
 """`type: prompt_strategies.qir_dpo`: rows of preferences become the texts that TRL's DPO trainer tokenizes.
 
-TRL encodes `prompt` and `prompt + answer`, with whatever special tokens the tokenizer adds, and appends EOS to the
-answer. The prompt therefore carries BOS as text where the tokenizer has one but does not add it.
+TRL encodes `prompt` and `prompt + answer`, with whatever special tokens the tokenizer adds or finds in the text, and
+appends EOS to the answer. So the prompt carries BOS as text where the tokenizer has one but does not add it, and each
+row is encoded TRL's way here as well: where that is not what SFT reads, the row is left out.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from prompt_strategies.fingerprint import source_fingerprint
 from prompt_strategies.template import IIR, QIR, Template, render_answer
-from prompt_strategies.tokens import adds_bos, encode_answers, fit_prompts, log_fit
+from prompt_strategies.tokens import Example, Ids, LeftOut, adds_bos, log_fate, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Batch = dict[str, list[Any]]
 Transform = tuple[Callable[..., Batch], dict[str, Any]]
+SIDES = ("chosen", "rejected")
 
 
 def qir_dpo(cfg: Any, dataset_idx: int = 0, **_: Any) -> Transform:
@@ -37,22 +40,48 @@ def _transform(template: Template, sequence_len: int) -> Transform:
 
 
 def to_preference_texts(
-    batch: Batch, *, tokenizer: PreTrainedTokenizerBase, template: Template, sequence_len: int, source: str
+    batch: Batch, *, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int, source: str
 ) -> Batch:
     """Render a batch of preference rows as `prompt`, `chosen` and `rejected` texts.
 
     Both answers of a row, each with EOS, fit into `sequence_len` behind the prompt; rows that cannot are left out.
     """
-    answers = {side: [render_answer(messages[0]) for messages in batch[side]] for side in ("chosen", "rejected")}
-    lengths = [[len(ids) for ids in encode_answers(tokenizer, texts)] for texts in answers.values()]
-    rooms = [sequence_len - max(pair) for pair in zip(*lengths, strict=True)]
-    prompts = fit_prompts(tokenizer, template, batch["prompt"], rooms)
-    log_fit(prompts, sequence_len)
+    rows = examples(batch, tokenizer, template, sequence_len)
+    log_fate(rows, sequence_len)
+    kept = [index for index, row in enumerate(rows) if isinstance(row, Example)]
+    texts = {side: [render_answer(batch[side][index][0]) for index in kept] for side in SIDES}
+    bos = _written_bos(tokenizer)
+    return {"prompt": [bos + row.text for row in rows if isinstance(row, Example)], **texts}
 
-    bos = "" if tokenizer.bos_token is None or adds_bos(tokenizer) else tokenizer.bos_token
-    kept = [index for index, prompt in enumerate(prompts) if prompt]
-    return {
-        "prompt": [bos + prompt.text for prompt in prompts if prompt],
-        "chosen": [answers["chosen"][index] for index in kept],
-        "rejected": [answers["rejected"][index] for index in kept],
-    }
+
+def examples(
+    batch: Batch, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int
+) -> list[Example | LeftOut]:
+    """Tokenize a batch of preference rows; the two answers of an example are chosen and rejected."""
+    answers = [
+        (render_answer(chosen[0]), render_answer(rejected[0]))
+        for chosen, rejected in zip(batch["chosen"], batch["rejected"], strict=True)
+    ]
+    rows = tokenize(tokenizer, template, batch["prompt"], answers, sequence_len)
+    for index, row in enumerate(rows):
+        if isinstance(row, Example) and not _is_read_alike(tokenizer, row, answers[index]):
+            rows[index] = LeftOut.READ_DIFFERENTLY
+    return rows
+
+
+def _is_read_alike(tokenizer: "PreTrainedTokenizerBase", example: Example, answers: tuple[str, ...]) -> bool:
+    prompt = _written_bos(tokenizer) + example.text
+    eos = tokenizer.eos_token
+    texts = [prompt, *(prompt + (answer if answer.endswith(eos) else answer + eos) for answer in answers)]
+    expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
+    return [_without_double_bos(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]] == expected
+
+
+def _written_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
+    bos: str | None = tokenizer.bos_token
+    return "" if bos is None or adds_bos(tokenizer) else bos
+
+
+def _without_double_bos(tokenizer: "PreTrainedTokenizerBase", ids: Ids) -> Ids:
+    """Do as axolotl does after TRL's tokenization."""
+    return ids[1:] if ids[:2] == [tokenizer.bos_token_id] * 2 else ids

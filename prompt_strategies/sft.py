@@ -1,14 +1,17 @@
 """The SFT strategy: rows of `messages` become input ids and labels, and only the answer and its EOS are trained."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from axolotl.prompt_tokenizers import PromptTokenizingStrategy
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.fingerprint import source_fingerprint
 from prompt_strategies.template import Messages, Template, render_answer
-from prompt_strategies.tokens import Ids, encode_answers, fit_prompts, log_fit
+from prompt_strategies.tokens import Example, LeftOut, log_fate, tokenize
 
 IGNORED = -100
 
@@ -31,17 +34,34 @@ class SftStrategy(PromptTokenizingStrategy):
     def supports_batched(self) -> bool:
         return True
 
-    def tokenize_prompt(self, prompt: dict[str, list[Any]]) -> dict[str, list[Ids]]:
-        """Tokenize a batch of rows; rows that do not fit into `sequence_len` are left out and counted in the log."""
-        examples = [example for messages in prompt["messages"] for example in self.targets(messages)]
-        answers = encode_answers(self.tokenizer, [render_answer(example[-1]) for example in examples])
-        rooms = [self.sequence_len - len(answer) for answer in answers]
-        prompts = fit_prompts(self.tokenizer, self.template, [example[:-1] for example in examples], rooms)
-        log_fit(prompts, self.sequence_len)
+    def tokenize_prompt(self, prompt: dict[str, list[Any]]) -> pa.Table:
+        """Tokenize a batch of rows; rows that cannot be trained are left out and counted in the log."""
+        rows = self.examples(prompt["messages"])
+        log_fate(rows, self.sequence_len)
+        return to_columns([row for row in rows if isinstance(row, Example)])
 
-        pairs = [(fitted.ids, answer) for fitted, answer in zip(prompts, answers, strict=True) if fitted]
-        return {
-            "input_ids": [prompt_ids + answer for prompt_ids, answer in pairs],
-            "labels": [[IGNORED] * len(prompt_ids) + answer for prompt_ids, answer in pairs],
-            "attention_mask": [[1] * (len(prompt_ids) + len(answer)) for prompt_ids, answer in pairs],
-        }
+    def examples(self, conversations: Sequence[Messages]) -> list[Example | LeftOut]:
+        """Tokenize each target of the conversations, in order."""
+        targets = [target for messages in conversations for target in self.targets(messages)]
+        prompts = [target[:-1] for target in targets]
+        answers = [(render_answer(target[-1]),) for target in targets]
+        return tokenize(self.tokenizer, self.template, prompts, answers, self.sequence_len)
+
+
+def to_columns(examples: Sequence[Example]) -> pa.Table:
+    """Lay examples out as `input_ids`, `labels` and `attention_mask`, each a column of n lists.
+
+    Arrow lists are offsets into one flat array, so no Python object is made for a label.
+    """
+    prompt_lengths = np.fromiter((len(example.prompt) for example in examples), np.int32, len(examples))
+    lengths = prompt_lengths + np.fromiter((len(example.answers[0]) for example in examples), np.int32, len(examples))
+    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int32)
+    flat = chain.from_iterable(chain(example.prompt, example.answers[0]) for example in examples)
+    ids = np.fromiter(flat, np.int32, offsets[-1])
+    position = np.arange(len(ids), dtype=np.int32) - np.repeat(offsets[:-1], lengths)
+    columns = {
+        "input_ids": ids,
+        "labels": np.where(position < np.repeat(prompt_lengths, lengths), np.int32(IGNORED), ids),
+        "attention_mask": np.ones(len(ids), np.int8),
+    }
+    return pa.table({name: pa.ListArray.from_arrays(offsets, values) for name, values in columns.items()})

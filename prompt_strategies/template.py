@@ -25,6 +25,9 @@ class Template:
     response: str
 
 
+LABELS = ("Question", "Instruction", "Input", "Response")
+
+
 def _with_headings(question: str, instruction: str, response: str) -> Template:
     return Template(
         exchange=f"### {question}:\n{{user}}\n### {response}:\n{{assistant}}\n",

@@ -1,83 +1,121 @@
 """From text to token ids: BOS and EOS, once each, and prompts that leave room for their answers."""
 
 import logging
+import os
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedTokenizerBase
-
+from prompt_strategies.forgery import forges_turn
 from prompt_strategies.template import Messages, Template, render_prompt
 from prompt_strategies.turns import without_oldest_exchange
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 LOG = logging.getLogger(__name__)
 Ids = list[int]
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """A prompt that fits: its text without BOS, its ids with BOS, and how many exchanges it lost to fit."""
+class Example:
+    """A row that can be trained: a prompt, and its answers, one in SFT and two in DPO.
+
+    `text` is the prompt without BOS, `prompt` its ids with BOS, and each of `answers` ends with EOS.
+    """
 
     text: str
-    ids: Ids
+    prompt: Ids
+    answers: tuple[Ids, ...]
     dropped_exchanges: int
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Ids]:
+class LeftOut(StrEnum):
+    """Why a row cannot be trained."""
+
+    TOO_LONG = "too long even without history"
+    FORGED = "a heading of the template in a message"
+    READ_DIFFERENTLY = "TRL would read other tokens than SFT"
+
+
+def tokenize(
+    tokenizer: "PreTrainedTokenizerBase",
+    template: Template,
+    prompts: Sequence[Messages],
+    answers: Sequence[tuple[str, ...]],
+    sequence_len: int,
+) -> list[Example | LeftOut]:
+    """Tokenize rows; whole oldest exchanges go until the prompt and its longest answer fit into `sequence_len`."""
+    flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers))))
+    answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
+    rows: list[Example | LeftOut] = [LeftOut.TOO_LONG] * len(prompts)
+    pending = dict(enumerate(prompts))
+    for index, texts in enumerate(answers):
+        if any(map(forges_turn, texts)) or any(forges_turn(message["content"]) for message in prompts[index]):
+            rows[index] = LeftOut.FORGED
+            del pending[index]
+
+    dropped = 0
+    while pending:
+        rendered = [render_prompt(template, messages) for messages in pending.values()]
+        too_long: dict[int, Messages] = {}
+        for index, text, ids in zip(pending, rendered, encode_prompts(tokenizer, rendered), strict=True):
+            if len(ids) + max(map(len, answer_ids[index])) <= sequence_len:
+                rows[index] = Example(text, ids, answer_ids[index], dropped)
+            elif shorter := without_oldest_exchange(pending[index]):
+                too_long[index] = shorter
+        pending, dropped = too_long, dropped + 1
+    return rows
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[Ids]:
     """Encode texts as plain text: nothing in them becomes a special token, and none is added."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
-    ids: list[Ids] = encoded["input_ids"]
-    return ids
+    if not tokenizer.is_fast:
+        ids: list[Ids] = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return ids
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    # Axolotl turns the tokenizer's own threads off; these stand in for them.
+    threads = os.cpu_count() or 1
+    size = -(-len(texts) // threads)
+    parts = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
+    with ThreadPoolExecutor(threads) as pool:
+        batches = pool.map(lambda part: backend.encode_batch_fast(part, add_special_tokens=False), parts)
+        encoded = [encoding.ids for batch in batches for encoding in batch]
+    backend.encode_special_tokens = False
+    return encoded
 
 
-def encode_answers(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> list[Ids]:
+def encode_answers(tokenizer: "PreTrainedTokenizerBase", answers: Sequence[str]) -> list[Ids]:
     """Encode answers as they are trained, each with the tokenizer's EOS after it."""
-    return [[*ids, tokenizer.eos_token_id] for ids in encode(tokenizer, answers)]
+    eos = tokenizer.eos_token_id
+    return [[*ids, eos] for ids in encode(tokenizer, answers)]
 
 
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[Ids]:
+def encode_prompts(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str]) -> list[Ids]:
     """Encode prompts with one BOS in front where the tokenizer has a BOS token."""
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     return [[*bos, *ids] for ids in encode(tokenizer, prompts)]
 
 
-def fit_prompts(
-    tokenizer: PreTrainedTokenizerBase, template: Template, prompts: Sequence[Messages], rooms: Sequence[int]
-) -> list[Prompt | None]:
-    """Render and encode prompts, dropping whole oldest exchanges until each has at most `rooms[i]` tokens.
-
-    Returns None for a prompt that does not fit even without history.
-    """
-    fitted: list[Prompt | None] = [None] * len(prompts)
-    pending: dict[int, Messages] = dict(enumerate(prompts))
-    dropped = 0
-    while pending:
-        texts = [render_prompt(template, messages) for messages in pending.values()]
-        too_long: dict[int, Messages] = {}
-        for index, text, ids in zip(pending, texts, encode_prompts(tokenizer, texts), strict=True):
-            if len(ids) <= rooms[index]:
-                fitted[index] = Prompt(text, ids, dropped)
-            elif shorter := without_oldest_exchange(pending[index]):
-                too_long[index] = shorter
-        pending, dropped = too_long, dropped + 1
-    return fitted
+def log_fate(rows: Sequence[Example | LeftOut], sequence_len: int) -> None:
+    """Say how many rows of a batch are left out, and why, or lost their oldest exchanges."""
+    left_out = Counter(row.value for row in rows if isinstance(row, LeftOut))
+    shortened = sum(isinstance(row, Example) and row.dropped_exchanges > 0 for row in rows)
+    fates = [f"{count} left out: {reason}" for reason, count in sorted(left_out.items())]
+    fates += [f"{shortened} without their oldest exchanges"] if shortened else []
+    if fates:
+        LOG.warning("of %d rows, to fit sequence_len %d: %s", len(rows), sequence_len, "; ".join(fates))
 
 
-def log_fit(prompts: Sequence[Prompt | None], sequence_len: int) -> None:
-    """Say how many rows of a batch did not fit, or fitted only without their oldest exchanges."""
-    left_out = sum(fitted is None for fitted in prompts)
-    shortened = sum(bool(fitted and fitted.dropped_exchanges) for fitted in prompts)
-    if left_out or shortened:
-        LOG.warning(
-            "of %d rows, %d lost their oldest exchanges and %d are left out, to fit sequence_len %d",
-            len(prompts),
-            shortened,
-            left_out,
-            sequence_len,
-        )
-
-
-def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+def adds_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:
     """Tell whether the tokenizer puts BOS in front of a text by itself; Llama-3's first public files do not."""
     return tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]

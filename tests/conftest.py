@@ -84,6 +84,12 @@ def sample_rows(stem: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (SAMPLES / f"{stem}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def hostile_rows() -> list[tuple[str, str]]:
+    """Texts that would pass for a control token or a turn, each with which of the two."""
+    lines = (ROOT / "tests/golden/hostile.jsonl").read_text(encoding="utf-8").split("\n")
+    return [(row["text"], row["kind"]) for row in map(json.loads, filter(None, lines))]
+
+
 @pytest.fixture
 def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""

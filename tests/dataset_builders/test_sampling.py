@@ -19,7 +19,8 @@ def convert(path: Path, rows: list[dict[str, str]], seed: int = 42, **options: A
     """Convert rows in the order given."""
     entry = {"source": "koalpaca", "path": str(write_jsonl(path / "rows.jsonl", rows)), **options}
     config = DataConfig.model_validate({"seed": seed, "sources": [entry]})
-    return convert_source(config.sources[0], config, lambda: None)
+    kept, _, report = convert_source(config.sources[0], config, lambda: None)
+    return kept, report
 
 
 def shuffled(rows: list[dict[str, str]]) -> list[dict[str, str]]:

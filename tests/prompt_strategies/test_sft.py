@@ -22,7 +22,7 @@ def conversations(smoke_rows: list[Row]) -> list[Any]:
 def tokenize(module: Any, tokenizer: PreTrainedTokenizerBase, rows: list[Any], sequence_len: int = 8192) -> Any:
     """Run a strategy as axolotl does, on a batch of rows; returns (input ids, labels) pairs."""
     strategy = module.load(tokenizer, SimpleNamespace(sequence_len=sequence_len))
-    batch = strategy.tokenize_prompt({"messages": rows})
+    batch = strategy.tokenize_prompt({"messages": rows}).to_pydict()
     assert all(mask == [1] * len(ids) for mask, ids in zip(batch["attention_mask"], batch["input_ids"], strict=True))
     return list(zip(batch["input_ids"], batch["labels"], strict=True))
 
@@ -98,7 +98,7 @@ def test_rows_left_out_for_length_are_counted_in_the_log(
 ) -> None:
     pairs = tokenize(qir, smoke_tokenizer, [conversation(5), conversation(1), conversation(5)], 40)
     assert pairs == []
-    assert "of 3 rows, 0 lost their oldest exchanges and 3 are left out, to fit sequence_len 40" in caplog.text
+    assert "of 3 rows, to fit sequence_len 40: 3 left out: too long even without history" in caplog.text
 
 
 def test_every_turn_makes_each_answer_a_target_with_its_history(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
