@@ -21,6 +21,7 @@ def _mistakes(config: dict[str, Any], known_keys: Iterable[str], dataset_keys: I
             yield f"{key}: missing; it must be a path or, for the base model, a hub id"
     yield from _wrong_shape(config)
     yield from _mixed_prompts(config)
+    yield from _unwanted(config)
     for section in ("datasets", "test_datasets"):
         for index, entry in enumerate(config.get(section) or []):
             yield from _unknown_keys(entry, dataset_keys, f"{section}[{index}].")
@@ -44,6 +45,21 @@ def _mixed_prompts(config: dict[str, Any]) -> Iterator[str]:
     entries = [*config["datasets"], *(config.get("test_datasets") or [])]
     if len({"iir" in str(entry.get("type")) for entry in entries}) > 1:
         yield "datasets: qir and iir in one stage; the saved chat template can be only one of them"
+
+
+def _unwanted(config: dict[str, Any]) -> Iterator[str]:
+    reasons = {
+        "chat_template": "take it away; the guard sets the one of this stage's prompt",
+        "chat_template_jinja": "take it away; the guard sets the one of this stage's prompt",
+        "streaming": "rows cannot be checked before the run; take it away",
+        "pretraining_dataset": "rows cannot be checked before the run; use `datasets`",
+        "val_set_size": "answers of one conversation would be in both splits; use `test_datasets`",
+    }
+    if config.get("rl"):
+        reasons["lora_model_dir"] = "axolotl ignores it in DPO and starts from the bare base; merge the adapter first"
+    for key, why in reasons.items():
+        if config.get(key):
+            yield f"{key}: {why}"
 
 
 def _unknown_keys(section: dict[str, Any], known: Iterable[str], place: str) -> Iterator[str]:

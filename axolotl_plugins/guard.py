@@ -1,27 +1,33 @@
 """The plugin of every recipe: one prompt, no stale cache, mistakes in one line, and a `run.json` that ends a run."""
 
-import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
+from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin
+from axolotl.loaders import load_tokenizer
 from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
 from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from safetensors import SafetensorError
 from transformers import set_seed
 
+from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.checks import find_mistake, nearest
-from axolotl_plugins.prepared_path import prepared_path
+from axolotl_plugins.lineage import MERGED_ADAPTER, adapter_digest, find_base_mistake
+from axolotl_plugins.prepared_path import prepared_path, remove_unfinished
+from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
+from axolotl_plugins.run_file import RUN_FILE, write_run_file
+from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from dataset_builders.errors import reason
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import IIR, QIR
-
-RUN_FILE = "run.json"
+from prompt_strategies.template import IIR, QIR, Template
 
 
 class Guard(BasePlugin):
@@ -29,53 +35,115 @@ class Guard(BasePlugin):
 
     def __init__(self) -> None:
         super().__init__()
+        self.started = datetime.now(UTC)
+        self.tokenizer: Any = None
         self.trainer: Any = None
+        self.counts: dict[str, SplitCounts] = {}
 
     def register(self, cfg: Any) -> None:
         """Check the raw config, then give it the project's chat template and a cache folder of its own."""
         written = yaml.safe_load(Path(cfg["axolotl_config_path"]).read_text(encoding="utf-8"))
+        known = {*AxolotlConfigWCapabilities.model_fields, *GuardArgs.model_fields}
         dataset_keys = SFTDataset.model_fields.keys() | DPODataset.model_fields.keys()
         # Axolotl's own commands take options away by setting them to None, some of which it no longer knows.
         overrides = {key for key, value in cfg.items() if value is not None} - written.keys()
-        mistake = find_mistake(written, AxolotlConfigWCapabilities.model_fields, dataset_keys)
-        if mistake or (mistake := find_unknown_override(overrides)):
-            raise SystemExit(f"{cfg['axolotl_config_path']}: {mistake}")
+        mistake = find_mistake(written, known, dataset_keys)
+        if mistake or (mistake := find_unknown_override(overrides, known)):
+            refuse(cfg, mistake)
         sys.excepthook = one_line_where_writing_failed
         cfg["chat_template"] = "jinja"
-        cfg["chat_template_jinja"] = chat_template(IIR if ".iir" in cfg["datasets"][0]["type"] else QIR)
+        cfg["chat_template_jinja"] = chat_template(template_of(cfg))
         cfg["dataset_prepared_path"] = prepared_path(cfg)
+        if os.environ.get("RANK", "0") == "0":
+            remove_unfinished(Path(cfg["dataset_prepared_path"]))
+        # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
+        os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
+
+    def get_input_args(self) -> str:
+        """Name the guard's own keys, for axolotl to add to its schema."""
+        return f"{GuardArgs.__module__}.{GuardArgs.__name__}"
 
     def on_config_validation_error(self, cfg: Any) -> None:
         """Say in one line what axolotl's validation would say in a traceback."""
-        error = sys.exc_info()[1]
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise SystemExit(f"{cfg['axolotl_config_path']}: {' '.join(lines[:3])}") from None
+        lines = [line.strip() for line in str(sys.exc_info()[1]).splitlines() if line.strip()]
+        refuse(cfg, " ".join(lines[:3]))
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
+        """Load the rows as axolotl does, and refuse to go on where an invariant does not hold.
+
+        All rows are checked in `axolotl preprocess`, a sample of them before training.
+        """
+        self.tokenizer = load_tokenizer(cfg)
+        mistake = find_base_mistake(cfg) if cfg.rl and not cfg.guard_any_dpo_base else None
+        if mistake or (mistake := find_tokenizer_mistake(cfg, self.tokenizer, template_of(cfg))):
+            refuse(cfg, mistake)
+        try:
+            loaded = (load_preference_datasets if cfg.rl else load_datasets)(cfg=cfg)
+        except (ValueError, IndexError, KeyError, TypeError) as error:
+            if cfg.debug:
+                raise
+            refuse(cfg, f"the rows cannot be prepared: {reason(error)}")
+        for split, dataset, entries in (
+            ("train", loaded.train_dataset, cfg.datasets),
+            ("test", loaded.eval_dataset, cfg.test_datasets),
+        ):
+            if entries:
+                self.counts[split] = SplitCounts(count_examples(cfg, entries), len(dataset))
+                self._check(cfg, split, dataset, everything=preprocess)
+        return loaded
 
     def pre_model_load(self, cfg: Any) -> None:
         """Seed before the adapter's random weights are drawn; axolotl itself seeds only after that."""
         set_seed(42 if cfg.seed is None else cfg.seed)
 
+    def post_model_load(self, cfg: Any, model: Any) -> None:
+        """Before a merge, write into the model's config which adapter it is that gets merged."""
+        if cfg.merge_lora:
+            setattr(model.config, MERGED_ADAPTER, adapter_digest(Path(cfg.lora_model_dir or cfg.output_dir)))
+
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
-        """Take away the mark of an earlier run before this one writes into its folder."""
+        """Check what the trainer will really read, and take away the mark of an earlier run."""
         self.trainer = trainer
+        if cfg.rl:
+            for split, dataset in (("train", trainer.train_dataset), ("test", trainer.eval_dataset)):
+                if dataset:
+                    self._check(cfg, split, dataset, everything=False)
+        if mistake := check_collator(cfg, trainer, self.tokenizer):
+            refuse(cfg, mistake)
         (Path(cfg.output_dir) / RUN_FILE).unlink(missing_ok=True)
 
     def post_train(self, cfg: Any, model: Any) -> None:
         """Write `run.json`, last, so that a folder that has it holds a finished run."""
         if self.trainer.is_world_process_zero():
             _remove_stray_base(Path(cfg.output_dir))
-            run = {"config": cfg["axolotl_config_path"], "base_model": cfg["base_model"], **_losses(self.trainer)}
-            (Path(cfg.output_dir) / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+            counts = {split: count.as_dict() for split, count in self.counts.items()}
+            write_run_file(cfg, self.trainer, counts, self.started)
+
+    def _check(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
+        if mistake := check_split(
+            cfg, self.tokenizer, template_of(cfg), split, dataset, self.counts[split], everything
+        ):
+            refuse(cfg, mistake)
 
 
-def find_unknown_override(overrides: Iterable[str]) -> str | None:
+def template_of(cfg: Any) -> Template:
+    """Return the template that a stage's type asks for."""
+    return IIR if ".iir" in cfg["datasets"][0]["type"] else QIR
+
+
+def refuse(cfg: Any, mistake: str) -> NoReturn:
+    """Stop before the run, with one line."""
+    raise SystemExit(f"{cfg['axolotl_config_path']}: {mistake}") from None
+
+
+def find_unknown_override(overrides: Iterable[str], known: Iterable[str]) -> str | None:
     """Return what is wrong with the keys that the command line added, which axolotl would drop without a word."""
     arguments = {
         field.name for kind in (PreprocessCliArgs, TrainerCliArgs, InferenceCliArgs) for field in fields(kind)
     }
     internal = {"axolotl_config_path", "is_preprocess", "merge_lora"}
-    known = {*AxolotlConfigWCapabilities.model_fields, *arguments, *internal}
-    return next((f"{key}: unknown option{nearest(key, known)}" for key in overrides if key not in known), None)
+    options = {*known, *arguments, *internal}
+    return next((f"{key}: unknown option{nearest(key, options)}" for key in overrides if key not in options), None)
 
 
 def one_line_where_writing_failed(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -91,12 +159,3 @@ def _remove_stray_base(folder: Path) -> None:
     if (folder / "adapter_model.safetensors").exists():
         for file in folder.glob("model*.safetensors*"):
             file.unlink()
-
-
-def _losses(trainer: Any) -> dict[str, Any]:
-    """Return the steps taken, and the first and last of each evaluation figure."""
-    evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
-    figures = {"steps": trainer.state.global_step}
-    for name, entry in (("first_evaluation", evaluations[:1]), ("last_evaluation", evaluations[-1:])):
-        figures[name] = {key: value for row in entry for key, value in row.items() if key.startswith("eval_")}
-    return figures

@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
+from axolotl_plugins import GUARD
 from dataset_builders.errors import reason
-
-GUARD = "axolotl_plugins.guard.Guard"
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -1,27 +1,86 @@
 """A folder for prepared rows that no other rows can have been prepared into.
 
-Axolotl keys its cache by paths and options. This adds what the rows really depend on: the bytes of local shards, the
-source of the prompt strategies, and the files of a local tokenizer.
+Axolotl keys its cache by paths and some options. This adds what the rows really depend on: the bytes of the shards,
+the source of the prompt strategies, the tokenizer's files, and the options and libraries that decide about tokens.
 """
 
 import hashlib
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi, try_to_load_from_cache
+
 from prompt_strategies.fingerprint import source_fingerprint
+
+OPTIONS = (
+    "added_tokens_overrides",
+    "datasets",
+    "eval_sequence_len",
+    "excess_length_strategy",
+    "min_sample_len",
+    "sequence_len",
+    "special_tokens",
+    "test_datasets",
+    "tokenizer_legacy",
+    "tokenizer_type",
+    "tokenizer_use_fast",
+    "tokens",
+)
+TOKENIZER_FILES = ("*token*.json", "*token*.model", "vocab.*", "merges.txt")
 
 
 def prepared_path(cfg: Any) -> str:
     """Return `dataset_prepared_path` with a folder named by what the prepared rows depend on."""
-    digest = hashlib.sha256(source_fingerprint().encode())
-    for file in _local_inputs(cfg):
-        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    digest = hashlib.sha256()
+    for part in _dependencies(cfg):
+        digest.update(part.encode() + b"\0")
     return str(Path(cfg["dataset_prepared_path"]) / digest.hexdigest()[:16])
 
 
-def _local_inputs(cfg: Any) -> Iterator[Path]:
-    entries = [*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])]
-    for folder in sorted({entry["path"] for entry in entries}):
-        yield from sorted(Path(folder).rglob("*.parquet"))
-    yield from sorted(Path(cfg.get("tokenizer_config") or cfg["base_model"]).glob("*token*.json"))
+def remove_unfinished(prepared: Path) -> None:
+    """Remove what an interrupted run left half-written, which axolotl would take for prepared rows."""
+    for folder in prepared.glob("*/"):
+        # `datasets` writes this file last.
+        if not (folder / "dataset_info.json").exists():
+            shutil.rmtree(folder)
+
+
+def shards_fingerprint(entry: Any) -> str:
+    """Return a digest of a dataset entry's files, or the commit of a hub dataset; empty where neither can be had."""
+    folder = Path(entry["path"])
+    if folder.exists():
+        return _files_digest([folder] if folder.is_file() else folder.rglob("*"))
+    return _hub_commit(entry["path"], "dataset", entry.get("revision"))
+
+
+def _dependencies(cfg: Any) -> Iterator[str]:
+    yield source_fingerprint()
+    yield json.dumps({option: cfg.get(option) for option in OPTIONS}, sort_keys=True, default=str)
+    yield f"{version('transformers')} {version('tokenizers')}"
+    for entry in (*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])):
+        yield shards_fingerprint(entry)
+    tokenizer = cfg.get("tokenizer_config") or cfg["base_model"]
+    if Path(tokenizer).exists():
+        yield _files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
+    else:
+        yield _hub_commit(tokenizer, "model", cfg.get("revision_of_model"))
+
+
+def _hub_commit(repo: str, kind: str, revision: str | None) -> str:
+    try:
+        return str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
+    except Exception:  # the network's, the hub's or a bad name's: what is read then comes from the local cache
+        cached = try_to_load_from_cache(repo, "config.json", revision=revision, repo_type=kind)
+        return Path(cached).parent.name if isinstance(cached, str) else ""
+
+
+def _files_digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(file for file in files if file.is_file()):
+        with file.open("rb") as content:
+            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\0".encode())
+    return digest.hexdigest()

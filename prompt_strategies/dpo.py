@@ -32,6 +32,10 @@ def iir_dpo(cfg: Any, dataset_idx: int = 0, **_: Any) -> Transform:
 
 
 def _transform(template: Template, sequence_len: int) -> Transform:
+    # Builders import this package where axolotl is not installed.
+    from axolotl_plugins.required import require_guard
+
+    require_guard()
     # `datasets` keys its cache by these arguments, so the source's hash is one of them.
     transform = partial(
         to_preference_texts, template=template, sequence_len=sequence_len, source=source_fingerprint()

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axolotl.integrations.base import PluginManager
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from axolotl_plugins import GUARD
+from axolotl_plugins.guard import Guard
 from dataset_builders.config import load_config
 from dataset_builders.convert import convert_source
 from dataset_builders.rows import Row
@@ -61,6 +64,12 @@ def smoke_rows() -> list[Row]:
     config = load_config(ROOT / "axolotl_configs" / "smoke" / "data.yaml")
     entries = [entry.model_copy(update={"path": str(ROOT / entry.path)}) for entry in config.sources]
     return [row for entry in entries for row in convert_source(entry, config, lambda: None)[0]]
+
+
+@pytest.fixture
+def guard_on_duty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard registered with axolotl, without which no strategy is made."""
+    monkeypatch.setattr(PluginManager.get_instance(), "plugins", {GUARD: Guard()})
 
 
 def copy_project(folder: Path) -> None:

@@ -23,8 +23,9 @@ STAGES = sorted(ROOT.glob("axolotl_configs/*/sft.yaml")) + sorted(ROOT.glob("axo
 
 
 @pytest.fixture
-def recipe(in_tmp: Path) -> Path:
+def recipe(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory in which every recipe has its shards, its merged model, and the smoke recipe's base."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     shutil.copytree(ROOT / "axolotl_configs", in_tmp / "axolotl_configs")
     for stage in STAGES:
         folder = in_tmp / "data" / stage.parent.name / stage.stem

@@ -5,16 +5,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
 from axolotl.prompt_strategies.dpo import load
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
-from trl.trainer.dpo_config import DPOConfig
 
 from dataset_builders.rows import Preference, Row
 from prompt_strategies import qir
 from prompt_strategies.sft import IGNORED
 from tests.prompt_strategies.test_sft import tokenize
+from tests.prompt_strategies.trl import tokenize_with_trl
 
 
 @pytest.fixture
@@ -29,15 +28,6 @@ def transform(rows: Any, tokenizer: PreTrainedTokenizerBase, kind: str = "qir_dp
     batch = function(rows[:], tokenizer=tokenizer)
     assert options == {"batched": True, "remove_columns": "__all__"}
     return Dataset.from_dict(batch)
-
-
-def tokenize_with_trl(texts: Any, tokenizer: PreTrainedTokenizerBase, tmp_path: Any) -> Any:
-    """Tokenize with the trainer that axolotl runs, without a model."""
-    trainer = AxolotlDPOTrainer.__new__(AxolotlDPOTrainer)
-    trainer._tokenizer = tokenizer
-    trainer._is_vlm = False
-    arguments = DPOConfig(output_dir=str(tmp_path), max_length=None, bf16=False)
-    return trainer._prepare_dataset(texts, tokenizer, arguments, "train")
 
 
 def test_trl_makes_the_ids_of_sft(tokenizer: PreTrainedTokenizerBase, preferences: Any, tmp_path: Any) -> None:

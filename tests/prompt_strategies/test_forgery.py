@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies import iir, qir
@@ -12,7 +13,7 @@ from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.forgery import escape, find_forgery, forges_turn
 from prompt_strategies.template import IIR, LABELS, QIR
 from tests.conftest import hostile_rows
-from tests.prompt_strategies.test_dpo import tokenize_with_trl
+from tests.prompt_strategies.trl import tokenize_with_trl
 
 HOSTILE = hostile_rows()
 
@@ -103,8 +104,6 @@ def test_hostile_rows_bring_no_control_token_and_no_turn_into_sft(
 def test_hostile_rows_bring_no_control_token_and_no_turn_into_dpo(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Any
 ) -> None:
-    from datasets import Dataset
-
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     bos = 0 if tokenizer.bos_token_id is None else 1
     conversations = hostile_conversations()

@@ -1,0 +1,14 @@
+"""The guard's own keys in a stage's YAML, for the two rules that a recipe may have reasons to relax."""
+
+from pydantic import BaseModel, Field
+
+
+class GuardArgs(BaseModel):
+    """Added to axolotl's schema by `Guard.get_input_args`."""
+
+    guard_max_left_out: float = Field(
+        default=0.1, ge=0, le=1, description="share of a split's rows that may be left out for length or forgery"
+    )
+    guard_any_dpo_base: bool = Field(
+        default=False, description="let DPO start from a model that is no merged SFT run on this recipe's data"
+    )

@@ -1,0 +1,143 @@
+"""What must hold in every tokenized row, and which row breaks it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from axolotl.prompt_strategies import load as load_strategy
+from axolotl.utils.data.shared import load_dataset_with_config
+from axolotl.utils.logging import get_logger
+
+from prompt_strategies import dpo
+from prompt_strategies.sft import IGNORED
+from prompt_strategies.template import Template
+from prompt_strategies.tokens import Example, Ids
+
+# Axolotl shows what its own loggers say.
+LOG = get_logger("axolotl.guard")
+SAMPLE = 1_000
+# The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
+TAIL = 16
+
+
+@dataclass
+class SplitCounts:
+    """How many rows a split has, and how many tokens of those that were checked are trained."""
+
+    examples: int
+    prepared: int
+    checked: int = 0
+    tokens: int = 0
+    trained: int = 0
+
+    @property
+    def left_out(self) -> int:
+        return self.examples - self.prepared
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts, for `run.json`."""
+        return {**asdict(self), "left_out": self.left_out}
+
+    def __str__(self) -> str:
+        share = f", {self.trained / self.tokens:.1%} of their tokens trained" if self.tokens else ""
+        return f"{self.prepared} of {self.examples} rows, {self.left_out} left out, {self.checked} checked{share}"
+
+
+def check_split(
+    cfg: Any, tokenizer: Any, template: Template, split: str, dataset: Any, counts: SplitCounts, everything: bool
+) -> str | None:
+    """Hold a split's rows against the rules, and count; returns the first mistake as one line, or None."""
+    if counts.left_out > cfg.guard_max_left_out * counts.examples:
+        return (
+            f"{split}: {counts.left_out} of {counts.examples} rows are left out, most often for sequence_len "
+            f"{cfg.sequence_len}; the log says why. Raise sequence_len, or guard_max_left_out where that is intended"
+        )
+    entries = cfg.datasets if split == "train" else cfg.test_datasets
+    special = frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
+    for ids, labels in _pairs(dataset, everything):
+        counts.checked += 1
+        counts.tokens += len(ids)
+        counts.trained += len(labels) - labels.count(IGNORED)
+        if mistake := broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
+            return f"{split}: row {_row_id(cfg, tokenizer, entries, template, ids)}: {mistake}"
+    LOG.info("%s: %s", split, counts)
+    return None
+
+
+def broken_rule(
+    tokenizer: Any, template: Template, special: frozenset[int], sequence_len: int, ids: Ids, labels: Ids
+) -> str | None:
+    """Return which invariant a row breaks, or None."""
+    edge = next((index for index, label in enumerate(labels) if label != IGNORED), len(labels))
+    if not 0 < edge < len(ids) or labels[edge:] != ids[edge:]:
+        return "the trained tokens are not one span behind a masked prompt"
+    if ids[-1] != tokenizer.eos_token_id:
+        return f"the answer does not end with {tokenizer.eos_token}, so the model would not learn to stop"
+    has_bos = tokenizer.bos_token_id is not None
+    if has_bos and ids[0] != tokenizer.bos_token_id:
+        return f"there is no {tokenizer.bos_token} in front"
+    if inside := special.intersection(ids[has_bos:-1]):
+        return f"the control token {tokenizer.convert_ids_to_tokens(min(inside))} stands within the row"
+    if len(ids) > sequence_len:
+        return f"{len(ids)} tokens are more than sequence_len {sequence_len}"
+    if not tokenizer.decode(ids[max(0, edge - TAIL) : edge]).endswith(template.response):
+        return f"the mask does not end behind {template.response.strip()!r}"
+    return None
+
+
+def check_collator(cfg: Any, trainer: Any, tokenizer: Any) -> str | None:
+    """Collate two rows as the trainer will, and see whether both EOS are still trained."""
+    dataset = trainer.train_dataset
+    rows = [dataset[0], dataset[len(dataset) - 1]]
+    columns = ("input_ids", "labels", "attention_mask", "position_ids", "prompt_ids", "chosen_ids", "rejected_ids")
+    features: list[Any] = [{name: row[name] for name in columns if name in row} for row in rows]
+    batch = trainer.data_collator([features] if cfg.sample_packing and not cfg.rl else features)
+    ends = batch["input_ids"] == tokenizer.eos_token_id
+    trained = batch["completion_mask"] == 1 if cfg.rl else batch["labels"] == tokenizer.eos_token_id
+    if int((ends & trained).sum()) == (4 if cfg.rl else 2):
+        return None
+    return (
+        f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
+        f"{tokenizer.pad_token!r}); give pad_token a token of its own"
+    )
+
+
+def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
+    """Count the rows that a split's shards hold; with every turn as a target, its answers."""
+    total = 0
+    for entry in entries:
+        dataset = load_dataset_with_config(entry, cfg.hf_use_auth_token)
+        if entry.type.endswith("every_turn"):
+            total += sum(turn["role"] == "assistant" for row in dataset for turn in row["messages"])
+        else:
+            total += len(dataset)
+    return total
+
+
+def _pairs(dataset: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
+    """Yield (ids, labels) of all rows, or of a sample that is spread evenly over them; none before TRL tokenizes."""
+    if not everything and len(dataset) > SAMPLE:
+        dataset = dataset.select([index * len(dataset) // SAMPLE for index in range(SAMPLE)])
+    if "labels" in dataset.column_names:
+        for row in dataset.select_columns(["input_ids", "labels"]):
+            yield row["input_ids"], row["labels"]
+    elif "prompt_ids" in dataset.column_names:
+        for row in dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"]):
+            for answer in (row["chosen_ids"], row["rejected_ids"]):
+                yield row["prompt_ids"] + answer, [IGNORED] * len(row["prompt_ids"]) + answer
+
+
+def _row_id(cfg: Any, tokenizer: Any, entries: Sequence[Any], template: Template, ids: Ids) -> str:
+    """Return the id of the row that these tokens come from, by tokenizing the shards again."""
+    for entry in entries:
+        strategy = None if cfg.rl else load_strategy(entry.type, tokenizer, cfg, entry)
+        for row in load_dataset_with_config(entry, cfg.hf_use_auth_token):
+            if strategy:
+                examples = strategy.examples([row["messages"]])
+            else:
+                batch = {name: [row[name]] for name in ("prompt", *dpo.SIDES)}
+                examples = dpo.examples(batch, tokenizer, template, cfg.sequence_len)
+            found = [example for example in examples if isinstance(example, Example)]
+            if any(example.prompt + answer == ids for example in found for answer in example.answers):
+                return str(row["id"])
+    return "of unknown id (none in the shards has these tokens)"

@@ -1,0 +1,94 @@
+"""`run.json`: what a finished run was, written last, so that a folder that has it holds a finished run."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import get_token
+
+from axolotl_plugins.prepared_path import shards_fingerprint
+
+RUN_FILE = "run.json"
+PACKAGES = ("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch")
+OPTIONAL_PACKAGES = ("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes")
+_SECRET_WORDS = {"auth", "credentials", "key", "password", "secret", "token"}
+_SECRET_CONFIG = re.compile(r"(api_key|auth_token|access_token|hub_token|password|secret)$")
+
+
+def write_run_file(cfg: Any, trainer: Any, rows: dict[str, Any], started: datetime) -> None:
+    """Write the file into `output_dir`; `rows` holds the counts of each split."""
+    run = {
+        "config": {key: value for key, value in cfg.to_dict().items() if not _SECRET_CONFIG.search(key)},
+        "git": _git_state(),
+        "versions": _versions(),
+        "device": _device(trainer),
+        "seed": cfg.seed,
+        "datasets": [
+            {"path": entry["path"], "fingerprint": shards_fingerprint(entry)} for entry in _unique(cfg.datasets)
+        ],
+        "rows": rows,
+        "started": started.isoformat(timespec="seconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        **losses(trainer),
+    }
+    text = json.dumps(run, indent=2, ensure_ascii=False, default=str)
+    (Path(cfg.output_dir) / RUN_FILE).write_text(redact(text) + "\n", encoding="utf-8")
+
+
+def redact(text: str) -> str:
+    """Blot out secrets: what the environment and the hub login hold, and logins within URLs."""
+    secrets = {value for name, value in os.environ.items() if _SECRET_WORDS & set(name.lower().split("_"))}
+    for secret in sorted(secrets | {get_token() or ""}, key=len, reverse=True):
+        if len(secret) >= 8:
+            text = text.replace(secret, "***")
+    return re.sub(r"(\w://)[^/@\s\"]+@", r"\1***@", text)
+
+
+def losses(trainer: Any) -> dict[str, Any]:
+    """Return the steps taken, the last training loss, and the first and last of each evaluation figure."""
+    history = trainer.state.log_history
+    evaluations = [entry for entry in history if "eval_loss" in entry]
+    figures: dict[str, Any] = {
+        "steps": trainer.state.global_step,
+        "last_train_loss": next((entry["loss"] for entry in reversed(history) if "loss" in entry), None),
+    }
+    for name, entry in (("first_evaluation", evaluations[:1]), ("last_evaluation", evaluations[-1:])):
+        figures[name] = {key: value for row in entry for key, value in row.items() if key.startswith("eval_")}
+    return figures
+
+
+def _unique(entries: Any) -> list[Any]:
+    return list({entry["path"]: entry for entry in entries}.values())
+
+
+def _git_state() -> dict[str, Any]:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    for name in OPTIONAL_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _device(trainer: Any) -> dict[str, Any]:
+    cuda = torch.cuda.is_available()
+    name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
+    return {"kind": "cuda" if cuda else "cpu", "name": name, "processes": trainer.args.world_size}

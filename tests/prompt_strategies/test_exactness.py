@@ -1,0 +1,113 @@
+"""One prompt, token for token: in SFT, in DPO as TRL really tokenizes it, and through the saved chat template."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
+
+from dataset_builders.instruction import INSTRUCTION, add_instruction
+from dataset_builders.rows import Conversation, assistant, user
+from prompt_strategies.forgery import find_forgery
+from prompt_strategies.template import Messages
+from tests.conftest import SHARED
+from tests.prompt_strategies.exactness import mismatches, saved
+
+INVISIBLE = [
+    "\u200b",
+    "\u200f",
+    "\u200e",
+    "\u202e",
+    "\u2060",
+    "\ufeff",
+    "\u3000",
+    "\t",
+    "\r\n",
+    "\n",
+    "\n\n\n",
+    " " * 40,
+]
+FRAGMENTS = st.one_of(
+    st.text(st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3), min_size=1, max_size=8),  # Hangul
+    st.text(st.characters(min_codepoint=0x1100, max_codepoint=0x11FF), min_size=1, max_size=4),  # its letters
+    st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), min_size=1, max_size=4),  # Hanja
+    st.text(st.characters(min_codepoint=0x300, max_codepoint=0x36F), min_size=1, max_size=3),  # combining marks
+    st.text(st.characters(min_codepoint=0x1F300, max_codepoint=0x1FAFF), min_size=1, max_size=3),  # emoji
+    st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789", min_size=1, max_size=10),
+    st.text(max_size=6),
+    st.sampled_from(INVISIBLE),
+    st.sampled_from(
+        ["👩\u200d👩\u200d👧", "🇰🇷", "e\u0301", "ﷺ", "'s", "...", "###", "# ", "<|", "|>", "\\", "{user}", "%s"]
+    ),
+    st.sampled_from(["def f(x):\n    return x\n", "```python\nprint('안녕')\n```", '{"a": [1, 2]}', "a.kr/?q=1&r=2"]),
+)
+CONTENT = (
+    st.lists(FRAGMENTS, min_size=1, max_size=8)
+    .map("".join)
+    .filter(lambda text: bool(text.strip()) and find_forgery(text) is None)
+)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[dict[str, str]]:
+    """A conversation of one to three exchanges, with or without an instruction."""
+    system = [{"role": "system", "content": text} for text in draw(st.lists(CONTENT, max_size=1))]
+    exchanges = draw(st.lists(st.tuples(CONTENT, CONTENT), min_size=1, max_size=3))
+    roles = ("user", "assistant")
+    return system + [
+        {"role": role, "content": text} for pair in exchanges for role, text in zip(roles, pair, strict=True)
+    ]
+
+
+@pytest.fixture
+def served(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> Any:
+    """The tokenizer saved with the project's chat template, and loaded again."""
+    return saved(tokenizer, tmp_path / "saved")
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=st.lists(conversations(), min_size=40, max_size=60))
+def test_any_conversation_has_one_tokenization(
+    tokenizer: PreTrainedTokenizerBase, served: Any, tmp_path: Path, rows: list[Messages]
+) -> None:
+    assert mismatches(tokenizer, served, rows, tmp_path) == []
+
+
+def real_conversations() -> list[Messages]:
+    """ChatbotData as KoAlpaca rows, KoBEST's sentences and passages, and gsm8k's problems; about 38,000."""
+    rows = [
+        Conversation(f"row/{number}", "row", [user(question), assistant(answer)])
+        for number, (question, answer) in enumerate(_pairs())
+        if question.strip() and answer.strip()
+    ]
+    return [[*add_instruction(row, INSTRUCTION, 0.8, seed=0).prompt, row.messages[-1]] for row in rows]
+
+
+def _pairs() -> Iterator[tuple[str, str]]:
+    with (SHARED / "data/chatbot/ChatbotData.csv").open(encoding="utf-8") as lines:
+        yield from ((row["Q"], row["A"]) for row in csv.DictReader(lines))
+    for file in sorted((SHARED / "data/hub").glob("openai/gsm8k/main/*.parquet")):
+        yield from ((row["question"], row["answer"]) for row in pq.read_table(file).to_pylist())
+    for file in sorted((SHARED / "data/hub/skt/kobest_v1").glob("*/*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            texts = [value for value in row.values() if isinstance(value, str)]
+            yield " ".join(texts[1:]) or texts[0], texts[0]
+
+
+@pytest.mark.slow
+def test_sweep_over_real_data_finds_no_mismatch(
+    tokenizer: PreTrainedTokenizerBase, served: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not (SHARED / "data").exists():
+        pytest.skip(f"{SHARED}/data is absent; point RABBIT_KO_SHARED at a folder with data/chatbot and data/hub")
+    rows = real_conversations()
+    found = mismatches(tokenizer, served, rows, tmp_path)
+    with capsys.disabled():
+        print(f"\nsweep: {tokenizer.name_or_path or 'smoke'}: {len(rows):,} rows, {len(found)} mismatches")
+    assert len(rows) >= 30_000
+    assert found[:3] == []
