@@ -47,7 +47,7 @@ def check_split(
     cfg: Any, tokenizer: Any, template: Template, split: str, dataset: Any, counts: SplitCounts, everything: bool
 ) -> str | None:
     """Hold a split's rows against the rules, and count; returns the first mistake as one line, or None."""
-    if counts.left_out > cfg.guard_max_left_out * counts.examples:
+    if not counts.prepared or counts.left_out > cfg.guard_max_left_out * counts.examples:
         return (
             f"{split}: {counts.left_out} of {counts.examples} rows are left out, most often for sequence_len "
             f"{cfg.sequence_len}; the log says why. Raise sequence_len, or guard_max_left_out where that is intended"

@@ -1,0 +1,59 @@
+"""Stages to load as axolotl does."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from axolotl.cli.config import prepare_plugins
+from axolotl.integrations.base import PluginManager
+from axolotl.utils.config import normalize_config, validate_config
+from axolotl.utils.dict import DictDefault
+from transformers import LlamaConfig, PreTrainedTokenizerBase
+
+from dataset_builders.build import build
+from dataset_builders.config import load_config
+from tests.conftest import ROOT
+
+A100 = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capability": "sm_80"}
+
+
+def load_stage(path: Path, **overrides: Any) -> DictDefault:
+    """Load a stage's YAML as axolotl does, up to its validation, as on an A100."""
+    cfg = DictDefault(yaml.safe_load(path.read_text(encoding="utf-8")))
+    cfg.axolotl_config_path = str(path)
+    cfg.update(overrides)
+    prepare_plugins(cfg)
+    try:
+        return validate_config(cfg, capabilities=A100, env_capabilities={"torch_version": "2.13.0"})
+    except Exception:
+        PluginManager.get_instance().on_config_validation_error(cfg)
+        raise
+
+
+def load_on_cpu(stage: str, **overrides: Any) -> DictDefault:
+    """Load a stage of the smoke recipe for a run."""
+    cfg = load_stage(Path("axolotl_configs/smoke") / f"{stage}.yaml", **overrides)
+    normalize_config(cfg)
+    return cfg
+
+
+@pytest.fixture
+def smoke_recipe(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the smoke recipe, its shards, and a base that has everything but weights."""
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
+    build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"), lambda _: None)
+    save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return in_tmp
+
+
+def save_base(folder: Path, tokenizer: PreTrainedTokenizerBase, **config: Any) -> None:
+    """Write a tokenizer, a model's config and an empty file of weights."""
+    script = runpy.run_path(str(ROOT / "axolotl_configs/smoke/make_base_model.py"))
+    tokenizer.save_pretrained(folder)
+    eos = {"eos_token_id": tokenizer.eos_token_id, **config}
+    LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=script["CONTEXT"], **eos).save_pretrained(folder)
+    (folder / "model.safetensors").touch()
