@@ -5,6 +5,12 @@ STAGE ?= sft
 ARGS ?=
 PROMPT ?=
 SYSTEM ?=
+N ?= 10
+ID ?=
+HTML ?=
+WHAT ?= tokenize
+ROWS ?= 20000
+TOKENIZER ?= $(shell sed -n 's/^base_model: *//p' $(CONFIG)/sft.yaml)
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 EXTRAS ?= train,dev
@@ -30,7 +36,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data sft merge dpo chat test lint FORCE has-sft
+.PHONY: help setup data sft merge dpo chat inspect bench test lint FORCE has-sft
 
 help: ## list targets, recipes and variables
 	@echo 'targets'
@@ -39,9 +45,11 @@ help: ## list targets, recipes and variables
 	@for recipe in $(RECIPES); do printf '  %-14s %s\n' $$recipe "$$(head -1 axolotl_configs/$$recipe/sft.yaml | cut -c3-)"; done
 	@echo 'variables'
 	@echo '  RECIPE=$(RECIPE)    the folder under axolotl_configs/'
-	@echo '  STAGE=$(STAGE)       the stage that merge works on: sft or dpo'
+	@echo '  STAGE=$(STAGE)       the stage that merge and inspect work on: sft or dpo'
 	@echo '  ARGS="..."      overrides for axolotl, such as ARGS="--learning-rate=1e-4"; they always run the stage'
 	@echo '  PROMPT="..."    chat: ask this once; SYSTEM="..." gives the instruction'
+	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
+	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
 	@echo '  PARALLEL=zero2  a file in axolotl_configs/deepspeed/; the default with several GPUs and DeepSpeed installed'
 	@echo '  PYTHON=...      setup: the interpreter, 3.11 or newer; EXTRAS=train,gpu,dev what to install'
 
@@ -146,6 +154,14 @@ chat: | $(READY) ## ask the latest stage; PROMPT="..." for one answer
 override PROMPT := $(value PROMPT)
 override SYSTEM := $(value SYSTEM)
 export PROMPT SYSTEM
+
+# The tokenizer of a stage is its base's, which the smoke recipe makes, and SFT leaves for DPO.
+inspect: $(DATA)/manifest.json $(BASE) $(if $(filter dpo,$(STAGE)),$(MERGED)) ## show rows with their mask
+	@$(BIN)/python -m prompt_strategies.inspection $(CONFIG)/$(STAGE).yaml --rows $(N) \
+		$(if $(ID),--id '$(ID)') $(if $(HTML),--html '$(HTML)')
+
+bench: $(DATA)/manifest.json $(BASE) ## time what docs/benchmarks.md shows
+	$(BIN)/python -m benchmarks.$(WHAT) $(DATA)/sft $(TOKENIZER) --rows $(ROWS)
 
 # --- the project itself ---
 

@@ -108,7 +108,7 @@ class Guard(BasePlugin):
             for split, dataset in (("train", trainer.train_dataset), ("test", trainer.eval_dataset)):
                 if dataset:
                     self._check(cfg, split, dataset, everything=False)
-        if mistake := check_collator(cfg, trainer, self.tokenizer):
+        if mistake := check_collator(cfg, trainer):
             refuse(cfg, mistake)
         (Path(cfg.output_dir) / RUN_FILE).unlink(missing_ok=True)
 

@@ -85,9 +85,9 @@ def broken_rule(
     return None
 
 
-def check_collator(cfg: Any, trainer: Any, tokenizer: Any) -> str | None:
+def check_collator(cfg: Any, trainer: Any) -> str | None:
     """Collate two rows as the trainer will, and see whether both EOS are still trained."""
-    dataset = trainer.train_dataset
+    tokenizer, dataset = trainer.processing_class, trainer.train_dataset
     rows = [dataset[0], dataset[len(dataset) - 1]]
     columns = ("input_ids", "labels", "attention_mask", "position_ids", "prompt_ids", "chosen_ids", "rejected_ids")
     features: list[Any] = [{name: row[name] for name in columns if name in row} for row in rows]

@@ -21,6 +21,7 @@ from dataset_builders.rows import Row
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "dataset_builders" / "samples"
 SHARED = Path(os.environ.get("RABBIT_KO_SHARED", ROOT.parent / "shared"))
+VENV = ROOT / ".venv"
 TOKENIZERS = ("smoke", "llama-3", "llama-3-no-bos", "qwen3")
 
 
@@ -86,6 +87,26 @@ def environment(**variables: str) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }
     return {**inherited, **variables}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, with this one's environment, in which `make data sft dpo` has run."""
+    if not (VENV / ".ready").exists():
+        pytest.skip("there is no .venv; run the tests with `make test`")
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder)
+    (folder / ".venv").symlink_to(VENV)
+    run(folder, "make", "data", "sft", "dpo", "--assume-old=.venv/.ready")
+    return folder
+
+
+def run(folder: Path, *command: str, returns: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a copy of the project, whose packages come before the installed ones."""
+    variables = environment(PYTHONPATH=str(folder), **variables)
+    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+    assert result.returncode == returns, (result.stdout + result.stderr)[-4_000:]
+    return result
 
 
 def sample_rows(stem: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,9 @@ from transformers import AutoTokenizer
 
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import QIR
-from tests.conftest import ROOT, copy_project, environment
+from tests.conftest import VENV, run
 
 pytestmark = pytest.mark.slow
-VENV = ROOT / ".venv"
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, with this one's environment, in which `make data sft dpo` has run."""
-    if not (VENV / ".ready").exists():
-        pytest.skip("there is no .venv; run the tests with `make test`")
-    folder = tmp_path_factory.mktemp("project")
-    copy_project(folder)
-    (folder / ".venv").symlink_to(VENV)
-    run(folder, "make", "data", "sft", "dpo", "--assume-old=.venv/.ready")
-    return folder
-
-
-def run(folder: Path, *command: str, returns: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the copy; the copy's packages come before the installed ones."""
-    variables = environment(PYTHONPATH=str(folder), **variables)
-    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
-    assert result.returncode == returns, (result.stdout + result.stderr)[-4_000:]
-    return result
 
 
 def run_file(project: Path, stage: str) -> Any:

@@ -30,8 +30,8 @@ def verdict(tokenizer: PreTrainedTokenizerBase, collator: Any, **options: Any) -
     dataset = Dataset(
         to_columns([Example("", [0, 30], ([40, eos],), 0), Example("", [0, 30, 31], ([40, 41, eos],), 0)])
     )
-    trainer = SimpleNamespace(train_dataset=dataset, data_collator=collator)
-    return check_collator(DictDefault(options), trainer, tokenizer)
+    trainer = SimpleNamespace(train_dataset=dataset, data_collator=collator, processing_class=tokenizer)
+    return check_collator(DictDefault(options), trainer)
 
 
 def test_axolotls_collator_keeps_eos_whatever_the_padding(padded: Any) -> None:
@@ -59,5 +59,6 @@ def test_trls_collator_keeps_eos_whatever_the_padding(padded: Any) -> None:
     trainer = SimpleNamespace(
         train_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorForPreference(pad_token_id=padded.pad_token_id),
+        processing_class=padded,
     )
-    assert check_collator(DictDefault({"rl": "dpo"}), trainer, padded) is None
+    assert check_collator(DictDefault({"rl": "dpo"}), trainer) is None

@@ -1,0 +1,1 @@
+"""Timings, as tables for docs/benchmarks.md. `make bench WHAT=...`."""

@@ -1,0 +1,50 @@
+"""One self-contained HTML page: rows with token boundaries and ids, lengths, shares, and what is left out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from prompt_strategies.inspection.rows import InspectedRow, pieces
+from prompt_strategies.inspection.summary import Summary
+from prompt_strategies.inspection.terminal import answer_names
+
+SHOWN_LEFT_OUT = 200
+
+
+def render_page(title: str, cfg: Any, tokenizer: Any, rows: Sequence[InspectedRow], summary: Summary) -> str:
+    """Render the page; it needs no network and no other file."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    shown = [
+        {"row": row, "name": name, "answer": row.answers[index], "pieces": pieces(tokenizer, row, index)}
+        for row in rows
+        if not row.left_out
+        for index, name in enumerate(answer_names(row))
+    ]
+    bins = summary.histogram()
+    return environment.get_template("page.html.jinja").render(
+        title=title,
+        sequence_len=cfg.sequence_len,
+        tokenizer=tokenizer.name_or_path,
+        shown=shown,
+        summary=summary,
+        bins=bins,
+        tallest=max((count for _, _, count in bins), default=1),
+        left_out=summary.left_out_rows[:SHOWN_LEFT_OUT],
+        rejected=rejected_rows(cfg)[:SHOWN_LEFT_OUT],
+    )
+
+
+def rejected_rows(cfg: Any) -> list[dict[str, str]]:
+    """Read the rows that the builders rejected, from beside the stage's shards; all stages' are in one folder."""
+    folders = {Path(entry.path).parent / "rejected" for entry in cfg.datasets}
+    return [
+        row
+        for folder in sorted(folders)
+        for file in sorted(folder.glob("*.parquet"))
+        for row in pq.read_table(file).to_pylist()
+    ]

@@ -1,0 +1,60 @@
+"""Prepared rows are reused where nothing changed, and made anew after any change that reaches them."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path) -> Path:
+    """A finished project of one's own."""
+    shutil.copytree(project, tmp_path / "project", symlinks=True)
+    return tmp_path / "project"
+
+
+def make_sft(folder: Path) -> str:
+    """Run `make sft` once more, for one step; returns what axolotl says."""
+    result = run(folder, "make", "sft", "ARGS=--max-steps=1", "--assume-old=.venv/.ready")
+    return result.stdout + result.stderr
+
+
+def prepared(folder: Path) -> set[Path]:
+    """The folders of prepared rows."""
+    return {path.relative_to(folder) for path in folder.glob("runs/smoke/sft/prepared/*/*/")}
+
+
+def test_prepared_rows_are_reused_and_follow_a_row_and_a_character_of_the_template(copy: Path) -> None:
+    first = prepared(copy)
+    assert "Loading prepared dataset from disk" in make_sft(copy)
+    assert prepared(copy) == first
+
+    shard = next((copy / "data/smoke/sft").glob("train-*.parquet"))
+    table = pq.read_table(shard)
+    rows = table.to_pylist()
+    rows[0]["messages"][-1]["content"] += " 끝."
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
+    assert len(re.findall("Unable to find prepared dataset", make_sft(copy))) >= 2
+    second = prepared(copy)
+    assert len(second - first) == 2
+
+    template = copy / "prompt_strategies/template.py"
+    template.write_text(template.read_text().replace("### {response}:", "### {response}!"))
+    assert len(re.findall("Unable to find prepared dataset", make_sft(copy))) >= 2
+    assert len(prepared(copy) - second) == 2
+
+
+def test_a_guard_that_cannot_be_imported_stops_the_run(copy: Path) -> None:
+    guard = copy / "axolotl_plugins/guard.py"
+    guard.write_text(guard.read_text() + "\nimport a_module_that_is_not_there\n")
+    shutil.rmtree(copy / "runs/smoke/sft")
+    command = [".venv/bin/axolotl", "preprocess", "axolotl_configs/smoke/sft.yaml"]
+    result = run(copy, *command, returns=1, AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1")
+    assert result.stderr.splitlines()[-1].startswith("the guard is not loaded, so nothing would check this run")
