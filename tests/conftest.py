@@ -14,9 +14,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from axolotl_plugins import GUARD
 from axolotl_plugins.guard import Guard
+from dataset_builders.build import build
 from dataset_builders.config import load_config
 from dataset_builders.convert import convert_source
 from dataset_builders.rows import Row
+from tests.stages import save_base
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "dataset_builders" / "samples"
@@ -65,6 +67,17 @@ def smoke_rows() -> list[Row]:
     config = load_config(ROOT / "axolotl_configs" / "smoke" / "data.yaml")
     entries = [entry.model_copy(update={"path": str(ROOT / entry.path)}) for entry in config.sources]
     return [row for entry in entries for row in convert_source(entry, config, lambda: None)[0]]
+
+
+@pytest.fixture
+def smoke_recipe(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the smoke recipe, its shards, and a base that has everything but weights."""
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
+    build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"), lambda _: None)
+    save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return in_tmp
 
 
 @pytest.fixture

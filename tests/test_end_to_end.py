@@ -83,3 +83,21 @@ def test_a_run_that_fails_leaves_the_finished_one_alone(project: Path) -> None:
     assert "axolotl_configs/smoke/dpo.yaml: num_epoch: unknown key; did you mean `num_epochs`?" in result.stderr
     assert "Traceback" not in result.stderr
     assert digest(project / "runs/smoke/dpo/run.json") == before
+
+
+def test_inspect_shows_rows_of_both_stages_in_the_terminal_and_as_a_page(project: Path) -> None:
+    shown = run(project, "make", "inspect", "N=2", "--assume-old=.venv/.ready").stdout
+    assert shown.count("⟦<|begin_of_text|>⟧### Question:") == shown.count("⟦<|end_of_text|>⟧") == 2
+    first = next(line.split()[0] for line in shown.splitlines() if " tokens" in line)
+    alone = run(project, "make", "inspect", f"ID={first}", "--assume-old=.venv/.ready").stdout
+    assert alone.count("⟦<|begin_of_text|>⟧") == 1
+    run(project, "make", "inspect", "STAGE=dpo", "HTML=pairs.html", "--assume-old=.venv/.ready")
+    assert (project / "pairs.html").read_text().count("<article>") == 20
+
+
+def test_inspect_is_a_command_of_axolotl_and_names_what_is_not_there(project: Path) -> None:
+    command = [".venv/bin/axolotl", "inspect", "axolotl_configs/smoke/sft.yaml"]
+    assert "⟦<|end_of_text|>⟧" in run(project, *command, "--rows", "1", HF_HUB_OFFLINE="1").stdout
+    error = run(project, *command, "--id", "no/such", returns=1, HF_HUB_OFFLINE="1").stderr
+    assert "error: axolotl_configs/smoke/sft.yaml: no row of the train split has the id no/such" in error
+    assert "Traceback" not in error

@@ -9,9 +9,9 @@ import yaml
 
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR
-from tests.axolotl_plugins.conftest import load_stage
 from tests.conftest import ROOT
 from tests.dataset_builders.files import write_jsonl
+from tests.stages import load_stage
 
 STAGES = sorted(ROOT.glob("axolotl_configs/*/sft.yaml")) + sorted(ROOT.glob("axolotl_configs/*/dpo.yaml"))
 

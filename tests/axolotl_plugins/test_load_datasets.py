@@ -18,7 +18,7 @@ from prompt_strategies import sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORED
 from prompt_strategies.template import IIR
-from tests.axolotl_plugins.conftest import load_on_cpu, save_base
+from tests.stages import load_on_cpu, save_base
 
 pytestmark = pytest.mark.usefixtures("smoke_recipe")
 

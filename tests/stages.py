@@ -4,7 +4,6 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from axolotl.cli.config import prepare_plugins
 from axolotl.integrations.base import PluginManager
@@ -12,9 +11,7 @@ from axolotl.utils.config import normalize_config, validate_config
 from axolotl.utils.dict import DictDefault
 from transformers import LlamaConfig, PreTrainedTokenizerBase
 
-from dataset_builders.build import build
-from dataset_builders.config import load_config
-from tests.conftest import ROOT
+ROOT = Path(__file__).parents[1]
 
 A100 = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capability": "sm_80"}
 
@@ -37,17 +34,6 @@ def load_on_cpu(stage: str, **overrides: Any) -> DictDefault:
     cfg = load_stage(Path("axolotl_configs/smoke") / f"{stage}.yaml", **overrides)
     normalize_config(cfg)
     return cfg
-
-
-@pytest.fixture
-def smoke_recipe(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the smoke recipe, its shards, and a base that has everything but weights."""
-    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
-    (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
-    build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"), lambda _: None)
-    save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return in_tmp
 
 
 def save_base(folder: Path, tokenizer: PreTrainedTokenizerBase, **config: Any) -> None:
