@@ -83,7 +83,8 @@ endif
 
 data: $(DATA)/manifest.json ## build the recipe's parquet shards
 
-$(DATA)/manifest.json: $(CONFIG)/data.yaml $(wildcard dataset_builders/*.py dataset_builders/sources/*.py) | $(READY)
+$(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/forgery.py \
+		$(wildcard dataset_builders/*.py dataset_builders/sources/*.py) | $(READY)
 	$(BIN)/python -m dataset_builders build $< --out $(@D) --make-deps $(@D)/inputs.mk
 
 -include $(DATA)/inputs.mk
@@ -95,7 +96,7 @@ $(DATA)/%.parquet: ;
 
 # --- training: run.json is written last, by the guard, so it stands for a finished run ---
 
-PROMPT_CODE := $(addprefix prompt_strategies/,template.py chat_template.py turns.py tokens.py)
+PROMPT_CODE := $(addprefix prompt_strategies/,template.py chat_template.py turns.py tokens.py forgery.py)
 SFT_TYPES := $(shell sed -n 's/.*type: prompt_strategies\.\([a-z_]*\).*/\1/p' $(CONFIG)/sft.yaml 2>/dev/null | sort -u)
 SFT_CODE := $(PROMPT_CODE) prompt_strategies/sft.py $(SFT_TYPES:%=prompt_strategies/%.py)
 DPO_CODE := $(PROMPT_CODE) prompt_strategies/dpo.py
@@ -155,8 +156,7 @@ override PROMPT := $(value PROMPT)
 override SYSTEM := $(value SYSTEM)
 export PROMPT SYSTEM
 
-# The tokenizer of a stage is its base's, which the smoke recipe makes, and SFT leaves for DPO.
-inspect: $(DATA)/manifest.json $(BASE) $(if $(filter dpo,$(STAGE)),$(MERGED)) ## show rows with their mask
+inspect: $(DATA)/manifest.json $(BASE) ## show rows with their mask
 	@$(BIN)/python -m prompt_strategies.inspection $(CONFIG)/$(STAGE).yaml --rows $(N) \
 		$(if $(ID),--id '$(ID)') $(if $(HTML),--html '$(HTML)')
 

@@ -37,8 +37,9 @@ def _wrong_shape(config: dict[str, Any]) -> Iterator[str]:
         entries = config.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             yield f"{section}: must be a list of entries with `path`, `split` and `type`"
-        elif not all(isinstance(entry.get("path"), str) for entry in entries):
-            yield f"{section}: each entry needs a `path`"
+        for key in ("path", "split"):
+            if any(not isinstance(entry, dict) or not isinstance(entry.get(key), str) for entry in entries):
+                yield f"{section}: each entry needs a `{key}`"
 
 
 def _mixed_prompts(config: dict[str, Any]) -> Iterator[str]:

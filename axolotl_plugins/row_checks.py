@@ -22,7 +22,7 @@ TAIL = 16
 
 @dataclass
 class SplitCounts:
-    """How many rows a split has, and how many tokens of those that were checked are trained."""
+    """How many rows a split has; and of the sequences that were checked, two a row in DPO, how much is trained."""
 
     examples: int
     prepared: int
@@ -39,8 +39,9 @@ class SplitCounts:
         return {**asdict(self), "left_out": self.left_out}
 
     def __str__(self) -> str:
-        share = f", {self.trained / self.tokens:.1%} of their tokens trained" if self.tokens else ""
-        return f"{self.prepared} of {self.examples} rows, {self.left_out} left out, {self.checked} checked{share}"
+        share = f", {self.trained / self.tokens:.1%} of their tokens are trained" if self.tokens else ""
+        rows = f"{self.prepared} of {self.examples} rows, {self.left_out} left out"
+        return f"{rows}, {self.checked} sequences checked{share}"
 
 
 def check_split(
@@ -54,7 +55,8 @@ def check_split(
         )
     entries = cfg.datasets if split == "train" else cfg.test_datasets
     special = frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
-    for ids, labels in _pairs(dataset, everything):
+    counts.checked = counts.tokens = counts.trained = 0
+    for ids, labels in _pairs(dataset, tokenizer, everything):
         counts.checked += 1
         counts.tokens += len(ids)
         counts.trained += len(labels) - labels.count(IGNORED)
@@ -114,8 +116,11 @@ def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
     return total
 
 
-def _pairs(dataset: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
-    """Yield (ids, labels) of all rows, or of a sample that is spread evenly over them; none before TRL tokenizes."""
+def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
+    """Yield (ids, labels) of all rows, or of a sample that is spread evenly over them.
+
+    Preferences that are still texts are tokenized as TRL will do it.
+    """
     if not everything and len(dataset) > SAMPLE:
         dataset = dataset.select([index * len(dataset) // SAMPLE for index in range(SAMPLE)])
     if "labels" in dataset.column_names:
@@ -125,6 +130,11 @@ def _pairs(dataset: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
         for row in dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"]):
             for answer in (row["chosen_ids"], row["rejected_ids"]):
                 yield row["prompt_ids"] + answer, [IGNORED] * len(row["prompt_ids"]) + answer
+    else:
+        for row in dataset:
+            prompt, *pairs = dpo.trl_ids(tokenizer, row["prompt"], (row["chosen"], row["rejected"]))
+            for ids in pairs:
+                yield ids, [IGNORED] * len(prompt) + ids[len(prompt) :]
 
 
 def _row_id(cfg: Any, tokenizer: Any, entries: Sequence[Any], template: Template, ids: Ids) -> str:

@@ -74,11 +74,15 @@ def examples(
 
 
 def _is_read_alike(tokenizer: "PreTrainedTokenizerBase", example: Example, answers: tuple[str, ...]) -> bool:
-    prompt = _written_bos(tokenizer) + example.text
+    expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
+    return trl_ids(tokenizer, _written_bos(tokenizer) + example.text, answers) == expected
+
+
+def trl_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str, answers: tuple[str, ...]) -> list[Ids]:
+    """Encode a prompt, and the prompt with each answer, as TRL's DPO trainer does when axolotl runs it."""
     eos = tokenizer.eos_token
     texts = [prompt, *(prompt + (answer if answer.endswith(eos) else answer + eos) for answer in answers)]
-    expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
-    return [_without_double_bos(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]] == expected
+    return [_without_double_bos(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]]
 
 
 def _written_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -87,5 +91,4 @@ def _written_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def _without_double_bos(tokenizer: "PreTrainedTokenizerBase", ids: Ids) -> Ids:
-    """Do as axolotl does after TRL's tokenization."""
     return ids[1:] if ids[:2] == [tokenizer.bos_token_id] * 2 else ids

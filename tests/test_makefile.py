@@ -78,6 +78,7 @@ def test_nothing_is_done_twice(project: Path) -> None:
         ("prompt_strategies/tokens.py", ["sft", "merge", "dpo"]),
         ("axolotl_configs/smoke/data.yaml", ["data"]),
         ("dataset_builders/sources/koalpaca.py", ["data"]),
+        ("prompt_strategies/forgery.py", ["data", "sft", "merge", "dpo"]),
         ("README.md", []),
     ],
 )
@@ -157,7 +158,21 @@ def test_several_gpus_get_the_deepspeed_file_and_one_gets_none(project: Path) ->
 def test_help_is_the_default_and_lists_targets_recipes_and_variables(project: Path) -> None:
     shown = make(project).stdout
     assert shown == make(project, "help").stdout
-    for word in ("setup", "data", "sft", "merge", "dpo", "chat", "test", "aog-8b", "rabbit-ko-3b", "RECIPE", "ARGS"):
+    for word in (
+        "setup",
+        "data",
+        "sft",
+        "merge",
+        "dpo",
+        "chat",
+        "inspect",
+        "bench",
+        "test",
+        "aog-8b",
+        "rabbit-ko-3b",
+        "RECIPE",
+        "ARGS",
+    ):
         assert word in shown
 
 

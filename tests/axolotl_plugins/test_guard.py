@@ -113,7 +113,7 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(recipe: Path) -> No
             r"datasets\[0\].typ: unknown key; did you mean `type`\?",
         ),
         (
-            {"datasets": [{"path": "data/other/sft", "type": "prompt_strategies.qir"}]},
+            {"datasets": [{"path": "data/other/sft", "split": "train", "type": "prompt_strategies.qir"}]},
             "data/other/sft holds no train shards; run `make data RECIPE=other` first",
         ),
         (
@@ -127,12 +127,13 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(recipe: Path) -> No
         ({"datasets": ["data/smoke/sft"]}, "datasets: must be a list of entries"),
         ({"datasets": [{"type": "prompt_strategies.qir"}]}, "datasets: each entry needs a `path`"),
         (
-            {"test_datasets": [{"path": "data/smoke/sft", "type": "prompt_strategies.iir"}]},
+            {"test_datasets": [{"path": "data/smoke/sft", "split": "test", "type": "prompt_strategies.iir"}]},
             "datasets: qir and iir in one stage",
         ),
         ({"datasets": None}, "datasets: missing"),
+        ({"test_datasets": [{"path": "data/smoke/sft"}]}, "test_datasets: each entry needs a `split`"),
         (
-            {"datasets": [{"path": "data/smoke/sft", "type": "prompt_strategies.qir_dpo"}]},
+            {"datasets": [{"path": "data/smoke/sft", "split": "train", "type": "prompt_strategies.qir_dpo"}]},
             r"datasets\[0\].type: `prompt_strategies.qir_dpo` is none of this stage's prompts",
         ),
         ({"chat_template": "chatml"}, "chat_template: take it away"),

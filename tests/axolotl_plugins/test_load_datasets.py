@@ -14,7 +14,7 @@ from axolotl_plugins import GUARD
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.prepared_path import shards_fingerprint
-from prompt_strategies import sft
+from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORED
 from prompt_strategies.template import IIR
@@ -149,7 +149,13 @@ def merged(smoke_tokenizer: PreTrainedTokenizerBase) -> Path:
 
 def test_dpo_starts_from_the_merged_sft_model_of_this_data(merged: Path) -> None:
     counts = load_datasets("dpo").counts["train"]
-    assert counts.examples == counts.prepared > 50
+    assert 2 * counts.examples == 2 * counts.prepared == counts.checked > 100
+
+
+def test_pairs_that_trl_would_read_otherwise_stop_dpo(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dpo, "_is_read_alike", lambda *_: True)
+    monkeypatch.setattr(dpo, "_written_bos", lambda _: "<|eot_id|>")
+    assert "the control token <|eot_id|> stands within the row" in refusal("dpo")
 
 
 def test_dpo_from_a_model_that_is_no_merged_run_is_refused_unless_told_so(merged: Path) -> None:
