@@ -65,7 +65,7 @@ def _unwanted(config: dict[str, Any]) -> Iterator[str]:
 
 def _unknown_keys(section: dict[str, Any], known: Iterable[str], place: str) -> Iterator[str]:
     for key in section.keys() - set(known):
-        yield f"{place}{key}: unknown key{nearest(key, known)}"
+        yield f"{place}{key}: unknown key{_nearest(key, known)}"
 
 
 def _wrong_type(entry: dict[str, Any], types: tuple[str, ...], place: str) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _missing_base(base: str) -> Iterator[str]:
         yield f"base_model: {base} is not there; run `make {goal} RECIPE={Path(base).parts[1]}` first"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean ...` with the nearest known name, or nothing."""
     matches = difflib.get_close_matches(name, sorted(known), n=1)
     return f"; did you mean `{matches[0]}`?" if matches else ""

@@ -2,13 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin
@@ -19,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from axolotl_plugins.args import GuardArgs
-from axolotl_plugins.checks import find_mistake, nearest
+from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.lineage import MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.prepared_path import prepared_path, remove_unfinished
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
@@ -42,13 +40,10 @@ class Guard(BasePlugin):
 
     def register(self, cfg: Any) -> None:
         """Check the raw config, then give it the project's chat template and a cache folder of its own."""
-        written = yaml.safe_load(Path(cfg["axolotl_config_path"]).read_text(encoding="utf-8"))
-        known = {*AxolotlConfigWCapabilities.model_fields, *GuardArgs.model_fields}
         dataset_keys = SFTDataset.model_fields.keys() | DPODataset.model_fields.keys()
         # Axolotl's own commands take options away by setting them to None, some of which it no longer knows.
-        overrides = {key for key, value in cfg.items() if value is not None} - written.keys()
-        mistake = find_mistake(written, known, dataset_keys)
-        if mistake or (mistake := find_unknown_override(overrides, known)):
+        given = {key: value for key, value in cfg.items() if value is not None}
+        if mistake := find_mistake(given, known_keys(), dataset_keys):
             refuse(cfg, mistake)
         sys.excepthook = one_line_where_writing_failed
         cfg["chat_template"] = "jinja"
@@ -136,14 +131,13 @@ def refuse(cfg: Any, mistake: str) -> NoReturn:
     raise SystemExit(f"{cfg['axolotl_config_path']}: {mistake}") from None
 
 
-def find_unknown_override(overrides: Iterable[str], known: Iterable[str]) -> str | None:
-    """Return what is wrong with the keys that the command line added, which axolotl would drop without a word."""
+def known_keys() -> set[str]:
+    """Return what may stand in a stage's YAML or on axolotl's command line; it drops others without a word."""
     arguments = {
         field.name for kind in (PreprocessCliArgs, TrainerCliArgs, InferenceCliArgs) for field in fields(kind)
     }
     internal = {"axolotl_config_path", "is_preprocess", "merge_lora"}
-    options = {*known, *arguments, *internal}
-    return next((f"{key}: unknown option{nearest(key, options)}" for key in overrides if key not in options), None)
+    return {*AxolotlConfigWCapabilities.model_fields, *GuardArgs.model_fields, *arguments, *internal}
 
 
 def one_line_where_writing_failed(kind: type[BaseException], error: BaseException, trace: Any) -> None:

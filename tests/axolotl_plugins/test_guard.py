@@ -157,5 +157,7 @@ def test_dpo_with_lora_model_dir_is_refused(recipe: Path) -> None:
 
 def test_an_override_that_axolotl_would_drop_is_refused(recipe: Path) -> None:
     load_stage(recipe / "smoke" / "dpo.yaml", max_steps=1, debug=False, is_preprocess=True, fsdp=None)
-    with pytest.raises(SystemExit, match=r"learning_rat: unknown option; did you mean `learning_rate`\?"):
+    with pytest.raises(SystemExit, match=r"learning_rat: unknown key; did you mean `learning_rate`\?"):
         load_stage(recipe / "smoke" / "dpo.yaml", learning_rat=1e-9)
+    with pytest.raises(SystemExit, match="lora_model_dir: axolotl ignores it in DPO"):
+        load_stage(recipe / "smoke" / "dpo.yaml", lora_model_dir="runs/smoke/sft")
