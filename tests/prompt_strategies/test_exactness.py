@@ -79,7 +79,7 @@ def test_any_conversation_has_one_tokenization(
 
 
 def real_conversations() -> list[Messages]:
-    """ChatbotData as KoAlpaca rows, KoBEST's sentences and passages, and gsm8k's problems; about 38,000."""
+    """ChatbotData as KoAlpaca rows, KoBEST's sentences and passages, and gsm8k's problems; some 43,000."""
     rows = [
         Conversation(f"row/{number}", "row", [user(question), assistant(answer)])
         for number, (question, answer) in enumerate(_pairs())
