@@ -154,11 +154,13 @@ chat: | $(READY) ## ask the latest stage; PROMPT="..." for one answer
 # As written: a dollar sign in a question is a dollar sign.
 override PROMPT := $(value PROMPT)
 override SYSTEM := $(value SYSTEM)
-export PROMPT SYSTEM
+override ID := $(value ID)
+override HTML := $(value HTML)
+export PROMPT SYSTEM ID HTML
 
 inspect: $(DATA)/manifest.json $(BASE) ## show rows with their mask
 	@$(BIN)/python -m prompt_strategies.inspection $(CONFIG)/$(STAGE).yaml --rows $(N) \
-		$(if $(ID),--id '$(ID)') $(if $(HTML),--html '$(HTML)')
+		$(if $(ID),--id "$$ID") $(if $(HTML),--html "$$HTML")
 
 bench: $(DATA)/manifest.json $(BASE) ## time what docs/benchmarks.md shows
 	$(BIN)/python -m benchmarks.$(WHAT) $(DATA)/sft $(TOKENIZER) --rows $(ROWS)

@@ -26,6 +26,8 @@ def _mistakes(config: dict[str, Any], known_keys: Iterable[str], dataset_keys: I
         for index, entry in enumerate(config.get(section) or []):
             yield from _unknown_keys(entry, dataset_keys, f"{section}[{index}].")
             yield from _wrong_type(entry, DPO_TYPES if config.get("rl") else SFT_TYPES, f"{section}[{index}]")
+            if entry.get("shards"):
+                yield f"{section}[{index}].shards: take fewer rows with `fraction` in data.yaml, which counts them"
             yield from _missing_shards(entry, f"{section}[{index}]")
     yield from _missing_base(str(config.get("base_model")))
 
@@ -54,8 +56,13 @@ def _unwanted(config: dict[str, Any]) -> Iterator[str]:
         "chat_template_jinja": "take it away; the guard sets the one of this stage's prompt",
         "streaming": "rows cannot be checked before the run; take it away",
         "pretraining_dataset": "rows cannot be checked before the run; use `datasets`",
+        "train_on_inputs": "only answers are trained; take it away",
         "val_set_size": "answers of one conversation would be in both splits; use `test_datasets`",
     }
+    if config.get("rl") not in (None, "dpo", "ipo"):
+        yield "rl: this project's rows and checks are for dpo and ipo"
+    if config.get("adapter") and config.get("merge_method") != "legacy":
+        yield "merge_method: must be `legacy`; axolotl's other one keeps the base's tokenizer, chat template included"
     if config.get("rl"):
         reasons["lora_model_dir"] = "axolotl ignores it in DPO and starts from the bare base; merge the adapter first"
     for key, why in reasons.items():
@@ -74,15 +81,22 @@ def _wrong_type(entry: dict[str, Any], types: tuple[str, ...], place: str) -> It
 
 
 def _missing_shards(entry: dict[str, Any], place: str) -> Iterator[str]:
-    folder, split = Path(entry["path"]), entry.get("split", "train")
+    folder, split = Path(entry["path"]), entry["split"].split("[")[0]
+    if folder.is_file():
+        return
     if len(folder.parts) > 1 and folder.parts[0] == "data" and not any(folder.glob(f"{split}-*.parquet")):
         yield f"{place}.path: {folder} holds no {split} shards; run `make data RECIPE={folder.parts[1]}` first"
 
 
 def _missing_base(base: str) -> Iterator[str]:
-    if base.startswith("runs/") and not any(Path(base).glob("*.safetensors")):
+    folder = Path(base)
+    if base.startswith("runs/") and not any(folder.glob("*.safetensors")):
         goal = "merge" if base.endswith("merged") else "sft"
-        yield f"base_model: {base} is not there; run `make {goal} RECIPE={Path(base).parts[1]}` first"
+        yield f"base_model: {base} is not there; run `make {goal} RECIPE={folder.parts[1]}` first"
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        yield f"base_model: {base} holds no config.json, so it is no model"
+    if not folder.is_dir() and (base.startswith((".", "/", "~")) or base.count("/") > 1):
+        yield f"base_model: {base}: no such folder"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from transformers import set_seed
 from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.lineage import MERGED_ADAPTER, adapter_digest, find_base_mistake
-from axolotl_plugins.prepared_path import prepared_path, remove_unfinished
+from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
 from axolotl_plugins.run_file import RUN_FILE, write_run_file
 from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
@@ -48,9 +48,7 @@ class Guard(BasePlugin):
         sys.excepthook = one_line_where_writing_failed
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_of(cfg))
-        cfg["dataset_prepared_path"] = prepared_path(cfg)
-        if os.environ.get("RANK", "0") == "0":
-            remove_unfinished(Path(cfg["dataset_prepared_path"]))
+        set_prepared_path(cfg)
         # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
         os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
 
@@ -72,6 +70,7 @@ class Guard(BasePlugin):
         mistake = find_base_mistake(cfg) if cfg.rl and not cfg.guard_any_dpo_base else None
         if mistake or (mistake := find_tokenizer_mistake(cfg, self.tokenizer, template_of(cfg))):
             refuse(cfg, mistake)
+        remove_unfinished(Path(cfg.dataset_prepared_path))
         try:
             loaded = (load_preference_datasets if cfg.rl else load_datasets)(cfg=cfg)
         except (ValueError, IndexError, KeyError, TypeError) as error:

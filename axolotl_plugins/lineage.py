@@ -26,10 +26,15 @@ def find_base_mistake(cfg: Any) -> str | None:
     run = base if (base / RUN_FILE).exists() else base.parent
     if not (run / RUN_FILE).exists():
         return f"base_model: {base} is no merged SFT model of this project; run `make sft` and `make merge`, {UNLESS}"
+    sft = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
+    if sft.get("config", {}).get("rl") or (base / "adapter_config.json").exists():
+        return f"base_model: {base} is no merged SFT model; run `make merge`, {UNLESS}"
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     if run != base and config.get(MERGED_ADAPTER) != adapter_digest(run):
-        return f"base_model: {base} was not merged from the adapter in {run}; run `make merge` again, {UNLESS}"
-    trained_on = json.loads((run / RUN_FILE).read_text(encoding="utf-8")).get("datasets", [])
+        return (
+            f"base_model: {base} was not merged from the adapter in {run}; remove it and run `make merge`, {UNLESS}"
+        )
+    trained_on = sft.get("datasets", [])
     for entry in trained_on:
         if Path(entry["path"]).is_dir() and shards_fingerprint(entry) != entry["fingerprint"]:
             return (

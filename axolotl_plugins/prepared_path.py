@@ -12,7 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, try_to_load_from_cache
+import datasets
+from filelock import FileLock
+from huggingface_hub import HfApi, constants
+from huggingface_hub.file_download import repo_folder_name
 
 from prompt_strategies.fingerprint import source_fingerprint
 
@@ -33,20 +36,28 @@ OPTIONS = (
 TOKENIZER_FILES = ("*token*.json", "*token*.model", "vocab.*", "merges.txt")
 
 
-def prepared_path(cfg: Any) -> str:
-    """Return `dataset_prepared_path` with a folder named by what the prepared rows depend on."""
+def set_prepared_path(cfg: Any) -> None:
+    """Put the prepared rows, and what `datasets` keeps of the raw ones, into folders named by what they depend on.
+
+    `datasets` keys its own cache of local files by their times, which `rsync -t` and `cp -p` keep.
+    """
     digest = hashlib.sha256()
     for part in _dependencies(cfg):
         digest.update(part.encode() + b"\0")
-    return str(Path(cfg["dataset_prepared_path"]) / digest.hexdigest()[:16])
+    folder = Path(cfg["dataset_prepared_path"])
+    datasets.config.HF_DATASETS_CACHE = folder / "raw" / digest.hexdigest()[:16]
+    cfg["dataset_prepared_path"] = str(folder / digest.hexdigest()[:16])
 
 
 def remove_unfinished(prepared: Path) -> None:
     """Remove what an interrupted run left half-written, which axolotl would take for prepared rows."""
-    for folder in prepared.glob("*/"):
-        # `datasets` writes this file last.
-        if not (folder / "dataset_info.json").exists():
-            shutil.rmtree(folder)
+    prepared.mkdir(parents=True, exist_ok=True)
+    # Axolotl holds this lock while it writes.
+    with FileLock(prepared / "datasets_prep.lock"):
+        for folder in prepared.glob("*/"):
+            # `datasets` writes this file last.
+            if not (folder / "dataset_info.json").exists():
+                shutil.rmtree(folder)
 
 
 def shards_fingerprint(entry: Any) -> str:
@@ -74,8 +85,9 @@ def _hub_commit(repo: str, kind: str, revision: str | None) -> str:
     try:
         return str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
     except Exception:  # the network's, the hub's or a bad name's: what is read then comes from the local cache
-        cached = try_to_load_from_cache(repo, "config.json", revision=revision, repo_type=kind)
-        return Path(cached).parent.name if isinstance(cached, str) else ""
+        cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=kind)
+        branch = cached / "refs" / (revision or "main")
+        return branch.read_text(encoding="utf-8") if branch.is_file() else revision or ""
 
 
 def _files_digest(files: Iterable[Path]) -> str:

@@ -50,8 +50,8 @@ def check_split(
     """Hold a split's rows against the rules, and count; returns the first mistake as one line, or None."""
     if not counts.prepared or counts.left_out > cfg.guard_max_left_out * counts.examples:
         return (
-            f"{split}: {counts.left_out} of {counts.examples} rows are left out, most often for sequence_len "
-            f"{cfg.sequence_len}; the log says why. Raise sequence_len, or guard_max_left_out where that is intended"
+            f"{split}: {counts.left_out} of {counts.examples} rows are left out; `make inspect` tells which and why. "
+            f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_left_out if that is meant"
         )
     entries = cfg.datasets if split == "train" else cfg.test_datasets
     special = frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
@@ -149,5 +149,5 @@ def _row_id(cfg: Any, tokenizer: Any, entries: Sequence[Any], template: Template
                 examples = dpo.examples(batch, tokenizer, template, cfg.sequence_len)
             found = [example for example in examples if isinstance(example, Example)]
             if any(example.prompt + answer == ids for example in found for answer in example.answers):
-                return str(row["id"])
+                return str(row.get("id"))
     return "of unknown id (none in the shards has these tokens)"

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,37 +19,59 @@ from axolotl_plugins.prepared_path import shards_fingerprint
 RUN_FILE = "run.json"
 PACKAGES = ("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch")
 OPTIONAL_PACKAGES = ("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes")
-_SECRET_WORDS = {"auth", "credentials", "key", "password", "secret", "token"}
-_SECRET_CONFIG = re.compile(r"(api_key|auth_token|access_token|hub_token|password|secret)$")
+_SECRET_NAME = re.compile(
+    r"(^|_)(auth|apikey|credentials?|key|pass|passwd|password|pat|pwd|secret|token|webhook)($|_url$|_id$)",
+    re.IGNORECASE,
+)
+_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=\?)\S*=\S*")
 
 
 def write_run_file(cfg: Any, trainer: Any, rows: dict[str, Any], started: datetime) -> None:
     """Write the file into `output_dir`; `rows` holds the counts of each split."""
     run = {
-        "config": {key: value for key, value in cfg.to_dict().items() if not _SECRET_CONFIG.search(key)},
+        "config": cfg.to_dict(),
         "git": _git_state(),
         "versions": _versions(),
         "device": _device(trainer),
         "seed": cfg.seed,
         "datasets": [
-            {"path": entry["path"], "fingerprint": shards_fingerprint(entry)} for entry in _unique(cfg.datasets)
+            {"path": entry["path"], "fingerprint": shards_fingerprint(entry)}
+            for entry in _unique([*cfg.datasets, *(cfg.test_datasets or [])])
         ],
         "rows": rows,
         "started": started.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         **losses(trainer),
     }
-    text = json.dumps(run, indent=2, ensure_ascii=False, default=str)
-    (Path(cfg.output_dir) / RUN_FILE).write_text(redact(text) + "\n", encoding="utf-8")
+    text = json.dumps(redact(run, _secrets()), indent=2, ensure_ascii=False, default=str)
+    (Path(cfg.output_dir) / RUN_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def redact(text: str) -> str:
-    """Blot out secrets: what the environment and the hub login hold, and logins within URLs."""
-    secrets = {value for name, value in os.environ.items() if _SECRET_WORDS & set(name.lower().split("_"))}
-    for secret in sorted(secrets | {get_token() or ""}, key=len, reverse=True):
-        if len(secret) >= 8:
-            text = text.replace(secret, "***")
-    return re.sub(r"(\w://)[^/@\s\"]+@", r"\1***@", text)
+def redact(value: Any, secrets: Collection[str]) -> Any:
+    """Leave out keys that are named like secrets, and blot out secrets in texts: logins and queries of URLs too."""
+    if isinstance(value, dict):
+        return {key: redact(inner, secrets) for key, inner in value.items() if not _is_secret(key, inner)}
+    if isinstance(value, list | tuple):
+        return [redact(inner, secrets) for inner in value]
+    if not isinstance(value, str):
+        return value
+    for secret in secrets:
+        value = value.replace(secret, "***")
+    return (
+        _URL_SECRETS.sub(lambda match: "***@" if match[0].endswith("@") else "***", value)
+        if "://" in value
+        else value
+    )
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return isinstance(value, str) and _SECRET_NAME.search(name) is not None and not value.startswith(("<", "["))
+
+
+def _secrets() -> list[str]:
+    """Return what the environment and the hub login hold, longest first."""
+    values = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)} | {get_token() or ""}
+    return sorted((value for value in values if len(value) >= 8), key=len, reverse=True)
 
 
 def losses(trainer: Any) -> dict[str, Any]:

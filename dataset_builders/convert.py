@@ -100,9 +100,14 @@ def _reject_forgery(content: str) -> str:
 
 
 def _rejected_row(raw: RawRow, entry: SourceConfig, reason: str) -> RejectedRow:
-    evidence = json.dumps(raw, ensure_ascii=False, default=str).encode(errors="replace").decode()
+    evidence = _writable(json.dumps(raw, ensure_ascii=False, default=str))
     key = row_id(entry.label, evidence, upstream=raw.get(entry.columns.get("id", "id")))
-    return RejectedRow(key, entry.label, reason, evidence[:EVIDENCE_CHARACTERS])
+    return RejectedRow(_writable(key), entry.label, reason, evidence[:EVIDENCE_CHARACTERS])
+
+
+def _writable(text: str) -> str:
+    """Replace halves of surrogate pairs, which no file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _rename(raw: RawRow, columns: dict[str, str], entry: SourceConfig, place: str) -> RawRow:

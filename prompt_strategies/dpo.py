@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prompt_strategies.fingerprint import source_fingerprint
-from prompt_strategies.template import IIR, QIR, Template, render_answer
+from prompt_strategies.template import IIR, QIR, Messages, Template, render_answer
 from prompt_strategies.tokens import Example, Ids, LeftOut, adds_bos, log_fate, tokenize
 
 if TYPE_CHECKING:
@@ -63,19 +63,27 @@ def examples(
 ) -> list[Example | LeftOut]:
     """Tokenize a batch of preference rows; the two answers of an example are chosen and rejected."""
     answers = [
-        (render_answer(chosen[0]), render_answer(rejected[0]))
+        (_answer(chosen), _answer(rejected))
         for chosen, rejected in zip(batch["chosen"], batch["rejected"], strict=True)
     ]
     rows = tokenize(tokenizer, template, batch["prompt"], answers, sequence_len)
+    bos = _written_bos(tokenizer)
     for index, row in enumerate(rows):
-        if isinstance(row, Example) and not _is_read_alike(tokenizer, row, answers[index]):
+        if isinstance(row, Example) and not _is_read_alike(tokenizer, row, bos + row.text, answers[index]):
             rows[index] = LeftOut.READ_DIFFERENTLY
     return rows
 
 
-def _is_read_alike(tokenizer: "PreTrainedTokenizerBase", example: Example, answers: tuple[str, ...]) -> bool:
+def _answer(messages: Messages) -> str:
+    """Return the text of a side's only message; nothing, which no row may train, where it is not one answer."""
+    return render_answer(messages[0]) if [message["role"] for message in messages] == ["assistant"] else ""
+
+
+def _is_read_alike(
+    tokenizer: "PreTrainedTokenizerBase", example: Example, prompt: str, answers: tuple[str, ...]
+) -> bool:
     expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
-    return trl_ids(tokenizer, _written_bos(tokenizer) + example.text, answers) == expected
+    return trl_ids(tokenizer, prompt, answers) == expected
 
 
 def trl_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str, answers: tuple[str, ...]) -> list[Ids]:

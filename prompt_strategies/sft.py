@@ -44,7 +44,7 @@ class SftStrategy(PromptTokenizingStrategy):
         """Tokenize each target of the conversations, in order."""
         targets = [target for messages in conversations for target in self.targets(messages)]
         prompts = [target[:-1] for target in targets]
-        answers = [(render_answer(target[-1]),) for target in targets]
+        answers = [(render_answer(target[-1]) if target[-1]["role"] == "assistant" else "",) for target in targets]
         return tokenize(self.tokenizer, self.template, prompts, answers, self.sequence_len)
 
 

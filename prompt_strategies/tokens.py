@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prompt_strategies.forgery import forges_turn
 from prompt_strategies.template import Messages, Template, render_prompt
-from prompt_strategies.turns import without_oldest_exchange
+from prompt_strategies.turns import is_prompt, without_oldest_exchange
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,7 +38,9 @@ class LeftOut(StrEnum):
     """Why a row cannot be trained."""
 
     TOO_LONG = "too long even without history"
+    MALFORMED = "roles out of order, or an empty message"
     FORGED = "a heading of the template in a message"
+    CONTROL = "a control token that the tokenizer cannot read as text"
     READ_DIFFERENTLY = "TRL would read other tokens than SFT"
 
 
@@ -54,9 +56,10 @@ def tokenize(
     answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
     rows: list[Example | LeftOut] = [LeftOut.TOO_LONG] * len(prompts)
     pending = dict(enumerate(prompts))
-    for index, texts in enumerate(answers):
-        if any(map(forges_turn, texts)) or any(forges_turn(message["content"]) for message in prompts[index]):
-            rows[index] = LeftOut.FORGED
+    controls = _unsplittable(tokenizer)
+    for index, (messages, texts) in enumerate(zip(prompts, answers, strict=True)):
+        if mistake := _find_mistake(messages, texts, controls):
+            rows[index] = mistake
             del pending[index]
 
     dropped = 0
@@ -70,6 +73,23 @@ def tokenize(
                 too_long[index] = shorter
         pending, dropped = too_long, dropped + 1
     return rows
+
+
+def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[str, ...]) -> LeftOut | None:
+    contents = [*answers, *(message["content"] for message in messages)]
+    if not is_prompt(messages) or not all(answers) or len(set(answers)) < len(answers):
+        return LeftOut.MALFORMED
+    if any(map(forges_turn, contents)):
+        return LeftOut.FORGED
+    if any("<|" in content and any(control in content for control in controls) for content in contents):
+        return LeftOut.CONTROL
+    return None
+
+
+def _unsplittable(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
+    """Return tokens in the form of control tokens that the tokenizer does not mark as special, as Qwen3's do."""
+    added = tokenizer.added_tokens_decoder.values()
+    return tuple(token.content for token in added if token.content.startswith("<|") and not token.special)
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[Ids]:
@@ -113,7 +133,7 @@ def log_fate(rows: Sequence[Example | LeftOut], sequence_len: int) -> None:
     fates = [f"{count} left out: {reason}" for reason, count in sorted(left_out.items())]
     fates += [f"{shortened} without their oldest exchanges"] if shortened else []
     if fates:
-        LOG.warning("of %d rows, to fit sequence_len %d: %s", len(rows), sequence_len, "; ".join(fates))
+        LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(fates))
 
 
 def adds_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:

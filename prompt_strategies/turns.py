@@ -1,4 +1,4 @@
-"""What is taken from a conversation: which answers are targets, and which turns go when it is too long."""
+"""The turns of a conversation: their order, which answers are targets, and which go when it is too long."""
 
 from collections.abc import Iterator
 
@@ -23,3 +23,11 @@ def without_oldest_exchange(messages: Messages) -> Messages | None:
     if len(messages) - first_turn < 3:
         return None
     return [*messages[:first_turn], *messages[first_turn + 2 :]]
+
+
+def is_prompt(messages: Messages) -> bool:
+    """Tell whether messages are: system (optional), then user and assistant in turn, ending with user, none empty."""
+    turns = messages[1:] if messages and messages[0]["role"] == "system" else messages
+    roles = [turn["role"] for turn in turns]
+    expected = ["user", "assistant"] * (len(turns) // 2) + ["user"]
+    return roles == expected and all(turn["content"].strip() for turn in turns)

@@ -121,6 +121,15 @@ def test_a_prompt_reaches_chat_as_it_was_written(project: Path) -> None:
     assert shown[-3:] == [prompt, "--system", "$x"]
 
 
+def test_an_id_reaches_inspect_as_it_was_written(project: Path) -> None:
+    (project / ".venv/bin").mkdir()
+    (project / ".venv/bin/python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (project / ".venv/bin/python").chmod(0o755)
+    row = """faq/'1' "$x" `date`"""
+    shown = make(project, "inspect", f"ID={row}", "HTML=my rows.html").stdout.splitlines()
+    assert shown[-4:] == ["--id", row, "--html", "my rows.html"]
+
+
 def test_dpo_refuses_in_one_line_to_start_without_sft(project: Path) -> None:
     (project / "runs/smoke/sft/run.json").unlink()
     result = make(project, "dpo")

@@ -103,16 +103,23 @@ MUTATIONS = [
     Mutation(
         "let headings through",
         "prompt_strategies/forgery.py",
-        'return "###" in text and _TURN.search(text) is not None',
-        "return False",
+        'return sum(map(text.count, "#＃﹟")) >= 3 and',
+        "return False and",
         f"{PROMPT}/test_forgery.py::test_hostile_rows_bring_no_control_token_and_no_turn_into_sft",
     ),
     Mutation(
         "let control tokens into the shards",
         "prompt_strategies/forgery.py",
-        "if _CONTROL.search(plain):",
-        "if False:",
+        "and _CONTROL.search(_undisguised(text)):",
+        "and False:",
         "tests/dataset_builders/test_forgery.py::test_hostile_questions_and_answers_are_rejected_by_default",
+    ),
+    Mutation(
+        "take turns by their place, whatever their roles",
+        "prompt_strategies/tokens.py",
+        "if not is_prompt(messages) or not all(answers)",
+        "if not all(answers)",
+        f"{PROMPT}/test_sft.py::test_a_row_with_roles_out_of_order_is_left_out",
     ),
     Mutation(
         "change the template's blank line",

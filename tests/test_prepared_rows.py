@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,20 +21,22 @@ def copy(project: Path, tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def make_sft(folder: Path) -> str:
-    """Run `make sft` once more, for one step; returns what axolotl says."""
-    result = run(folder, "make", "sft", "ARGS=--max-steps=1", "--assume-old=.venv/.ready")
+def make_sft(folder: Path, *arguments: str) -> str:
+    """Run `make sft` once more; returns what axolotl says."""
+    result = run(folder, "make", "sft", *arguments, "--assume-old=.venv/.ready")
     return result.stdout + result.stderr
 
 
 def prepared(folder: Path) -> set[Path]:
     """The folders of prepared rows."""
-    return {path.relative_to(folder) for path in folder.glob("runs/smoke/sft/prepared/*/*/")}
+    files = folder.glob("runs/smoke/sft/prepared/*/*/dataset_info.json")
+    return {file.parent.relative_to(folder) for file in files if "raw" not in file.parts}
 
 
 def test_prepared_rows_are_reused_and_follow_a_row_and_a_character_of_the_template(copy: Path) -> None:
     first = prepared(copy)
-    assert "Loading prepared dataset from disk" in make_sft(copy)
+    assert "axolotl" not in make_sft(copy)
+    assert "Loading prepared dataset from disk" in make_sft(copy, "ARGS=--max-steps=1")
     assert prepared(copy) == first
 
     shard = next((copy / "data/smoke/sft").glob("train-*.parquet"))
@@ -46,7 +49,7 @@ def test_prepared_rows_are_reused_and_follow_a_row_and_a_character_of_the_templa
     assert len(second - first) == 2
 
     template = copy / "prompt_strategies/template.py"
-    template.write_text(template.read_text().replace("### {response}:", "### {response}!"))
+    template.write_text(template.read_text().replace("### {response}:", "### {response}!", 1))
     assert len(re.findall("Unable to find prepared dataset", make_sft(copy))) >= 2
     assert len(prepared(copy) - second) == 2
 
@@ -57,4 +60,8 @@ def test_a_guard_that_cannot_be_imported_stops_the_run(copy: Path) -> None:
     shutil.rmtree(copy / "runs/smoke/sft")
     command = [".venv/bin/axolotl", "preprocess", "axolotl_configs/smoke/sft.yaml"]
     result = run(copy, *command, returns=1, AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1")
-    assert result.stderr.splitlines()[-1].startswith("the guard is not loaded, so nothing would check this run")
+    # Axolotl 0.19 logs the import error and goes on, 0.21 stops by itself.
+    assert "the guard is not loaded, so nothing would check this run" in result.stderr or "0.19" not in version(
+        "axolotl"
+    )
+    assert prepared(copy) == set()

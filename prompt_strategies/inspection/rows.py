@@ -56,7 +56,8 @@ def inspect_rows(cfg: Any, tokenizer: Any, split: str) -> Iterator[InspectedRow]
     for entry in cfg.datasets if split == "train" else cfg.test_datasets or []:
         dataset = load_dataset_with_config(entry, cfg.hf_use_auth_token)
         for batch in dataset.iter(BATCH):
-            names = list(zip(batch["id"], batch["source"], strict=True))
+            unnamed = [""] * len(next(iter(batch.values())))
+            names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
             for (row_id, source), row in zip(*_tokenize(cfg, tokenizer, entry, batch, names), strict=True):
                 if isinstance(row, Example):
                     yield InspectedRow(row_id, source, row.prompt, row.answers, row.dropped_exchanges, None)
@@ -82,18 +83,17 @@ def pieces(tokenizer: Any, row: InspectedRow, answer: int) -> list[Piece]:
     return [
         Piece(text, ids, trained, ids[0] in special)
         for tokens, trained in parts
-        for text, ids in _whole_characters(tokenizer, tokens)
+        for text, ids in _whole_characters(tokenizer, tokens, special)
     ]
 
 
-def _whole_characters(tokenizer: Any, tokens: Ids) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _whole_characters(tokenizer: Any, tokens: Ids, special: set[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     pending: tuple[int, ...] = ()
-    for token in tokens:
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         pending += (token,)
         text = tokenizer.decode(pending, clean_up_tokenization_spaces=False)
         # A character of UTF-8 has at most four bytes; what is no whole character by then is not going to be one.
-        if "\N{REPLACEMENT CHARACTER}" not in text or len(pending) == 4:
+        is_whole = "\N{REPLACEMENT CHARACTER}" not in text or len(pending) == 4
+        if is_whole or following is None or following in special:
             yield text, pending
             pending = ()
-    if pending:
-        yield tokenizer.decode(pending, clean_up_tokenization_spaces=False), pending

@@ -9,6 +9,12 @@ from rich.text import Text
 from prompt_strategies.inspection.rows import InspectedRow, Piece, pieces
 from prompt_strategies.inspection.summary import Summary
 
+# A row must not steer the terminal: an escape character is shown as ␛.
+CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {
+    0x7F: "␡",
+    0x9B: "␛",
+}
+
 
 def print_row(console: Console, tokenizer: Any, row: InspectedRow) -> None:
     """Print a row with each of its answers."""
@@ -47,4 +53,4 @@ def print_summary(console: Console, summary: Summary, sequence_len: int) -> None
 def _styled(piece: Piece) -> tuple[str, str]:
     if piece.special:
         return f"⟦{piece.text}⟧", "bold reverse green" if piece.trained else "reverse"
-    return piece.text, "green" if piece.trained else "dim"
+    return piece.text.translate(CONTROL_PICTURES), "green" if piece.trained else "dim"

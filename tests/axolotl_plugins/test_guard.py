@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from axolotl_plugins.prepared_path import remove_unfinished
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR
 from tests.conftest import ROOT
@@ -26,8 +27,9 @@ def recipe(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for split in ("train", "test"):
             (folder / f"{split}-00000-of-00001.parquet").write_bytes(b"rows")
-        write_jsonl(in_tmp / "runs" / stage.parent.name / "sft" / "merged" / "model.safetensors", [])
-    write_jsonl(in_tmp / "runs/smoke/base/model.safetensors", [])
+        for file in ("model.safetensors", "config.json"):
+            write_jsonl(in_tmp / "runs" / stage.parent.name / "sft" / "merged" / file, [])
+            write_jsonl(in_tmp / "runs/smoke/base" / file, [])
     return in_tmp / "axolotl_configs"
 
 
@@ -95,13 +97,12 @@ def test_prepared_folder_follows_all_that_decides_about_its_rows(
     assert all(prepared.startswith("runs/smoke/sft/prepared/") for prepared in paths)
 
 
-def test_half_written_rows_of_an_interrupted_run_are_removed(recipe: Path) -> None:
-    prepared = Path(load_stage(recipe / "smoke" / "sft.yaml").dataset_prepared_path)
+def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> None:
     for name in ("whole/dataset_info.json", "half/data-00000-of-00001.arrow"):
-        (prepared / name).parent.mkdir(parents=True)
-        (prepared / name).touch()
-    load_stage(recipe / "smoke" / "sft.yaml")
-    assert [folder.name for folder in prepared.iterdir()] == ["whole"]
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert [folder.name for folder in tmp_path.glob("*/")] == ["whole"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,19 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(recipe: Path) -> No
         ({"chat_template": "chatml"}, "chat_template: take it away"),
         ({"val_set_size": 0.1}, "val_set_size: answers of one conversation would be in both splits"),
         ({"streaming": True}, "streaming: rows cannot be checked"),
+        ({"train_on_inputs": True}, "train_on_inputs: only answers are trained"),
+        ({"merge_method": "memory_efficient"}, "merge_method: must be `legacy`"),
+        ({"rl": "simpo"}, "rl: this project's rows and checks are for dpo and ipo"),
+        ({"base_model": "/no/such/model"}, "base_model: /no/such/model: no such folder"),
+        ({"base_model": "data/smoke"}, "base_model: data/smoke holds no config.json"),
+        (
+            {
+                "datasets": [
+                    {"path": "data/smoke/sft", "split": "train", "type": "prompt_strategies.qir", "shards": 4}
+                ]
+            },
+            r"datasets\[0\].shards: take fewer rows with `fraction`",
+        ),
     ],
 )
 def test_mistakes_are_one_line(recipe: Path, changes: dict[str, Any], message: str) -> None:

@@ -1,6 +1,7 @@
 """What the guard sees in the rows that axolotl has really prepared, and in the base, before a run starts."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,8 @@ def test_unchanged_rows_are_read_from_the_cache_and_checked_again(monkeypatch: p
 
 def test_too_many_rows_left_out_for_length_stop_the_run() -> None:
     line = refusal("sft", sequence_len=150)
-    assert "of 115 rows are left out, most often for sequence_len 150" in line
-    assert "Raise sequence_len, or guard_max_left_out where that is intended" in line
+    assert "of 115 rows are left out; `make inspect` tells which and why" in line
+    assert "Raise sequence_len (150) if they are too long, or guard_max_left_out" in line
 
 
 def test_a_share_of_left_out_rows_can_be_allowed() -> None:
@@ -164,9 +165,32 @@ def test_dpo_from_a_model_that_is_no_merged_run_is_refused_unless_told_so(merged
     load_datasets("dpo", guard_any_dpo_base=True)
 
 
+def test_dpo_from_a_merged_dpo_run_or_from_an_adapter_is_refused(merged: Path) -> None:
+    run_file = merged.parent / "run.json"
+    run = json.loads(run_file.read_text())
+    run_file.write_text(json.dumps({**run, "config": {"rl": "dpo"}}))
+    assert "is no merged SFT model; run `make merge`" in refusal("dpo")
+    run_file.write_text(json.dumps(run))
+    shutil.copytree(merged, merged.parent, dirs_exist_ok=True)
+    (merged.parent / "adapter_config.json").write_text("{}")
+    assert "is no merged SFT model; run `make merge`" in refusal("dpo", base_model="runs/smoke/sft")
+
+
+def test_a_shard_that_changed_but_kept_its_time_is_read_anew() -> None:
+    shard = next(Path("data/smoke/sft").glob("train-*"))
+    time = shard.stat().st_mtime_ns
+    before = load_on_cpu("sft")
+    assert load_datasets("sft").counts["train"].examples == 115
+    table = pa.parquet.read_table(shard)
+    pa.parquet.write_table(table.slice(0, 100), shard)
+    os.utime(shard, ns=(time, time))
+    assert load_datasets("sft", preprocess=False).counts["train"].examples == 100
+    assert load_on_cpu("sft").dataset_prepared_path != before.dataset_prepared_path
+
+
 def test_dpo_from_a_merge_of_an_earlier_adapter_is_refused(merged: Path) -> None:
     (merged.parent / ADAPTER).write_bytes(b"a newer adapter")
-    assert "was not merged from the adapter in runs/smoke/sft; run `make merge` again" in refusal("dpo")
+    assert "was not merged from the adapter in runs/smoke/sft; remove it and run `make merge`" in refusal("dpo")
 
 
 def test_dpo_after_sft_on_other_shards_is_refused(merged: Path) -> None:

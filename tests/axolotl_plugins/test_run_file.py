@@ -4,12 +4,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from axolotl.utils.dict import DictDefault
 
 from axolotl_plugins.guard import Guard
-from axolotl_plugins.run_file import RUN_FILE, redact, write_run_file
+from axolotl_plugins.run_file import RUN_FILE, write_run_file
 
 HISTORY = [{"eval_loss": 3.0}, {"loss": 2.5}, {"eval_loss": 2.0, "eval_rewards/margins": 0.5}, {"train_loss": 2.7}]
 
@@ -24,7 +25,7 @@ class FinishedTrainer:
         return True
 
 
-def config(folder: Path, **options: str) -> DictDefault:
+def config(folder: Path, **options: Any) -> DictDefault:
     """A resolved config."""
     datasets = [{"path": str(folder), "split": split} for split in ("train", "train")]
     return DictDefault({"output_dir": str(folder), "base_model": "base", "seed": 7, "datasets": datasets, **options})
@@ -46,27 +47,45 @@ def test_it_tells_what_ran_on_what_and_how_it_ended(tmp_path: Path) -> None:
 
 
 def test_no_secret_gets_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {name: f"{name.lower()}-0123456789" for name in ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY")}
+    names = ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_PAT", "DB_PASS", "OPENAI_APIKEY")
+    secrets = {name: f'{name.lower()}-"\\0123456789' for name in names}
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SECRET_KEY", "12345678")
     cfg = config(
         tmp_path,
         wandb_project=f"mine-{secrets['WANDB_API_KEY']}",
         comet_api_key="comet-0123456789",
-        hub_model_id=f"https://me:{secrets['HF_TOKEN']}@hub.example/mine",
-        mlflow_tracking_uri="https://me:a-password@mlflow.example",
+        hub_model_id="https://me:hub-password@hub.example/mine",
+        mlflow_tracking_uri="https://mlflow.example/x?token=query-secret&X-Amz-Signature=signature",
+        trackio={"api_key": "nested-secret"},
+        some_list=[{"hf_token": "listed-secret", "text": f"{value}!"} for value in secrets.values()],
+        max_steps=12345678,
     )
     write_run_file(cfg, FinishedTrainer(), {}, datetime.now(UTC))
     text = (tmp_path / RUN_FILE).read_text()
-    for secret in (*secrets.values(), "comet-0123456789", "a-password"):
+    run = json.loads(text)
+    for secret in (
+        *(json.dumps(value)[1:-1] for value in secrets.values()),
+        *("comet-0123456789", "hub-password", "query-secret", "signature", "nested-secret", "listed-secret"),
+    ):
         assert secret not in text
-    assert "mine-***" in text
+    assert run["config"]["wandb_project"] == "mine-***"
+    assert run["config"]["max_steps"] == 12345678
 
 
-def test_what_is_no_secret_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_secret_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "falsehood")
-    text = '"eos_token": "<|eot_id|>", "falsehood", "https://hub.example/a@b", "tokens": 5'
-    assert redact(text) == text
+    options = {
+        "special_tokens": {"eos_token": "<|eot_id|>", "pad_token": "[PAD]"},
+        "note": "falsehood",
+        "url": "https://hub.example/a@b",
+        "question": "무엇? a=b",
+        "total_num_tokens": 5,
+    }
+    write_run_file(config(tmp_path, **options), FinishedTrainer(), {}, datetime.now(UTC))
+    written = json.loads((tmp_path / RUN_FILE).read_text())["config"]
+    assert {name: written[name] for name in options} == options
 
 
 def test_it_ends_a_run_and_is_taken_away_when_another_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,38 +8,44 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from prompt_strategies import qir
+from dataset_builders.rows import assistant
+from prompt_strategies import iir, qir
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.sft import IGNORED
-from prompt_strategies.template import QIR, Messages
+from prompt_strategies.template import QIR, Messages, Template
 from tests.prompt_strategies.trl import tokenize_with_trl
 
 SEQUENCE_LEN = 16_384
 
 
-def saved(tokenizer: PreTrainedTokenizerBase, folder: Path) -> Any:
+def saved(tokenizer: PreTrainedTokenizerBase, folder: Path, template: Template = QIR) -> Any:
     """The tokenizer as a run leaves it on disk, with the project's chat template."""
-    tokenizer.chat_template = chat_template(QIR)
+    before, tokenizer.chat_template = tokenizer.chat_template, chat_template(template)
     tokenizer.save_pretrained(folder)
+    tokenizer.chat_template = before
     return AutoTokenizer.from_pretrained(folder)
 
 
 def mismatches(
-    tokenizer: PreTrainedTokenizerBase, served: Any, conversations: Sequence[Messages], folder: Path
+    tokenizer: PreTrainedTokenizerBase,
+    served: Any,
+    conversations: Sequence[Messages],
+    folder: Path,
+    template: Template = QIR,
 ) -> list[str]:
     """Describe each way in which a conversation is not the same, token for token, through the three doors.
 
-    Each conversation is also a preference pair, whose rejected answer is the next conversation's.
+    Each conversation is also a preference pair, whose rejected answer ends with two more characters.
     """
-    batch = {
+    batch: dict[str, list[Any]] = {
         "prompt": [messages[:-1] for messages in conversations],
         "chosen": [messages[-1:] for messages in conversations],
-        "rejected": [messages[-1:] for messages in [*conversations[1:], conversations[0]]],
+        "rejected": [[assistant(f"{messages[-1]['content']}?!")] for messages in conversations],
     }
-    texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=SEQUENCE_LEN, source="")
+    texts = to_preference_texts(batch, tokenizer=tokenizer, template=template, sequence_len=SEQUENCE_LEN, source="")
     preferences = tokenize_with_trl(Dataset.from_dict(texts), tokenizer, folder)
-    strategy = qir.load(tokenizer, SimpleNamespace(sequence_len=SEQUENCE_LEN))
+    strategy = (qir if template is QIR else iir).load(tokenizer, SimpleNamespace(sequence_len=SEQUENCE_LEN))
     trained = strategy.tokenize_prompt({"messages": list(conversations)}).to_pydict()
     prompts = served.apply_chat_template(batch["prompt"], add_generation_prompt=True, return_dict=True)["input_ids"]
     found = []

@@ -60,3 +60,18 @@ def test_pairs_fit_with_bos_and_eos_or_are_left_out(
 def test_iir_has_its_own_headings(smoke_tokenizer: PreTrainedTokenizerBase, preferences: Any) -> None:
     texts = transform(preferences, smoke_tokenizer, kind="iir_dpo")
     assert all(text.startswith("### Instruction:\n") for text in texts["prompt"])
+
+
+def test_pairs_that_are_no_two_answers_to_a_question_are_left_out(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    question, answer = {"role": "user", "content": "질문"}, {"role": "assistant", "content": "답"}
+    other = {"role": "assistant", "content": "다른 답"}
+    rows = [
+        {"prompt": [question], "chosen": [answer], "rejected": [other]},
+        {"prompt": [question], "chosen": [question, answer], "rejected": [question, other]},
+        {"prompt": [question], "chosen": [question], "rejected": [other]},
+        {"prompt": [question], "chosen": [answer], "rejected": [answer]},
+        {"prompt": [question], "chosen": [answer], "rejected": []},
+        {"prompt": [question, answer], "chosen": [answer], "rejected": [other]},
+        {"prompt": [], "chosen": [answer], "rejected": [other]},
+    ]
+    assert transform(Dataset.from_list(rows), smoke_tokenizer)["chosen"][:] == ["답"]

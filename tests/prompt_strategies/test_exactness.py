@@ -7,14 +7,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.instruction import INSTRUCTION, add_instruction
 from dataset_builders.rows import Conversation, assistant, user
 from prompt_strategies.forgery import find_forgery
-from prompt_strategies.template import Messages
+from prompt_strategies.template import IIR, QIR, Messages, Template
 from tests.conftest import SHARED
 from tests.prompt_strategies.exactness import mismatches, saved
 
@@ -70,12 +70,14 @@ def served(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> Any:
     return saved(tokenizer, tmp_path / "saved")
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("template", [QIR, IIR], ids=["qir", "iir"])
+@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(conversations(), min_size=40, max_size=60))
 def test_any_conversation_has_one_tokenization(
-    tokenizer: PreTrainedTokenizerBase, served: Any, tmp_path: Path, rows: list[Messages]
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path, template: Template, rows: list[Messages]
 ) -> None:
-    assert mismatches(tokenizer, served, rows, tmp_path) == []
+    served = saved(tokenizer, tmp_path / "saved", template)
+    assert mismatches(tokenizer, served, rows, tmp_path, template) == []
 
 
 def real_conversations() -> list[Messages]:

@@ -9,9 +9,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies import iir, qir
-from prompt_strategies.dpo import to_preference_texts
+from prompt_strategies.dpo import examples, to_preference_texts
 from prompt_strategies.forgery import escape, find_forgery, forges_turn
 from prompt_strategies.template import IIR, LABELS, QIR
+from prompt_strategies.tokens import Example
 from tests.conftest import hostile_rows
 from tests.prompt_strategies.trl import tokenize_with_trl
 
@@ -40,6 +41,8 @@ def test_hostile_text_is_found(text: str, kind: str) -> None:
         "C# 과 F# 은 언어이고 #해시태그 는 아닙니다",
         "Question: 무엇인가요? Response: 이것입니다",
         "<think>생각</think>",
+        "df = df[mask]\narr[pad] = 0\nlogits[eos], line[sep], tokens[INST]",
+        "<svg><mask id='m'></mask></svg> [CLS] 문장 [SEP] 과 [MASK] 는 BERT의 것입니다",
     ],
 )
 def test_harmless_text_is_not(text: str) -> None:
@@ -117,8 +120,10 @@ def test_hostile_rows_bring_no_control_token_and_no_turn_into_dpo(
             batch["chosen"], batch["rejected"] = batch["rejected"], batch["chosen"]
         texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=4096, source="")
         assert 0 < len(texts["prompt"]) < len(conversations)
+        kept = zip(conversations, examples(batch, tokenizer, QIR, 4096), strict=True)
+        turns = iter([len(conversation) // 2 for conversation, row in kept if isinstance(row, Example)])
         for row in tokenize_with_trl(Dataset.from_dict(texts), tokenizer, tmp_path):
             for ids in (row["chosen_ids"], row["rejected_ids"]):
                 assert not special & set(row["prompt_ids"][bos:] + ids[:-1])
                 assert ids[-1] == tokenizer.eos_token_id
-            assert tokenizer.decode(row["prompt_ids"]).count("\n### Response:\n") <= 2
+            assert tokenizer.decode(row["prompt_ids"]).count("### Response:\n") == next(turns)

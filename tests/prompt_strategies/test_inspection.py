@@ -26,7 +26,7 @@ def row_of(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Insp
 
 
 def test_pieces_hold_every_token_once_and_read_as_the_text(tokenizer: PreTrainedTokenizerBase) -> None:
-    text = "뷁쀍 👩\u200d👩\u200d👧 e\u0301 \ufffd 漢字\r\n\tcode"
+    text = "뷁쀍 👩\u200d👩\u200d👧 e\u0301 \ufffd 漢字\r\n\tcode \ufffd"
     row = row_of(tokenizer, text, text)
     shown = pieces(tokenizer, row, 0)
     assert [token for piece in shown for token in piece.ids] == row.prompt + row.answers[0]
@@ -105,6 +105,14 @@ def test_text_of_a_row_is_no_markup(smoke_tokenizer: PreTrainedTokenizerBase, st
     shown = console.export_text()
     assert "<script>alert('가')</script> [bold]굵게[/bold]</div>&amp;⟦<|end_of_text|>⟧" in shown
     assert "2 oldest exchanges dropped" in shown
+
+
+def test_a_row_cannot_steer_the_terminal(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    console = Console(record=True, width=200)
+    print_row(console, smoke_tokenizer, row_of(smoke_tokenizer, "\x1b[2m가\x07\r나", "\x9b2J답"))
+    shown = console.export_text()
+    assert "␛[2m가␇␍나␛2J답" in shown
+    assert not set(shown) & set("\x1b\x07\r\x9b")
 
 
 def test_colours_tell_prompt_and_answer_apart(smoke_tokenizer: PreTrainedTokenizerBase) -> None:

@@ -98,13 +98,40 @@ def test_rows_left_out_for_length_are_counted_in_the_log(
 ) -> None:
     pairs = tokenize(qir, smoke_tokenizer, [conversation(5), conversation(1), conversation(5)], 40)
     assert pairs == []
-    assert "of 3 rows, to fit sequence_len 40: 3 left out: too long even without history" in caplog.text
+    assert "of 3 rows, with sequence_len 40: 3 left out: too long even without history" in caplog.text
 
 
 def test_every_turn_makes_each_answer_a_target_with_its_history(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
     messages = conversation(3)
     expected = [messages[:3], messages[:5], messages[:7]]
     assert tokenize(qir_every_turn, smoke_tokenizer, [messages]) == tokenize(qir, smoke_tokenizer, expected)
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        ("user", "assistant", "user"),
+        ("user", "user", "user", "assistant"),
+        ("user", "system", "user", "assistant"),
+        ("assistant",),
+        ("user", "tool", "user", "assistant"),
+    ],
+)
+def test_a_row_with_roles_out_of_order_is_left_out(smoke_tokenizer: PreTrainedTokenizerBase, roles: Any) -> None:
+    assert tokenize(qir, smoke_tokenizer, [[{"role": role, "content": "글"} for role in roles]]) == []
+
+
+@pytest.mark.parametrize("empty", range(4))
+def test_a_row_with_an_empty_message_is_left_out(smoke_tokenizer: PreTrainedTokenizerBase, empty: int) -> None:
+    messages = conversation(2)[1:]
+    messages[empty]["content"] = " \n"
+    assert tokenize(qir, smoke_tokenizer, [messages]) == []
+
+
+def test_control_tokens_that_the_tokenizer_cannot_split_leave_a_row_out(tokenizer: PreTrainedTokenizerBase) -> None:
+    messages = [{"role": "user", "content": "<|fim_prefix|>?"}, {"role": "assistant", "content": "답"}]
+    known = tokenizer.convert_tokens_to_ids("<|fim_prefix|>") not in (None, tokenizer.unk_token_id)
+    assert len(tokenize(qir, tokenizer, [messages])) == (not known)
 
 
 def test_an_empty_batch_is_an_empty_batch(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
