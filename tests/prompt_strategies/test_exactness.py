@@ -3,20 +3,26 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.instruction import INSTRUCTION, add_instruction
-from dataset_builders.rows import Conversation, assistant, user
+from dataset_builders.rows import Conversation, Message, assistant, system, user
+from prompt_strategies import qir
+from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.forgery import find_forgery
 from prompt_strategies.template import IIR, QIR, Messages, Template
+from prompt_strategies.tokens import Example
 from tests.conftest import SHARED
 from tests.prompt_strategies.exactness import mismatches, saved
+from tests.prompt_strategies.trl import tokenize_with_trl
 
 INVISIBLE = [
     "\u200b",
@@ -78,6 +84,44 @@ def test_any_conversation_has_one_tokenization(
 ) -> None:
     served = saved(tokenizer, tmp_path / "saved", template)
     assert mismatches(tokenizer, served, rows, tmp_path, template) == []
+
+
+@pytest.mark.parametrize("sequence_len", [100, 130, 160])
+def test_rows_that_lost_their_oldest_exchanges_have_one_tokenization(
+    tokenizer: PreTrainedTokenizerBase, served: Any, tmp_path: Path, sequence_len: int
+) -> None:
+    rows: list[list[Message]] = [
+        [*system("짧게 답해 주세요."), *(turn for number in range(turns) for turn in exchange(number))]
+        for turns in range(1, 9)
+    ]
+    strategy = qir.load(tokenizer, SimpleNamespace(sequence_len=sequence_len))
+    examples = [row for row in strategy.examples(rows) if isinstance(row, Example)]
+    kept = rows[: len(examples)]
+    assert len({row.dropped_exchanges for row in examples}) > 1
+    for messages, row in zip(kept, examples, strict=True):
+        shown = messages[:1] + messages[1 + 2 * row.dropped_exchanges : -1]
+        assert (
+            row.prompt == served.apply_chat_template(shown, add_generation_prompt=True, return_dict=True)["input_ids"]
+        )
+
+    batch: dict[str, list[Any]] = {
+        "prompt": [messages[:-1] for messages in kept],
+        "chosen": [messages[-1:] for messages in kept],
+        "rejected": [[assistant("네.")] for _ in kept],
+    }
+    texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=sequence_len, source="")
+    for row, preference in zip(
+        examples, tokenize_with_trl(Dataset.from_dict(texts), tokenizer, tmp_path), strict=True
+    ):
+        assert (preference["prompt_ids"], preference["chosen_ids"]) == (row.prompt, row.answers[0])
+
+
+def exchange(number: int) -> list[Message]:
+    """A question and an answer of some 20 tokens each."""
+    return [
+        user(f"{number}번째 질문: 오늘 서울 날씨는 어떤가요?"),
+        assistant(f"{number}번째 답: 맑고 바람이 붑니다."),
+    ]
 
 
 def real_conversations() -> list[Messages]:
