@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from prompt_strategies.template import template_for
+
 SFT_TYPES = tuple(f"prompt_strategies.{name}" for name in ("qir", "qir_every_turn", "iir"))
 DPO_TYPES = tuple(f"prompt_strategies.{name}" for name in ("qir_dpo", "iir_dpo"))
 
@@ -46,7 +48,7 @@ def _wrong_shape(config: dict[str, Any]) -> Iterator[str]:
 
 def _mixed_prompts(config: dict[str, Any]) -> Iterator[str]:
     entries = [*config["datasets"], *(config.get("test_datasets") or [])]
-    if len({"iir" in str(entry.get("type")) for entry in entries}) > 1:
+    if len({template_for(str(entry.get("type"))) for entry in entries}) > 1:
         yield "datasets: qir and iir in one stage; the saved chat template can be only one of them"
 
 

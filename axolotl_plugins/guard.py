@@ -18,14 +18,14 @@ from transformers import set_seed
 
 from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.checks import find_mistake
-from axolotl_plugins.lineage import MERGED_ADAPTER, adapter_digest, find_base_mistake
+from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
-from axolotl_plugins.run_file import RUN_FILE, write_run_file
+from axolotl_plugins.run_file import RUN_FILE, dataset_fingerprints, write_run_file
 from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from dataset_builders.errors import reason
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import IIR, QIR, Template
+from prompt_strategies.template import Template, template_for
 
 
 class Guard(BasePlugin):
@@ -36,6 +36,7 @@ class Guard(BasePlugin):
         self.started = datetime.now(UTC)
         self.tokenizer: Any = None
         self.trainer: Any = None
+        self.datasets: list[dict[str, str]] = []
         self.counts: dict[str, SplitCounts] = {}
 
     def register(self, cfg: Any) -> None:
@@ -71,6 +72,7 @@ class Guard(BasePlugin):
         if mistake or (mistake := find_tokenizer_mistake(cfg, self.tokenizer, template_of(cfg))):
             refuse(cfg, mistake)
         remove_unfinished(Path(cfg.dataset_prepared_path))
+        self.datasets = dataset_fingerprints(cfg)
         try:
             loaded = (load_preference_datasets if cfg.rl else load_datasets)(cfg=cfg)
         except (ValueError, IndexError, KeyError, TypeError) as error:
@@ -111,7 +113,7 @@ class Guard(BasePlugin):
         if self.trainer.is_world_process_zero():
             _remove_stray_base(Path(cfg.output_dir))
             counts = {split: count.as_dict() for split, count in self.counts.items()}
-            write_run_file(cfg, self.trainer, counts, self.started)
+            write_run_file(cfg, self.trainer, self.datasets, counts, self.started)
 
     def _check(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
         if mistake := check_split(
@@ -122,7 +124,7 @@ class Guard(BasePlugin):
 
 def template_of(cfg: Any) -> Template:
     """Return the template that a stage's type asks for."""
-    return IIR if ".iir" in cfg["datasets"][0]["type"] else QIR
+    return template_for(cfg["datasets"][0]["type"])
 
 
 def refuse(cfg: Any, mistake: str) -> NoReturn:
@@ -149,6 +151,6 @@ def one_line_where_writing_failed(kind: type[BaseException], error: BaseExceptio
 
 def _remove_stray_base(folder: Path) -> None:
     """Remove the base with the adapter's layers in it, which axolotl saves beside a DPO adapter; nothing loads it."""
-    if (folder / "adapter_model.safetensors").exists():
+    if (folder / ADAPTER).exists():
         for file in folder.glob("model*.safetensors*"):
             file.unlink()

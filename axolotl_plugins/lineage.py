@@ -1,11 +1,10 @@
 """Where a DPO run's base comes from: it must be the merged SFT model of this recipe's data, as it is now."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.prepared_path import shards_fingerprint
+from axolotl_plugins.prepared_path import file_digest, shards_fingerprint
 from axolotl_plugins.run_file import RUN_FILE
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
@@ -17,7 +16,7 @@ UNLESS = "or set `guard_any_dpo_base: true` to start from any model"
 def adapter_digest(folder: Path) -> str:
     """Return the hash of a run's adapter; empty where the run trained all weights."""
     adapter = folder / ADAPTER
-    return hashlib.sha256(adapter.read_bytes()).hexdigest() if adapter.exists() else ""
+    return file_digest(adapter) if adapter.exists() else ""
 
 
 def find_base_mistake(cfg: Any) -> str | None:

@@ -93,6 +93,11 @@ def _hub_commit(repo: str, kind: str, revision: str | None) -> str:
 def _files_digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(file for file in files if file.is_file()):
-        with file.open("rb") as content:
-            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\0".encode())
+        digest.update(f"{file.name} {file_digest(file)}\0".encode())
     return digest.hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """Return the hex digest of a file's content, read piece by piece."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

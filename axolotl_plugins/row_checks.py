@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from axolotl.prompt_strategies import load as load_strategy
 from axolotl.utils.data.shared import load_dataset_with_config
 from axolotl.utils.logging import get_logger
 
 from prompt_strategies import dpo
+from prompt_strategies.inspection.rows import inspect_rows
 from prompt_strategies.sft import IGNORED
 from prompt_strategies.template import Template
-from prompt_strategies.tokens import Example, Ids
+from prompt_strategies.tokens import Ids, special_ids
 
 # Axolotl shows what its own loggers say.
 LOG = get_logger("axolotl.guard")
@@ -53,15 +53,14 @@ def check_split(
             f"{split}: {counts.left_out} of {counts.examples} rows are left out; `make inspect` tells which and why. "
             f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_left_out if that is meant"
         )
-    entries = cfg.datasets if split == "train" else cfg.test_datasets
-    special = frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
+    special = special_ids(tokenizer)
     counts.checked = counts.tokens = counts.trained = 0
     for ids, labels in _pairs(dataset, tokenizer, everything):
         counts.checked += 1
         counts.tokens += len(ids)
         counts.trained += len(labels) - labels.count(IGNORED)
         if mistake := broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
-            return f"{split}: row {_row_id(cfg, tokenizer, entries, template, ids)}: {mistake}"
+            return f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}"
     LOG.info("%s: %s", split, counts)
     return None
 
@@ -137,17 +136,8 @@ def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids
                 yield ids, [IGNORED] * len(prompt) + ids[len(prompt) :]
 
 
-def _row_id(cfg: Any, tokenizer: Any, entries: Sequence[Any], template: Template, ids: Ids) -> str:
+def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:
     """Return the id of the row that these tokens come from, by tokenizing the shards again."""
-    for entry in entries:
-        strategy = None if cfg.rl else load_strategy(entry.type, tokenizer, cfg, entry)
-        for row in load_dataset_with_config(entry, cfg.hf_use_auth_token):
-            if strategy:
-                examples = strategy.examples([row["messages"]])
-            else:
-                batch = {name: [row[name]] for name in ("prompt", *dpo.SIDES)}
-                examples = dpo.examples(batch, tokenizer, template, cfg.sequence_len)
-            found = [example for example in examples if isinstance(example, Example)]
-            if any(example.prompt + answer == ids for example in found for answer in example.answers):
-                return str(row.get("id"))
-    return "of unknown id (none in the shards has these tokens)"
+    rows = inspect_rows(cfg, tokenizer, split)
+    found = (row.id for row in rows if any(row.prompt + answer == ids for answer in row.answers))
+    return next(found, "of unknown id (none in the shards has these tokens)")

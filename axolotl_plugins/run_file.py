@@ -26,18 +26,23 @@ _SECRET_NAME = re.compile(
 _URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=\?)\S*=\S*")
 
 
-def write_run_file(cfg: Any, trainer: Any, rows: dict[str, Any], started: datetime) -> None:
-    """Write the file into `output_dir`; `rows` holds the counts of each split."""
+def dataset_fingerprints(cfg: Any) -> list[dict[str, str]]:
+    """Return what the datasets hold now, which may be other shards by the time a run has ended."""
+    paths = {entry["path"]: entry for entry in (*cfg.datasets, *(cfg.test_datasets or []))}
+    return [{"path": path, "fingerprint": shards_fingerprint(entry)} for path, entry in paths.items()]
+
+
+def write_run_file(
+    cfg: Any, trainer: Any, datasets: list[dict[str, str]], rows: dict[str, Any], started: datetime
+) -> None:
+    """Write the file into `output_dir`; `datasets` is as they were read, `rows` holds the counts of each split."""
     run = {
         "config": cfg.to_dict(),
         "git": _git_state(),
         "versions": _versions(),
         "device": _device(trainer),
         "seed": cfg.seed,
-        "datasets": [
-            {"path": entry["path"], "fingerprint": shards_fingerprint(entry)}
-            for entry in _unique([*cfg.datasets, *(cfg.test_datasets or [])])
-        ],
+        "datasets": datasets,
         "rows": rows,
         "started": started.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -85,10 +90,6 @@ def losses(trainer: Any) -> dict[str, Any]:
     for name, entry in (("first_evaluation", evaluations[:1]), ("last_evaluation", evaluations[-1:])):
         figures[name] = {key: value for row in entry for key, value in row.items() if key.startswith("eval_")}
     return figures
-
-
-def _unique(entries: Any) -> list[Any]:
-    return list({entry["path"]: entry for entry in entries}.values())
 
 
 def _git_state() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from dataset_builders.config import DataConfig, SourceConfig, suggest
 from dataset_builders.errors import Rejected, UserError
@@ -87,15 +88,15 @@ def _without_forgery(row: Row, entry: SourceConfig, report: SourceReport) -> Row
 
     Raises Rejected where text would pass for a control token or a turn.
     """
-    escaped = map_contents(row, escape) if entry.forgery == "escape" else row
-    map_contents(escaped, _reject_forgery)
-    report.escaped += escaped != row
-    return escaped
+    harmless = map_contents(row, partial(_harmless, forgery=entry.forgery))
+    report.escaped += harmless != row
+    return harmless
 
 
-def _reject_forgery(content: str) -> str:
-    if forgery := find_forgery(content):
-        raise Rejected(forgery)
+def _harmless(content: str, forgery: str) -> str:
+    content = escape(content) if forgery == "escape" else content
+    if found := find_forgery(content):
+        raise Rejected(found)
     return content
 
 

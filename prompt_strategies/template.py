@@ -41,6 +41,11 @@ QIR = _with_headings("Question", "Instruction", "Response")
 IIR = _with_headings("Instruction", "Input", "Response")
 
 
+def template_for(kind: str) -> Template:
+    """Return the template that a dataset entry's `type` asks for, such as `prompt_strategies.iir_dpo`."""
+    return IIR if kind.startswith("prompt_strategies.iir") else QIR
+
+
 def render_prompt(template: Template, messages: Messages) -> str:
     """Render what the model reads before it answers, without BOS.
 

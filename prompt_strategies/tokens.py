@@ -86,6 +86,11 @@ def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[
     return None
 
 
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    """Return the ids that the tokenizer marks as special."""
+    return frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
+
+
 def _unsplittable(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
     """Return tokens in the form of control tokens that the tokenizer does not mark as special, as Qwen3's do."""
     added = tokenizer.added_tokens_decoder.values()

@@ -8,8 +8,8 @@ from axolotl.prompt_strategies import load as load_strategy
 from axolotl.utils.data.shared import load_dataset_with_config
 
 from prompt_strategies import dpo
-from prompt_strategies.template import IIR, QIR
-from prompt_strategies.tokens import Example, Ids, LeftOut
+from prompt_strategies.template import template_for
+from prompt_strategies.tokens import Example, Ids, LeftOut, special_ids
 
 BATCH = 1_000
 
@@ -69,8 +69,7 @@ def _tokenize(
     cfg: Any, tokenizer: Any, entry: Any, batch: Any, names: list[tuple[str, str]]
 ) -> tuple[list[tuple[str, str]], list[Example | LeftOut]]:
     if cfg.rl:
-        template = IIR if "iir" in entry.type else QIR
-        return names, dpo.examples(batch, tokenizer, template, cfg.sequence_len)
+        return names, dpo.examples(batch, tokenizer, template_for(entry.type), cfg.sequence_len)
     strategy = load_strategy(entry.type, tokenizer, cfg, entry)
     targets = [name for name, row in zip(names, batch["messages"], strict=True) for _ in strategy.targets(row)]
     return targets, strategy.examples(batch["messages"])
@@ -78,7 +77,7 @@ def _tokenize(
 
 def pieces(tokenizer: Any, row: InspectedRow, answer: int) -> list[Piece]:
     """Cut a row with one of its answers into pieces of text."""
-    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    special = special_ids(tokenizer)
     parts = ((row.prompt, False), (row.answers[answer], True))
     return [
         Piece(text, ids, trained, ids[0] in special)
@@ -87,7 +86,7 @@ def pieces(tokenizer: Any, row: InspectedRow, answer: int) -> list[Piece]:
     ]
 
 
-def _whole_characters(tokenizer: Any, tokens: Ids, special: set[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _whole_characters(tokenizer: Any, tokens: Ids, special: frozenset[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     pending: tuple[int, ...] = ()
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         pending += (token,)

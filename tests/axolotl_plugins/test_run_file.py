@@ -10,7 +10,7 @@ import pytest
 from axolotl.utils.dict import DictDefault
 
 from axolotl_plugins.guard import Guard
-from axolotl_plugins.run_file import RUN_FILE, write_run_file
+from axolotl_plugins.run_file import RUN_FILE, dataset_fingerprints, write_run_file
 
 HISTORY = [{"eval_loss": 3.0}, {"loss": 2.5}, {"eval_loss": 2.0, "eval_rewards/margins": 0.5}, {"train_loss": 2.7}]
 
@@ -33,7 +33,8 @@ def config(folder: Path, **options: Any) -> DictDefault:
 
 def test_it_tells_what_ran_on_what_and_how_it_ended(tmp_path: Path) -> None:
     rows = {"train": {"examples": 3, "left_out": 1}}
-    write_run_file(config(tmp_path), FinishedTrainer(), rows, datetime(2026, 1, 2, tzinfo=UTC))
+    cfg = config(tmp_path)
+    write_run_file(cfg, FinishedTrainer(), dataset_fingerprints(cfg), rows, datetime(2026, 1, 2, tzinfo=UTC))
     run = json.loads((tmp_path / RUN_FILE).read_text())
     assert run["config"]["base_model"] == "base"
     assert {"python", "axolotl", "trl", "torch"} <= run["versions"].keys()
@@ -62,7 +63,7 @@ def test_no_secret_gets_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         some_list=[{"hf_token": "listed-secret", "text": f"{value}!"} for value in secrets.values()],
         max_steps=12345678,
     )
-    write_run_file(cfg, FinishedTrainer(), {}, datetime.now(UTC))
+    write_run_file(cfg, FinishedTrainer(), [], {}, datetime.now(UTC))
     text = (tmp_path / RUN_FILE).read_text()
     run = json.loads(text)
     for secret in (
@@ -83,7 +84,7 @@ def test_what_is_no_secret_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "question": "무엇? a=b",
         "total_num_tokens": 5,
     }
-    write_run_file(config(tmp_path, **options), FinishedTrainer(), {}, datetime.now(UTC))
+    write_run_file(config(tmp_path, **options), FinishedTrainer(), [], {}, datetime.now(UTC))
     written = json.loads((tmp_path / RUN_FILE).read_text())["config"]
     assert {name: written[name] for name in options} == options
 
