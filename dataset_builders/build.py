@@ -1,108 +1,164 @@
-"""A recipe's data from start to end: convert the sources, split by id, write the shards, publish them together."""
+"""A recipe's data from start to end: parts, the choice among their rows, shards, and the manifest, which comes last."""
 
-import json
-import shutil
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, astuple
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from dataset_builders import fingerprint
+from dataset_builders.choose import SPLITS, Choice, RefinedPart, choose
 from dataset_builders.config import DataConfig
-from dataset_builders.convert import SourceReport, convert_source
-from dataset_builders.errors import UserError
-from dataset_builders.rows import Folder, RejectedRow, Row, Stage
-from dataset_builders.sampling import draw
-from dataset_builders.shards import Shard, write_shards
+from dataset_builders.engines import Engine, run
+from dataset_builders.gates.contamination import Index, load_index, save_index
+from dataset_builders.inputs import Input, check_paths, contamination_index, find_input
+from dataset_builders.lineage import summarize
+from dataset_builders.manifest import Manifest, Shard, fingerprint_of
+from dataset_builders.parts import PART_BYTES, Part
+from dataset_builders.publish import locked, publish, shard_is_done
+from dataset_builders.refine import refine
+from dataset_builders.rows import Stage
+from dataset_builders.shards import ShardTask, plan_rejected, plan_shards, write_fates, write_shard
+from dataset_builders.sources import SOURCES
+from dataset_builders.storage import read_json
 
-MANIFEST = "manifest.json"
 STAGES: tuple[Stage, ...] = ("sft", "dpo")
-FOLDERS: tuple[Folder, ...] = (*STAGES, "rejected")
+
+# What is being worked on, how many pieces of it are done, and of how many.
+Progress = Callable[[str, int, int], None]
 
 
-def build(config: DataConfig, out: Path, on_row: Callable[[str], None]) -> list[SourceReport]:
+@dataclass(frozen=True)
+class PartTask:
+    """A part to refine, and the folder for it, which is named after all that it depends on."""
+
+    part: Part
+    source: int
+    folder: str
+    config: DataConfig
+    index: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A part that is refined, and its report."""
+
+    part: RefinedPart
+    report: dict[str, Any]
+
+
+def build(
+    config: DataConfig,
+    out: str | Path,
+    progress: Progress = lambda *_: None,
+    workers: int = 1,
+    engine: Engine = "processes",
+) -> Manifest:
     """Build `out/{sft,dpo,rejected}/*.parquet` and, last, `out/manifest.json`; nothing shows before all is made.
 
-    A folder whose bytes did not change keeps its files untouched. Raises UserError where a source leaves no row.
+    What an interrupted build has done is not done again. A folder whose bytes did not change keeps its files untouched.
+    Raises UserError where a source cannot be read or leaves no row, or another build is at work in `out`.
     """
-    reports: list[SourceReport] = []
-    rows: dict[Stage, list[Row]] = {stage: [] for stage in STAGES}
-    rejected: list[RejectedRow] = []
-    for entry in config.sources:
-        kept, left_out, report = convert_source(entry, config, partial(on_row, entry.label))
-        if not kept:
-            raise UserError(f"{entry.path}: of {report.read} rows none is left; left out: {report.reasons}")
-        rows[report.stage] += kept
-        rejected += left_out
-        reports.append(report)
-
-    splits = {stage: split_rows(rows[stage], config.seed, config.test_fraction) for stage in STAGES}
-    for report in reports:
-        for split, part in splits[report.stage].items():
-            report.splits[split] = sum(row.source == report.name for row in part)
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        shards = [
-            shard
-            for stage in STAGES
-            for split, part in splits[stage].items()
-            for shard in write_shards(part, Path(scratch), stage, split, config.rows_per_shard)
-        ]
-        if rejected:
-            rejected.sort(key=astuple)
-            shards += write_shards(rejected, Path(scratch), "rejected", "train", config.rows_per_shard)
-        _write_manifest(Path(scratch), config, reports, shards)
-        _publish(Path(scratch), out)
-    return reports
+    out = str(out)
+    check_paths(config)
+    with locked(out) as work:
+        inputs = [find_input(entry, f"{work}/inputs") for entry in config.sources]
+        # A process takes a second to start, so a few files are read sooner in this one.
+        workers = min(workers, 1 + sum(file.bytes for found in inputs for file in found.files) // PART_BYTES)
+        run_all = partial(run, workers=workers, engine=engine)
+        index, sets = contamination_index(config.quality, f"{work}/inputs")
+        tasks = _part_tasks(config, inputs, _saved(index, sets, work), sets, work)
+        finished = _refine_all(config, tasks, run_all, progress)
+        choices = {stage: choose(_parts_of(stage, finished, config), config) for stage in STAGES}
+        summaries = summarize(config, inputs, [(done.part, done.report) for done in finished], choices)
+        shards = _shard_tasks(config, choices, finished, work)
+        made = _write_all(shards, out, run_all, progress)
+        manifest = Manifest(
+            fingerprint=fingerprint_of(made),
+            config=config.model_dump(mode="json"),
+            git_commit=fingerprint.git_commit(),
+            versions=fingerprint.versions(),
+            evaluation_sets=sets,
+            sources=summaries,
+            shards=made,
+        )
+        publish(manifest, shards, out)
+    return manifest
 
 
-def split_rows(rows: list[Row], seed: int, test_fraction: float) -> dict[str, list[Row]]:
-    """Split into train and test by id, each in an order keyed by id; neither is left empty where both are wanted."""
-    chance = {row.id: draw(seed, "test", row.id) for row in rows}
-    ranked = sorted(chance, key=chance.__getitem__)
-    test = {row_id for row_id in ranked if chance[row_id] < test_fraction}
-    if test_fraction and len(rows) > 1:
-        test = (test | {ranked[0]}) - {ranked[-1]}
-    shuffled = sorted(rows, key=lambda row: draw(seed, "order", row.id))
-    parts = {
-        "train": [row for row in shuffled if row.id not in test],
-        "test": [row for row in shuffled if row.id in test],
-    }
-    return {split: part for split, part in parts.items() if part}
+def refine_part(task: PartTask) -> Finished:
+    """Refine a part, or find it done."""
+    report = read_json(f"{task.folder}/report.json")
+    if report is None:
+        index = load_index(task.index) if task.index else Index.empty()
+        report = refine(task.part, task.config.sources[task.source], task.config, index, task.folder)
+    return Finished(RefinedPart(task.folder, task.source, report["rows"]), report)
 
 
-def _write_manifest(folder: Path, config: DataConfig, reports: list[SourceReport], shards: list[Shard]) -> None:
-    manifest = {
-        "schema_version": 1,
-        "config": config.model_dump(),
-        "sources": [asdict(report) for report in reports],
-        "shards": [asdict(shard) for shard in shards],
-    }
-    text = json.dumps(manifest, ensure_ascii=False, indent=2)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+def _saved(index: Index, sets: dict[str, str], work: str) -> str:
+    """Save the index for the workers; no name where there is nothing in it."""
+    if not sets:
+        return ""
+    path = f"{work}/inputs/evaluation-sets-{fingerprint.key(sets, index.words, index.letters)}"
+    save_index(index, path)
+    return path
 
 
-def _publish(scratch: Path, out: Path) -> None:
-    """Move what is new into place; the manifest goes first and comes back last, so that it vouches for the rest."""
-    out.mkdir(exist_ok=True)
-    with suppress(FileNotFoundError):
-        (out / MANIFEST).unlink()
-    for folder in FOLDERS:
-        new, old = scratch / folder, out / folder
-        if _same_files(new, old):
-            continue
-        if old.exists():
-            shutil.rmtree(old)
-        if new.exists():
-            new.rename(old)
-    (scratch / MANIFEST).rename(out / MANIFEST)
+def _part_tasks(
+    config: DataConfig, inputs: Sequence[Input], index: str, sets: dict[str, str], work: str
+) -> list[PartTask]:
+    quality = config.quality.model_dump()
+    tasks, seen = [], Counter[str]()
+    for number, (entry, found) in enumerate(zip(config.sources, inputs, strict=True)):
+        settings = entry.model_dump(exclude={"path", "limit"})
+        for file, part in ((file, part) for file in found.files for part in file.parts):
+            place = (file.sha256, part.start, part.end)
+            name = fingerprint.key(place, number, settings, config.seed, config.instruction, quality, sets)
+            # Files with the same content have the same name; each has its rows.
+            tasks.append(PartTask(part, number, f"{work}/parts/{name}-{seen[name]}", config, index))
+            seen[name] += 1
+    return tasks
 
 
-def _same_files(left: Path, right: Path) -> bool:
-    return _contents(left) == _contents(right)
+def _refine_all(config: DataConfig, tasks: list[PartTask], run: Any, progress: Progress) -> list[Finished]:
+    """Refine all parts; the result is in the order of the parts' names, whatever the order of the files."""
+    finished: list[Finished] = []
+    progress("parts", 0, len(tasks))
+    for done in run(refine_part, tasks):
+        finished.append(done)
+        progress("parts", len(finished), len(tasks))
+    return sorted(finished, key=lambda done: done.part.folder)
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.glob("*")}
+def _parts_of(stage: Stage, finished: Sequence[Finished], config: DataConfig) -> list[RefinedPart]:
+    return [done.part for done in finished if SOURCES[config.sources[done.part.source].source].stage == stage]
+
+
+def _shard_tasks(
+    config: DataConfig, choices: dict[Stage, Choice], finished: Sequence[Finished], work: str
+) -> list[ShardTask]:
+    parts = sorted(done.part.folder.rsplit("/", 1)[1] for done in finished)
+    made_of = config.model_dump(exclude={"sources"}), [entry.limit for entry in config.sources], parts
+    out = f"{work}/shards/{fingerprint.key(made_of)}"
+    fates = {stage: write_fates(choice, f"{out}/fates-{stage}") for stage, choice in choices.items()}
+    rows = config.rows_per_shard
+    tasks = [
+        task
+        for stage, choice in choices.items()
+        for split in SPLITS
+        for task in plan_shards(choice, fates[stage], stage, split, out, rows)
+    ]
+    left_out = [done.part.folder for done in finished if done.report["rejected"]]
+    pairs = [(choice, fates[stage]) for stage, choice in choices.items()]
+    return [*tasks, *plan_rejected(pairs, left_out, out, rows)]
+
+
+def _write_all(tasks: list[ShardTask], out: str, run: Any, progress: Progress) -> list[Shard]:
+    made = [shard for task in tasks if (shard := shard_is_done(task, out))]
+    done = {shard.file for shard in made}
+    progress("shards", len(made), len(tasks))
+    for shard in run(write_shard, [task for task in tasks if task.file not in done]):
+        made.append(shard)
+        progress("shards", len(made), len(tasks))
+    return sorted(made, key=lambda shard: shard.file)

@@ -9,8 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from dataset_builders.cleaning import Forgery
 from dataset_builders.errors import UserError, reason
+from dataset_builders.gates.settings import Quality
 from dataset_builders.instruction import INSTRUCTION
+from dataset_builders.licences import Licence, known
 from dataset_builders.sources import SOURCES
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,7 +37,10 @@ class SourceConfig(_Strict):
     probability: Share | None = None
     fraction: Share = 1.0
     limit: int | None = Field(default=None, gt=0)
-    forgery: Literal["reject", "escape"] = "reject"
+    forgery: Forgery = "reject"
+    language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
+    licence: Licence | None = None
+    licence_accepted: str = ""
 
     @field_validator("source")
     @classmethod
@@ -42,6 +48,11 @@ class SourceConfig(_Strict):
         if source not in SOURCES:
             raise ValueError(f"unknown source `{source}`{suggest(source, SOURCES)}")
         return source
+
+    @field_validator("licence", mode="before")
+    @classmethod
+    def _by_name(cls, licence: object) -> object:
+        return known(licence) if isinstance(licence, str) else licence
 
     @model_validator(mode="after")
     def _maps_known_fields(self) -> "SourceConfig":
@@ -61,6 +72,11 @@ class SourceConfig(_Strict):
         """The name in ids and in the `source` column."""
         return self.name or self.source
 
+    @property
+    def stated_licence(self) -> Licence:
+        """What the entry states, or else its source's module."""
+        return self.licence or SOURCES[self.source].licence
+
 
 class DataConfig(_Strict):
     """A recipe's data."""
@@ -69,6 +85,8 @@ class DataConfig(_Strict):
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.02
     rows_per_shard: int = Field(default=20_000, gt=0)
     instruction: str = INSTRUCTION
+    licence_policy: Literal["commercial", "any"] = "any"
+    quality: Quality = Quality()
     sources: list[SourceConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -77,6 +95,20 @@ class DataConfig(_Strict):
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"two sources are called `{label}`; give each a `name` of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _may_be_used(self) -> "DataConfig":
+        for entry in self.sources if self.licence_policy == "commercial" else ():
+            licence = entry.stated_licence
+            if not licence.commercial and not entry.licence_accepted:
+                says = (
+                    "states no licence" if licence.commercial is None else f"forbids commercial use ({licence.name})"
+                )
+                raise ValueError(
+                    f"`licence_policy: commercial` refuses `{entry.label}`, which {says}; leave it out, or say why "
+                    "it may be used with `licence_accepted: <reason>`"
+                )
         return self
 
 

@@ -1,133 +1,119 @@
-"""One source's way from raw rows to the rows that are kept, with a count of all that are not."""
+"""From raw rows to a stage's rows: as columns where a whole part allows it, and row by row otherwise."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
-from dataset_builders.config import DataConfig, SourceConfig, suggest
+import numpy as np
+import pyarrow as pa
+
+from dataset_builders.batch import Batch, from_rows
+from dataset_builders.config import SourceConfig, suggest
 from dataset_builders.errors import Rejected, UserError
-from dataset_builders.instruction import add_instruction
-from dataset_builders.reading import read_rows
-from dataset_builders.rows import RejectedRow, Row, Stage, has_system, is_multi_turn, map_contents, row_id
-from dataset_builders.sampling import draw
+from dataset_builders.parts import Part
+from dataset_builders.reading import BATCH, Broken, read_columns, read_rows
+from dataset_builders.rows import RejectedRow, Row, row_id
 from dataset_builders.sources import SOURCES
+from dataset_builders.sources.exchange import Exchange
 from dataset_builders.sources.fields import RawRow, WrongType
-from prompt_strategies.forgery import escape, find_forgery
-
-EVIDENCE_CHARACTERS = 4_000
 
 
 @dataclass
-class SourceReport:
-    """What became of one source's rows: `read == kept + sum(rejected.values())`."""
+class Converted:
+    """Some raw rows, as rows of the stage or rejected: `read == len(batch) + len(rejected)`."""
 
-    name: str
-    stage: Stage
-    read: int = 0
-    kept: int = 0
-    with_instruction: int = 0
-    multi_turn: int = 0
-    escaped: int = 0
-    splits: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
-
-    def reject(self, reason: str, count: int = 1) -> None:
-        """Count rows that are left out."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + count
+    batch: Batch
+    rejected: list[RejectedRow] = field(default_factory=list)
 
     @property
-    def reasons(self) -> str:
-        """The reasons with their counts, in one line; a dash where nothing is left out."""
-        return ", ".join(f"{count:,} {reason}" for reason, count in self.rejected.items()) or "-"
+    def read(self) -> int:
+        return len(self.batch) + len(self.rejected)
 
 
-def convert_source(
-    entry: SourceConfig, config: DataConfig, on_row: Callable[[], None]
-) -> tuple[list[Row], list[RejectedRow], SourceReport]:
-    """Read, convert and sample one source; `on_row` is called for each row read.
+def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
+    """Yield the part's rows, up to 1,000 raw ones at a time.
 
-    Returns the rows that are kept, in no order that means anything, and those that are left out for what they hold.
-    Raises UserError where a row is not what its source promises.
+    Raises UserError where the file is broken, or none of its rows has the columns that the source needs.
     """
-    source = SOURCES[entry.source]
-    columns = {name: entry.columns.get(name, name) for name in source.fields}
-    report = SourceReport(entry.label, source.stage)
-    rows: dict[str, Row] = {}
-    rejected: list[RejectedRow] = []
-    for place, raw in read_rows(entry):
-        report.read += 1
-        on_row()
-        try:
-            row = _without_forgery(source.convert(_rename(raw, columns, entry, place), entry.label), entry, report)
-            if twin := rows.get(row.id):
-                report.reject("duplicate id")
-                # Which of the two stays must not depend on which comes first.
-                row = min(row, twin, key=repr)
-            rows[row.id] = row
-        except Rejected as rejection:
-            report.reject(str(rejection))
-            rejected.append(_rejected_row(raw, entry, str(rejection)))
-        except WrongType as error:
-            raise UserError(f"{place}: {error}") from None
-
-    share = 1.0 if entry.probability is None else entry.probability
-    kept = [
-        add_instruction(row, config.instruction, share, config.seed) if entry.add_instruction else row
-        for row in _sample(list(rows.values()), entry, config.seed, report)
-    ]
-    report.rejected = dict(sorted(report.rejected.items()))
-    report.kept = len(kept)
-    report.with_instruction = sum(map(has_system, kept))
-    report.multi_turn = sum(map(is_multi_turn, kept))
-    return kept, rejected, report
+    rule = SOURCES[entry.source].rule
+    table = _read_as_columns(part, entry, rule) if isinstance(rule, Exchange) else None
+    if table is not None and isinstance(rule, Exchange):
+        for start in range(0, table.num_rows, BATCH):
+            yield from _convert_columns(table.slice(start, BATCH), entry, rule)
+        return
+    rows = list(read_rows(part))
+    _check_columns(rows, entry, part)
+    for start in range(0, len(rows), BATCH):
+        yield _convert_rows(rows[start : start + BATCH], entry)
 
 
-def _without_forgery(row: Row, entry: SourceConfig, report: SourceReport) -> Row:
-    """Return the row, escaped where its source asks for that.
-
-    Raises Rejected where text would pass for a control token or a turn.
-    """
-    harmless = map_contents(row, partial(_harmless, forgery=entry.forgery))
-    report.escaped += harmless != row
-    return harmless
-
-
-def _harmless(content: str, forgery: str) -> str:
-    content = escape(content) if forgery == "escape" else content
-    if found := find_forgery(content):
-        raise Rejected(found)
-    return content
-
-
-def _rejected_row(raw: RawRow, entry: SourceConfig, reason: str) -> RejectedRow:
-    evidence = _writable(json.dumps(raw, ensure_ascii=False, default=str))
-    key = row_id(entry.label, evidence, upstream=raw.get(entry.columns.get("id", "id")))
-    return RejectedRow(_writable(key), entry.label, reason, evidence[:EVIDENCE_CHARACTERS])
-
-
-def _writable(text: str) -> str:
-    """Replace halves of surrogate pairs, which no file can hold."""
-    return text.encode(errors="replace").decode()
-
-
-def _rename(raw: RawRow, columns: dict[str, str], entry: SourceConfig, place: str) -> RawRow:
-    """Return the row under the source's own field names; `columns` maps these to the row's."""
-    for name, column in columns.items():
-        if column not in raw and (name in SOURCES[entry.source].required or name in entry.columns):
+def _check_columns(rows: list[RawRow | Broken], entry: SourceConfig, part: Part) -> None:
+    """Raise UserError where no row at all has a column that must be there: then the file is another one."""
+    known = {name: None for row in rows if not isinstance(row, Broken) for name in row}
+    for name, column in _columns(entry).items() if known else ():
+        if column not in known:
             raise UserError(
-                f"{place}: `{entry.source}` needs a column `{column}`{suggest(column, map(str, raw))}; "
+                f"{part.path}: `{entry.source}` needs a column `{column}`{suggest(column, map(str, known))}; "
                 f"name it with `columns: {{{name}: ...}}`"
             )
-    return {name: raw[column] for name, column in columns.items() if column in raw}
 
 
-def _sample(rows: list[Row], entry: SourceConfig, seed: int, report: SourceReport) -> list[Row]:
-    """Keep the share and the number of rows that the source's entry asks for, the same rows in any order."""
-    chance = {row.id: draw(seed, "sample", row.id) for row in rows}
-    chosen = sorted((row for row in rows if chance[row.id] < entry.fraction), key=lambda row: chance[row.id])
-    limited = chosen[: entry.limit]
-    for option, left_out in (("fraction", len(rows) - len(chosen)), ("limit", len(chosen) - len(limited))):
-        if left_out:
-            report.reject(f"beyond {option}", left_out)
-    return limited
+def _columns(entry: SourceConfig) -> dict[str, str]:
+    """Return the columns that must be there, by the source's own names for them."""
+    source = SOURCES[entry.source]
+    names = [name for name in source.fields if name in source.required or name in entry.columns]
+    return {name: entry.columns.get(name, name) for name in names}
+
+
+def _read_as_columns(part: Part, entry: SourceConfig, rule: Exchange) -> pa.Table | None:
+    required = {name: column for name, column in _columns(entry).items() if name in rule.columns}
+    optional = [name for name in rule.columns if name not in required]
+    table = read_columns(part, list(required.values()), optional)
+    if table is None:
+        return None
+    names = {column: name for name, column in required.items()}
+    return table.rename_columns([names.get(column, column) for column in table.column_names])
+
+
+def _convert_columns(raw: pa.Table, entry: SourceConfig, rule: Exchange) -> Iterator[Converted]:
+    is_plain = rule.is_plain(raw).to_numpy(zero_copy_only=False)
+    if is_plain.any():
+        plain = raw if is_plain.all() else raw.filter(pa.array(is_plain))
+        yield Converted(rule.to_batch(plain, entry.label))
+    if not is_plain.all():
+        odd = raw.filter(pa.array(~is_plain)).to_pylist()
+        yield _convert_rows([{entry.columns.get(name, name): row[name] for name in row} for row in odd], entry)
+
+
+def _convert_rows(raw_rows: list[RawRow | Broken], entry: SourceConfig) -> Converted:
+    source = SOURCES[entry.source]
+    rows: list[Row] = []
+    rejected = []
+    for raw in raw_rows:
+        if isinstance(raw, Broken):
+            rejected.append(_rejected(raw.text, None, entry, raw.reason))
+            continue
+        try:
+            rows.append(source.convert(_rename(raw, entry), entry.label))
+        except (Rejected, WrongType) as error:
+            upstream = raw.get(entry.columns.get("id", "id"))
+            rejected.append(_rejected(json.dumps(raw, ensure_ascii=False, default=str), upstream, entry, str(error)))
+    return Converted(from_rows(source.stage, rows), rejected)
+
+
+def _rejected(text: str, upstream: object, entry: SourceConfig, reason: str) -> RejectedRow:
+    # Halves of surrogate pairs can stand in no file.
+    written = text.encode(errors="replace").decode()
+    key = row_id(entry.label, [written], upstream=upstream).encode(errors="replace").decode()
+    return RejectedRow(key, entry.label, reason, "", written)
+
+
+def _rename(raw: RawRow, entry: SourceConfig) -> RawRow:
+    """Return the row under the source's own field names; raises Rejected where one is missing."""
+    columns = _columns(entry)
+    for column in columns.values():
+        if column not in raw:
+            raise Rejected(f"no field `{column}`")
+    return {
+        name: raw[columns.get(name, name)] for name in SOURCES[entry.source].fields if columns.get(name, name) in raw
+    }

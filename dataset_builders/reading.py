@@ -1,118 +1,169 @@
-"""Raw rows from a local file or folder, or from the hub, each with the place it came from."""
+"""The raw rows of one part of a file: as columns of text where every row has them, and one by one otherwise."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import pyarrow as pa
+import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from dataset_builders.config import SourceConfig
 from dataset_builders.errors import UserError, reason
+from dataset_builders.parts import Part
 from dataset_builders.sources.fields import RawRow
+from dataset_builders.storage import filesystem
 
-Placed = Iterator[tuple[str, RawRow]]
+BATCH = 1_000
 
 
-def read_rows(entry: SourceConfig) -> Placed:
-    """Yield (place, raw row); a place is `file:line` or `dataset row number`.
+@dataclass(frozen=True)
+class Broken:
+    """A row that cannot be read: why, and what stands there."""
 
-    Raises UserError where the path does not exist, cannot be reached, or holds a broken row.
+    reason: str
+    text: str
+
+
+def read_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:
+    """Read columns of text; None where any row has something else there, which `read_rows` looks at closely.
+
+    An optional column that is absent is left out.
     """
-    path = Path(entry.path).expanduser()
-    if path.exists():
-        if entry.revision or entry.subset:
-            raise UserError(f"{entry.path}: a local path has no `revision` and no `subset`; take them away")
-        for file in local_files(path):
-            yield from _READERS[file.suffix](file)
-    elif _looks_local(entry.path):
-        raise UserError(f"{entry.path}: no such file or folder")
-    else:
-        yield from _read_hub(entry)
-
-
-def local_files(path: Path) -> list[Path]:
-    """Return the readable files of a path, sorted; raises UserError where there is none."""
-    files = sorted(file for file in path.rglob("*") if file.suffix in _READERS) if path.is_dir() else [path]
-    if not files or files[0].suffix not in _READERS:
-        raise UserError(f"{path}: nothing to read; a file, or a folder of files, must be {', '.join(_READERS)}")
-    return files
-
-
-def _looks_local(path: str) -> bool:
-    return path.startswith((".", "/", "~")) or path.count("/") != 1 or Path(path).suffix in _READERS
-
-
-def _read_jsonl(file: Path) -> Placed:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{file}:{number}"
-            try:
-                row = json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{place}: broken JSON: {error}; mend or remove this line") from None
-            if not isinstance(row, dict):
-                raise UserError(f"{place}: a line must be one JSON object, not {type(row).__name__}")
-            yield place, row
-
-
-def _read_csv(file: Path) -> Placed:
-    csv.field_size_limit(sys.maxsize)
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        try:
-            for row in reader:
-                place = f"{file}:{reader.line_num}"
-                if None in row or None in row.values():
-                    raise UserError(f"{place}: not as many fields as the header has; quote fields that hold a comma")
-                yield place, row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise UserError(f"{file}:{reader.line_num + 1}: broken CSV: {error}") from None
-
-
-def _read_parquet(file: Path) -> Placed:
     try:
+        if part.suffix == ".jsonl":
+            return _json_columns(_read(part), required, optional)
+        if part.suffix == ".parquet":
+            return _parquet_columns(part, required, optional)
+    except (pa.ArrowException, OSError):
+        return None
+    return None
+
+
+def read_rows(part: Part) -> Iterator[RawRow | Broken]:
+    """Yield each row. Raises UserError where the file as a whole is broken."""
+    yield from _READERS[part.suffix](part)
+
+
+def _json_columns(data: bytes, required: list[str], optional: list[str]) -> pa.Table | None:
+    schema = pa.schema([(name, pa.string()) for name in (*required, *optional)])
+    table = pj.read_json(
+        pa.BufferReader(data),
+        pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+        pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )
+    table.validate(full=True)
+    if table.num_rows != _filled_lines(data) or any(table[name].null_count for name in required):
+        return None
+    return table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])
+
+
+def _filled_lines(data: bytes) -> int:
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    return (
+        lines
+        if b"\n\n" not in data and not data.startswith(b"\n")
+        else sum(map(bool, map(bytes.strip, data.split(b"\n"))))
+    )
+
+
+def _parquet_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:
+    with _open(part) as file:
         parquet = pq.ParquetFile(file)
-        rows = (row for batch in parquet.iter_batches(1_000) for row in batch.to_pylist())
-        for number, row in enumerate(rows, start=1):
-            yield f"{file} row {number}", row
+        names = [name for name in (*required, *optional) if name in parquet.schema_arrow.names]
+        texts = all(parquet.schema_arrow.field(name).type in (pa.string(), pa.large_string()) for name in names)
+        if not texts or set(required) - set(names):
+            return None
+        batches = list(_parquet_batches(parquet, part, names))
+    table = pa.Table.from_batches(batches).cast(pa.schema([(name, pa.string()) for name in names]))
+    return None if any(table[name].null_count for name in required) else table
+
+
+def _parquet_batches(parquet: Any, part: Part, names: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield the part's rows; a row group that the part does not touch is not read."""
+    row_groups, skip, at = [], part.start, 0
+    for group in range(parquet.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if at < part.end and at + rows > part.start:
+            row_groups.append(group)
+        elif at + rows <= part.start:
+            skip -= rows
+        at += rows
+    done = -skip
+    for batch in parquet.iter_batches(BATCH, row_groups=row_groups, columns=names):
+        first, last = max(0, -done), min(len(batch), part.end - part.start - done)
+        if last > first:
+            yield batch.slice(first, last - first)
+        done += len(batch)
+
+
+def _read_parquet(part: Part) -> Iterator[RawRow | Broken]:
+    try:
+        with _open(part) as file:
+            for batch in _parquet_batches(pq.ParquetFile(file), part, None):
+                yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file}: broken parquet file: {reason(error)}") from None
+        raise UserError(f"{part.path}: broken parquet file: {reason(error)}") from None
 
 
-def _read_hub(entry: SourceConfig) -> Placed:
-    from datasets import load_dataset
-    from huggingface_hub.utils.logging import set_verbosity_error
+def _read_jsonl(part: Part) -> Iterator[RawRow | Broken]:
+    for line in _read(part).split(b"\n"):
+        if line.strip():
+            yield _json_row(line)
 
-    set_verbosity_error()
+
+def _json_row(line: bytes) -> RawRow | Broken:
     try:
-        dataset = load_dataset(entry.path, entry.subset, split=entry.split, revision=entry.revision)
-    except Exception as error:
+        row = _parsed(line)
+    except UnicodeDecodeError:
+        return Broken("broken unicode", repr(line))
+    except (ValueError, RecursionError):
+        return Broken("broken JSON", line.decode(errors="replace"))
+    return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # Python's parser takes NaN, deeper nesting and halves of surrogate pairs, of which the row is told later.
+        return json.loads(line.decode("utf-8-sig"))
+
+
+def _read_csv(part: Part) -> Iterator[RawRow | Broken]:
+    csv.field_size_limit(sys.maxsize)
+    try:
+        text = (part.header + _read(part)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{part.path}: not utf-8: {error}; save it as utf-8") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            is_whole = None not in row and None not in row.values()
+            yield row if is_whole else Broken("not as many fields as the header has", json.dumps(list(row.values())))
+    except csv.Error as error:
         raise UserError(
-            f"{entry.path}: no such local path, and the hub dataset cannot be loaded: {_hub_reason(entry, error)}; "
-            "check its name, revision and split, the network, and `hf auth login` where it is gated"
+            f"{part.path}:{part.before + reader.line_num}: broken CSV: {error}; quote fields that hold quotes"
         ) from None
-    for number, row in enumerate(dataset, start=1):
-        yield f"{entry.path} row {number}", row
 
 
-def _hub_reason(entry: SourceConfig, error: Exception) -> str:
-    """Ask the hub itself what is wrong, since `datasets` reports only what it tried last."""
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().dataset_info(entry.path, revision=entry.revision)
-    except Exception as cause:
-        return reason(cause)
-    return reason(error)
+def _read(part: Part) -> bytes:
+    with _open(part) as file:
+        file.seek(part.start)
+        content: bytes = file.read(part.end - part.start)
+    return content
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+def _open(part: Part) -> Any:
+    fs, name = filesystem(part.path)
+    return fs.open(name, "rb")
+
+
+_READERS: dict[str, Callable[[Part], Iterator[RawRow | Broken]]] = {
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
     ".parquet": _read_parquet,

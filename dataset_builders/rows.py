@@ -1,9 +1,8 @@
 """The two row types of the shards, and the rule that their messages obey."""
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import pyarrow as pa
@@ -50,12 +49,13 @@ Row = Conversation | Preference
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that is left out for what it holds; `evidence` is the raw row as JSON, cut where it is long."""
+    """A row that is left out: why, what shows it, and the row itself as JSON, raw where it could not be converted."""
 
     id: str
     source: str
     reason: str
     evidence: str
+    row: str
 
 
 def has_system(row: Row) -> bool:
@@ -73,19 +73,8 @@ _KEYS = [("id", pa.string()), ("source", pa.string())]
 SCHEMAS: dict[Folder, pa.Schema] = {
     "sft": pa.schema([*_KEYS, ("messages", _MESSAGES)]),
     "dpo": pa.schema([*_KEYS, ("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES)]),
-    "rejected": pa.schema([*_KEYS, ("reason", pa.string()), ("evidence", pa.string())]),
+    "rejected": pa.schema([*_KEYS, *((name, pa.string()) for name in ("reason", "evidence", "row"))]),
 }
-
-
-def map_contents(row: Row, change: Callable[[str], str]) -> Row:
-    """Return the row with each message's content changed."""
-
-    def changed(messages: Sequence[Message]) -> list[Message]:
-        return [Message(role=message["role"], content=change(message["content"])) for message in messages]
-
-    if isinstance(row, Conversation):
-        return replace(row, messages=changed(row.messages))
-    return replace(row, prompt=changed(row.prompt), chosen=changed(row.chosen), rejected=changed(row.rejected))
 
 
 def system(content: str) -> list[Message]:
@@ -148,9 +137,13 @@ def check_order(messages: Sequence[Message], last: str) -> None:
         raise Rejected("empty turn")
 
 
-def row_id(source: str, *contents: object, upstream: object = None) -> str:
+def contents(messages: Sequence[Message]) -> list[str]:
+    """Return what the messages say."""
+    return [message["content"] for message in messages]
+
+
+def row_id(source: str, contents: Sequence[str], upstream: object = None) -> str:
     """Return `<source>/<upstream id>`, or `<source>/<hash of the contents>` where upstream has none."""
     if upstream in (None, "") or upstream != upstream:  # a missing number in parquet is NaN
-        canonical = json.dumps(contents, ensure_ascii=False, sort_keys=True)
-        upstream = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        upstream = hashlib.sha256("\0".join(contents).encode()).hexdigest()[:16]
     return f"{source}/{upstream}"

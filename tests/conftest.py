@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from axolotl.integrations.base import PluginManager
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -16,8 +17,7 @@ from axolotl_plugins import GUARD
 from axolotl_plugins.guard import Guard
 from dataset_builders.build import build
 from dataset_builders.config import load_config
-from dataset_builders.convert import convert_source
-from dataset_builders.rows import Row
+from dataset_builders.rows import Conversation, Preference, Row
 from tests.stages import save_base
 
 ROOT = Path(__file__).parents[1]
@@ -62,11 +62,22 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 @pytest.fixture(scope="session")
-def smoke_rows() -> list[Row]:
+def smoke_rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """Every row that the smoke recipe keeps, of both stages."""
     config = load_config(ROOT / "axolotl_configs" / "smoke" / "data.yaml")
     entries = [entry.model_copy(update={"path": str(ROOT / entry.path)}) for entry in config.sources]
-    return [row for entry in entries for row in convert_source(entry, config, lambda: None)[0]]
+    data = tmp_path_factory.mktemp("smoke_rows")
+    build(config.model_copy(update={"sources": entries}), data)
+    return shard_rows(data)
+
+
+def shard_rows(data: Path) -> list[Row]:
+    """Read the rows of a recipe's shards, of both stages."""
+    conversations = [Conversation(**row) for row in pq.read_table(data / "sft").to_pylist()]
+    preferences = (
+        [Preference(**row) for row in pq.read_table(data / "dpo").to_pylist()] if (data / "dpo").exists() else []
+    )
+    return [*conversations, *preferences]
 
 
 @pytest.fixture
@@ -74,7 +85,7 @@ def smoke_recipe(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeyp
     """A working directory with the smoke recipe, its shards, and a base that has everything but weights."""
     (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
-    build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"), lambda _: None)
+    build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"))
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     return in_tmp

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
+from dataset_builders.licences import Licence
 from dataset_builders.rows import Row, Stage
 from dataset_builders.sources import (
     alpaca,
@@ -17,25 +18,35 @@ from dataset_builders.sources import (
     preference,
     sharegpt,
 )
+from dataset_builders.sources.exchange import Exchange
 from dataset_builders.sources.fields import RawRow
 
 
 @dataclass(frozen=True)
 class Source:
-    """How rows of one kind are read: the fields they must and may have, and what becomes of them."""
+    """How rows of one kind are read: the fields they must and may have, what becomes of them, and their licence.
+
+    Rows of an Exchange may be converted as columns. Your own data has a licence only where `data.yaml` states one.
+    """
 
     stage: Stage
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    convert: Callable[[RawRow, str], Row]
+    rule: Exchange | Callable[[RawRow, str], Row]
+    licence: Licence
 
     @property
     def fields(self) -> tuple[str, ...]:
         return self.required + self.optional
 
+    def convert(self, row: RawRow, source: str) -> Row:
+        """Make a row of a raw one. Raises Rejected and WrongType."""
+        return self.rule.convert(row, source) if isinstance(self.rule, Exchange) else self.rule(row, source)
+
 
 def _source(stage: Stage, module: ModuleType) -> Source:
-    return Source(stage, module.REQUIRED, getattr(module, "OPTIONAL", ()), module.convert)
+    optional = getattr(module, "OPTIONAL", ())
+    return Source(stage, module.REQUIRED, optional, module.convert, getattr(module, "LICENCE", Licence()))
 
 
 SOURCES: dict[str, Source] = {

@@ -3,10 +3,12 @@
 import re
 
 from dataset_builders.errors import Rejected
-from dataset_builders.rows import Conversation, Message, conversation, row_id
+from dataset_builders.licences import hub_dataset
+from dataset_builders.rows import Conversation, Message, contents, conversation, row_id
 from dataset_builders.sources.fields import ROLES, RawRow, text
 
 REQUIRED = ("text", "id")
+LICENCE = hub_dataset("Apache-2.0", "nlpai-lab/openassistant-guanaco-ko")
 
 # Upstream writes a delimiter straight behind the text before it, so it need not begin a line.
 _DELIMITER = re.compile(r"### (Human|Assistant):")
@@ -14,8 +16,8 @@ _DELIMITER = re.compile(r"### (Human|Assistant):")
 
 def convert(row: RawRow, source: str) -> Conversation:
     """Split at the delimiters; any other `### word:` belongs to the text, and a last human turn is dropped."""
-    transcript = text(row, "text")
-    return conversation(row_id(source, transcript, upstream=row["id"]), source, split_turns(transcript))
+    messages = split_turns(text(row, "text"))
+    return conversation(row_id(source, contents(messages), upstream=row["id"]), source, messages)
 
 
 def split_turns(transcript: str) -> list[Message]:

@@ -1,13 +1,15 @@
 """heegyu/hh-rlhf-ko: machine-translated helpful and harmless dialogues with two last answers; MIT."""
 
-from dataset_builders.rows import Preference, preference, row_id
+from dataset_builders.licences import hub_dataset
+from dataset_builders.rows import Preference, contents, preference, row_id
 from dataset_builders.sources.fields import RawRow, turn, turns
 
 REQUIRED = ("context", "instruction", "chosen", "rejected")
+LICENCE = hub_dataset("MIT", "heegyu/hh-rlhf-ko")
 
 
 def convert(row: RawRow, source: str) -> Preference:
     """The prompt is the turns of `context` and the human turn `instruction`."""
     prompt = [*turns(row, "context", "from", "value"), turn(row["instruction"], "instruction", "from", "value")]
     chosen, rejected = (turn(row[side], side, "from", "value")["content"] for side in ("chosen", "rejected"))
-    return preference(row_id(source, prompt, chosen, rejected), source, prompt, chosen, rejected)
+    return preference(row_id(source, [*contents(prompt), chosen, rejected]), source, prompt, chosen, rejected)

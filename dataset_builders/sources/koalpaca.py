@@ -1,12 +1,9 @@
 """beomi/KoAlpaca-v1.1a: questions from a Korean Q&A site with rewritten answers; 21,155 rows, no licence stated."""
 
-from dataset_builders.rows import Conversation, assistant, conversation, row_id, user
-from dataset_builders.sources.fields import RawRow, text
+from dataset_builders.licences import Licence
+from dataset_builders.sources.exchange import Exchange
 
 REQUIRED = ("instruction", "output")
+LICENCE = Licence(stated="https://huggingface.co/datasets/beomi/KoAlpaca-v1.1a")
 
-
-def convert(row: RawRow, source: str) -> Conversation:
-    """User is `instruction`, assistant is `output`."""
-    question, answer = text(row, "instruction"), text(row, "output")
-    return conversation(row_id(source, question, answer), source, [user(question), assistant(answer)])
+convert = Exchange(user="instruction", answers=("output",))

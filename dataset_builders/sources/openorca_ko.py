@@ -1,12 +1,9 @@
 """kyujinpy/OpenOrca-KO: translated flan, t0, cot, niv and KoCoT tasks; 21,632 rows, MIT."""
 
-from dataset_builders.rows import Conversation, assistant, conversation, row_id, system, user
-from dataset_builders.sources.fields import RawRow, text
+from dataset_builders.licences import hub_dataset
+from dataset_builders.sources.exchange import Exchange
 
 REQUIRED = ("id", "instruction", "input", "output")
+LICENCE = hub_dataset("MIT", "kyujinpy/OpenOrca-KO")
 
-
-def convert(row: RawRow, source: str) -> Conversation:
-    """System is `input` where it is not blank, user is `instruction`, assistant is `output`."""
-    messages = [*system(text(row, "input")), user(text(row, "instruction")), assistant(text(row, "output"))]
-    return conversation(row_id(source, messages, upstream=row["id"]), source, messages)
+convert = Exchange(system="input", user="instruction", answers=("output",), key="id")

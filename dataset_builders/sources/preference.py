@@ -1,7 +1,7 @@
 """Your own preference pairs: a prompt with a chosen and a rejected answer, each a text or a list of chat messages."""
 
 from dataset_builders.errors import Rejected
-from dataset_builders.rows import Message, Preference, preference, row_id, system, user
+from dataset_builders.rows import Message, Preference, contents, preference, row_id, system, user
 from dataset_builders.sources.fields import RawRow, text, turns
 
 REQUIRED = ("prompt", "chosen", "rejected")
@@ -12,7 +12,7 @@ def convert(row: RawRow, source: str) -> Preference:
     """A prompt may hold earlier turns; an answer given as messages may repeat the prompt in front."""
     prompt = [*system(text(row, "system")), *_prompt(row)]
     chosen, rejected = _answer(row, "chosen"), _answer(row, "rejected")
-    key = row_id(source, prompt, chosen, rejected, upstream=row.get("id"))
+    key = row_id(source, [*contents(prompt), chosen, rejected], upstream=row.get("id"))
     return preference(key, source, prompt, chosen, rejected)
 
 

@@ -1,11 +1,18 @@
-"""Small files for the builders to read."""
+"""Small files for the builders to read, and what they make of them."""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
+
+from dataset_builders.build import build
+from dataset_builders.config import load_config
+from dataset_builders.manifest import Manifest
+
+OFF = {"action": "off"}
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
@@ -19,3 +26,23 @@ def write_config(path: Path, *sources: dict[str, Any], **options: Any) -> Path:
     """Write a `data.yaml`."""
     path.write_text(yaml.safe_dump({"sources": list(sources), **options}, allow_unicode=True), encoding="utf-8")
     return path
+
+
+def build_rows(folder: Path, source: str, rows: Iterable[Any], entry: Any = None, **options: Any) -> Manifest:
+    """Build `folder/data` from rows of one source, with no gate on unless `quality` says so."""
+    path = write_jsonl(folder / "rows.jsonl", rows)
+    wanted = {"source": source, "path": str(path), **(entry or {})}
+    config = write_config(folder / "data.yaml", wanted, **{"quality": OFF, **options})
+    return build(load_config(config), folder / "data")
+
+
+def read_rows(data: Path, folder: str) -> list[dict[str, Any]]:
+    """Read the rows of `sft`, `dpo` or `rejected`, in the order of the shards; none where there is no such folder."""
+    files = sorted((data / folder).glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def file_contents(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder, but for the builders' own working files."""
+    files = (path for path in folder.rglob("*") if path.is_file() and ".parts" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -4,36 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from dataset_builders import build as build_module
+from dataset_builders import publish
 from dataset_builders.build import build
 from dataset_builders.config import load_config
-from dataset_builders.convert import SourceReport
 from dataset_builders.errors import UserError
 from tests.conftest import ROOT, sample_rows
-from tests.dataset_builders.files import write_config, write_jsonl
+from tests.dataset_builders.files import build_rows, file_contents, read_rows
 
 ROWS = [{"instruction": f"{number}번 질문", "output": f"{number}번 답"} for number in range(50)]
 
 
-def build_rows(folder: Path, rows: list[Any] = ROWS, source: str = "koalpaca", **options: Any) -> list[SourceReport]:
-    """Build `folder/data/x` from rows of one source."""
-    path = write_jsonl(folder / "rows.jsonl", rows)
-    config = write_config(folder / "data.yaml", {"source": source, "path": str(path)}, **options)
-    return build(load_config(config), folder / "data" / "x", lambda _: None)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """The content of every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_shards_are_named_as_on_the_hub_and_load_as_they_stand(tmp_path: Path) -> None:
-    build_rows(tmp_path, test_fraction=0.1, rows_per_shard=20)
-    folder = tmp_path / "data" / "x" / "sft"
+    build_rows(tmp_path, "koalpaca", ROWS, test_fraction=0.1, rows_per_shard=20)
+    folder = tmp_path / "data" / "sft"
     dataset = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
     assert len(dataset["train"]) + len(dataset["test"]) == 50
     assert dataset["train"].column_names == ["id", "source", "messages"]
@@ -47,26 +33,20 @@ def test_shards_are_named_as_on_the_hub_and_load_as_they_stand(tmp_path: Path) -
 
 def test_every_row_of_the_smoke_data_is_kept_or_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    reports = build(load_config(Path("axolotl_configs/smoke/data.yaml")), tmp_path / "smoke", lambda _: None)
-    for report in reports:
+    manifest = build(load_config(Path("axolotl_configs/smoke/data.yaml")), tmp_path / "smoke")
+    for report in manifest.sources:
         assert report.read == report.kept + sum(report.rejected.values())
         assert report.kept == sum(report.splits.values())
-    assert {report.name: report.rejected for report in reports if report.rejected} == {
-        "guanaco_ko": {"no answer": 1, "empty turn": 1, "roles out of order": 1},
+    assert {report.name: report.rejected for report in manifest.sources if report.rejected} == {
+        "guanaco_ko": {"no answer": 1, "empty turn": 1, "roles out of order": 1, "too little Hangul": 1},
         "ko_ultrafeedback": {"empty rejected": 1},
     }
 
 
-def test_same_rows_in_another_order_make_the_same_bytes(tmp_path: Path) -> None:
-    build_rows(tmp_path / "a")
-    build_rows(tmp_path / "b", rows=ROWS[::-1])
-    assert files(tmp_path / "a/data/x/sft") == files(tmp_path / "b/data/x/sft")
-
-
 def test_openorca_rows_are_unchanged_in_the_shards(tmp_path: Path) -> None:
     raw = {f"openorca_ko/{row['id']}": row for row in sample_rows("openorca_ko")}
-    build_rows(tmp_path, list(raw.values()), source="openorca_ko")
-    rows = [row for file in (tmp_path / "data/x/sft").iterdir() for row in pq.read_table(file).to_pylist()]
+    build_rows(tmp_path, "openorca_ko", raw.values())
+    rows = read_rows(tmp_path / "data", "sft")
     assert {row["id"] for row in rows} == raw.keys()
     for row in rows:
         upstream = raw[row["id"]]
@@ -83,49 +63,52 @@ def test_of_two_rows_with_one_id_the_same_stays_in_any_order(tmp_path: Path) -> 
     rows += [{"id": None, "instruction": "마", "input": "", "output": answer} for answer in ("바", "사")]
     contents = []
     for folder, ordered in ((tmp_path / "a", rows), (tmp_path / "b", rows[::-1])):
-        [report] = build_rows(folder, ordered, source="openorca_ko")
+        [report] = build_rows(folder, "openorca_ko", ordered).sources
         assert (report.kept, report.rejected) == (3, {"duplicate id": 2})
-        contents.append(files(folder / "data/x/sft"))
+        contents.append({**file_contents(folder / "data/sft"), **file_contents(folder / "data/rejected")})
     assert contents[0] == contents[1]
 
 
 def test_manifest_lists_counts_and_shards(tmp_path: Path) -> None:
-    build_rows(tmp_path, [*ROWS, ROWS[0], {"instruction": "답이 없다", "output": ""}])
-    manifest = json.loads((tmp_path / "data/x/manifest.json").read_text())
+    build_rows(tmp_path, "koalpaca", [*ROWS, ROWS[0], {"instruction": "답이 없다", "output": ""}])
+    manifest = json.loads((tmp_path / "data/manifest.json").read_text())
     assert manifest["sources"][0]["read"] == 52
     assert manifest["sources"][0]["rejected"] == {"duplicate id": 1, "empty turn": 1}
     rows = dict.fromkeys(("sft", "rejected"), 0)
     for shard in manifest["shards"]:
         rows[shard["file"].split("/")[0]] += shard["rows"]
-    assert rows == {"sft": 50, "rejected": 1}
+    assert rows == {"sft": 50, "rejected": 2}
 
 
 def test_a_stage_that_did_not_change_keeps_its_files(tmp_path: Path) -> None:
-    build_rows(tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data/x").rglob("*.parquet")}
-    build_rows(tmp_path)
+    build_rows(tmp_path, "koalpaca", ROWS)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.parquet")}
+    build_rows(tmp_path, "koalpaca", ROWS)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    build_rows(tmp_path, rows=ROWS[1:])
+    build_rows(tmp_path, "koalpaca", ROWS[1:])
     assert any(path.stat().st_mtime_ns != time for path, time in before.items())
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_build_that_fails_leaves_the_folder_as_it_was(
+def test_a_build_that_fails_leaves_the_data_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
-    build_rows(tmp_path)
-    before = files(tmp_path / "data")
+    build_rows(tmp_path, "koalpaca", ROWS)
+    before = file_contents(tmp_path / "data")
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise failure
 
-    monkeypatch.setattr(build_module, "_write_manifest", fail)
-    with pytest.raises(type(failure)):
-        build_rows(tmp_path, rows=ROWS[:10])
-    assert files(tmp_path / "data") == before
+    with monkeypatch.context() as patched, pytest.raises(type(failure)):
+        patched.setattr("dataset_builders.shards.pq.write_table", fail)
+        build_rows(tmp_path, "koalpaca", ROWS[:10])
+    assert file_contents(tmp_path / "data") == before
+    build_rows(tmp_path, "koalpaca", ROWS[:10])
+    assert len(read_rows(tmp_path / "data", "sft")) == 10
+    assert not (tmp_path / "data" / publish.WORK).exists()
 
 
 def test_a_source_that_leaves_no_row_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="of 1 rows none is left; left out: 1 empty turn"):
-        build_rows(tmp_path, [{"instruction": "가", "output": " "}])
-    assert not (tmp_path / "data").exists()
+        build_rows(tmp_path, "koalpaca", [{"instruction": "가", "output": " "}])
+    assert not list((tmp_path / "data").glob("[!.]*"))

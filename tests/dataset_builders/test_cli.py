@@ -29,7 +29,7 @@ def fails_with(folder: Path, *expected: str) -> None:
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     for words in expected:
         assert words in result.stderr
-    assert not (folder / "data").exists()
+    assert not list((folder / "data/x").glob("[!.]*"))
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_config_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ('{"instruction": "가", "output": "나"}\n{"instruction": \n', ["rows.jsonl:2: broken JSON"]),
-        ("[1]\n", ["rows.jsonl:1: a line must be one JSON object, not list"]),
-        ('{"instruction": "가", "output": 5}\n', ["rows.jsonl:1: `output` must be text, not int"]),
-        ('{"instruction": "가", "ouput": "나"}\n', ["rows.jsonl:1: `koalpaca` needs a column `output`", "`ouput`?"]),
-        ("[" * 100_000 + "\n", ["rows.jsonl:1: broken JSON"]),
+        ('{"instruction": \n', ["rows.jsonl: of 1 rows none is left", "1 broken JSON"]),
+        ("[1]\n", ["none is left", "1 not an object"]),
+        ('{"instruction": "가", "output": 5}\n', ["none is left", "1 `output` must be text, not int"]),
+        ('{"instruction": "가", "ouput": "나"}\n', ["rows.jsonl: `koalpaca` needs a column `output`", "`ouput`?"]),
+        ("[" * 100_000 + "\n", ["none is left", "1 broken JSON"]),
     ],
 )
-def test_broken_lines(tmp_path: Path, lines: str, expected: list[str]) -> None:
+def test_a_file_that_holds_nothing_else_than_broken_rows(tmp_path: Path, lines: str, expected: list[str]) -> None:
     (tmp_path / "rows.jsonl").write_text(lines)
     write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": "rows.jsonl"})
     fails_with(tmp_path, *expected)
@@ -97,7 +97,7 @@ def test_broken_lines(tmp_path: Path, lines: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("rows.csv", b"instruction,output\n\xea\xb0\x80,\xeb\x82\x98,x\n", ["rows.csv:2: not as many fields"]),
+        ("rows.csv", b"instruction,output\n\xea\xb0\x80,\xeb\x82\x98,x\n", ["rows.csv", "1 not as many fields"]),
         ("rows.csv", b'instruction,output\n"a"b,c\n', ["rows.csv:2: broken CSV"]),
         ("rows.csv", b"instruction,output\n\xb0\xa1,b\n", ["rows.csv", "utf-8"]),
         ("rows.parquet", b"PAR1 no", ["rows.parquet: broken parquet file"]),

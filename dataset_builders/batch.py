@@ -1,0 +1,196 @@
+"""Rows as columns: what the sources make of raw rows, and what cleaning and the gates work on."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_builders.gates.letters import Letters, fold
+from dataset_builders.rows import SCHEMAS, Conversation, Row, Stage
+
+ROLES = ("system", "user", "assistant")
+SYSTEM, USER, ASSISTANT = range(3)
+_ROLE_NAMES = pa.array(ROLES)
+
+Indices = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n rows of one stage; the messages of row i are those from `offsets[i]` up to `offsets[i + 1]`.
+
+    ids: n strings. offsets: n + 1 numbers. roles: a code of ROLES for each message. contents: a text for each message.
+    normalized, escaped: which of the n rows had their text changed. The last two messages of a preference are its chosen
+    and its rejected answer.
+    """
+
+    stage: Stage
+    ids: pa.StringArray
+    offsets: Indices
+    roles: npt.NDArray[np.uint8]
+    contents: pa.StringArray
+    normalized: Mask
+    escaped: Mask
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> Indices:
+        """The number of messages of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def has_system(self) -> Mask:
+        """Which rows start with a system message."""
+        return np.asarray(self.roles[self.offsets[:-1]] == SYSTEM)
+
+    @property
+    def is_multi_turn(self) -> Mask:
+        """Which rows have an exchange before their question."""
+        one_exchange = 2 if self.stage == "sft" else 3
+        return np.asarray(self.lengths - self.has_system > one_exchange)
+
+    @cached_property
+    def answers(self) -> pa.StringArray:
+        """A text for each row: a conversation's answers, one a line, or a preference's chosen answer."""
+        if self.stage == "dpo":
+            return self.contents.take(pa.array(self.offsets[1:] - 2))
+        return self._only(self.roles == ASSISTANT)
+
+    @property
+    def rejected_answers(self) -> pa.StringArray:
+        """The rejected answer of each preference."""
+        return self.contents.take(pa.array(self.offsets[1:] - 1))
+
+    @cached_property
+    def letters(self) -> Letters:
+        """The letters of `texts`."""
+        return fold(self.texts)
+
+    @cached_property
+    def texts(self) -> pa.StringArray:
+        """A text for each row: its messages, one a line, without the instruction that rows may have in common."""
+        return self._only(self.roles != SYSTEM)
+
+    def joined(self, separator: str) -> pa.StringArray:
+        """Return a text for each row: its messages with the separator between them."""
+        return _joined(self.contents, self.offsets, separator)
+
+    def _only(self, wanted: Mask) -> pa.StringArray:
+        offsets = np.concatenate(([0], np.cumsum(wanted)))[self.offsets]
+        return _joined(self.contents.filter(pa.array(wanted)), offsets, "\n")
+
+    def rows_of(self, messages: Indices) -> Indices:
+        """Return the row that each of these messages belongs to."""
+        return np.searchsorted(self.offsets, messages, side="right") - 1
+
+    def with_ids(self, ids: pa.StringArray) -> "Batch":
+        """Return the batch with other ids."""
+        return replace(self, ids=ids)
+
+    def with_contents(self, contents: pa.StringArray, normalized: Mask, escaped: Mask) -> "Batch":
+        """Return the batch with other texts for its messages."""
+        return replace(self, contents=contents, normalized=normalized, escaped=escaped)
+
+    def take(self, rows: Indices) -> "Batch":
+        """Return these rows, in this order."""
+        messages = _ranges(self.offsets[rows], self.lengths[rows])
+        return Batch(
+            self.stage,
+            self.ids.take(pa.array(rows)),
+            np.concatenate(([0], np.cumsum(self.lengths[rows]))),
+            self.roles[messages],
+            self.contents.take(pa.array(messages)),
+            self.normalized[rows],
+            self.escaped[rows],
+        )
+
+    def without(self, rows: Collection[int]) -> "Batch":
+        """Return the batch without these rows."""
+        return self.take(self.others(rows)) if rows else self
+
+    def others(self, rows: Collection[int]) -> Indices:
+        """Return all rows but these."""
+        is_left = np.ones(len(self), np.bool_)
+        is_left[list(rows)] = False
+        return np.flatnonzero(is_left)
+
+    def with_system(self, rows: Indices, content: str) -> "Batch":
+        """Return the batch with a system message in front of these rows."""
+        places = np.insert(np.arange(len(self.contents)), self.offsets[rows], len(self.contents))
+        added = np.zeros(len(self) + 1, np.int64)
+        added[rows + 1] = 1
+        return replace(
+            self,
+            offsets=self.offsets + np.cumsum(added),
+            roles=np.insert(self.roles, self.offsets[rows], SYSTEM),
+            contents=pa.concat_arrays([self.contents, pa.array([content])]).take(pa.array(places)),
+        )
+
+    def to_table(self, source: str) -> pa.Table:
+        """Return the rows in the schema of the stage's shards."""
+        names = pa.DictionaryArray.from_arrays(pa.array(self.roles, pa.int8()), _ROLE_NAMES).cast(pa.string())
+        messages = pa.StructArray.from_arrays([names, self.contents], ["role", "content"])
+        sources = pa.repeat(source, len(self))
+        if self.stage == "sft":
+            columns = [_lists(self.offsets, messages)]
+        else:
+            ends = self.offsets[1:]
+            prompt = _ranges(self.offsets[:-1], self.lengths - 2)
+            starts = np.concatenate(([0], np.cumsum(self.lengths - 2)))
+            single = np.arange(len(self) + 1)
+            columns = [
+                _lists(starts, messages.take(pa.array(prompt))),
+                _lists(single, messages.take(pa.array(ends - 2))),
+                _lists(single, messages.take(pa.array(ends - 1))),
+            ]
+        return pa.Table.from_arrays([self.ids, sources, *columns], schema=SCHEMAS[self.stage])
+
+
+def new_batch(
+    stage: Stage, ids: pa.StringArray, offsets: Indices, roles: npt.NDArray[np.uint8], contents: pa.StringArray
+) -> Batch:
+    """Make a batch of rows as their source has them."""
+    unchanged = np.zeros(len(ids), np.bool_)
+    return Batch(stage, ids, offsets, roles, contents, unchanged, unchanged)
+
+
+def from_rows(stage: Stage, rows: Sequence[Row]) -> Batch:
+    """Make a batch of rows of one stage."""
+    messages = [
+        row.messages if isinstance(row, Conversation) else [*row.prompt, *row.chosen, *row.rejected] for row in rows
+    ]
+    codes = {name: code for code, name in enumerate(ROLES)}
+    return new_batch(
+        stage,
+        pa.array([row.id for row in rows], pa.string()),
+        np.concatenate(([0], np.cumsum([len(turns) for turns in messages], dtype=np.int64))),
+        np.array([codes[turn["role"]] for turns in messages for turn in turns], np.uint8),
+        pa.array([turn["content"] for turns in messages for turn in turns], pa.string()),
+    )
+
+
+def flat(array: Any) -> pa.Array:
+    """Return a column as one array."""
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _lists(offsets: Indices, values: pa.Array) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def _joined(texts: pa.StringArray, offsets: Indices, separator: str) -> pa.StringArray:
+    return pc.binary_join(_lists(offsets, texts), separator)
+
+
+def _ranges(starts: Indices, lengths: Indices) -> Indices:
+    """Return start, start + 1, ... of each range, one range after the other."""
+    ends = np.cumsum(lengths)
+    return np.asarray(np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths))

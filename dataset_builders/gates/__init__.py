@@ -1,0 +1,1 @@
+"""Gates: small functions that keep a row, or give a reason and evidence."""

@@ -1,0 +1,113 @@
+"""Texts as one array of letters, and hashes of every piece of it: what the gates that compare texts work on.
+
+Letters are folded: lower case, letters and digits alone, so that spacing and punctuation make no difference.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Codes = npt.NDArray[np.uint32]
+Hashes = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.int64]
+
+# An odd number, so that its powers can be divided by, modulo 2**64.
+_BASE = 0x9E3779B97F4A7C15
+_INVERSE = pow(_BASE, -1, 1 << 64)
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Folded letters of n texts; those of text i are `codes[offsets[i]:offsets[i + 1]]`.
+
+    starts: for each letter, whether a word starts with it.
+    """
+
+    codes: Codes
+    offsets: Indices
+    starts: npt.NDArray[np.bool_]
+
+    @property
+    def lengths(self) -> Indices:
+        """Letters of each text."""
+        return np.diff(self.offsets)
+
+
+def code_points(texts: pa.StringArray) -> tuple[Codes, Indices]:
+    """Return the code points of all texts, one text after the other, and n + 1 offsets."""
+    strings = texts.to_pylist()
+    codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
+    return codes, np.concatenate(([0], np.cumsum([len(text) for text in strings], dtype=np.int64)))
+
+
+def fold(texts: pa.StringArray) -> Letters:
+    """Fold texts to their letters."""
+    codes, offsets = code_points(texts)
+    folded = _folds()[np.minimum(codes, 0xFFFF)]
+    is_letter = folded > 0
+    starts = is_letter.copy()
+    starts[1:] &= ~is_letter[:-1]
+    firsts = offsets[:-1][np.diff(offsets) > 0]
+    starts[firsts] = is_letter[firsts]
+    count = np.concatenate(([0], np.cumsum(is_letter)))
+    return Letters(folded[is_letter], count[offsets], starts[is_letter])
+
+
+def is_hangul(codes: Codes) -> npt.NDArray[np.bool_]:
+    """Tell which code points are Hangul: syllables, and the single letters of which they are made."""
+    return ((codes >= 0xAC00) & (codes <= 0xD7A3)) | ((codes >= 0x3131) & (codes <= 0x318E))
+
+
+def pieces(codes: Codes, starts: Indices, ends: Indices) -> Hashes:
+    """Return a hash of the letters [start, end) for each pair; equal letters have equal hashes wherever they stand."""
+    powers, inverses = _powers(len(codes) + 1)
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.cumsum(mix(codes) * powers[: len(codes)], out=sums[1:])
+    return mix((sums[ends] - sums[starts]) * inverses[starts])
+
+
+def runs(text: Letters, size: int) -> tuple[Indices, Indices]:
+    """Return the starts of every piece of `size` letters within one text, and the text that each is of."""
+    counts = np.maximum(text.lengths - size + 1, 0)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    ends = np.cumsum(counts)
+    return np.arange(len(owners)) + (text.offsets[:-1] - (ends - counts))[owners], owners
+
+
+@cache
+def _folds() -> Codes:
+    """The folded letter of each code point of the basic plane, zero where it is none."""
+    table = np.zeros(1 << 16, np.uint32)
+    for code in range(1 << 16):
+        character = chr(code)
+        if character.isalnum():
+            lower = character.lower()
+            table[code] = ord(lower) if len(lower) == 1 else code
+    table[0xFFFF] = 0
+    return table
+
+
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    size = 1 << max(16, (count - 1).bit_length())
+    powers, inverses = _power_table(size)
+    return powers[:count], inverses[:count]
+
+
+@cache
+def _power_table(size: int) -> tuple[Hashes, Hashes]:
+    ones = np.ones(size, np.uint64)
+    bases = [
+        np.multiply.accumulate(np.where(np.arange(size) == 0, ones, np.uint64(base))) for base in (_BASE, _INVERSE)
+    ]
+    return bases[0], bases[1]
+
+
+def mix(values: npt.NDArray[np.unsignedinteger]) -> Hashes:
+    """Spread the bits of numbers over 64 bits (the finalizer of SplitMix64, by Steele, Lea and Flood)."""
+    mixed = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -1,0 +1,134 @@
+"""A source's files, cut into parts: the pieces of work that are done, and after an interruption not done again."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.errors import UserError, reason
+from dataset_builders.storage import filesystem, is_url
+
+PART_BYTES = 8 << 20
+PART_ROWS = 10_000
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Lines of a file by their bytes [start, end), or rows [start, end) of a parquet file.
+
+    `before` is the number of lines in front of it; `header` is a CSV file's first line.
+    """
+
+    path: str
+    start: int
+    end: int
+    before: int
+    header: bytes = b""
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.path).suffix
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file, the hash and the size of its content, and the parts it is cut into."""
+
+    path: str
+    sha256: str
+    bytes: int
+    parts: tuple[Part, ...]
+
+
+def local_files(path: Path) -> list[Path]:
+    """Return the readable files of a path, sorted; raises UserError where there is none."""
+    return [Path(name) for name in input_files(str(path))]
+
+
+def input_files(path: str) -> list[str]:
+    """Return the readable files of a path or URL, a file or a folder, sorted.
+
+    Raises UserError where there is none.
+    """
+    fs, name = filesystem(path)
+    if not fs.exists(name):
+        raise UserError(f"{path}: no such file or folder")
+    names = sorted(fs.find(name)) if fs.isdir(name) else [name]
+    files = [name for name in names if PurePosixPath(name).suffix in SUFFIXES]
+    if not files:
+        raise UserError(f"{path}: nothing to read; a file, or a folder of files, must be {', '.join(SUFFIXES)}")
+    if is_url(path):
+        return [fs.unstrip_protocol(name) for name in files]
+    # As the user wrote it: relative stays relative.
+    given = Path(path).expanduser()
+    return [
+        str(given / Path(name).relative_to(given.absolute())) if fs.isdir(str(given)) else str(given)
+        for name in files
+    ]
+
+
+def cut(path: str) -> InputFile:
+    """Hash a file and cut it into parts. Raises UserError where it is a broken parquet file."""
+    fs, name = filesystem(path)
+    with fs.open(name, "rb") as file:
+        if PurePosixPath(path).suffix == ".parquet":
+            return _cut_parquet(path, file)
+        return _cut_lines(path, file)
+
+
+def _cut_parquet(path: str, file: IO[bytes]) -> InputFile:
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(PART_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
+    try:
+        rows = pq.ParquetFile(file).metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: broken parquet file: {reason(error)}") from None
+    starts = range(0, rows, PART_ROWS)
+    parts = tuple(Part(path, start, min(start + PART_ROWS, rows), 0) for start in starts)
+    return InputFile(path, digest.hexdigest(), size, parts)
+
+
+def _cut_lines(path: str, file: IO[bytes]) -> InputFile:
+    is_csv = PurePosixPath(path).suffix == ".csv"
+    digest, parts = hashlib.sha256(), []
+    header = b""
+    start = before = 0
+    for piece in _pieces(file, quoted=is_csv):
+        digest.update(piece)
+        end, lines = start + len(piece), piece.count(b"\n")
+        if is_csv and not header:
+            header = piece[: piece.find(b"\n") + 1] or piece
+            parts.append(Part(path, start + len(header), end, before + 1, header))
+        else:
+            parts.append(Part(path, start, end, before, header))
+        start, before = end, before + lines
+    return InputFile(path, digest.hexdigest(), start, tuple(parts))
+
+
+def _pieces(file: IO[bytes], quoted: bool) -> Iterator[bytes]:
+    """Read a file in pieces of some size that end with a line; a line break between quotes is none."""
+    rest = b""
+    while chunk := file.read(PART_BYTES):
+        rest += chunk
+        if end := _behind_last_line(rest, quoted):
+            yield rest[:end]
+            rest = rest[end:]
+    if rest:
+        yield rest
+
+
+def _behind_last_line(data: bytes, quoted: bool) -> int:
+    if not quoted:
+        return data.rfind(b"\n") + 1
+    codes = np.frombuffer(data, np.uint8)
+    is_inside = np.cumsum(codes == ord('"')) % 2
+    breaks = np.flatnonzero((codes == ord("\n")) & (is_inside == 0))
+    return int(breaks[-1]) + 1 if len(breaks) else 0

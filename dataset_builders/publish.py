@@ -1,0 +1,109 @@
+"""Finished shards under their final names, all of a folder at once; and the lock that keeps a second build out."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dataset_builders.errors import UserError
+from dataset_builders.manifest import MANIFEST, Manifest, Shard
+from dataset_builders.rows import SCHEMAS
+from dataset_builders.shards import ShardTask, record
+from dataset_builders.storage import filesystem, is_url, read, read_json, remove, write
+
+WORK = ".parts"
+
+
+@contextmanager
+def locked(out: str) -> Iterator[str]:
+    """Hold `out` for one build and give the folder for its parts, which is removed when the build succeeds.
+
+    Raises UserError where another build holds it. In object storage, the lock holds on this machine only.
+    """
+    work = f"{out}/{WORK}"
+    lock = Path(tempfile.gettempdir()) / f"{hashlib.sha256(out.encode()).hexdigest()[:16]}.lock"
+    if not is_url(out):
+        lock = Path(work, "lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield work
+                _remove_parts(work)
+            finally:
+                _remove_empty(lock, out)
+    except Timeout:
+        raise UserError(f"{out}: another build is at work here; wait for it, or end it") from None
+
+
+def shard_is_done(task: ShardTask, out: str) -> Shard | None:
+    """Return what a shard holds that is written already, whether or not it has its final name yet."""
+    if (written := read_json(record(task))) is None:
+        return None
+    shard = Shard.model_validate(written)
+    is_there = _has(f"{task.out}/{task.file}", shard) or _has(f"{out}/{task.file}", shard)
+    return shard if is_there else None
+
+
+def publish(manifest: Manifest, tasks: Sequence[ShardTask], out: str) -> None:
+    """Move the new shards into place. The manifest goes first and comes back last, and so vouches for the rest."""
+    remove(f"{out}/{MANIFEST}")
+    for folder in SCHEMAS:
+        shards = manifest.in_folder(folder)
+        if _holds_just(f"{out}/{folder}", folder, shards):
+            continue
+        new = [task for task in tasks if task.folder == folder]
+        (_copy if is_url(out) else _swap)(folder, new, out)
+    write(f"{out}/{MANIFEST}", manifest.to_json().encode())
+
+
+def _swap(folder: str, tasks: Sequence[ShardTask], out: str) -> None:
+    old, aside = Path(out, folder), Path(out, WORK, f"old-{folder}")
+    remove(str(aside))
+    if old.exists():
+        old.rename(aside)
+    if tasks:
+        Path(tasks[0].out, folder).rename(old)
+
+
+def _copy(folder: str, tasks: Sequence[ShardTask], out: str) -> None:
+    """Copy shards one by one, since object storage cannot rename a folder; each is whole when it shows."""
+    remove(f"{out}/{folder}")
+    for task in tasks:
+        fs, name = filesystem(f"{task.out}/{task.file}")
+        fs.copy(name, filesystem(f"{out}/{task.file}")[1])
+
+
+def _holds_just(path: str, folder: str, shards: Sequence[Shard]) -> bool:
+    fs, name = filesystem(path)
+    names = {f"{folder}/{found.rsplit('/', 1)[-1]}" for found in fs.find(name)} if fs.exists(name) else set()
+    return names == {shard.file for shard in shards} and all(
+        _has(f"{path}/{shard.file.rsplit('/', 1)[-1]}", shard) for shard in shards
+    )
+
+
+def _has(path: str, shard: Shard) -> bool:
+    try:
+        return hashlib.sha256(read(path)).hexdigest() == shard.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _remove_parts(work: str) -> None:
+    fs, name = filesystem(work)
+    for path in fs.ls(name, detail=False) if fs.exists(name) else ():
+        if not path.endswith("/lock"):
+            fs.rm(path, recursive=True)
+
+
+def _remove_empty(lock: Path, out: str) -> None:
+    """Leave no folder behind that holds nothing but the lock."""
+    if is_url(out) or any(path != lock for path in lock.parent.iterdir()):
+        return
+    lock.unlink()
+    for folder in (lock.parent, Path(out), Path(out).parent):
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,173 @@
+"""One part's way from raw rows to rows that may be kept, with all that the choice among all parts' rows depends on.
+
+A part leaves four files in its folder, the last of them `report.json`, whose presence says that the part is done:
+`rows.arrow` (rows of the stage in the shards' order), `keys.arrow` (fixed-size columns of the same rows),
+`signatures.arrow` where near duplicates are looked for, and `rejected.arrow`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from dataset_builders.batch import Batch
+from dataset_builders.cleaning import clean
+from dataset_builders.config import DataConfig, SourceConfig
+from dataset_builders.convert import convert_part
+from dataset_builders.gates.contamination import Index
+from dataset_builders.gates.run import run_gates
+from dataset_builders.gates.similarity import bands, signatures
+from dataset_builders.parts import Part
+from dataset_builders.rows import SCHEMAS, RejectedRow, Stage
+from dataset_builders.sampling import below, draw
+from dataset_builders.sources import SOURCES
+from dataset_builders.storage import write_arrow, write_json
+
+ROWS_PER_BATCH = 128
+BEYOND_FRACTION, BEYOND_LIMIT = SAMPLED_OUT = ("beyond fraction", "beyond limit")
+
+
+@dataclass
+class Refined:
+    """What a part comes to: tables of the rows that are left, and the rows that are not."""
+
+    source: str
+    rows: list[pa.Table] = field(default_factory=list)
+    keys: list[pa.Table] = field(default_factory=list)
+    signatures: list[pa.Table] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
+    reported: Counter[str] = field(default_factory=Counter)
+    read: int = 0
+
+    def leave_out(self, batch: Batch, reasons: dict[int, tuple[str, str]]) -> None:
+        """Keep rows of a batch as rejected ones; reasons: row -> (reason, evidence)."""
+        table = batch.take(np.array(list(reasons), np.int64)).to_table(self.source)
+        for row, (reason, evidence) in zip(table.to_pylist(), reasons.values(), strict=True):
+            self.rejected.append(rejected_row(row, reason, evidence))
+
+
+def rejected_row(row: dict[str, Any], reason: str, evidence: str) -> RejectedRow:
+    """Make a rejected row of a row of a shard; what sampling leaves out is named, but not kept."""
+    messages = {name: value for name, value in row.items() if name not in ("id", "source")}
+    text = "" if reason in SAMPLED_OUT else json.dumps(messages, ensure_ascii=False)
+    return RejectedRow(row["id"], row["source"], reason, evidence, text)
+
+
+def refine(part: Part, entry: SourceConfig, config: DataConfig, index: Index, folder: str) -> dict[str, Any]:
+    """Convert, clean, judge and number a part's rows, write them to `folder`, and return the report.
+
+    Raises UserError where the part cannot be read, OSError where it cannot be written.
+    """
+    refined = Refined(entry.label)
+    for converted in convert_part(part, entry):
+        refined.read += converted.read
+        refined.rejected += converted.rejected
+        if len(converted.batch):
+            _refine_batch(converted.batch, entry, config, index, refined)
+    report = {
+        "rows": sum(map(len, refined.rows)),
+        "read": refined.read,
+        "rejected": dict(Counter(row.reason for row in refined.rejected)),
+        "reported": dict(refined.reported),
+    }
+    _write(refined, SOURCES[entry.source].stage, config.seed, folder)
+    write_json(f"{folder}/report.json", report)
+    return report
+
+
+def _refine_batch(batch: Batch, entry: SourceConfig, config: DataConfig, index: Index, refined: Refined) -> None:
+    """Take a batch through sampling, cleaning, gates and instruction, in this order."""
+    beyond = _beyond_fraction(batch, entry, config.seed)
+    refined.leave_out(batch, beyond)
+    batch, unfit = clean(batch.without(beyond), entry.forgery)
+    refined.leave_out(batch, {row: (reason, "") for row, reason in unfit.items()})
+    batch = batch.without(unfit)
+    verdicts = run_gates(batch, entry.language == "ko", config.quality, index)
+    refined.reported += verdicts.reported
+    refined.leave_out(batch, verdicts.rejected)
+    if config.quality.is_on(config.quality.near_duplicates):
+        refined.signatures.append(_signatures(batch, verdicts.rejected))
+    batch = batch.without(verdicts.rejected)
+    contents = _content_hashes(batch)
+    batch = _with_instruction(batch, entry, config)
+    refined.keys.append(_keys(batch, contents, config.seed))
+    refined.rows.append(batch.to_table(entry.label))
+
+
+def _beyond_fraction(batch: Batch, entry: SourceConfig, seed: int) -> dict[int, tuple[str, str]]:
+    if entry.fraction == 1:
+        return {}
+    beyond = np.flatnonzero(~below(draw(seed, "sample", batch.ids.to_pylist()), entry.fraction))
+    return dict.fromkeys(beyond.tolist(), (BEYOND_FRACTION, ""))
+
+
+def _with_instruction(batch: Batch, entry: SourceConfig, config: DataConfig) -> Batch:
+    """Put the instruction in front at the entry's probability; a row's own system message stays as it is."""
+    if not entry.add_instruction:
+        return batch
+    share = 1.0 if entry.probability is None else entry.probability
+    is_chosen = below(draw(config.seed, "instruction", batch.ids.to_pylist()), share)
+    return batch.with_system(np.flatnonzero(is_chosen & ~batch.has_system), config.instruction)
+
+
+def _content_hashes(batch: Batch) -> npt.NDArray[np.uint64]:
+    """Return n by 2 numbers: a hash of what each row says, whatever white space is around its messages."""
+    stripped = replace(batch, contents=pc.utf8_trim_whitespace(batch.contents)).joined("\0")
+    return _hashes(stripped.to_pylist())
+
+
+def _hashes(texts: list[str]) -> npt.NDArray[np.uint64]:
+    digests = b"".join(xxhash.xxh3_128_digest(text.encode()) for text in texts)
+    return np.frombuffer(digests, np.uint64).reshape(len(texts), 2)
+
+
+def _keys(batch: Batch, contents: npt.NDArray[np.uint64], seed: int) -> pa.Table:
+    """Return what the choice among all rows looks at, without the rows themselves."""
+    ids = batch.ids.to_pylist()
+    names = _hashes(ids)
+    columns = {
+        "order": draw(seed, "order", ids),
+        "test": draw(seed, "test", ids),
+        "sample": draw(seed, "sample", ids),
+        "id_high": names[:, 0],
+        "id_low": names[:, 1],
+        "content_high": contents[:, 0],
+        "content_low": contents[:, 1],
+        "with_instruction": batch.has_system,
+        "multi_turn": batch.is_multi_turn,
+        "normalized": batch.normalized,
+        "escaped": batch.escaped,
+    }
+    return pa.table({name: pa.array(np.ascontiguousarray(column)) for name, column in columns.items()})
+
+
+def _signatures(batch: Batch, rejected: Collection[int]) -> pa.Table:
+    kept = batch.others(rejected)
+    rows, is_long_enough = signatures(batch.letters)
+    columns = {f"band_{number:02}": pa.array(band) for number, band in enumerate(bands(rows[kept]))}
+    places = pa.FixedSizeListArray.from_arrays(pa.array(rows[kept].reshape(-1)), rows.shape[1])
+    return pa.table({"is_long_enough": is_long_enough[kept], "places": places, **columns})
+
+
+def _write(refined: Refined, stage: Stage, seed: int, folder: str) -> None:
+    """Write the part's tables in the order of the shards."""
+    if refined.rows:
+        keys = pa.concat_tables(refined.keys)
+        places = pa.array(np.argsort(keys["order"].to_numpy(), kind="stable"))
+        rows = pa.concat_tables(refined.rows).append_column("order", keys["order"])
+        write_arrow(f"{folder}/rows.arrow", rows.take(places), ROWS_PER_BATCH)
+        write_arrow(f"{folder}/keys.arrow", keys.take(places))
+        if refined.signatures:
+            write_arrow(f"{folder}/signatures.arrow", pa.concat_tables(refined.signatures).take(places))
+    if refined.rejected:
+        rejected = pa.Table.from_pylist([asdict(row) for row in refined.rejected], schema=SCHEMAS["rejected"])
+        order = pa.array(draw(seed, "order", rejected["id"].to_pylist()))
+        rejected = rejected.append_column("order", order).sort_by("order")
+        write_arrow(f"{folder}/rejected.arrow", rejected, ROWS_PER_BATCH)

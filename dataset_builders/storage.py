@@ -1,0 +1,94 @@
+"""Files by path or URL, on this machine or in object storage; a file is there whole, or not at all."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+
+def is_url(path: str) -> bool:
+    """Tell `s3://bucket/key` from a path on this machine."""
+    return "://" in path
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a path or URL, and the path within it."""
+    fs, name = fsspec.core.url_to_fs(path if is_url(path) else str(Path(path).expanduser()))
+    return fs, name
+
+
+def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
+    """Write a file that shows under its name only when it is whole. Raises OSError."""
+    fs, name = filesystem(path)
+    if "file" not in fs.protocol:
+        fs.pipe_file(name, bytes(content))
+        return
+    target = Path(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write a value as JSON."""
+    write(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+
+def read(path: str) -> bytes:
+    """Return a file's content. Raises FileNotFoundError."""
+    fs, name = filesystem(path)
+    content: bytes = fs.cat_file(name)
+    return content
+
+
+def read_json(path: str) -> Any:
+    """Return what a JSON file holds, or None where there is no such file."""
+    try:
+        return json.loads(read(path))
+    except FileNotFoundError:
+        return None
+
+
+def remove(path: str) -> None:
+    """Remove a file or a folder, if it is there."""
+    fs, name = filesystem(path)
+    if fs.exists(name):
+        fs.rm(name, recursive=True)
+
+
+def write_arrow(path: str, table: pa.Table, rows_per_batch: int | None = None) -> None:
+    """Write a table as an Arrow file whose batches can be read one by one."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=rows_per_batch)
+    write(path, sink.getvalue())
+
+
+def read_arrow(path: str, columns: list[str] | None = None) -> pa.Table:
+    """Read an Arrow file, or some of its columns, into memory."""
+    fs, name = filesystem(path)
+    with fs.open(name, "rb") as file:
+        fields = None if columns is None else [pa.ipc.open_file(file).schema.get_field_index(key) for key in columns]
+        table = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)).read_all()
+    return table if columns is None else table.select(columns)
+
+
+def read_arrow_slice(path: str, start: int, end: int, rows_per_batch: int) -> pa.Table:
+    """Read the rows [start, end) of an Arrow file, and no more batches than hold them."""
+    fs, name = filesystem(path)
+    with fs.open(name, "rb") as file:
+        reader = pa.ipc.open_file(file)
+        batches = [reader.get_batch(index) for index in range(start // rows_per_batch, -(-end // rows_per_batch))]
+    table = pa.Table.from_batches(batches, reader.schema)
+    return table.slice(start % rows_per_batch, end - start)
