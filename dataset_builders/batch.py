@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,20 @@ class Batch:
 
     @cached_property
     def letters(self) -> Letters:
-        """The letters of `texts`."""
-        return fold(self.texts)
+        """The letters of each row's messages, without those of the instruction that rows may have in common."""
+        return self._message_letters.of(_offsets(self.roles != SYSTEM)[self.offsets])
+
+    @property
+    def answer_letters(self) -> Mask:
+        """Which of `letters` are an answer's, and not a rejected one's."""
+        is_answer = self.roles == ASSISTANT
+        if self.stage == "dpo":
+            is_answer[self.offsets[1:] - 1] = False
+        return np.repeat(is_answer[self.roles != SYSTEM], self._message_letters.lengths)
+
+    @cached_property
+    def _message_letters(self) -> Letters:
+        return fold(self.contents.filter(pa.array(self.roles != SYSTEM)))
 
     @cached_property
     def texts(self) -> pa.StringArray:
@@ -84,8 +97,7 @@ class Batch:
         return _joined(self.contents, self.offsets, separator)
 
     def _only(self, wanted: Mask) -> pa.StringArray:
-        offsets = np.concatenate(([0], np.cumsum(wanted)))[self.offsets]
-        return _joined(self.contents.filter(pa.array(wanted)), offsets, "\n")
+        return _joined(self.contents.filter(pa.array(wanted)), _offsets(wanted)[self.offsets], "\n")
 
     def rows_of(self, messages: Indices) -> Indices:
         """Return the row that each of these messages belongs to."""
@@ -105,7 +117,7 @@ class Batch:
         return Batch(
             self.stage,
             self.ids.take(pa.array(rows)),
-            np.concatenate(([0], np.cumsum(self.lengths[rows]))),
+            _offsets(self.lengths[rows]),
             self.roles[messages],
             self.contents.take(pa.array(messages)),
             self.normalized[rows],
@@ -144,7 +156,7 @@ class Batch:
         else:
             ends = self.offsets[1:]
             prompt = _ranges(self.offsets[:-1], self.lengths - 2)
-            starts = np.concatenate(([0], np.cumsum(self.lengths - 2)))
+            starts = _offsets(self.lengths - 2)
             single = np.arange(len(self) + 1)
             columns = [
                 _lists(starts, messages.take(pa.array(prompt))),
@@ -171,10 +183,17 @@ def from_rows(stage: Stage, rows: Sequence[Row]) -> Batch:
     return new_batch(
         stage,
         pa.array([row.id for row in rows], pa.string()),
-        np.concatenate(([0], np.cumsum([len(turns) for turns in messages], dtype=np.int64))),
+        _offsets(np.array([len(turns) for turns in messages], np.int64)),
         np.array([codes[turn["role"]] for turns in messages for turn in turns], np.uint8),
         pa.array([turn["content"] for turns in messages for turn in turns], pa.string()),
     )
+
+
+def byte_strings(texts: pa.StringArray) -> list[memoryview]:
+    """Return the bytes of each text where they stand, without a copy."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
+    data = memoryview(texts.buffers()[2] or b"")
+    return [data[start:end] for start, end in pairwise(offsets)]
 
 
 def flat(array: Any) -> pa.Array:
@@ -188,6 +207,11 @@ def _lists(offsets: Indices, values: pa.Array) -> pa.ListArray:
 
 def _joined(texts: pa.StringArray, offsets: Indices, separator: str) -> pa.StringArray:
     return pc.binary_join(_lists(offsets, texts), separator)
+
+
+def _offsets(counts: npt.NDArray[Any]) -> Indices:
+    """Return where each of several runs starts, and where the last one ends."""
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
 
 
 def _ranges(starts: Indices, lengths: Indices) -> Indices:

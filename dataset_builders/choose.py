@@ -100,16 +100,14 @@ def _drop(choice: Choice, fate: int, twins: Iterator[tuple[int, int, float]], ac
 def _ranked(choice: Choice) -> Indices:
     """Return the kept rows, those of the source that stands first in the config first: of two twins the first stays."""
     kept = choice.kept
-    return np.asarray(kept[np.lexsort((choice.order[kept], choice.sources[kept]))])
+    return np.asarray(kept[np.lexsort((choice.column("tie")[kept], choice.order[kept], choice.sources[kept]))])
 
 
 def _twins(choice: Choice, what: str) -> Iterator[tuple[int, int, float]]:
     """Yield (row, the row that stays, 1.0) for rows with the same id, or the same content."""
     rows = _ranked(choice)
-    # Rows with one id have one place in the ranking; what they say decides.
-    breaker = choice.column("content_high")[rows] if what == "id" else np.zeros(len(rows), np.uint64)
     high, low = choice.column(f"{what}_high")[rows], choice.column(f"{what}_low")[rows]
-    order = np.lexsort((breaker, low, high)) if what == "id" else np.lexsort((low, high))
+    order = np.lexsort((low, high))
     is_same = (high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1])
     first = 0
     for place in np.flatnonzero(is_same).tolist():

@@ -22,13 +22,14 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 class Part:
     """Lines of a file by their bytes [start, end), or rows [start, end) of a parquet file.
 
-    `before` is the number of lines in front of it; `header` is a CSV file's first line.
+    `before` is the number of lines in front of it, `lines` that of its own; `header` is a CSV file's first line.
     """
 
     path: str
     start: int
     end: int
-    before: int
+    before: int = 0
+    lines: int = 0
     header: bytes = b""
 
     @property
@@ -92,7 +93,7 @@ def _cut_parquet(path: str, file: IO[bytes]) -> InputFile:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: broken parquet file: {reason(error)}") from None
     starts = range(0, rows, PART_ROWS)
-    parts = tuple(Part(path, start, min(start + PART_ROWS, rows), 0) for start in starts)
+    parts = tuple(Part(path, start, min(start + PART_ROWS, rows)) for start in starts)
     return InputFile(path, digest.hexdigest(), size, parts)
 
 
@@ -103,12 +104,12 @@ def _cut_lines(path: str, file: IO[bytes]) -> InputFile:
     start = before = 0
     for piece in _pieces(file, quoted=is_csv):
         digest.update(piece)
-        end, lines = start + len(piece), piece.count(b"\n")
+        end, lines = start + len(piece), piece.count(b"\n") + (not piece.endswith(b"\n"))
         if is_csv and not header:
             header = piece[: piece.find(b"\n") + 1] or piece
-            parts.append(Part(path, start + len(header), end, before + 1, header))
+            parts.append(Part(path, start + len(header), end, before + 1, lines - 1, header))
         else:
-            parts.append(Part(path, start, end, before, header))
+            parts.append(Part(path, start, end, before, lines, header))
         start, before = end, before + lines
     return InputFile(path, digest.hexdigest(), start, tuple(parts))
 

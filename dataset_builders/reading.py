@@ -36,7 +36,7 @@ def read_columns(part: Part, required: list[str], optional: list[str]) -> pa.Tab
     """
     try:
         if part.suffix == ".jsonl":
-            return _json_columns(_read(part), required, optional)
+            return _json_columns(part, required, optional)
         if part.suffix == ".parquet":
             return _parquet_columns(part, required, optional)
     except (pa.ArrowException, OSError):
@@ -49,7 +49,8 @@ def read_rows(part: Part) -> Iterator[RawRow | Broken]:
     yield from _READERS[part.suffix](part)
 
 
-def _json_columns(data: bytes, required: list[str], optional: list[str]) -> pa.Table | None:
+def _json_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:
+    data = _read(part)
     schema = pa.schema([(name, pa.string()) for name in (*required, *optional)])
     table = pj.read_json(
         pa.BufferReader(data),
@@ -57,18 +58,10 @@ def _json_columns(data: bytes, required: list[str], optional: list[str]) -> pa.T
         pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     table.validate(full=True)
-    if table.num_rows != _filled_lines(data) or any(table[name].null_count for name in required):
+    # A line with two objects in it, or an object over two lines, is not what it seems; nor are blank lines counted here.
+    if table.num_rows != part.lines or any(table[name].null_count for name in required):
         return None
     return table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])
-
-
-def _filled_lines(data: bytes) -> int:
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    return (
-        lines
-        if b"\n\n" not in data and not data.startswith(b"\n")
-        else sum(map(bool, map(bytes.strip, data.split(b"\n"))))
-    )
 
 
 def _parquet_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:

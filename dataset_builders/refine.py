@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from dataset_builders.batch import Batch
+from dataset_builders.batch import Batch, byte_strings, flat
 from dataset_builders.cleaning import clean
 from dataset_builders.config import DataConfig, SourceConfig
 from dataset_builders.convert import convert_part
@@ -95,16 +95,16 @@ def _refine_batch(batch: Batch, entry: SourceConfig, config: DataConfig, index: 
     if config.quality.is_on(config.quality.near_duplicates):
         refined.signatures.append(_signatures(batch, verdicts.rejected))
     batch = batch.without(verdicts.rejected)
-    contents = _content_hashes(batch)
+    keys = _keys(batch, config)
     batch = _with_instruction(batch, entry, config)
-    refined.keys.append(_keys(batch, contents, config.seed))
+    refined.keys.append(pa.table({name: np.ascontiguousarray(key) for name, key in (keys | _flags(batch)).items()}))
     refined.rows.append(batch.to_table(entry.label))
 
 
 def _beyond_fraction(batch: Batch, entry: SourceConfig, seed: int) -> dict[int, tuple[str, str]]:
     if entry.fraction == 1:
         return {}
-    beyond = np.flatnonzero(~below(draw(seed, "sample", batch.ids.to_pylist()), entry.fraction))
+    beyond = np.flatnonzero(~below(draw(seed, "sample", batch.ids), entry.fraction))
     return dict.fromkeys(beyond.tolist(), (BEYOND_FRACTION, ""))
 
 
@@ -113,39 +113,36 @@ def _with_instruction(batch: Batch, entry: SourceConfig, config: DataConfig) -> 
     if not entry.add_instruction:
         return batch
     share = 1.0 if entry.probability is None else entry.probability
-    is_chosen = below(draw(config.seed, "instruction", batch.ids.to_pylist()), share)
+    is_chosen = below(draw(config.seed, "instruction", batch.ids), share)
     return batch.with_system(np.flatnonzero(is_chosen & ~batch.has_system), config.instruction)
 
 
-def _content_hashes(batch: Batch) -> npt.NDArray[np.uint64]:
-    """Return n by 2 numbers: a hash of what each row says, whatever white space is around its messages."""
-    stripped = replace(batch, contents=pc.utf8_trim_whitespace(batch.contents)).joined("\0")
-    return _hashes(stripped.to_pylist())
-
-
-def _hashes(texts: list[str]) -> npt.NDArray[np.uint64]:
-    digests = b"".join(xxhash.xxh3_128_digest(text.encode()) for text in texts)
+def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """Return n by 2 numbers, a hash of each text."""
+    digests = b"".join(xxhash.xxh3_128_digest(text) for text in byte_strings(texts))
     return np.frombuffer(digests, np.uint64).reshape(len(texts), 2)
 
 
-def _keys(batch: Batch, contents: npt.NDArray[np.uint64], seed: int) -> pa.Table:
+def _keys(batch: Batch, config: DataConfig) -> dict[str, npt.NDArray[Any]]:
     """Return what the choice among all rows looks at, without the rows themselves."""
-    ids = batch.ids.to_pylist()
-    names = _hashes(ids)
-    columns = {
-        "order": draw(seed, "order", ids),
-        "test": draw(seed, "test", ids),
-        "sample": draw(seed, "sample", ids),
-        "id_high": names[:, 0],
-        "id_low": names[:, 1],
-        "content_high": contents[:, 0],
-        "content_low": contents[:, 1],
+    columns = {purpose: draw(config.seed, purpose, batch.ids) for purpose in ("order", "test", "sample")}
+    columns["id_high"], columns["id_low"] = _hashes(batch.ids).T
+    columns["content_high"], columns["content_low"] = _hashes(batch.joined("\0")).T
+    # Of two rows with one id, what they say and were decides, and not which comes first.
+    columns["tie"] = (columns["content_high"] & ~np.uint64(3)) | (batch.normalized * 2 + batch.escaped).astype(
+        np.uint64
+    )
+    return columns
+
+
+def _flags(batch: Batch) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return what the manifest counts."""
+    return {
         "with_instruction": batch.has_system,
         "multi_turn": batch.is_multi_turn,
         "normalized": batch.normalized,
         "escaped": batch.escaped,
     }
-    return pa.table({name: pa.array(np.ascontiguousarray(column)) for name, column in columns.items()})
 
 
 def _signatures(batch: Batch, rejected: Collection[int]) -> pa.Table:
@@ -168,6 +165,6 @@ def _write(refined: Refined, stage: Stage, seed: int, folder: str) -> None:
             write_arrow(f"{folder}/signatures.arrow", pa.concat_tables(refined.signatures).take(places))
     if refined.rejected:
         rejected = pa.Table.from_pylist([asdict(row) for row in refined.rejected], schema=SCHEMAS["rejected"])
-        order = pa.array(draw(seed, "order", rejected["id"].to_pylist()))
+        order = pa.array(draw(seed, "order", flat(rejected["id"])))
         rejected = rejected.append_column("order", order).sort_by("order")
         write_arrow(f"{folder}/rejected.arrow", rejected, ROWS_PER_BATCH)

@@ -1,24 +1,26 @@
 """Sampling that is keyed by a row's id, so that neither order nor neighbours can change it."""
 
 import hashlib
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from dataset_builders.batch import byte_strings
 
 Draws = npt.NDArray[np.uint64]
 
 
-def draw(seed: int, purpose: str, row_ids: Iterable[str]) -> Draws:
+def draw(seed: int, purpose: str, row_ids: pa.StringArray) -> Draws:
     """Return a number in [0, 2**64) for each row, which depends on the seed, what it is drawn for and the row's id.
 
     Draws for different purposes are independent; the rows below a tenth are among the rows below a fifth.
     """
     key = hashlib.blake2b(f"{seed}\0{purpose}\0".encode(), digest_size=8)
     drawn = bytearray()
-    for row_id in row_ids:
+    for row_id in byte_strings(row_ids):
         row = key.copy()
-        row.update(row_id.encode())
+        row.update(row_id)
         drawn += row.digest()
     return np.frombuffer(drawn, ">u8").astype(np.uint64)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul, pieces, runs
+from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
 from dataset_builders.storage import read_arrow, read_json, write_arrow, write_json
 
 _FILTER_BITS = 22
@@ -40,7 +40,7 @@ class Index:
         """Return the index with another set's texts in it; of two sets with the same piece, the first has it."""
         text = fold(texts)
         spans = [_word_runs(text, self.words), _hangul_runs(text, self.letters)]
-        new = np.concatenate([pieces(text.codes, starts, ends) for starts, ends, _ in spans])
+        new = np.concatenate([text.pieces(starts, ends) for starts, ends, _ in spans])
         hashes = np.concatenate([self.hashes, new])
         owners = np.concatenate([self.owners, np.full(len(new), len(self.names))])
         unique, first = np.unique(hashes, return_index=True)
@@ -58,7 +58,7 @@ def contamination(text: Letters, index: Index) -> dict[int, str]:
     """Mind texts that share a piece with a set; return row -> the set's name and the letters that are shared."""
     found: dict[int, str] = {}
     for starts, ends, owners in (_word_runs(text, index.words), _letter_runs(text, index.letters)):
-        hashes = pieces(text.codes, starts, ends)
+        hashes = text.pieces(starts, ends)
         for place in np.flatnonzero(index.first_bits[hashes >> np.uint64(64 - _FILTER_BITS)]).tolist():
             at = int(np.searchsorted(index.hashes, hashes[place]))
             if at < len(index.hashes) and index.hashes[at] == hashes[place]:
@@ -78,7 +78,7 @@ def _word_runs(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
 
 
 def _letter_runs(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
-    starts, owners = runs(text, size)
+    starts, owners = text.runs(size)
     return starts, starts + size, owners
 
 

@@ -3,17 +3,18 @@
 Letters are folded: lower case, letters and digits alone, so that spacing and punctuation make no difference.
 """
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Codes = npt.NDArray[np.uint32]
+Codes = npt.NDArray[np.uint16]
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 
+SHINGLE = 5
 # An odd number, so that its powers can be divided by, modulo 2**64.
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 1 << 64)
@@ -35,17 +36,41 @@ class Letters:
         """Letters of each text."""
         return np.diff(self.offsets)
 
+    def of(self, offsets: Indices) -> "Letters":
+        """Return the letters of longer texts, each of which is several of these; offsets: their first ones."""
+        return replace(self, offsets=self.offsets[offsets])
 
-def code_points(texts: pa.StringArray) -> tuple[Codes, Indices]:
-    """Return the code points of all texts, one text after the other, and n + 1 offsets."""
-    strings = texts.to_pylist()
-    codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
-    return codes, np.concatenate(([0], np.cumsum([len(text) for text in strings], dtype=np.int64)))
+    def pieces(self, starts: Indices, ends: Indices) -> Hashes:
+        """Return a hash of the letters [start, end) for each pair; the same letters have the same hash anywhere."""
+        return mix((self._sums[ends] - self._sums[starts]) * _powers(len(self.codes) + 1)[1][starts])
+
+    def runs(self, size: int) -> tuple[Indices, Indices]:
+        """Return the starts of every piece of `size` letters within one text, and the text that each is of."""
+        counts = np.maximum(self.lengths - size + 1, 0)
+        owners = np.repeat(np.arange(len(counts)), counts)
+        shifts = self.offsets[:-1] - (np.cumsum(counts) - counts)
+        return np.arange(len(owners)) + np.repeat(shifts, counts), owners
+
+    @cached_property
+    def shingles(self) -> tuple[Hashes, Indices, Indices]:
+        """The hashes of all pieces of 5 letters, the text that each is of, and where it starts."""
+        starts, owners = self.runs(SHINGLE)
+        return self.pieces(starts, starts + SHINGLE), owners, starts
+
+    @cached_property
+    def _sums(self) -> Hashes:
+        """The letters as digits of a number in base _BASE, modulo 2**64, summed up from the left."""
+        sums = np.zeros(len(self.codes) + 1, np.uint64)
+        np.cumsum(_digits()[self.codes] * _powers(len(self.codes))[0], out=sums[1:])
+        return sums
 
 
 def fold(texts: pa.StringArray) -> Letters:
     """Fold texts to their letters."""
-    codes, offsets = code_points(texts)
+    strings = texts.to_pylist()
+    codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
+    offsets = np.concatenate(([0], np.cumsum([len(text) for text in strings], dtype=np.int64)))
+    # Letters beyond the basic plane are too rare to matter here.
     folded = _folds()[np.minimum(codes, 0xFFFF)]
     is_letter = folded > 0
     starts = is_letter.copy()
@@ -61,31 +86,25 @@ def is_hangul(codes: Codes) -> npt.NDArray[np.bool_]:
     return ((codes >= 0xAC00) & (codes <= 0xD7A3)) | ((codes >= 0x3131) & (codes <= 0x318E))
 
 
-def pieces(codes: Codes, starts: Indices, ends: Indices) -> Hashes:
-    """Return a hash of the letters [start, end) for each pair; equal letters have equal hashes wherever they stand."""
-    powers, inverses = _powers(len(codes) + 1)
-    sums = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum(mix(codes) * powers[: len(codes)], out=sums[1:])
-    return mix((sums[ends] - sums[starts]) * inverses[starts])
-
-
-def runs(text: Letters, size: int) -> tuple[Indices, Indices]:
-    """Return the starts of every piece of `size` letters within one text, and the text that each is of."""
-    counts = np.maximum(text.lengths - size + 1, 0)
-    owners = np.repeat(np.arange(len(counts)), counts)
-    ends = np.cumsum(counts)
-    return np.arange(len(owners)) + (text.offsets[:-1] - (ends - counts))[owners], owners
+def mix(values: npt.NDArray[np.uint64]) -> Hashes:
+    """Spread the bits of numbers over 64 bits (the finalizer of SplitMix64, by Steele, Lea and Flood)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed ^= mixed >> np.uint64(shift)
+        mixed *= np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 @cache
 def _folds() -> Codes:
     """The folded letter of each code point of the basic plane, zero where it is none."""
-    table = np.zeros(1 << 16, np.uint32)
+    table = np.zeros(1 << 16, np.uint16)
     for code in range(1 << 16):
         character = chr(code)
         if character.isalnum():
             lower = character.lower()
-            table[code] = ord(lower) if len(lower) == 1 else code
+            table[code] = ord(lower) if len(lower) == 1 and ord(lower) < 1 << 16 else code
     table[0xFFFF] = 0
     return table
 
@@ -105,9 +124,7 @@ def _power_table(size: int) -> tuple[Hashes, Hashes]:
     return bases[0], bases[1]
 
 
-def mix(values: npt.NDArray[np.unsignedinteger]) -> Hashes:
-    """Spread the bits of numbers over 64 bits (the finalizer of SplitMix64, by Steele, Lea and Flood)."""
-    mixed = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+@cache
+def _digits() -> Hashes:
+    """A number for each letter, with no likeness between those of letters that stand side by side."""
+    return mix(np.arange(1 << 16, dtype=np.uint64))

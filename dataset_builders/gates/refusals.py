@@ -3,8 +3,8 @@
 An answer refuses where a sentence in its first 200 characters says that the speaker cannot or will not help, answer,
 provide, look up and so on. A model speaks of itself, anywhere in the answer, where "I" is an AI, a language model
 or a well-known assistant, or has a training cutoff. Not so in quotes, in what is said about models, in a letter, or
-where something else than an answer is impossible. The rule is our own and would rather miss a refusal than lose an answer;
-`tests/dataset_builders/gates/test_refusals.py` measures it.
+where something else than an answer is impossible. The rule is our own and would rather miss a refusal than lose an
+answer; `tests/dataset_builders/gates/test_refusals.py` measures it.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,8 @@ _SAID = r"[^.!?\n\"“”‘「『]*?"  # on to the next word, in the same sente
 
 _CANNOT = (  # as the predicate of its clause: not what cannot be done, or that one cannot do
     r" ?(?:수(?:가|는|도)? ?없(?:습|어요?[.! ,]|어서|네|음|고|지만|기 때|으[니며므]|다[.]|다는 점|는 점)"
-    r"|기(?:가|는|에는|엔)? ?(?:어렵[습지네]|어려[워울]|힘들[어지네]|힘듭|곤란[합해하])|지 ?(?:못[합해]|않[습겠]|않아요)"
+    r"|기(?:가|는|에는|엔)? ?(?:어렵[습지네]|어려[워울]|힘들[어지네]|힘듭|곤란[합해하])"
+    r"|지 ?(?:못[합해]|않[습겠]|않아요)"
     r"|[를을]? ?(?:거절|거부|사양)(?:하겠습|할게|합니))"
 )
 _TELL = r"도와|도움|도울|돕|답[변하할해을]|대답|알려|가르쳐|제공|응[하할답]|따[르를]"
@@ -54,7 +55,7 @@ _ENGLISH_REFUSAL = "|".join(
         rf"{_I_CANNOT} (?:assist|comply|help you|provid|discuss)",
         rf"{_I_CANNOT} (?:help|engag\w*) (?:with|in) (?:that|this|your|such|any)",
         rf"{_I_CANNOT} (?:fulfil|answer|shar|generat|creat|writ|support|produc){_IT}",
-        rf"{_APOLOGY}{_SAID}{_I_CANNOT} (?:help|brows|access|view|open|generat|creat|fulfil|support|do (?:that|this))",
+        rf"{_APOLOGY}{_SAID}{_I_CANNOT} (?:help|brows|access|view|open|generat|creat|fulfil|support|do th)",
         r"\bI(?:['’]m| am) not comfortable (?:creat|generat|writ|produc|provid|shar|help|assist|discuss|answer)",
         r"\bI (?:don['’]t|do not) have (?:the ability|feelings|access to (?:real|current|live|the internet))",
         r"\bI (?:don['’]t|do not) (?:have (?:any )?personal \w+(?:s|s? or)\b|experience emotion)",
@@ -63,7 +64,8 @@ _ENGLISH_REFUSAL = "|".join(
 _REFUSAL = rf"{_START}{_SAID}(?:{_KOREAN_REFUSAL}|(?i:{_ENGLISH_REFUSAL}))"
 _REFUSAL_SIGN = (  # one of these is in every refusal; most openings have none
     r"수(?:가|는|도)? ?없|지 ?(?:못[합해]|않[습겠아])|기(?:가|는|에는|엔)? ?(?:어|힘|곤)|거절|거부|사양|벗어|넘어|밖"
-    r"|위[배반]|어긋|개인적인|감정|의식|수 있는|기능이|['’]t |cannot|can not|able to|going to|comfortable|ecline|do not"
+    r"|위[배반]|어긋|개인적인|감정|의식|수 있는|기능이|['’]t |cannot|can not|able to|going to|comfortable"
+    r"|ecline|do not"
 )
 _LETTER = r"\A[^.\n]{0,20}(?:님|귀하)[^가-힣]|(?:드림|올림)\s*\z|\A(?i:dear|subject:|hi [a-z]+,)|제목:"
 
@@ -112,17 +114,19 @@ def refusals(answers: pa.StringArray) -> dict[int, str]:
     """Return the words that refuse, or that say what the speaker is, for each such answer, by its index."""
     openings = pc.utf8_slice_codeunits(answers, 0, OPENING)
     refusing = _matched(openings, _REFUSAL_SIGN, _REFUSAL)
-    return {**_matched(answers, _SELF_SIGN, _SELF), **{row: refusing[row] for row in _no_letters(answers, refusing)}}
+    letters = _letters(answers, refusing)
+    refusing = {row: words for row, words in refusing.items() if row not in letters}
+    return {**_matched(answers, _SELF_SIGN, _SELF), **refusing}
 
 
-def _no_letters(answers: pa.StringArray, rows: Iterable[int]) -> list[int]:
-    """Leave out the rows whose answer is a letter to somebody."""
+def _letters(answers: pa.StringArray, rows: Iterable[int]) -> set[int]:
+    """Return those of the rows whose answer is a letter to somebody."""
     indices = pa.array(rows, pa.int64())
-    return indices.filter(pc.invert(pc.match_substring_regex(answers.take(indices), _LETTER))).to_pylist()
+    return set(indices.filter(pc.match_substring_regex(answers.take(indices), _LETTER)).to_pylist())
 
 
 def _matched(texts: pa.StringArray, sign: str, pattern: str) -> dict[int, str]:
-    """Return what the pattern matches, by row; every text that it matches holds the sign, which is cheaper to find."""
+    """Return what the pattern matches, by row; every text that it matches also matches the sign, a cheaper one."""
     rows = pc.indices_nonzero(pc.match_substring_regex(texts, sign))
     hits = pc.match_substring_regex(texts.take(rows), pattern)
     rows = rows.filter(hits)

@@ -43,7 +43,11 @@ def _minded(
     if batch.stage == "sft" and quality.is_on(quality.refusals):
         yield "refusal", quality.refusals, refusals(batch.answers)
     if quality.is_on(quality.repetition):
-        yield "repetition", quality.repetition, shape.repetition(batch.answers, quality.repetition.min_distinct)
+        yield (
+            "repetition",
+            quality.repetition,
+            shape.repetition(batch.letters, batch.answer_letters, quality.repetition.min_distinct),
+        )
     if batch.stage == "dpo" and quality.is_on(quality.length_ratio):
         pair = batch.answers, batch.rejected_answers
         yield "answers of unlike length", quality.length_ratio, shape.length_ratio(*pair, quality.length_ratio.max)

@@ -2,11 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from dataset_builders.gates.evaluation_sets import KNOWN, EvaluationSet
 
-Action = Literal["reject", "report", "off"]
+# YAML reads a bare `off` as false.
+Action = Annotated[
+    Literal["reject", "report", "off"], BeforeValidator(lambda action: "off" if action is False else action)
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -5,9 +5,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset_builders.gates.letters import Indices, Letters, fold, is_hangul, pieces, runs
+from dataset_builders.gates.letters import Indices, Letters, is_hangul
 
-PIECE = 5
 # Shorter answers repeat themselves by chance.
 _LONG_ENOUGH = 50
 
@@ -28,17 +27,20 @@ def hangul(text: Letters, least: float) -> dict[int, str]:
     return {row: f"{shares[row]:.0%} Hangul" for row in minded.tolist()}
 
 
-def repetition(answers: pa.StringArray, least: float) -> dict[int, str]:
-    """Mind answers that say the same over and over: few of their pieces of 5 letters are distinct."""
-    text = fold(answers)
-    starts, owners = runs(text, PIECE)
-    # The owner in the upper half, so that one sort puts equal pieces of one answer side by side.
-    hashes = pieces(text.codes, starts, starts + PIECE) >> np.uint64(32)
-    keys = np.sort(hashes | (owners.astype(np.uint64) << np.uint64(32)))
-    first = np.ones(len(keys), np.bool_)
-    first[1:] = keys[1:] != keys[:-1]
-    totals = np.bincount(owners, minlength=len(answers))
-    distinct = np.bincount(owners[first], minlength=len(answers))
+def repetition(text: Letters, is_looked_at: npt.NDArray[np.bool_], least: float) -> dict[int, str]:
+    """Mind texts that say the same over and over: few of their pieces of 5 letters are distinct.
+
+    is_looked_at: for each letter, whether pieces that start with it count.
+    """
+    hashes, owners, starts = text.shingles
+    counts = is_looked_at[starts]
+    hashes, owners = hashes[counts], owners[counts]
+    # The owner in the upper half, so that one sort puts equal pieces of one text side by side.
+    keys = np.sort((hashes >> np.uint64(32)) | (owners.astype(np.uint64) << np.uint64(32)))
+    is_first = np.ones(len(keys), np.bool_)
+    is_first[1:] = keys[1:] != keys[:-1]
+    totals = np.bincount(owners, minlength=len(text.lengths))
+    distinct = np.bincount(owners[is_first], minlength=len(text.lengths))
     minded = np.flatnonzero((totals >= _LONG_ENOUGH) & (distinct < least * totals))
     return {row: f"{distinct[row]} of {totals[row]} pieces are distinct" for row in minded.tolist()}
 

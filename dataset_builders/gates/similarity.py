@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import rensa
 
-from dataset_builders.gates.letters import Hashes, Letters, mix, pieces, runs
-from dataset_builders.gates.shape import PIECE
+from dataset_builders.gates.letters import Hashes, Letters, mix
 
 BANDS = 20
 PLACES = 6
@@ -21,8 +20,7 @@ Signatures = npt.NDArray[np.uint32]
 
 def signatures(text: Letters) -> tuple[Signatures, npt.NDArray[np.bool_]]:
     """Return n signatures of 120 numbers, and which texts are long enough to have one."""
-    starts, owners = runs(text, PIECE)
-    hashes = pieces(text.codes, starts, starts + PIECE)
+    hashes, owners, _ = text.shingles
     counts = np.bincount(owners, minlength=len(text.lengths))
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.uint64)
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * PLACES, _SEED)

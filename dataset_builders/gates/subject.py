@@ -1,42 +1,43 @@
 r"""The subject gate: rows that are mostly mathematics, or mostly code.
 
-The AOG recipe leaves KOpen-platypus out, since it is math and code heavy. This gate finds such rows in any source. What
-it counts is a rule of our own; `tests/dataset_builders/gates/test_subject.py` measures it.
+The AOG recipe leaves KOpen-platypus out, since it is math and code heavy. This gate finds such rows in any source.
+The rule is our own; `tests/dataset_builders/gates/test_subject.py` measures it.
 
-**code**: the code in the text has at least 20 characters and is at least a fifth of the text. Code is a fenced block that
-names its language, and every line that has the shape of a statement, a tag, a query or a shell command.
+**code**: at least 20 characters of the text are code, and at least a fifth of it. Code is a fenced block that names
+its language, and each line that has the shape of a statement, a tag, a query or a shell command.
 
-**math**: the text is not code, has at least 2 marks of mathematics, and one for every 300 characters. A mark is a
-calculation with its result (`16 - 3 - 4 = 9`, `7,000원 × 3 = 21,000원`, `12 plus 4`, `3에 4를 더하면 7`), an equation or
-a power in a letter (`2x + 3`, `n^2`), a root or an integral sign, or a command of LaTeX's mathematics (`\frac`). Numbers
-alone are no mark: prices, dates, scores and amounts do not count.
+**math**: the text is not code, and has at least 2 calculations, and at least one for every 300 characters. Counted
+are an arithmetic expression with its result (`16 - 3 - 4 = 9`, `7,000 × 3 = 21,000`) or in words (`12 plus 4`, `3에
+4를 더하면 7`), an equation or a power in a letter (`2x = 8`, `n^2`), a root or an integral sign, and a command of
+LaTeX's mathematics (`\frac`). Numbers alone do not count: prices, dates, scores, amounts.
 """
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LEAST_MARKS = 2
-CHARACTERS_PER_MARK = 300
+LEAST_CALCULATIONS = 2
+CHARACTERS_PER_CALCULATION = 300
 LEAST_CODE = 20
 CODE_SHARE = 0.2
 
 _NUMBER = r"[0-9](?:[,.]?[0-9])*"
 _UNIT = r"(?:[)\]%$]*|[A-Za-z가-힣&'%/ ]*)"
 _RESULT = r"[^\n=?&;\"<>:]*?(?:[<>]?=|≈|equals\b)[^\n=0-9A-Za-z가-힣]?[^\n=0-9A-Za-z가-힣]?[0-9]"
+_IN_KOREAN = r"(?:더하|빼|곱하|나누)"
 _MATH = "|".join(
     (
         rf"{_NUMBER}{_UNIT}(?:[+*×÷·xX−–] ?| - | / )[-$₩(.]*[0-9a-z]{_RESULT}",
         rf"{_NUMBER}[$%)]*[-(][$(]*\.?{_NUMBER}\)? ?= ?\$?[-0-9.]",  # 48-24=24 and 44(.5)=22, no date and no range
         rf"[0-9](?:[0-9]\)?/[$(]?[0-9]{_RESULT}|/[0-9]+\)? ?= ?\$?[0-9.])",  # no 3/4 of a cup
         rf"{_NUMBER}(?: [a-z]+)? (?:plus|minus|times|(?:divided|multiplied) by) \$?[0-9]",
-        rf"[0-9][가-힣]*(?:에|에서|을|를|와|과) ?{_NUMBER}[가-힣]* ?(?:더하|빼|곱하|나누)[가-힣]+ [^.\n]*?[0-9]",
+        rf"[0-9][가-힣]*(?:에|에서|을|를|와|과) ?{_NUMBER}[가-힣]* ?{_IN_KOREAN}[가-힣]+ [^.\n]*?[0-9]",
         r"\b[0-9]*[a-zXYZ] ?[-+*/×] ?[0-9a-z]+ ?[-+*/×=] ?[-(0-9a-z]",  # x + 4 = 9
         r"\b(?:[0-9]+[abcnpqrxyzABCNPQRXYZ]|[xyzXYZ]) ?[=<>≤≥] ?-?\$?[0-9]",  # 2x = 8, not 5g = 1
         r"\b[fgh]\([a-z]\) ?=",
         r"\b[xyzabnr][²³]|\b[xyzabnr0-9]\^[({]?[-0-9nkx]",
         r"[√∫∑∏∂]",
         r"\\(?:[dt]?frac|sqrt|times|cdot|div|boxed|sum|int|lim|log|ln|sin|cos|tan|pi|theta|alpha|beta|leq?|geq?|neq?|pm"
-        r"|approx|infty|equiv|pmod|binom|angle|triangle|in|left|mathbb|begin\{(?:align|equation|cases|[pbv]?matrix))\b",
+        r"|approx|infty|equiv|pmod|binom|angle|triangle|in|left|mathbb|begin\{(?:align|equation|cases|[pbv]?matrix))(?:[^a-zA-Z]|$)",
     )
 )
 _TEXT = r"(?:[^가-힣\"'\n]|\"[^\"\n]*\"|'[^'\n]*')*"  # Korean stands in strings only, or in a comment
@@ -50,51 +51,55 @@ _STATEMENT = "|".join(
         r"import [\w.*]+(?: as \w+)?;?|#include ?[<\"].*|using [\w.]+(?: \w+)?;|package [\w.]+;?",
         rf"(?:if|elif|while) {_TEXT}[<>=!(]{_TEXT}:|(?:if|elif|while) {_TEXT}\b(?:in|not|is) {_TEXT}:",
         rf"for \w+(?:, ?\w+)* in {_TEXT}:|with [\w.]+\(.*:|(?:try|else|finally|except[\w ]*):|print(?:ln|f)?!?\(.*",
-        rf"return(?: {_TEXT})?|(?:yield|raise|throw|await) {_TEXT}[(]{_TEXT}|puts {_TEXT}|{_TEXT} do(?: \|\w+\|)?|end",
+        rf"return(?: {_TEXT})?|(?:raise|throw|await) {_TEXT}[(]{_TEXT}|puts {_TEXT}|{_TEXT} do \|\w+\||end",
         rf"(?:const|let|var|val) [\w{{\[]{_TEXT}=.*|(?:export |async )*function ?\w*\(.*|[\w.]+ <- {_TEXT}",
-        rf"[\w.]+(?:\[{_TEXT}\])? ?[-+*/]?= ?(?:[\"'\[{{]|f\"|new |await |lambda |[a-zA-Z_]\w*[.\[(]|True|False|None){_TEXT}",
-        rf"(?:int|char|float|double|long|bool|boolean|String|auto|void|static|public|private)\b{_TEXT}[;{{(,]",
-        rf"[a-z][\w.:]*\({_TEXT}\);?(?: [-+|%>]+{_TEXT})?|[\w.]+(?:\.|::)\w+\({_TEXT}\);?|[\w$*&(}}]{_TEXT}[)\]\}}\"'+-];|[\w$*&]{_TEXT}={_TEXT};|(?:std::)?(?:cout|cin) ?[<>]+{_TEXT};",
+        rf"[\w.]+(?:\[{_TEXT}\])? ?[-+*/]?= ?(?:f?[\"'\[{{]|new |lambda |[a-zA-Z_]\w*[.\[(]|True|False|None){_TEXT}",
+        rf"(?:int|char|float|double|long|bool|boolean|String|auto|void|static|public|private)\b{_TEXT}[;{{(]",
+        rf"[a-z][\w.:]*\({_TEXT}\);?(?: [-+|%>]+{_TEXT})?|[\w.]+(?:\.|::)\w+\({_TEXT}\);?",
+        rf"[\w$*&(}}]{_TEXT}[)\]\}}\"'+-];|[\w$*&]{_TEXT}={_TEXT};|(?:std::)?(?:cout|cin) ?[<>]+{_TEXT};",
         rf"{_TEXT}[\w)=>\"'\]] ?\{{|[)\]\}}]+[;,)]*|(?:break|continue);?|[a-z-]+: {_TEXT};|\"[\w-]+\" ?: .*",
-        rf"(?:SELECT|select) {_TEXT}(?:FROM|from) {_TEXT}|(?:INSERT INTO|DELETE FROM|(?:CREATE|ALTER|DROP) TABLE) {_TEXT}",
-        rf"(?:SELECT|FROM|(?:LEFT |INNER )?JOIN|WHERE|GROUP BY|ORDER BY|VALUES|SET|UPDATE|HAVING) [\w`('*.]{_TEXT}|\w+ (?:BIG)?(?:INT|TEXT|DATE|VARCHAR)\b{_TEXT}",
-        r"</?[a-z][a-z0-9-]*(?: [\w-]+=[^<>\n]*)?/?>.*|</?[A-Z]\w*(?: [\w-]+=[^<>\n]*)? ?/>|<!(?:DOCTYPE|--).*|<\?php.*",
-        rf"(?:\$ |sudo |(?:pip3?|npm|yarn|brew|apt|apt-get|conda) (?:install|run) |git [a-z]+ |docker [a-z-]+ ){_TEXT}",
+        rf"(?:(?i:select {_TEXT}from)|INSERT INTO|DELETE FROM|(?:CREATE|ALTER|DROP) TABLE) {_TEXT}",
+        rf"(?:SELECT|FROM|(?:LEFT |INNER )?JOIN|WHERE|GROUP BY|ORDER BY|VALUES|SET|UPDATE|HAVING) [\w`('*.]{_TEXT}",
+        rf"\w+ (?:BIG)?(?:INT|TEXT|DATE|VARCHAR)\b{_TEXT}|<!(?:DOCTYPE|--).*|<\?php.*",
+        r"</?[a-z][a-z0-9-]*(?: [\w-]+=[^<>\n]*)?/?>.*|</?[A-Z]\w*(?: [\w-]+=[^<>\n]*)? ?/>",
+        rf"(?:\$ |sudo |(?:pip3?|npm|yarn|brew|apt|conda) (?:install|run) |git [a-z]+ |docker [a-z-]+ ){_TEXT}",
         r"cd [\w./~-]+|python3? [\w./-]+|curl (?:-|http).*|chmod .*|#!/.*",
     )
 )
-_CODE = (
-    rf"(?m)```{_LANGUAGE}[ \t]*\n(?s:.*?)(?:```|\z)|^[ \t]*(?:>>> )?(?:{_STATEMENT})(?:[ \t]*(?://|#|--).*)?[ \t\r]*$"
-)
+_LINE = rf"^[ \t]*(?:>>> )?(?:{_STATEMENT})(?:[ \t]*(?://|#|--).*)?[ \t\r]*$"
+_CODE = rf"(?m)```{_LANGUAGE}[ \t]*\n(?s:.*?)(?:```|\z)|{_LINE}"
 _SIGN = (  # one of these is in every text with mathematics or code; most texts have none
-    r"[=≈√∫∑∏∂²³^\\{};<>`#$]|\w\(|equals| (?:plus|minus|times|divided by|multiplied by) [$0-9]|(?:더하|빼|곱하|나누)[가-힣]"
-    r"|import |install |SELECT "
+    r"[=≈√∫∑∏∂²³^\\{};<>`#$]|\w\(|equals| (?:plus|minus|times|divided by|multiplied by) [$0-9]"
+    rf"|{_IN_KOREAN}[가-힣]|import |install |SELECT "
 )
 
 
 def subject(texts: pa.StringArray, left_out: frozenset[str]) -> dict[int, str]:
     """Return the evidence for each row whose subject, `math` or `code`, is left out, by its index.
 
-    A text holds all that counts for its row, such as question and answer, one after the other. The module states the rule.
+    A text holds all that counts for its row, such as question and answer on two lines. The module states the rule.
     """
     rows = pc.indices_nonzero(pc.match_substring_regex(texts, _SIGN))
     suspects = texts.take(rows)
     lengths = pc.utf8_length(suspects).to_pylist()
-    found = {}
-    for row, length, code, marks in zip(rows.to_pylist(), lengths, _code(suspects), _marks(suspects), strict=True):
+    found: dict[int, tuple[str, str]] = {}
+    counts = zip(rows.to_pylist(), lengths, _code(suspects), _calculations(suspects), strict=True)
+    for row, length, code, calculations in counts:
         if code >= LEAST_CODE and code >= CODE_SHARE * length:
             found[row] = ("code", f"{code} of {length} characters")
-        elif marks >= LEAST_MARKS and marks * CHARACTERS_PER_MARK >= length:
-            found[row] = ("math", f"{marks} calculations in {length} characters")
+        elif calculations >= LEAST_CALCULATIONS and calculations * CHARACTERS_PER_CALCULATION >= length:
+            found[row] = ("math", f"{calculations} calculations in {length} characters")
     return {row: f"{name}: {evidence}" for row, (name, evidence) in found.items() if name in left_out}
 
 
 def _code(texts: pa.StringArray) -> list[int]:
     """Count the characters of code in each text."""
     rest = pc.replace_substring_regex(texts, _CODE, "")
-    return pc.subtract(pc.utf8_length(texts), pc.utf8_length(rest)).to_pylist()
+    characters: list[int] = pc.subtract(pc.utf8_length(texts), pc.utf8_length(rest)).to_pylist()
+    return characters
 
 
-def _marks(texts: pa.StringArray) -> list[int]:
-    """Count the marks of mathematics in each text."""
-    return pc.count_substring_regex(texts, _MATH).to_pylist()
+def _calculations(texts: pa.StringArray) -> list[int]:
+    """Count the calculations in each text."""
+    counts: list[int] = pc.count_substring_regex(texts, _MATH).to_pylist()
+    return counts

@@ -2,10 +2,11 @@
 
 import re
 from bisect import insort
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
 
 from dataset_builders.manifest import Manifest
 from dataset_builders.report.shards import read_batches
@@ -18,7 +19,7 @@ LONGEST_ID = 500
 Row = TypeVar("Row")
 
 
-def draw_rows(row_ids: Iterable[str]) -> Draws:
+def draw_rows(row_ids: pa.StringArray) -> Draws:
     """Return a number for each row; the rows with the lowest ones are shown, and tokenized."""
     return draw(SEED, "report", row_ids)
 
@@ -50,7 +51,7 @@ def sample_rejected(data: Path, manifest: Manifest, size: int) -> Sample[Rejecte
     """Choose rejected rows under each reason; raises UserError as `read_batches` does."""
     sample = Sample[RejectedRow](size)
     for _, batch in read_batches(data, manifest, "rejected"):
-        draws = draw_rows(batch["id"].to_pylist()).tolist()
+        draws = draw_rows(batch["id"]).tolist()
         for index, (drawn, reason) in enumerate(zip(draws, batch["reason"].to_pylist(), strict=True)):
             if sample.admits(reason, drawn):
                 row = RejectedRow(**batch.slice(index, 1).to_pylist()[0])

@@ -66,7 +66,7 @@ def _by_source(batch: pa.RecordBatch, rows: Measures) -> dict[str, Measures]:
 def _choose(scan: StageScan, batch: pa.RecordBatch, wanted: Collection[str]) -> Draws:
     """Keep the rows of a batch that are shown or wanted; return all draws."""
     ids, sources = batch["id"].to_pylist(), batch["source"].to_pylist()
-    draws = draw_rows(ids)
+    draws = draw_rows(batch["id"])
     for index, (row_id, source, drawn) in enumerate(zip(ids, sources, draws.tolist(), strict=True)):
         is_shown, is_wanted = scan.shown.admits(source, drawn), row_id in wanted
         if is_shown or is_wanted:

@@ -139,7 +139,7 @@ def _lowest_draws(data: Path, manifest: Manifest, scan: StageScan, limit: int) -
     highest = {split: np.sort(draws)[: max(limit, 1)][-1] for split, draws in scan.draws.items()}
     parts: dict[str, list[pa.RecordBatch]] = {split: [] for split in scan.draws}
     for split, batch in read_batches(data, manifest, scan.stage):
-        chosen = draw_rows(batch["id"].to_pylist()) <= highest[split]
+        chosen = draw_rows(batch["id"]) <= highest[split]
         parts[split].append(batch.filter(pa.array(chosen)))
     return {split: pa.Table.from_batches(batches, SCHEMAS[scan.stage]) for split, batches in parts.items()}
 

@@ -17,16 +17,19 @@ Rows = list[dict[str, Any]]
 
 
 def sft_row(key: str, *turns: str, instruction: str = "", source: str = "faq") -> dict[str, Any]:
+    """An SFT row of these turns, the user's first."""
     messages = [(user, assistant)[place % 2](text) for place, text in enumerate(turns)]
     return {"id": f"{source}/{key}", "source": source, "messages": [*system(instruction), *messages]}
 
 
 def dpo_row(key: str, question: str, chosen: str, rejected: str) -> dict[str, Any]:
+    """A DPO row."""
     sides = {"chosen": [assistant(chosen)], "rejected": [assistant(rejected)]}
     return {"id": f"pairs/{key}", "source": "pairs", "prompt": [user(question)], **sides}
 
 
 def left_out(key: str, reason: str, evidence: str = "", row: str = "") -> dict[str, Any]:
+    """A rejected row."""
     return {"id": f"faq/{key}", "source": "faq", "reason": reason, "evidence": evidence, "row": row}
 
 
@@ -43,6 +46,7 @@ LEFT_OUT = [
 
 
 def summary(name: str, stage: Stage, kept: int, rejected: dict[str, int], licence: Licence) -> SourceSummary:
+    """A source of the manifest, all of its rows in the train split."""
     counts = {"read": kept + sum(rejected.values()), "kept": kept, "splits": {"train": kept}, "rejected": rejected}
     zeros = dict.fromkeys(
         ("input_files", "input_bytes", "with_instruction", "multi_turn", "normalized", "escaped"), 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from transformers import PreTrainedTokenizerBase
@@ -81,7 +82,7 @@ def test_beyond_the_limit_the_rows_with_the_lowest_draws_are_tokenized_and_the_p
     every, some = (gather(data, stage(), limit=limit).stages[0].tokens for limit in (1_000, 7))
     assert every
     assert some
-    lowest = np.sort(np.argsort(draw_rows(row["id"] for row in SFT))[:7])
+    lowest = np.sort(np.argsort(draw_rows(pa.array([row["id"] for row in SFT])))[:7])
     assert some.splits["train"].lengths.tolist() == every.splits["train"].lengths[lowest].tolist()
     page = text_of(render(gather(data, stage(), limit=7)))
     assert "A sample: 7 of the 41 rows of train, chosen by id" in page

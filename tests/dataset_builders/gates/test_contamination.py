@@ -1,0 +1,111 @@
+"""Decontamination: planted items of evaluation sets are found in disguise, and other rows are left alone."""
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.gates.contamination import Index, contamination
+from dataset_builders.gates.letters import fold
+from tests.conftest import SHARED
+from tests.dataset_builders.corpora import exchanges, sentence
+from tests.dataset_builders.files import build_rows, read_rows, write_jsonl
+
+KOREAN = "철수는 사과를 세 개 샀고 영희는 배를 다섯 개 샀습니다. 두 사람이 산 과일은 모두 몇 개일까요?"
+ENGLISH = "A baker makes forty eight loaves in the morning and half as many in the afternoon; how many are there?"
+
+
+def minded(texts: list[str], *items: str, words: int = 13, letters: int = 30) -> dict[int, str]:
+    """What of the texts shares a piece with a set of these items."""
+    index = Index.empty(words, letters).with_set("exam", pa.array(items))
+    return contamination(fold(pa.array(texts)), index)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KOREAN,
+        f"다음 문제를 풀어 줘.\n{KOREAN}",
+        KOREAN.replace(" ", ""),
+        KOREAN.replace(".", "!!").replace("?", " ?"),
+        ENGLISH,
+        ENGLISH.upper(),
+        ENGLISH.replace(" ", "  \n"),
+        f"Solve: {ENGLISH[:90]}",
+    ],
+)
+def test_items_are_found_whatever_their_spacing_case_and_punctuation(text: str) -> None:
+    found = minded(["아무 상관 없는 글입니다.", text], KOREAN, ENGLISH)
+    assert list(found) == [1]
+    assert found[1].startswith("exam: ")
+
+
+@pytest.mark.parametrize(
+    "text", [KOREAN[:25], ENGLISH[:50], "how many are there in the morning and in the afternoon?", "사과를 세 개", ""]
+)
+def test_a_shorter_piece_is_no_contamination(text: str) -> None:
+    assert minded([text], KOREAN, ENGLISH) == {}
+
+
+def test_a_piece_does_not_reach_over_the_end_of_a_text() -> None:
+    half = len(ENGLISH) // 2
+    assert minded([ENGLISH[:half], ENGLISH[half:]], ENGLISH) == {}
+    assert minded([ENGLISH], ENGLISH[:half], ENGLISH[half:]) == {}
+
+
+def test_english_letters_in_a_row_are_too_common_to_mind() -> None:
+    assert (
+        minded(
+            ["they said that the number of apples in the basket is four"],
+            "the number of apples in the basket is five",
+        )
+        == {}
+    )
+
+
+def test_rows_are_rejected_and_name_the_set_and_the_piece(tmp_path: Path) -> None:
+    exam = write_jsonl(tmp_path / "exam.jsonl", [{"question": KOREAN, "answer": "여덟 개"}])
+    bad = {"instruction": f"풀어 줘: {KOREAN}", "output": "여덟 개입니다."}
+    quality = {"contamination": {"sets": [{"name": "exam", "path": str(exam)}]}}
+    manifest = build_rows(tmp_path, "koalpaca", [*exchanges(30), bad], quality=quality)
+    assert (manifest.sources[0].kept, manifest.sources[0].rejected) == (30, {"in an evaluation set": 1})
+    [left_out] = read_rows(tmp_path / "data", "rejected")
+    assert left_out["evidence"].startswith("exam: ")
+    assert left_out["evidence"].removeprefix("exam: ") in KOREAN.replace(" ", "").replace(".", "").replace("?", "")
+    assert manifest.evaluation_sets.keys() == {"exam"}
+
+
+@pytest.fixture(scope="module")
+def sets() -> Index:
+    """The test splits of KoBEST and gsm8k."""
+    hub = SHARED / "data/hub"
+    if not hub.exists():
+        pytest.skip(f"{hub} is absent; point RABBIT_KO_SHARED at a folder with data/hub")
+    index = Index.empty()
+    for path in (*sorted((hub / "skt/kobest_v1").glob("*/test.parquet")), hub / "openai/gsm8k/main/test.parquet"):
+        texts = [text for row in pq.read_table(path).to_pylist() for text in row.values() if isinstance(text, str)]
+        index = index.with_set(str(path.relative_to(hub)), pa.array(texts))
+    return index
+
+
+def test_measured_recall_on_planted_items_and_false_positives_on_everyday_dialogue(sets: Index) -> None:
+    hub, rng = SHARED / "data/hub", random.Random(0)
+    questions = pq.read_table(hub / "openai/gsm8k/main/test.parquet")["question"].to_pylist()
+    passages = pq.read_table(hub / "skt/kobest_v1/boolq/test.parquet")["paragraph"].to_pylist()
+    planted = [f"{sentence(rng, 10)} {item} {sentence(rng, 10)}" for item in [*questions, *passages]]
+    recall = len(contamination(fold(pa.array(planted)), sets)) / len(planted)
+    with (SHARED / "data/chatbot/ChatbotData.csv").open(encoding="utf-8") as lines:
+        dialogue = [f"{row['Q']}\n{row['A']}" for row in csv.DictReader(lines)]
+    training = pq.read_table(hub / "openai/gsm8k/main/train.parquet").to_pylist()
+    others: dict[str, list[Any]] = {"dialogue": dialogue, "gsm8k train": [row["question"] for row in training]}
+    minded = {name: len(contamination(fold(pa.array(texts)), sets)) for name, texts in others.items()}
+    print(
+        f"\nrecall {recall:.4f} of {len(planted):,} planted items; minded {minded} of { ({n: len(t) for n, t in others.items()}) }"
+    )
+    assert recall > 0.99
+    assert minded["dialogue"] == 0
+    assert minded["gsm8k train"] < 0.01 * len(training)
