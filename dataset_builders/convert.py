@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow as pa
 
 from dataset_builders.batch import Batch, from_rows
@@ -33,7 +32,7 @@ class Converted:
 def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
     """Yield the part's rows, up to 1,000 raw ones at a time.
 
-    Raises UserError where the file is broken, or none of its rows has the columns that the source needs.
+    Raises UserError where the file is broken, or none of its first rows has the columns that the source needs.
     """
     rule = SOURCES[entry.source].rule
     table = _read_as_columns(part, entry, rule) if isinstance(rule, Exchange) else None
@@ -42,13 +41,14 @@ def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
             yield from _convert_columns(table.slice(start, BATCH), entry, rule)
         return
     rows = list(read_rows(part))
-    _check_columns(rows, entry, part)
+    if part.is_first:
+        _check_columns(rows, entry, part)
     for start in range(0, len(rows), BATCH):
         yield _convert_rows(rows[start : start + BATCH], entry)
 
 
 def _check_columns(rows: list[RawRow | Broken], entry: SourceConfig, part: Part) -> None:
-    """Raise UserError where no row at all has a column that must be there: then the file is another one."""
+    """Raise UserError where no row of a file's first part has a column that must be there: it is another kind of file."""
     known = {name: None for row in rows if not isinstance(row, Broken) for name in row}
     for name, column in _columns(entry).items() if known else ():
         if column not in known:

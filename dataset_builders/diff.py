@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.rows import SCHEMAS
 from dataset_builders.storage import read
 from dataset_builders.verify import read_manifest
 

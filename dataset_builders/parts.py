@@ -33,6 +33,11 @@ class Part:
     header: bytes = b""
 
     @property
+    def is_first(self) -> bool:
+        """Whether the file starts with this part."""
+        return self.start <= len(self.header)
+
+    @property
     def suffix(self) -> str:
         return PurePosixPath(self.path).suffix
 

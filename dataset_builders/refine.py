@@ -8,13 +8,12 @@ A part leaves four files in its folder, the last of them `report.json`, whose pr
 import json
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from dataset_builders.batch import Batch, byte_strings, flat

@@ -99,9 +99,10 @@ def test_a_build_that_fails_leaves_the_data_as_it_was(
     def fail(*_: Any, **__: Any) -> None:
         raise failure
 
-    with monkeypatch.context() as patched, pytest.raises(type(failure)):
+    with monkeypatch.context() as patched:
         patched.setattr("dataset_builders.shards.pq.write_table", fail)
-        build_rows(tmp_path, "koalpaca", ROWS[:10])
+        with pytest.raises(type(failure)):
+            build_rows(tmp_path, "koalpaca", ROWS[:10])
     assert file_contents(tmp_path / "data") == before
     build_rows(tmp_path, "koalpaca", ROWS[:10])
     assert len(read_rows(tmp_path / "data", "sft")) == 10

@@ -103,9 +103,8 @@ def test_measured_recall_on_planted_items_and_false_positives_on_everyday_dialog
     training = pq.read_table(hub / "openai/gsm8k/main/train.parquet").to_pylist()
     others: dict[str, list[Any]] = {"dialogue": dialogue, "gsm8k train": [row["question"] for row in training]}
     minded = {name: len(contamination(fold(pa.array(texts)), sets)) for name, texts in others.items()}
-    print(
-        f"\nrecall {recall:.4f} of {len(planted):,} planted items; minded {minded} of { ({n: len(t) for n, t in others.items()}) }"
-    )
+    counts = ", ".join(f"{minded[name]} of {len(texts):,} rows of {name}" for name, texts in others.items())
+    print(f"\nrecall {recall:.4f} of {len(planted):,} planted items; minded {counts}")
     assert recall > 0.99
     assert minded["dialogue"] == 0
     assert minded["gsm8k train"] < 0.01 * len(training)

@@ -51,8 +51,9 @@ def test_the_question_may_repeat_itself_and_so_may_a_rejected_answer(tmp_path: P
     asked = {"instruction": LOOP, "output": "같은 말이 마흔 번 나오네요. 무엇을 도와드릴까요?"}
     assert reasons(tmp_path, "koalpaca", [*GOOD, asked], [], ON) == {}
     looping = {**PAIR, "rejected": LOOP}
-    assert reasons(tmp_path, "preference", [PAIR, looping], [], ON) == {}
-    assert reasons(tmp_path, "preference", [PAIR], [{**PAIR, "chosen": LOOP}], ON) == {"repetition": 1}
+    on = {**ON, "length_ratio": {"action": "off"}}
+    assert reasons(tmp_path, "preference", [PAIR, looping], [], on) == {}
+    assert reasons(tmp_path, "preference", [PAIR], [{**PAIR, "chosen": LOOP}], on) == {"repetition": 1}
 
 
 def test_answers_of_unlike_length_are_left_out(tmp_path: Path) -> None:

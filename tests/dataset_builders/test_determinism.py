@@ -1,0 +1,186 @@
+"""The same rows make the same bytes: with any number of processes, in any order of files and rows, after any end."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_builders import parts
+from dataset_builders.build import build
+from dataset_builders.config import DataConfig, load_config
+from dataset_builders.errors import UserError
+from dataset_builders.publish import WORK, locked
+from dataset_builders.verify import verify
+from tests.conftest import environment
+from tests.dataset_builders.corpora import exchange, exchanges, sentence
+from tests.dataset_builders.files import file_contents, write_config, write_jsonl
+
+KILLS = 20
+
+
+def raw_rows(count: int = 1_200) -> dict[str, list[Any]]:
+    """Rows for three sources, with copies, broken ones and rows that gates mind among them."""
+    rng = random.Random(3)
+    rows: list[Any] = exchanges(count, seed=3)
+    rows += rng.sample(rows, count // 10)
+    rows += [{**row, "output": row["output"] + " 끝"} for row in rng.sample(rows, count // 10)]
+    rows += [{"instruction": "웃어 봐", "output": "ㅋ" * rng.randint(80, 99)} for _ in range(20)]
+    rows += [{"instruction": "", "output": "나"}, {"instruction": 5, "output": "나"}, [1], {"output": "끝\x00"}]
+    conversations = [
+        {"id": f"{n % 200}", "text": "".join(f"### {who}: {sentence(rng, 9)}" for who in ("Human", "Assistant") * 2)}
+        for n in range(count // 4)
+    ]
+    pairs = [
+        {"prompt": one["instruction"], "chosen": one["output"], "rejected": other["output"]}
+        for one, other in ((exchange(rng), exchange(rng)) for _ in range(count // 4))
+    ]
+    return {"koalpaca": rows, "guanaco_ko": conversations, "preference": pairs}
+
+
+def write_recipe(folder: Path, rows: dict[str, list[Any]], files: int) -> Path:
+    """Write a recipe whose sources are folders of several files."""
+    for source, some in rows.items():
+        for number in range(files):
+            write_jsonl(folder / source / f"{number}.jsonl", some[number::files])
+    entries: list[dict[str, Any]] = [{"source": source, "path": str(folder / source)} for source in rows]
+    entries[0] |= {"add_instruction": True, "probability": 0.8, "fraction": 0.9}
+    entries[1] |= {"limit": 150}
+    return write_config(folder / "data.yaml", *entries, rows_per_shard=250, test_fraction=0.1)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a few dozen rows, so that a small corpus has many."""
+    monkeypatch.setattr(parts, "PART_BYTES", 16_000)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe's data.yaml."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"), raw_rows(), files=3)
+
+
+@pytest.fixture(scope="module")
+def built(recipe: Path) -> dict[str, bytes]:
+    """What the recipe comes to, in one process and without an interruption."""
+    build(load_config(recipe), recipe.parent / "plain")
+    verify(str(recipe.parent / "plain"))
+    contents = file_contents(recipe.parent / "plain")
+    assert sum(name.startswith("sft/train") for name in contents) > 2
+    return contents
+
+
+def test_parts_and_their_number_of_rows_make_no_difference(
+    recipe: Path, built: dict[str, bytes], small_parts: None, tmp_path: Path
+) -> None:
+    config = load_config(recipe)
+    assert sum(len(parts.cut(str(file)).parts) for file in (recipe.parent / "koalpaca").iterdir()) > 20
+    build(config, tmp_path / "data")
+    assert file_contents(tmp_path / "data") == built
+
+
+def test_processes_make_no_difference(
+    recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset_builders.build.PART_BYTES", 1_000)
+    build(load_config(recipe), tmp_path / "data", workers=3)
+    assert file_contents(tmp_path / "data") == built
+
+
+def test_other_files_with_the_same_rows_in_another_order_make_the_same_shards(
+    recipe: Path, built: dict[str, bytes], tmp_path: Path
+) -> None:
+    shuffled = {source: random.Random(5).sample(rows, len(rows)) for source, rows in raw_rows().items()}
+    other = write_recipe(tmp_path, shuffled, files=5)
+    build(load_config(other), tmp_path / "data")
+    contents = file_contents(tmp_path / "data")
+    assert contents.pop("manifest.json") != built["manifest.json"], "the manifest has the hash of the files"
+    assert contents == {name: content for name, content in built.items() if name != "manifest.json"}
+
+
+def is_whole_or_absent(data: Path, built: dict[str, bytes]) -> None:
+    """Check that whatever stands under a final name is what a whole build puts there."""
+    for name, content in file_contents(data).items():
+        assert content == built[name], f"{name} is not whole"
+    for folder in ("sft", "dpo", "rejected"):
+        names = {f"{folder}/{path.name}" for path in (data / folder).glob("*")}
+        assert names in (set(), {name for name in built if name.startswith(f"{folder}/")}), "a folder is half there"
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_goes_on_and_makes_the_same_bytes(
+    recipe: Path, built: dict[str, bytes], tmp_path: Path
+) -> None:
+    script = (
+        "import sys; from dataset_builders import build, parts; parts.PART_BYTES = 16_000; build.PART_BYTES = 1_000;"
+        "from dataset_builders.config import load_config; from pathlib import Path;"
+        "print('ready', flush=True);"
+        "build.build(load_config(Path(sys.argv[1])), sys.argv[2], workers=2)"
+    )
+    command = [sys.executable, "-c", f"if __name__ == '__main__':\n {script}", str(recipe), str(tmp_path / "data")]
+    rng = random.Random(7)
+    kills = finished = 0
+    seconds = 6.0
+    while kills < KILLS:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
+        assert process.stdout is not None
+        process.stdout.readline()
+        started = time.monotonic()
+        try:
+            process.wait(rng.uniform(0, seconds))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            is_whole_or_absent(tmp_path / "data", built)
+        else:
+            assert process.returncode == 0
+            assert file_contents(tmp_path / "data") == built
+            finished += 1
+            # From here on, moments are drawn from as long as a build takes, and each starts from nothing.
+            seconds = time.monotonic() - started
+            shutil.rmtree(tmp_path / "data")
+    assert subprocess.run(command, env=environment(), check=False).returncode == 0
+    assert file_contents(tmp_path / "data") == built
+    assert not (tmp_path / "data" / WORK).exists()
+
+
+def test_a_finished_part_is_not_done_again(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    config = load_config(recipe)
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_builders.build.write_fates", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(config, tmp_path / "data")
+    assert file_contents(tmp_path / "data") == {}
+    monkeypatch.setattr("dataset_builders.build.refine", stop)
+    build(config, tmp_path / "data")
+
+
+@pytest.mark.parametrize("change", [{"seed": 43}, {"quality": {"length": {"max": 300}}}, {"rows_per_shard": 100}])
+def test_what_an_interrupted_build_left_is_not_used_for_another_config(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    config = load_config(recipe)
+    other = DataConfig.model_validate({**config.model_dump(), **change})
+    build(other, tmp_path / "expected")
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_builders.build.publish", lambda *_: sys.exit(1))
+        with pytest.raises(SystemExit):
+            build(config, tmp_path / "data")
+    build(other, tmp_path / "data")
+    assert file_contents(tmp_path / "data") == file_contents(tmp_path / "expected")
+
+
+def test_of_two_builds_into_one_folder_the_second_says_so_and_stops(recipe: Path, tmp_path: Path) -> None:
+    with locked(str(tmp_path / "data")), pytest.raises(UserError, match="another build is at work here"):
+        build(load_config(recipe), tmp_path / "data")
+    build(load_config(recipe), tmp_path / "data")
