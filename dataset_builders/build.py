@@ -1,7 +1,7 @@
 """A recipe's data from start to end: parts, the choice among their rows, shards, and the manifest, which comes last."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from dataset_builders.parts import PART_BYTES, Part
 from dataset_builders.publish import locked, publish, shard_is_done
 from dataset_builders.refine import refine
 from dataset_builders.rows import Stage
-from dataset_builders.shards import ShardTask, plan_rejected, plan_shards, write_fates, write_shard
+from dataset_builders.shards import ShardTask, plan_rejected, plan_shards, write_shard
 from dataset_builders.sources import SOURCES
 from dataset_builders.storage import read_json
 
@@ -65,11 +65,11 @@ def build(
     with locked(out) as work:
         inputs = [find_input(entry, f"{work}/inputs") for entry in config.sources]
         # A process takes a second to start, so a few files are read sooner in this one.
-        workers = min(workers, 1 + sum(file.bytes for found in inputs for file in found.files) // PART_BYTES)
+        workers = min(workers, 1 + sum(found.bytes for found in inputs) // PART_BYTES)
         run_all = partial(run, workers=workers, engine=engine)
         index, sets = contamination_index(config.quality, f"{work}/inputs")
         tasks = _part_tasks(config, inputs, _saved(index, sets, work), sets, work)
-        finished = _refine_all(config, tasks, run_all, progress)
+        finished = _refine_all(tasks, run_all, progress)
         choices = {stage: choose(_parts_of(stage, finished, config), config) for stage in STAGES}
         summaries = summarize(config, inputs, [(done.part, done.report) for done in finished], choices)
         shards = _shard_tasks(config, choices, finished, work)
@@ -107,27 +107,36 @@ def _saved(index: Index, sets: dict[str, str], work: str) -> str:
 
 def _part_tasks(
     config: DataConfig, inputs: Sequence[Input], index: str, sets: dict[str, str], work: str
-) -> list[PartTask]:
+) -> Iterator[PartTask]:
+    """Yield a task for each part, while the files are read."""
     quality = config.quality.model_dump()
-    tasks, seen = [], Counter[str]()
+    seen = Counter[str]()
     for number, (entry, found) in enumerate(zip(config.sources, inputs, strict=True)):
         settings = entry.model_dump(exclude={"path", "limit"})
-        for file, part in ((file, part) for file in found.files for part in file.parts):
-            place = (file.sha256, part.start, part.end)
-            name = fingerprint.key(place, number, settings, config.seed, config.instruction, quality, sets)
-            # Files with the same content have the same name; each has its rows.
-            tasks.append(PartTask(part, number, f"{work}/parts/{name}-{seen[name]}", config, index))
+        for part in found.parts():
+            rows = (part.start, part.end) if part.suffix == ".parquet" else (part.header.hex(), part.is_first)
+            name = fingerprint.key(
+                part.content, rows, number, settings, config.seed, config.instruction, quality, sets
+            )
+            # Parts with the same content have the same name; each has its rows.
+            yield PartTask(part, number, f"{work}/parts/{name}-{seen[name]}", config, index)
             seen[name] += 1
-    return tasks
 
 
-def _refine_all(config: DataConfig, tasks: list[PartTask], run: Any, progress: Progress) -> list[Finished]:
+def _refine_all(tasks: Iterator[PartTask], run: Any, progress: Progress) -> list[Finished]:
     """Refine all parts; the result is in the order of the parts' names, whatever the order of the files."""
     finished: list[Finished] = []
-    progress("parts", 0, len(tasks))
-    for done in run(refine_part, tasks):
+    known = 0
+
+    def counted() -> Iterator[PartTask]:
+        nonlocal known
+        for task in tasks:
+            known += 1
+            yield task
+
+    for done in run(refine_part, counted()):
         finished.append(done)
-        progress("parts", len(finished), len(tasks))
+        progress("parts", len(finished), known)
     return sorted(finished, key=lambda done: done.part.folder)
 
 
@@ -141,17 +150,15 @@ def _shard_tasks(
     parts = sorted(done.part.folder.rsplit("/", 1)[1] for done in finished)
     made_of = config.model_dump(exclude={"sources"}), [entry.limit for entry in config.sources], parts
     out = f"{work}/shards/{fingerprint.key(made_of)}"
-    fates = {stage: write_fates(choice, f"{out}/fates-{stage}") for stage, choice in choices.items()}
     rows = config.rows_per_shard
     tasks = [
         task
         for stage, choice in choices.items()
         for split in SPLITS
-        for task in plan_shards(choice, fates[stage], stage, split, out, rows)
+        for task in plan_shards(choice, stage, split, out, rows)
     ]
     left_out = [done.part.folder for done in finished if done.report["rejected"]]
-    pairs = [(choice, fates[stage]) for stage, choice in choices.items()]
-    return [*tasks, *plan_rejected(pairs, left_out, out, rows)]
+    return [*tasks, *plan_rejected(list(choices.values()), left_out, out, rows)]
 
 
 def _write_all(tasks: list[ShardTask], out: str, run: Any, progress: Progress) -> list[Shard]:

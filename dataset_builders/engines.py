@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -18,7 +18,7 @@ Engine = Literal["processes", "ray"]
 
 
 def run(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, engine: Engine = "processes"
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, engine: Engine = "processes"
 ) -> Iterator[Result]:
     """Yield the results of all tasks, in the order in which they come.
 
@@ -26,10 +26,10 @@ def run(
     """
     if engine == "ray":
         yield from _on_ray(function, tasks)
-    elif min(workers, len(tasks)) <= 1:
+    elif workers <= 1:
         yield from map(function, tasks)
     else:
-        yield from _in_processes(function, tasks, min(workers, len(tasks)))
+        yield from _in_processes(function, tasks, workers)
 
 
 def cores() -> int:
@@ -37,7 +37,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_processes(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     context.set_forkserver_preload(["dataset_builders.build"])
     pool = ProcessPoolExecutor(workers, context, _start_worker)
@@ -67,12 +67,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _on_ray(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+def _on_ray(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
     """Run the tasks on Ray Data, on the cluster that RAY_ADDRESS names or on this machine; lost ones are run again."""
     try:
         import ray
     except ModuleNotFoundError:
         raise UserError("ENGINE=ray: Ray is not installed; run `make setup EXTRAS=train,ray`") from None
+    tasks = list(tasks)
     if not tasks:
         return
     _connect(ray)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,32 @@ from dataset_builders.errors import UserError, reason
 from dataset_builders.gates.contamination import Index
 from dataset_builders.gates.evaluation_sets import EvaluationSet
 from dataset_builders.gates.settings import Quality
-from dataset_builders.parts import SUFFIXES, InputFile, cut, input_files
+from dataset_builders.parts import SUFFIXES, InputFile, Part, cut, input_files
 from dataset_builders.reading import Broken, read_rows
 from dataset_builders.storage import filesystem, is_url, read_json, write_json
 
 
-@dataclass(frozen=True)
+@dataclass
 class Input:
-    """A source's files, and the hub commit that they are of, where they are."""
+    """A source's files by their paths, and the hub commit that they are of, where they are.
 
-    files: tuple[InputFile, ...]
+    `files` has their hashes when all `parts` have been asked for.
+    """
+
+    paths: list[str]
     revision: str | None
+    files: list[InputFile] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(fs.size(name) for fs, name in map(filesystem, self.paths))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the parts of all files, while these are read."""
+        self.files.clear()
+        for path in self.paths:
+            yield from cut(path, self.files)
 
     @property
     def sha256(self) -> str:
@@ -40,7 +55,7 @@ def find_input(wanted: Wanted, folder: str) -> Input:
     Raises UserError where there is nothing to read.
     """
     if _is_here(wanted):
-        return Input(tuple(cut(file) for file in input_files(wanted.path)), None)
+        return Input(input_files(wanted.path), None)
     return _from_hub(wanted, folder)
 
 
@@ -57,17 +72,16 @@ def contamination_index(quality: Quality, folder: str) -> tuple[Index, dict[str,
     index, hashes = Index.empty(gate.words, gate.letters), {}
     for wanted in gate.sets if quality.is_on(gate) else ():
         found = find_input(wanted, folder)
-        hashes[wanted.name] = found.sha256
         texts = [
             text
-            for file in found.files
-            for part in file.parts
+            for part in found.parts()
             for row in read_rows(part)
             if not isinstance(row, Broken)
             for text in _texts([row[name] for name in wanted.columns or row if name in row])
         ]
         if not texts:
             raise UserError(f"{wanted.path}: the evaluation set `{wanted.name}` has no text in its columns")
+        hashes[wanted.name] = found.sha256
         index = index.with_set(wanted.name, pa.array(texts, pa.string()))
     return index, hashes
 
@@ -110,7 +124,7 @@ def _from_hub(wanted: Wanted, folder: str) -> Input:
             Path(folder).mkdir(parents=True, exist_ok=True)
         dataset.to_parquet(f"{name}.parquet")
         write_json(f"{name}.json", {"rows": len(dataset)})
-    return Input((cut(f"{name}.parquet"),), revision)
+    return Input([f"{name}.parquet"], revision)
 
 
 def _commit(wanted: Wanted) -> str | None:

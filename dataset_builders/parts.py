@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from dataset_builders.errors import UserError, reason
 from dataset_builders.storage import filesystem, is_url
@@ -22,10 +23,12 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 class Part:
     """Lines of a file by their bytes [start, end), or rows [start, end) of a parquet file.
 
+    `content` is a hash of the lines, or of the whole parquet file.
     `before` is the number of lines in front of it, `lines` that of its own; `header` is a CSV file's first line.
     """
 
     path: str
+    content: str
     start: int
     end: int
     before: int = 0
@@ -44,12 +47,11 @@ class Part:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file, the hash and the size of its content, and the parts it is cut into."""
+    """A file, and the hash and the size of its content."""
 
     path: str
     sha256: str
     bytes: int
-    parts: tuple[Part, ...]
 
 
 def local_files(path: Path) -> list[Path]:
@@ -79,16 +81,17 @@ def input_files(path: str) -> list[str]:
     ]
 
 
-def cut(path: str) -> InputFile:
-    """Hash a file and cut it into parts. Raises UserError where it is a broken parquet file."""
+def cut(path: str, done: list[InputFile]) -> Iterator[Part]:
+    """Yield a file's parts while it is read, and when that is done, add its hash to `done`.
+
+    Raises UserError where it is a broken parquet file.
+    """
     fs, name = filesystem(path)
     with fs.open(name, "rb") as file:
-        if PurePosixPath(path).suffix == ".parquet":
-            return _cut_parquet(path, file)
-        return _cut_lines(path, file)
+        yield from (_cut_parquet if PurePosixPath(path).suffix == ".parquet" else _cut_lines)(path, file, done)
 
 
-def _cut_parquet(path: str, file: IO[bytes]) -> InputFile:
+def _cut_parquet(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[Part]:
     digest, size = hashlib.sha256(), 0
     while chunk := file.read(PART_BYTES):
         digest.update(chunk)
@@ -97,26 +100,27 @@ def _cut_parquet(path: str, file: IO[bytes]) -> InputFile:
         rows = pq.ParquetFile(file).metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: broken parquet file: {reason(error)}") from None
-    starts = range(0, rows, PART_ROWS)
-    parts = tuple(Part(path, start, min(start + PART_ROWS, rows)) for start in starts)
-    return InputFile(path, digest.hexdigest(), size, parts)
+    done.append(InputFile(path, digest.hexdigest(), size))
+    for start in range(0, rows, PART_ROWS):
+        yield Part(path, digest.hexdigest(), start, min(start + PART_ROWS, rows))
 
 
-def _cut_lines(path: str, file: IO[bytes]) -> InputFile:
+def _cut_lines(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[Part]:
     is_csv = PurePosixPath(path).suffix == ".csv"
-    digest, parts = hashlib.sha256(), []
+    digest = hashlib.sha256()
     header = b""
     start = before = 0
     for piece in _pieces(file, quoted=is_csv):
         digest.update(piece)
+        content = xxhash.xxh3_128_hexdigest(piece)
         end, lines = start + len(piece), piece.count(b"\n") + (not piece.endswith(b"\n"))
         if is_csv and not header:
             header = piece[: piece.find(b"\n") + 1] or piece
-            parts.append(Part(path, start + len(header), end, before + 1, lines - 1, header))
+            yield Part(path, content, len(header), end, 1, lines - 1, header)
         else:
-            parts.append(Part(path, start, end, before, lines, header))
+            yield Part(path, content, start, end, before, lines, header)
         start, before = end, before + lines
-    return InputFile(path, digest.hexdigest(), start, tuple(parts))
+    done.append(InputFile(path, digest.hexdigest(), start))
 
 
 def _pieces(file: IO[bytes], quoted: bool) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from dataset_builders.gates.run import run_gates
 from dataset_builders.gates.similarity import bands, signatures
 from dataset_builders.parts import Part
 from dataset_builders.rows import SCHEMAS, RejectedRow, Stage
-from dataset_builders.sampling import below, draw
+from dataset_builders.sampling import Draws, below, draw
 from dataset_builders.sources import SOURCES
 from dataset_builders.storage import write_arrow, write_json
 
@@ -94,8 +94,9 @@ def _refine_batch(batch: Batch, entry: SourceConfig, config: DataConfig, index: 
     if config.quality.is_on(config.quality.near_duplicates):
         refined.signatures.append(_signatures(batch, verdicts.rejected))
     batch = batch.without(verdicts.rejected)
-    keys = _keys(batch, config)
-    batch = _with_instruction(batch, entry, config)
+    drawn = draw(config.seed, batch.ids)
+    keys = _keys(batch, drawn)
+    batch = _with_instruction(batch, entry, config.instruction, drawn["instruction"])
     refined.keys.append(pa.table({name: np.ascontiguousarray(key) for name, key in (keys | _flags(batch)).items()}))
     refined.rows.append(batch.to_table(entry.label))
 
@@ -103,17 +104,16 @@ def _refine_batch(batch: Batch, entry: SourceConfig, config: DataConfig, index: 
 def _beyond_fraction(batch: Batch, entry: SourceConfig, seed: int) -> dict[int, tuple[str, str]]:
     if entry.fraction == 1:
         return {}
-    beyond = np.flatnonzero(~below(draw(seed, "sample", batch.ids), entry.fraction))
+    beyond = np.flatnonzero(~below(draw(seed, batch.ids)["sample"], entry.fraction))
     return dict.fromkeys(beyond.tolist(), (BEYOND_FRACTION, ""))
 
 
-def _with_instruction(batch: Batch, entry: SourceConfig, config: DataConfig) -> Batch:
+def _with_instruction(batch: Batch, entry: SourceConfig, instruction: str, draws: Draws) -> Batch:
     """Put the instruction in front at the entry's probability; a row's own system message stays as it is."""
     if not entry.add_instruction:
         return batch
     share = 1.0 if entry.probability is None else entry.probability
-    is_chosen = below(draw(config.seed, "instruction", batch.ids), share)
-    return batch.with_system(np.flatnonzero(is_chosen & ~batch.has_system), config.instruction)
+    return batch.with_system(np.flatnonzero(below(draws, share) & ~batch.has_system), instruction)
 
 
 def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
@@ -122,9 +122,9 @@ def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digests, np.uint64).reshape(len(texts), 2)
 
 
-def _keys(batch: Batch, config: DataConfig) -> dict[str, npt.NDArray[Any]]:
+def _keys(batch: Batch, drawn: dict[str, Draws]) -> dict[str, npt.NDArray[Any]]:
     """Return what the choice among all rows looks at, without the rows themselves."""
-    columns = {purpose: draw(config.seed, purpose, batch.ids) for purpose in ("order", "test", "sample")}
+    columns = {purpose: drawn[purpose] for purpose in ("order", "test", "sample")}
     columns["id_high"], columns["id_low"] = _hashes(batch.ids).T
     columns["content_high"], columns["content_low"] = _hashes(batch.joined("\0")).T
     # Of two rows with one id, what they say and were decides, and not which comes first.
@@ -164,6 +164,6 @@ def _write(refined: Refined, stage: Stage, seed: int, folder: str) -> None:
             write_arrow(f"{folder}/signatures.arrow", pa.concat_tables(refined.signatures).take(places))
     if refined.rejected:
         rejected = pa.Table.from_pylist([asdict(row) for row in refined.rejected], schema=SCHEMAS["rejected"])
-        order = pa.array(draw(seed, "order", flat(rejected["id"])))
+        order = pa.array(draw(seed, flat(rejected["id"]))["order"])
         rejected = rejected.append_column("order", order).sort_by("order")
         write_arrow(f"{folder}/rejected.arrow", rejected, ROWS_PER_BATCH)

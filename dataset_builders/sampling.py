@@ -8,21 +8,25 @@ import pyarrow as pa
 
 from dataset_builders.batch import byte_strings
 
+PURPOSES = ("sample", "instruction", "order", "test")
+
 Draws = npt.NDArray[np.uint64]
 
 
-def draw(seed: int, purpose: str, row_ids: pa.StringArray) -> Draws:
-    """Return a number in [0, 2**64) for each row, which depends on the seed, what it is drawn for and the row's id.
+def draw(seed: int, row_ids: pa.StringArray) -> dict[str, Draws]:
+    """Return, for each purpose, a number in [0, 2**64) for each row, which depends on the seed and the row's id alone.
 
     Draws for different purposes are independent; the rows below a tenth are among the rows below a fifth.
     """
-    key = hashlib.blake2b(f"{seed}\0{purpose}\0".encode(), digest_size=8)
+    size = 8 * len(PURPOSES)
+    keyed = hashlib.blake2b(digest_size=size, key=str(seed).encode())
     drawn = bytearray()
     for row_id in byte_strings(row_ids):
-        row = key.copy()
+        row = keyed.copy()
         row.update(row_id)
         drawn += row.digest()
-    return np.frombuffer(drawn, ">u8").astype(np.uint64)
+    numbers = np.frombuffer(drawn, ">u8").reshape(-1, len(PURPOSES)).T.astype(np.uint64)
+    return dict(zip(PURPOSES, numbers, strict=True))
 
 
 def below(draws: Draws, share: float) -> npt.NDArray[np.bool_]:

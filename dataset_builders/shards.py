@@ -1,6 +1,7 @@
 """Parquet shards, named as the hub names them: slices of all parts' rows, in an order that is keyed by id."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,19 +15,23 @@ from dataset_builders.choose import FATES, SPLITS, Choice
 from dataset_builders.manifest import Shard
 from dataset_builders.refine import ROWS_PER_BATCH, rejected_row
 from dataset_builders.rows import SCHEMAS, Folder, Stage
-from dataset_builders.storage import read_arrow, read_arrow_slice, write, write_arrow, write_json
+from dataset_builders.storage import read_arrow, read_arrow_slice, write, write_json
 
 Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows [start, end) of a part's `rows.arrow`, or of its `rejected.arrow`, where `fates` is empty."""
+    """Rows [start, end) of a part's `rows.arrow` with their fates, or of its `rejected.arrow`, where there are none.
+
+    evidence: what shows the fate of rows that are left out, by their place in the slice.
+    """
 
     folder: str
-    fates: str
     start: int
     end: int
+    fates: bytes = b""
+    evidence: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,72 +50,73 @@ class ShardTask:
         return f"{self.folder}/{self.name}"
 
 
-def write_fates(choice: Choice, folder: str) -> list[str]:
-    """Write what becomes of each part's rows to a file beside the others' and return the files' names."""
-    files = []
-    evidence_of = _evidence(choice)
-    for number, (start, end) in enumerate(pairwise(choice.starts.tolist())):
-        files.append(f"{folder}/{number:06}.arrow")
-        evidence = pa.array([evidence_of.get(row, "") for row in range(start, end)], pa.string())
-        write_arrow(files[-1], pa.table({"fate": choice.fates[start:end], "evidence": evidence}), ROWS_PER_BATCH)
-    return files
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a part that may go into shards: their keys, and for those that were chosen among, their fates."""
+
+    folder: str
+    order: Keys
+    fates: npt.NDArray[np.uint8] | None = None
+    evidence: tuple[tuple[int, str], ...] = ()
+
+    def cut(self, start: int, end: int) -> Slice:
+        """Return the rows [start, end)."""
+        fates = b"" if self.fates is None else self.fates[start:end].tobytes()
+        evidence = tuple((row - start, what) for row, what in self.evidence if start <= row < end)
+        return Slice(self.folder, start, end, fates, evidence)
 
 
-def plan_shards(
-    choice: Choice, fates: list[str], stage: Stage, split: str, out: str, rows_per_shard: int
-) -> list[ShardTask]:
+def plan_shards(choice: Choice, stage: Stage, split: str, out: str, rows_per_shard: int) -> list[ShardTask]:
     """Plan the shards of a split of a stage; none where the split has no row."""
     keys = choice.order[choice.fates == SPLITS.index(split)]
-    parts = [
-        (Slice(part.folder, file, 0, part.rows), choice.order[start:end])
-        for part, file, (start, end) in zip(choice.parts, fates, pairwise(choice.starts), strict=True)
-    ]
-    return _tasks(parts, keys, out, stage, split, rows_per_shard)
+    return _tasks(_chosen(choice, {}), keys, out, stage, split, rows_per_shard)
 
 
 def plan_rejected(
-    choices: list[tuple[Choice, list[str]]], folders: list[str], out: str, rows_per_shard: int
+    choices: Sequence[Choice], folders: Sequence[str], out: str, rows_per_shard: int
 ) -> list[ShardTask]:
-    """Plan the shards of the rows that are left out, by their part or by the choice. folders: of all parts."""
-    parts: list[tuple[Slice, Keys]] = []
-    keys = [np.zeros(0, np.uint64)]
-    for choice, fates in choices:
-        for part, file, (start, end) in zip(choice.parts, fates, pairwise(choice.starts), strict=True):
-            order = choice.order[start:end]
-            parts.append((Slice(part.folder, file, 0, part.rows), order))
-            keys.append(order[choice.fates[start:end] >= len(SPLITS)])
-    for folder in folders:
-        order = read_arrow(f"{folder}/rejected.arrow", ["order"])["order"].to_numpy()
-        parts.append((Slice(folder, "", 0, len(order)), order))
-        keys.append(order)
-    return _tasks(parts, np.concatenate(keys), out, "rejected", "train", rows_per_shard)
+    """Plan the shards of the rows that are left out, by the choice or by their part. folders: of such parts."""
+    chosen = [rows for choice in choices for rows in _chosen(choice, _evidence(choice))]
+    rejected = [
+        _Rows(folder, read_arrow(f"{folder}/rejected.arrow", ["order"])["order"].to_numpy()) for folder in folders
+    ]
+    keys = [rows.order if rows.fates is None else rows.order[rows.fates >= len(SPLITS)] for rows in chosen + rejected]
+    return _tasks(
+        chosen + rejected, np.concatenate([np.zeros(0, np.uint64), *keys]), out, "rejected", "train", rows_per_shard
+    )
+
+
+def _chosen(choice: Choice, evidence: dict[int, str]) -> list[_Rows]:
+    found = []
+    places = np.array(sorted(evidence), np.int64)
+    for part, (start, end) in zip(choice.parts, pairwise(choice.starts.tolist()), strict=True):
+        mine = places[(places >= start) & (places < end)].tolist()
+        shown = tuple((row - start, evidence[row]) for row in mine)
+        found.append(_Rows(part.folder, choice.order[start:end], choice.fates[start:end], shown))
+    return found
 
 
 def _tasks(
-    parts: list[tuple[Slice, Keys]], keys: Keys, out: str, folder: Folder, split: str, rows_per_shard: int
+    parts: Sequence[_Rows], keys: Keys, out: str, folder: Folder, split: str, rows_per_shard: int
 ) -> list[ShardTask]:
     # Rows with one id have one key, and stay together.
     firsts = np.unique(np.sort(keys)[::rows_per_shard])
-    bounds = [[*np.searchsorted(order, firsts).tolist(), len(order)] for _, order in parts]
+    bounds = [[*np.searchsorted(rows.order, firsts).tolist(), len(rows.order)] for rows in parts]
     tasks = []
     for number in range(len(firsts)):
-        slices = tuple(
-            Slice(part.folder, part.fates, places[number], places[number + 1])
-            for (part, _), places in zip(parts, bounds, strict=True)
-            if places[number] < places[number + 1]
-        )
-        name = f"{split}-{number:05d}-of-{len(firsts):05d}.parquet"
-        tasks.append(ShardTask(out, folder, split, name, slices))
+        spans = [(rows, places[number], places[number + 1]) for rows, places in zip(parts, bounds, strict=True)]
+        slices = tuple(rows.cut(start, end) for rows, start, end in spans if start < end)
+        tasks.append(ShardTask(out, folder, split, f"{split}-{number:05d}-of-{len(firsts):05d}.parquet", slices))
     return tasks
 
 
 def write_shard(task: ShardTask) -> Shard:
     """Write a shard with zstd, and, last, the record of what it holds. Raises OSError."""
-    pieces = [_read(piece, task) for piece in task.slices]
-    schema = SCHEMAS[task.folder].append(pa.field("order", pa.uint64()))
-    table = pa.concat_tables([piece.select(schema.names) for piece in pieces])
-    others = ("id",) if task.folder != "rejected" else SCHEMAS["rejected"].names
-    table = table.sort_by([(name, "ascending") for name in ("order", *others)]).drop_columns(["order"])
+    columns = SCHEMAS[task.folder].names
+    table = pa.concat_tables([_read(piece, task).select([*columns, "order"]) for piece in task.slices])
+    others = ["id"] if task.folder != "rejected" else columns
+    places = pc.sort_indices(table, [(name, "ascending") for name in ("order", *others)])
+    table = table.select(columns).take(places)
     sink = pa.BufferOutputStream()
     pq.write_table(table.combine_chunks(), sink, compression="zstd")
     content = sink.getvalue()
@@ -129,19 +135,19 @@ def _read(piece: Slice, task: ShardTask) -> pa.Table:
     """Read the rows of a slice that belong to the shard."""
     if not piece.fates:
         return read_arrow_slice(f"{piece.folder}/rejected.arrow", piece.start, piece.end, ROWS_PER_BATCH)
+    fates = np.frombuffer(piece.fates, np.uint8)
+    is_mine = fates >= len(SPLITS) if task.folder == "rejected" else fates == SPLITS.index(task.split)
     rows = read_arrow_slice(f"{piece.folder}/rows.arrow", piece.start, piece.end, ROWS_PER_BATCH)
-    fates = read_arrow_slice(piece.fates, piece.start, piece.end, ROWS_PER_BATCH)
-    if task.folder != "rejected":
-        return rows.filter(pc.equal(fates["fate"], SPLITS.index(task.split)))
-    is_out = pc.greater_equal(fates["fate"], len(SPLITS))
-    return _as_rejected(rows.filter(is_out), fates.filter(is_out))
+    rows = rows if is_mine.all() else rows.filter(pa.array(is_mine))
+    return _as_rejected(rows, piece, np.flatnonzero(is_mine).tolist()) if task.folder == "rejected" else rows
 
 
-def _as_rejected(rows: pa.Table, fates: pa.Table) -> pa.Table:
+def _as_rejected(rows: pa.Table, piece: Slice, places: list[int]) -> pa.Table:
+    evidence = dict(piece.evidence)
     messages = rows.drop_columns(["order"]).to_pylist()
     left_out = [
-        rejected_row(row, FATES[fate["fate"]], fate["evidence"])
-        for row, fate in zip(messages, fates.to_pylist(), strict=True)
+        rejected_row(row, FATES[piece.fates[place]], evidence.get(place, ""))
+        for row, place in zip(messages, places, strict=True)
     ]
     table = pa.Table.from_pylist([vars(row) for row in left_out], schema=SCHEMAS["rejected"])
     return table.append_column("order", rows["order"])

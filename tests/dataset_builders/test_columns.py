@@ -46,7 +46,7 @@ def plainly(source: str, rows: list[dict[str, Any]]) -> tuple[list[Row], int]:
 
 def as_a_part(source: str, path: Path) -> tuple[list[dict[str, Any]], int]:
     """The rows that a file leaves, whatever way they go, and the number of rejected ones."""
-    [part] = cut(str(path)).parts
+    [part] = cut(str(path), [])
     converted = list(convert_part(part, SourceConfig(source=source, path=str(path))))
     rows = [row for result in converted for row in result.batch.to_table(source).to_pylist()]
     return rows, sum(len(result.rejected) for result in converted)

@@ -1,13 +1,15 @@
 """Sampling depends on the seed and the row's id, and on nothing else."""
 
 import random
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from dataset_builders.manifest import SourceSummary
-from dataset_builders.sampling import below, draw
+from dataset_builders.sampling import PURPOSES, below, draw
 from tests.dataset_builders.files import build_rows, read_rows
 
 ROWS = [{"instruction": f"{number}번 질문입니다.", "output": f"{number}번 답입니다."} for number in range(5_000)]
@@ -99,9 +101,11 @@ def test_the_seed_changes_the_sample(tmp_path: Path) -> None:
 
 
 def test_draws_are_uniform_and_independent_of_each_other() -> None:
-    ids = [f"row/{number}" for number in range(20_000)]
-    one, two = (below(draw(42, purpose, ids), 0.5) for purpose in ("test", "order"))
-    assert one.mean() == pytest.approx(0.5, abs=0.02)
-    assert (one & two).mean() == pytest.approx(0.25, abs=0.02)
-    assert below(draw(42, "test", ids), 1.0).all()
-    assert not below(draw(42, "test", ids), 0.0).any()
+    drawn = draw(42, pa.array([f"row/{number}" for number in range(20_000)]))
+    halves = [below(draws, 0.5) for draws in drawn.values()]
+    assert len(halves) == len(PURPOSES)
+    for one, two in combinations(halves, 2):
+        assert one.mean() == pytest.approx(0.5, abs=0.02)
+        assert (one & two).mean() == pytest.approx(0.25, abs=0.02)
+    assert below(drawn["test"], 1.0).all()
+    assert not below(drawn["test"], 0.0).any()

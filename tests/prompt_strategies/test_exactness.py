@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
@@ -13,8 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builders.instruction import INSTRUCTION, add_instruction
+from dataset_builders.instruction import INSTRUCTION
 from dataset_builders.rows import Conversation, Message, assistant, system, user
+from dataset_builders.sampling import below, draw
 from prompt_strategies import qir
 from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.forgery import find_forgery
@@ -131,7 +133,8 @@ def real_conversations() -> list[Messages]:
         for number, (question, answer) in enumerate(_pairs())
         if question.strip() and answer.strip()
     ]
-    return [[*add_instruction(row, INSTRUCTION, 0.8, seed=0).prompt, row.messages[-1]] for row in rows]
+    chosen = below(draw(0, pa.array([row.id for row in rows]))["instruction"], 0.8)
+    return [[*system(INSTRUCTION if given else ""), *row.messages] for row, given in zip(rows, chosen, strict=True)]
 
 
 def _pairs() -> Iterator[tuple[str, str]]:
