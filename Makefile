@@ -10,6 +10,10 @@ ID ?=
 HTML ?=
 WHAT ?= tokenize
 ROWS ?= 20000
+WORKERS ?=
+ENGINE ?=
+REPO ?=
+PUBLIC ?=
 TOKENIZER ?= $(shell sed -n 's/^base_model: *//p' $(CONFIG)/sft.yaml)
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -36,11 +40,11 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data sft merge dpo chat inspect bench test lint FORCE has-sft
+.PHONY: help setup data report push-data sft merge dpo chat inspect bench test lint FORCE has-sft
 
 help: ## list targets, recipes and variables
 	@echo 'targets'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo 'recipes (RECIPE=...)'
 	@for recipe in $(RECIPES); do printf '  %-14s %s\n' $$recipe "$$(head -1 axolotl_configs/$$recipe/sft.yaml | cut -c3-)"; done
 	@echo 'variables'
@@ -50,6 +54,8 @@ help: ## list targets, recipes and variables
 	@echo '  PROMPT="..."    chat: ask this once; SYSTEM="..." gives the instruction'
 	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
+	@echo '  WORKERS=4       data: processes, all cores by default; ENGINE=ray runs on the cluster at RAY_ADDRESS'
+	@echo '  REPO=org/name   push-data: the hub data set, or a URL such as s3://bucket/folder; private unless PUBLIC=1'
 	@echo '  PARALLEL=zero2  a file in axolotl_configs/deepspeed/; the default with several GPUs and DeepSpeed installed'
 	@echo '  PYTHON=...      setup: the interpreter, 3.11 or newer; EXTRAS=train,gpu,dev what to install'
 
@@ -83,11 +89,20 @@ endif
 
 data: $(DATA)/manifest.json ## build the recipe's parquet shards
 
-$(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/forgery.py \
-		$(wildcard dataset_builders/*.py dataset_builders/sources/*.py) | $(READY)
-	$(BIN)/python -m dataset_builders build $< --out $(@D) --make-deps $(@D)/inputs.mk
+$(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/forgery.py prompt_strategies/template.py \
+		$(wildcard $(addprefix dataset_builders/,*.py sources/*.py gates/*.py)) | $(READY)
+	$(BIN)/python -m dataset_builders build $< --out $(@D) --make-deps $(@D)/inputs.mk \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(ENGINE),--engine $(ENGINE))
 
 -include $(DATA)/inputs.mk
+
+report: $(DATA)/manifest.json $(BASE) ## write a page about the recipe's data: data/<recipe>/report.html, or HTML=file
+	$(BIN)/python -m dataset_builders.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
+		--out $(if $(HTML),"$$HTML",$(DATA)/report.html)
+
+push-data: $(DATA)/manifest.json ## push the shards with a card to REPO=org/name, or to a URL
+	@test -n "$$REPO" || { echo 'push-data: say where: make push-data RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
+	$(BIN)/python -m dataset_builders push $(DATA) "$$REPO" $(if $(PUBLIC),--public)
 
 # A build leaves a stage's shards untouched where their bytes stay the same. So the stages build the data first and then
 # look at the shards alone; one that the build has taken away counts as changed.
@@ -156,14 +171,14 @@ override PROMPT := $(value PROMPT)
 override SYSTEM := $(value SYSTEM)
 override ID := $(value ID)
 override HTML := $(value HTML)
-export PROMPT SYSTEM ID HTML
+export PROMPT SYSTEM ID HTML REPO
 
 inspect: $(DATA)/manifest.json $(BASE) ## show rows with their mask
 	@$(BIN)/python -m prompt_strategies.inspection $(CONFIG)/$(STAGE).yaml --rows $(N) \
 		$(if $(ID),--id "$$ID") $(if $(HTML),--html "$$HTML")
 
-bench: $(DATA)/manifest.json $(BASE) ## time what docs/benchmarks.md shows
-	$(BIN)/python -m benchmarks.$(WHAT) $(DATA)/sft $(TOKENIZER) --rows $(ROWS)
+bench: $(if $(filter tokenize,$(WHAT)),$(DATA)/manifest.json $(BASE)) | $(READY) ## time what docs/benchmarks.md shows
+	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) $(ARGS)
 
 # --- the project itself ---
 

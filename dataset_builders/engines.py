@@ -1,31 +1,39 @@
 """Where work is done: in this process, in processes of this machine, or on a Ray cluster; the bytes are the same."""
 
+import logging
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
-from dataset_builders.errors import UserError
+from dataset_builders import fingerprint
+from dataset_builders.errors import UserError, reason
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Engine = Literal["processes", "ray"]
 
+ONE_THREAD = {"RAYON_NUM_THREADS": "1"}
+
 
 def run(
     function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, engine: Engine = "processes"
 ) -> Iterator[Result]:
-    """Yield the results of all tasks, in the order in which they come.
+    """Yield the results of all tasks, in the order in which they come; work starts while tasks are still listed.
 
-    A task may run more than once, so it must leave the same files each time. Raises what a task raises.
+    A task may run more than once, so it must leave the same files each time. Raises what a task raises, and UserError
+    where a process is killed or Ray cannot go on.
     """
     if engine == "ray":
-        yield from _on_ray(function, tasks)
+        yield from _on_ray(function, list(tasks))
     elif workers <= 1:
         yield from map(function, tasks)
     else:
@@ -38,12 +46,10 @@ def cores() -> int:
 
 
 def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload(["dataset_builders.build"])
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    _start_forkserver()
+    pool = ProcessPoolExecutor(workers, get_context("forkserver"), _start_worker)
     try:
-        for future in as_completed([pool.submit(function, task) for task in tasks]):
-            yield future.result()
+        yield from _as_they_come(pool, function, tasks)
     except BrokenProcessPool:
         raise UserError(
             "a worker process was killed, most likely for want of memory; `--workers 1` needs the least, and what is "
@@ -53,11 +59,39 @@ def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], wor
         pool.shutdown(cancel_futures=True)
 
 
+def _as_they_come(
+    pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task]
+) -> Iterator[Result]:
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
+    left = 0
+    for task in tasks:
+        pool.submit(function, task).add_done_callback(done.put)
+        left += 1
+        while not done.empty():
+            left -= 1
+            yield done.get().result()
+    for _ in range(left):
+        yield done.get().result()
+
+
+def _start_forkserver() -> None:
+    """Start the process that workers are forked from, with Ctrl-C blocked: it is the parent's to deal with.
+
+    Workers inherit that, and so are deaf to Ctrl-C from their first moment.
+    """
+    get_context("forkserver").set_forkserver_preload(["dataset_builders.build"])
+    # It unblocks Ctrl-C when it starts, so it comes first.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # One thread a worker: there are as many workers as cores.
-    os.environ["RAYON_NUM_THREADS"] = "1"
+    """Leave the other cores to the other workers, and end with the parent, however it ends."""
+    os.environ |= ONE_THREAD
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -67,25 +101,84 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _on_ray(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-    """Run the tasks on Ray Data, on the cluster that RAY_ADDRESS names or on this machine; lost ones are run again."""
+def _on_ray(function: Callable[[Task], Result], tasks: list[Task]) -> Iterator[Result]:
+    """Run the tasks on Ray Data, which runs those of a lost node again on another."""
     try:
         import ray
     except ModuleNotFoundError:
         raise UserError("ENGINE=ray: Ray is not installed; run `make setup EXTRAS=train,ray`") from None
-    tasks = list(tasks)
     if not tasks:
         return
-    _connect(ray)
-    dataset = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
-    results = dataset.map(lambda row: {"result": function(row["task"])}, max_retries=-1)
-    for row in results.iter_rows():
-        yield row["result"]
+    shared = str(Path.cwd()), fingerprint.versions(), function
+    calls = [{"call": pickle.dumps((*shared, task))} for task in tasks]
+    with _connected(ray):
+        try:
+            dataset = ray.data.from_items(calls, override_num_blocks=len(calls)).map(_call)
+            for row in dataset.iter_rows():
+                result, error = pickle.loads(row["done"])
+                if error:
+                    raise error
+                yield result
+        except ray.exceptions.RayTaskError:
+            raise
+        except ray.exceptions.RayError as error:
+            raise UserError(f"Ray: {reason(error)}; what is done so far is not done again") from None
 
 
-def _connect(ray: Any) -> None:
-    if not ray.is_initialized():
-        root = Path(__file__).parents[1]
-        modules = [str(root / name) for name in ("dataset_builders", "prompt_strategies")]
-        ray.init(runtime_env={"py_modules": modules}, log_to_driver=False, include_dashboard=False)
+def _call(row: dict[str, bytes]) -> dict[str, bytes]:
+    """Run a task on a node of the cluster; an error that says all in a line goes back as a value, without traceback."""
+    folder, versions, function, task = pickle.loads(row["call"])
+    # In object storage alone, there need not be such a folder.
+    with suppress(OSError):
+        os.chdir(folder)
+    try:
+        _check_versions(versions)
+        return {"done": pickle.dumps((function(task), None))}
+    except (UserError, OSError) as error:
+        return {"done": pickle.dumps((None, error))}
+
+
+def _check_versions(expected: dict[str, str]) -> None:
+    for name, here in fingerprint.versions().items():
+        if here != expected[name]:
+            raise UserError(
+                f"Ray: a node has {name} {here}, and this machine {expected[name]}; the bytes depend on it, so install "
+                "the same on all"
+            )
+
+
+@contextmanager
+def _connected(ray: Any) -> Iterator[None]:
+    """Connect to the cluster that RAY_ADDRESS names, or to one of this machine that ends with the work."""
+    import ray.data
+
+    _silence(ray)
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    modules = [str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies")]
+    try:
+        ray.init(
+            address,
+            runtime_env={"py_modules": modules, "env_vars": ONE_THREAD},
+            log_to_driver=False,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"Ray: cannot connect to `{address}`: {reason(error)}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _silence(ray: Any) -> None:
+    """Let Ray send nobody figures of its use, and write to its log files only."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL + 1)
     ray.data.DataContext.get_current().enable_progress_bars = False

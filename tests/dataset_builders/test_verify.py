@@ -1,0 +1,117 @@
+"""`verify` finds whatever is not as it was built; `diff` names the rows and reasons that changed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.diff import diff
+from dataset_builders.errors import UserError
+from dataset_builders.manifest import Manifest
+from dataset_builders.verify import verify
+from tests.conftest import environment
+from tests.dataset_builders.corpora import exchanges
+from tests.dataset_builders.files import build_rows, read_rows
+
+ROWS = [{**row, "id": str(number)} for number, row in enumerate(exchanges(40))]
+BAD = {"id": "bad", "instruction": "질문", "output": " "}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder of shards, with a rejected row."""
+    build_rows(tmp_path, "alpaca", [*ROWS, BAD], rows_per_shard=15, test_fraction=0.1)
+    return tmp_path / "data"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dataset_builders", *arguments]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+
+
+def change_manifest(data: Path, **changes: Any) -> None:
+    """Write other values into the manifest."""
+    manifest = json.loads((data / "manifest.json").read_text())
+    (data / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def test_a_folder_as_it_was_built_is_verified(data: Path) -> None:
+    manifest = verify(str(data))
+    assert sum(shard.rows for shard in manifest.shards) == 41
+    result = run("verify", str(data))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert manifest.fingerprint in result.stdout
+
+
+def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path) -> None:
+    changed, missing, *_ = sorted((data / "sft").iterdir())
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    missing.unlink()
+    shutil.copy(data / "rejected/train-00000-of-00001.parquet", data / "sft/train-00009-of-00010.parquet")
+    result = run("verify", str(data))
+    assert result.returncode == 1
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 3
+    assert "not the bytes that were built" in lines[0]
+    assert "missing" in lines[1]
+    assert "not in the manifest" in lines[2]
+
+
+def test_a_manifest_that_was_changed_is_found(data: Path) -> None:
+    manifest = Manifest.model_validate_json((data / "manifest.json").read_text())
+    source = json.loads(manifest.sources[0].model_dump_json())
+    change_manifest(data, sources=[{**source, "kept": source["kept"] - 1}])
+    with pytest.raises(UserError, match="neither kept nor left out"):
+        verify(str(data))
+    change_manifest(data, sources=[{**source, "rejected": {"length": 1}}])
+    with pytest.raises(UserError, match="the rejected rows are not those"):
+        verify(str(data))
+    change_manifest(data, sources=[source], fingerprint="0" * 64)
+    with pytest.raises(UserError, match="fingerprint"):
+        verify(str(data))
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "no such file"), ("{}", "not a manifest of this version")])
+def test_without_a_manifest_nothing_is_vouched_for(data: Path, content: str | None, words: str) -> None:
+    (data / "manifest.json").unlink()
+    if content:
+        (data / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=words):
+        verify(str(data))
+
+
+def test_every_row_that_was_read_is_in_one_place(data: Path) -> None:
+    ids = [row["id"] for folder in ("sft", "rejected") for row in read_rows(data, folder)]
+    assert sorted(ids) == sorted(f"alpaca/{row['id']}" for row in [*ROWS, BAD])
+
+
+def test_two_builds_of_the_same_rows_do_not_differ(data: Path, tmp_path: Path) -> None:
+    build_rows(tmp_path / "again", "alpaca", [*ROWS, BAD][::-1], rows_per_shard=15, test_fraction=0.1)
+    result = run("diff", str(data), str(tmp_path / "again/data"))
+    assert (result.returncode, result.stdout) == (0, "no row differs\n")
+
+
+def test_what_changed_is_named_by_row_and_reason(data: Path, tmp_path: Path) -> None:
+    other = [dict(row) for row in ROWS[2:]]
+    other[0]["output"] += " 덧붙인 말."
+    other[1]["output"] = ""
+    other.append({"id": "new", "instruction": "새 질문", "output": "새 답"})
+    build_rows(tmp_path / "other", "alpaca", [*other, BAD], rows_per_shard=15, test_fraction=0.0)
+    changed = diff(str(data), str(tmp_path / "other/data"))
+    tests = {row["id"] for row in pq.read_table(next((data / "sft").glob("test*"))).to_pylist()}
+    assert changed.added == {"sft/train": ["alpaca/new"]}
+    assert sorted(chain(*changed.removed.values())) == ["alpaca/0", "alpaca/1"]
+    assert ["alpaca/3"] in [ids for (_, now), ids in changed.moved.items() if now == "empty turn"]
+    assert changed.changed == ["alpaca/2"] or "alpaca/2" in tests
+    assert set(changed.moved.get(("sft/test", "sft/train"), [])) == tests - {"alpaca/0", "alpaca/1", "alpaca/3"}
+    result = run("diff", str(data), str(tmp_path / "other/data"))
+    assert result.returncode == 1
+    assert "1 + sft/train: alpaca/new" in result.stdout
