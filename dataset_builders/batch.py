@@ -26,9 +26,9 @@ Mask = npt.NDArray[np.bool_]
 class Batch:
     """n rows of one stage; the messages of row i are those from `offsets[i]` up to `offsets[i + 1]`.
 
-    ids: n strings. offsets: n + 1 numbers. roles: a code of ROLES for each message. contents: a text for each message.
-    normalized, escaped: which of the n rows had their text changed. The last two messages of a preference are its chosen
-    and its rejected answer.
+    ids: n strings. offsets: n + 1 numbers. roles: a code of ROLES for each message. contents: their texts.
+    normalized, escaped: which of the n rows had their text changed. The last two messages of a preference are its
+    chosen and its rejected answer.
     """
 
     stage: Stage
@@ -111,15 +111,26 @@ class Batch:
         """Return the batch with other texts for its messages."""
         return replace(self, contents=contents, normalized=normalized, escaped=escaped)
 
-    def take(self, rows: Indices) -> "Batch":
-        """Return these rows, in this order."""
-        messages = _ranges(self.offsets[rows], self.lengths[rows])
+    def take(self, rows: Indices, system: str = "", is_given: Mask | None = None) -> "Batch":
+        """Return these rows, in this order, those that are given it with a system message in front.
+
+        is_given: for each of all rows.
+        """
+        given = np.zeros(len(rows), np.int64) if is_given is None else is_given[rows].astype(np.int64)
+        lengths = self.lengths[rows] + given
+        offsets = _offsets(lengths)
+        # The message that is added stands behind all others.
+        messages = _ranges(self.offsets[rows] - given, lengths)
+        messages[offsets[:-1][given > 0]] = len(self.contents)
+        contents = self.contents
+        if given.any():
+            contents = pa.concat_arrays([contents, pa.array([system], pa.string())])
         return Batch(
             self.stage,
             self.ids.take(pa.array(rows)),
-            _offsets(self.lengths[rows]),
-            self.roles[messages],
-            self.contents.take(pa.array(messages)),
+            offsets,
+            np.append(self.roles, np.uint8(SYSTEM))[messages],
+            contents.take(pa.array(messages)),
             self.normalized[rows],
             self.escaped[rows],
         )
@@ -133,18 +144,6 @@ class Batch:
         is_left = np.ones(len(self), np.bool_)
         is_left[list(rows)] = False
         return np.flatnonzero(is_left)
-
-    def with_system(self, rows: Indices, content: str) -> "Batch":
-        """Return the batch with a system message in front of these rows."""
-        places = np.insert(np.arange(len(self.contents)), self.offsets[rows], len(self.contents))
-        added = np.zeros(len(self) + 1, np.int64)
-        added[rows + 1] = 1
-        return replace(
-            self,
-            offsets=self.offsets + np.cumsum(added),
-            roles=np.insert(self.roles, self.offsets[rows], SYSTEM),
-            contents=pa.concat_arrays([self.contents, pa.array([content])]).take(pa.array(places)),
-        )
 
     def to_table(self, source: str) -> pa.Table:
         """Return the rows in the schema of the stage's shards."""
@@ -172,6 +171,19 @@ def new_batch(
     """Make a batch of rows as their source has them."""
     unchanged = np.zeros(len(ids), np.bool_)
     return Batch(stage, ids, offsets, roles, contents, unchanged, unchanged)
+
+
+def concat(batches: Sequence[Batch]) -> Batch:
+    """Return the rows of several batches of one stage."""
+    return Batch(
+        batches[0].stage,
+        pa.concat_arrays([batch.ids for batch in batches]),
+        _offsets(np.concatenate([batch.lengths for batch in batches])),
+        np.concatenate([batch.roles for batch in batches]),
+        pa.concat_arrays([batch.contents for batch in batches]),
+        np.concatenate([batch.normalized for batch in batches]),
+        np.concatenate([batch.escaped for batch in batches]),
+    )
 
 
 def from_rows(stage: Stage, rows: Sequence[Row]) -> Batch:

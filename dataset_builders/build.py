@@ -1,4 +1,4 @@
-"""A recipe's data from start to end: parts, the choice among their rows, shards, and the manifest, which comes last."""
+"""A recipe's data from start to end: parts, the choice among their rows, shards, and the manifest, which is last."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -57,8 +57,8 @@ def build(
 ) -> Manifest:
     """Build `out/{sft,dpo,rejected}/*.parquet` and, last, `out/manifest.json`; nothing shows before all is made.
 
-    What an interrupted build has done is not done again. A folder whose bytes did not change keeps its files untouched.
-    Raises UserError where a source cannot be read or leaves no row, or another build is at work in `out`.
+    What an interrupted build has done is not done again. A folder whose bytes did not change keeps its files as they
+    are. Raises UserError where a source cannot be read or leaves no row, or another build is at work in `out`.
     """
     out = str(out)
     check_paths(config)

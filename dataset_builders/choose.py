@@ -98,7 +98,7 @@ def _drop(choice: Choice, fate: int, twins: Iterator[tuple[int, int, float]], ac
 
 
 def _ranked(choice: Choice) -> Indices:
-    """Return the kept rows, those of the source that stands first in the config first: of two twins the first stays."""
+    """Return the kept rows, those of the first source in the config first: of two twins the first one stays."""
     kept = choice.kept
     return np.asarray(kept[np.lexsort((choice.column("tie")[kept], choice.order[kept], choice.sources[kept]))])
 

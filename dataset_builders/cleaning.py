@@ -1,7 +1,7 @@
 """Text as it may stand in a shard: in Unicode's composed form (NFC), without control characters, forging nothing.
 
-Nearly all text is made of characters that raise no question. One pass over the column finds the rest, and only that is
-looked at closely.
+Nearly all text is made of characters that raise no question. One pass over the column finds the rest, and only that
+is looked at closely.
 """
 
 import re

@@ -48,7 +48,7 @@ def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
 
 
 def _check_columns(rows: list[RawRow | Broken], entry: SourceConfig, part: Part) -> None:
-    """Raise UserError where no row of a file's first part has a column that must be there: it is another kind of file."""
+    """Raise UserError where none of a file's first rows has a column that must be there: it is another file."""
     known = {name: None for row in rows if not isinstance(row, Broken) for name in row}
     for name, column in _columns(entry).items() if known else ():
         if column not in known:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
@@ -125,20 +124,10 @@ def _cut_lines(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[Pa
 
 def _pieces(file: IO[bytes], quoted: bool) -> Iterator[bytes]:
     """Read a file in pieces of some size that end with a line; a line break between quotes is none."""
-    rest = b""
-    while chunk := file.read(PART_BYTES):
-        rest += chunk
-        if end := _behind_last_line(rest, quoted):
-            yield rest[:end]
-            rest = rest[end:]
-    if rest:
-        yield rest
-
-
-def _behind_last_line(data: bytes, quoted: bool) -> int:
-    if not quoted:
-        return data.rfind(b"\n") + 1
-    codes = np.frombuffer(data, np.uint8)
-    is_inside = np.cumsum(codes == ord('"')) % 2
-    breaks = np.flatnonzero((codes == ord("\n")) & (is_inside == 0))
-    return int(breaks[-1]) + 1 if len(breaks) else 0
+    while piece := file.read(PART_BYTES):
+        lines = [piece, file.readline()]
+        quotes = sum(line.count(b'"') for line in lines) if quoted else 0
+        while quotes % 2 and lines[-1]:
+            lines.append(file.readline())
+            quotes += lines[-1].count(b'"')
+        yield b"".join(lines)

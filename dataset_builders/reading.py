@@ -58,7 +58,7 @@ def _json_columns(part: Part, required: list[str], optional: list[str]) -> pa.Ta
         pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     table.validate(full=True)
-    # A line with two objects in it, or an object over two lines, is not what it seems; nor are blank lines counted here.
+    # A line with two objects, or an object over two lines, is not what it seems; and blank lines need telling apart.
     if table.num_rows != part.lines or any(table[name].null_count for name in required):
         return None
     return table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])

@@ -7,8 +7,8 @@ A part leaves four files in its folder, the last of them `report.json`, whose pr
 
 import json
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from dataset_builders.batch import Batch, byte_strings, flat
+from dataset_builders.batch import Batch, byte_strings, concat, flat
 from dataset_builders.cleaning import clean
 from dataset_builders.config import DataConfig, SourceConfig
 from dataset_builders.convert import convert_part
@@ -24,9 +24,8 @@ from dataset_builders.gates.contamination import Index
 from dataset_builders.gates.run import run_gates
 from dataset_builders.gates.similarity import bands, signatures
 from dataset_builders.parts import Part
-from dataset_builders.rows import SCHEMAS, RejectedRow, Stage
+from dataset_builders.rows import SCHEMAS, RejectedRow
 from dataset_builders.sampling import Draws, below, draw
-from dataset_builders.sources import SOURCES
 from dataset_builders.storage import write_arrow, write_json
 
 ROWS_PER_BATCH = 128
@@ -35,11 +34,10 @@ BEYOND_FRACTION, BEYOND_LIMIT = SAMPLED_OUT = ("beyond fraction", "beyond limit"
 
 @dataclass
 class Refined:
-    """What a part comes to: tables of the rows that are left, and the rows that are not."""
+    """What a part comes to: the rows that are left, the signatures of the same rows, and the rows that are not."""
 
     source: str
-    rows: list[pa.Table] = field(default_factory=list)
-    keys: list[pa.Table] = field(default_factory=list)
+    kept: list[Batch] = field(default_factory=list)
     signatures: list[pa.Table] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
     reported: Counter[str] = field(default_factory=Counter)
@@ -47,9 +45,10 @@ class Refined:
 
     def leave_out(self, batch: Batch, reasons: dict[int, tuple[str, str]]) -> None:
         """Keep rows of a batch as rejected ones; reasons: row -> (reason, evidence)."""
-        table = batch.take(np.array(list(reasons), np.int64)).to_table(self.source)
-        for row, (reason, evidence) in zip(table.to_pylist(), reasons.values(), strict=True):
-            self.rejected.append(rejected_row(row, reason, evidence))
+        if reasons:
+            table = batch.take(np.array(list(reasons), np.int64)).to_table(self.source)
+            for row, (reason, evidence) in zip(table.to_pylist(), reasons.values(), strict=True):
+                self.rejected.append(rejected_row(row, reason, evidence))
 
 
 def rejected_row(row: dict[str, Any], reason: str, evidence: str) -> RejectedRow:
@@ -69,20 +68,23 @@ def refine(part: Part, entry: SourceConfig, config: DataConfig, index: Index, fo
         refined.read += converted.read
         refined.rejected += converted.rejected
         if len(converted.batch):
-            _refine_batch(converted.batch, entry, config, index, refined)
+            _judge(converted.batch, entry, config, index, refined)
     report = {
-        "rows": sum(map(len, refined.rows)),
+        "rows": sum(map(len, refined.kept)),
         "read": refined.read,
         "rejected": dict(Counter(row.reason for row in refined.rejected)),
         "reported": dict(refined.reported),
     }
-    _write(refined, SOURCES[entry.source].stage, config.seed, folder)
+    if report["rows"]:
+        _write_kept(refined, entry, config, folder)
+    if refined.rejected:
+        _write_rejected(refined.rejected, config.seed, folder)
     write_json(f"{folder}/report.json", report)
     return report
 
 
-def _refine_batch(batch: Batch, entry: SourceConfig, config: DataConfig, index: Index, refined: Refined) -> None:
-    """Take a batch through sampling, cleaning, gates and instruction, in this order."""
+def _judge(batch: Batch, entry: SourceConfig, config: DataConfig, index: Index, refined: Refined) -> None:
+    """Take a batch through sampling, cleaning and the gates, in this order."""
     beyond = _beyond_fraction(batch, entry, config.seed)
     refined.leave_out(batch, beyond)
     batch, unfit = clean(batch.without(beyond), entry.forgery)
@@ -93,12 +95,8 @@ def _refine_batch(batch: Batch, entry: SourceConfig, config: DataConfig, index: 
     refined.leave_out(batch, verdicts.rejected)
     if config.quality.is_on(config.quality.near_duplicates):
         refined.signatures.append(_signatures(batch, verdicts.rejected))
-    batch = batch.without(verdicts.rejected)
-    drawn = draw(config.seed, batch.ids)
-    keys = _keys(batch, drawn)
-    batch = _with_instruction(batch, entry, config.instruction, drawn["instruction"])
-    refined.keys.append(pa.table({name: np.ascontiguousarray(key) for name, key in (keys | _flags(batch)).items()}))
-    refined.rows.append(batch.to_table(entry.label))
+    # A copy, without the letters that the gates have looked at, which take more room than the rows.
+    refined.kept.append(replace(batch.without(verdicts.rejected)))
 
 
 def _beyond_fraction(batch: Batch, entry: SourceConfig, seed: int) -> dict[int, tuple[str, str]]:
@@ -108,12 +106,34 @@ def _beyond_fraction(batch: Batch, entry: SourceConfig, seed: int) -> dict[int, 
     return dict.fromkeys(beyond.tolist(), (BEYOND_FRACTION, ""))
 
 
-def _with_instruction(batch: Batch, entry: SourceConfig, instruction: str, draws: Draws) -> Batch:
-    """Put the instruction in front at the entry's probability; a row's own system message stays as it is."""
-    if not entry.add_instruction:
-        return batch
+def _write_kept(refined: Refined, entry: SourceConfig, config: DataConfig, folder: str) -> None:
+    """Write the rows that are left, in the order of the shards, some with the instruction in front."""
+    batch = concat(refined.kept)
+    drawn = draw(config.seed, batch.ids)
+    places = np.argsort(drawn["order"], kind="stable")
+    keys = pa.table({name: np.ascontiguousarray(key) for name, key in _keys(batch, drawn).items()}).take(places)
+    batch = batch.take(places, config.instruction, _is_given(batch, entry, drawn["instruction"]))
+    flags = {"with_instruction": batch.has_system, "multi_turn": batch.is_multi_turn}
+    flags |= {"normalized": batch.normalized, "escaped": batch.escaped}
+    for name, flag in flags.items():
+        keys = keys.append_column(name, pa.array(flag))
+    rows = batch.to_table(entry.label).append_column("order", keys["order"])
+    write_arrow(f"{folder}/rows.arrow", rows, ROWS_PER_BATCH)
+    write_arrow(f"{folder}/keys.arrow", keys)
+    if refined.signatures:
+        write_arrow(f"{folder}/signatures.arrow", pa.concat_tables(refined.signatures).take(places))
+
+
+def _write_rejected(rows: Sequence[RejectedRow], seed: int, folder: str) -> None:
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMAS["rejected"])
+    order = pa.array(draw(seed, flat(table["id"]))["order"])
+    write_arrow(f"{folder}/rejected.arrow", table.append_column("order", order).sort_by("order"), ROWS_PER_BATCH)
+
+
+def _is_given(batch: Batch, entry: SourceConfig, draws: Draws) -> npt.NDArray[np.bool_]:
+    """Tell which rows get the instruction; a row's own system message stays as it is."""
     share = 1.0 if entry.probability is None else entry.probability
-    return batch.with_system(np.flatnonzero(below(draws, share) & ~batch.has_system), instruction)
+    return below(draws, share if entry.add_instruction else 0.0) & ~batch.has_system
 
 
 def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
@@ -134,36 +154,9 @@ def _keys(batch: Batch, drawn: dict[str, Draws]) -> dict[str, npt.NDArray[Any]]:
     return columns
 
 
-def _flags(batch: Batch) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return what the manifest counts."""
-    return {
-        "with_instruction": batch.has_system,
-        "multi_turn": batch.is_multi_turn,
-        "normalized": batch.normalized,
-        "escaped": batch.escaped,
-    }
-
-
 def _signatures(batch: Batch, rejected: Collection[int]) -> pa.Table:
     kept = batch.others(rejected)
     rows, is_long_enough = signatures(batch.letters)
     columns = {f"band_{number:02}": pa.array(band) for number, band in enumerate(bands(rows[kept]))}
     places = pa.FixedSizeListArray.from_arrays(pa.array(rows[kept].reshape(-1)), rows.shape[1])
     return pa.table({"is_long_enough": is_long_enough[kept], "places": places, **columns})
-
-
-def _write(refined: Refined, stage: Stage, seed: int, folder: str) -> None:
-    """Write the part's tables in the order of the shards."""
-    if refined.rows:
-        keys = pa.concat_tables(refined.keys)
-        places = pa.array(np.argsort(keys["order"].to_numpy(), kind="stable"))
-        rows = pa.concat_tables(refined.rows).append_column("order", keys["order"])
-        write_arrow(f"{folder}/rows.arrow", rows.take(places), ROWS_PER_BATCH)
-        write_arrow(f"{folder}/keys.arrow", keys.take(places))
-        if refined.signatures:
-            write_arrow(f"{folder}/signatures.arrow", pa.concat_tables(refined.signatures).take(places))
-    if refined.rejected:
-        rejected = pa.Table.from_pylist([asdict(row) for row in refined.rejected], schema=SCHEMAS["rejected"])
-        order = pa.array(draw(seed, flat(rejected["id"]))["order"])
-        rejected = rejected.append_column("order", order).sort_by("order")
-        write_arrow(f"{folder}/rejected.arrow", rejected, ROWS_PER_BATCH)

@@ -14,7 +14,7 @@ Draws = npt.NDArray[np.uint64]
 
 
 def draw(seed: int, row_ids: pa.StringArray) -> dict[str, Draws]:
-    """Return, for each purpose, a number in [0, 2**64) for each row, which depends on the seed and the row's id alone.
+    """Return, for each purpose, a number in [0, 2**64) for each row; it depends on the seed and the row's id alone.
 
     Draws for different purposes are independent; the rows below a tenth are among the rows below a fifth.
     """

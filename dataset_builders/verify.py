@@ -91,8 +91,8 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
     for source in manifest.sources:
         if source.read != source.kept + sum(source.rejected.values()):
             yield f"{folder}: {source.name}: of {source.read:,} rows read, some are neither kept nor left out"
-        if kept[source.name] != source.kept:
-            yield f"{folder}: {source.name}: {kept[source.name]:,} rows in the shards, {source.kept:,} in the manifest"
-        found = {why: count for (name, why), count in left_out.items() if name == source.name}
-        if has_rejected and found != source.rejected:
+        if (found := kept[source.name]) != source.kept:
+            yield f"{folder}: {source.name}: {found:,} rows in the shards, {source.kept:,} in the manifest"
+        reasons = {why: count for (name, why), count in left_out.items() if name == source.name}
+        if has_rejected and reasons != source.rejected:
             yield f"{folder}: {source.name}: the rejected rows are not those that the manifest counts"

@@ -1,8 +1,8 @@
 """Decontamination: rows that share a long enough piece of text with an evaluation set.
 
 A piece is 13 words in a row, as in GPT-3's and most later reports; Korean, whose words are long and whose spacing
-varies, is also compared by 30 letters in a row. Spaces and punctuation make no difference. A text of an evaluation set
-that is shorter than a piece cannot be found.
+varies, is also compared by 30 letters in a row. Spaces and punctuation make no difference. A text of an evaluation
+set that is shorter than a piece cannot be found.
 """
 
 from dataclasses import dataclass

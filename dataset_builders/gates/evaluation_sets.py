@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class EvaluationSet(BaseModel):
-    """Where a set is, on this machine or on the hub, and which of its columns hold text; without names, all that do."""
+    """Where a set is, on this machine or on the hub, and which of its columns count, or else all that hold text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -1,8 +1,8 @@
 """What near duplicates are found by: MinHash signatures of rows, and the bands of them that two rows may share.
 
-Two rows are alike as much as their sets of 5-letter pieces overlap (Jaccard). A signature has 120 places, and rows whose
-similarity is s agree in each with probability s (Broder, 1997). In 20 bands of 6 places, they share at least one band
-with probability 1 - (1 - s**6)**20: 0.998 for s = 0.8, and 0.27 for s = 0.5.
+Two rows are alike as much as their sets of 5-letter pieces overlap (Jaccard). A signature has 120 places, and rows
+whose similarity is s agree in each with probability s (Broder, 1997). In 20 bands of 6 places, they share at least
+one band with probability 1 - (1 - s**6)**20: 0.998 for s = 0.8, and 0.27 for s = 0.5.
 """
 
 import numpy as np

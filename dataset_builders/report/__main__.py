@@ -17,8 +17,8 @@ from dataset_builders.errors import UserError, reason
 from dataset_builders.report.collect import collect
 from dataset_builders.report.page import render
 from dataset_builders.report.scan import OnRows
-from dataset_builders.report.shards import read_manifest
 from dataset_builders.report.tokens import load_stages
+from dataset_builders.verify import read_manifest
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,7 +48,7 @@ def report(
 
 
 def _write(data: Path, configs: list[Path], page: Path, rows: int, samples: int) -> None:
-    read_manifest(data)  # Loading a stage takes ten seconds, which nobody should wait for to be told of this.
+    read_manifest(str(data))  # Loading a stage takes ten seconds, which nobody should wait for to be told of this.
     with _progress() as on_rows:
         loaded = load_stages(configs)
         html = render(collect(data, loaded, rows, samples, on_rows))

@@ -6,9 +6,9 @@ from pathlib import Path
 from dataset_builders.manifest import Manifest
 from dataset_builders.report.samples import Pair, Sample, is_duplicate, pair, possible_kept_ids, sample_rejected
 from dataset_builders.report.scan import OnRows, StageScan, scan_stage
-from dataset_builders.report.shards import read_manifest
 from dataset_builders.report.tokens import LoadedStage, StageTokens, count_tokens
 from dataset_builders.rows import RejectedRow, Stage
+from dataset_builders.verify import read_manifest
 
 STAGES: tuple[Stage, ...] = ("sft", "dpo")
 
@@ -38,7 +38,7 @@ def collect(data: Path, loaded: list[LoadedStage], limit: int, shown: int, on_ro
     `on_rows` is called with what is read and how many rows it was. Raises UserError where the folder is not what its
     manifest says, or a stage reads another one.
     """
-    manifest = read_manifest(data)
+    manifest = read_manifest(str(data))
     rejected = sample_rejected(data, manifest, shown)
     duplicates = {reason: rejected.of(reason) for reason in sorted(rejected.rows) if is_duplicate(reason)}
     wanted = {key for rows in duplicates.values() for row in rows for key in possible_kept_ids(row.evidence)}

@@ -5,26 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from dataset_builders.errors import UserError, reason
 from dataset_builders.manifest import MANIFEST, Manifest
 from dataset_builders.rows import SCHEMAS, Folder
 
 BATCH = 2_000
-
-
-def read_manifest(data: Path) -> Manifest:
-    """Read a data folder's manifest; raises UserError where there is none, or one of another version."""
-    path = data / MANIFEST
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such file; run `make data` first") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: {place}: {first['msg']}; build the data again") from None
 
 
 def read_batches(data: Path, manifest: Manifest, folder: Folder) -> Iterator[tuple[str, pa.RecordBatch]]:

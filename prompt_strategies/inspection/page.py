@@ -1,6 +1,7 @@
 """One self-contained HTML page: rows with token boundaries and ids, lengths, shares, and what is left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,13 @@ def render_page(title: str, cfg: Any, tokenizer: Any, rows: Sequence[InspectedRo
         bins=bins,
         tallest=max((count for _, _, count in bins), default=1),
         left_out=summary.left_out_rows[:SHOWN_LEFT_OUT],
-        rejected=rejected_rows(cfg)[:SHOWN_LEFT_OUT],
+        rejected=list(islice(rejected_rows(cfg), SHOWN_LEFT_OUT)),
     )
 
 
-def rejected_rows(cfg: Any) -> list[dict[str, str]]:
-    """Read the rows that the builders rejected, from beside the stage's shards; all stages' are in one folder."""
-    folders = {Path(entry.path).parent / "rejected" for entry in cfg.datasets}
-    return [
-        row
-        for folder in sorted(folders)
-        for file in sorted(folder.glob("*.parquet"))
-        for row in pq.read_table(file).to_pylist()
-    ]
+def rejected_rows(cfg: Any) -> Iterator[dict[str, str]]:
+    """Yield the rows that the builders rejected, from beside the stage's shards; all stages' are in one folder."""
+    for folder in sorted({Path(entry.path).parent / "rejected" for entry in cfg.datasets}):
+        for file in sorted(folder.glob("*.parquet")):
+            for batch in pq.ParquetFile(file).iter_batches(SHOWN_LEFT_OUT):
+                yield from batch.to_pylist()

@@ -1,0 +1,139 @@
+"""Builds on a real Ray cluster of nodes on this machine: the bytes of a local build, also where a node is lost."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dataset_builders.build import build
+from dataset_builders.config import load_config
+from dataset_builders.engines import run
+from dataset_builders.errors import UserError
+from tests.conftest import environment
+from tests.dataset_builders.files import file_contents, write_config
+from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
+from tests.dataset_builders.test_determinism import raw_rows, write_recipe
+
+pytest.importorskip("ray", reason="Ray is not installed; `make setup EXTRAS=train,ray` does it")
+pytestmark = pytest.mark.slow
+
+FILES = 8
+PARTS = 3 * FILES
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    with s3_server() as filesystem:
+        yield filesystem
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: Any) -> Iterator[Any]:
+    """A cluster of one node, which knows of the S3 server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe's data.yaml, of many parts, whose paths are relative to its folder."""
+    path = write_recipe(tmp_path_factory.mktemp("recipe"), raw_rows(400), files=FILES)
+    _with_paths(path, "")
+    return path
+
+
+@pytest.fixture
+def in_recipe(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipe's data.yaml, in its folder as the working directory."""
+    monkeypatch.chdir(recipe.parent)
+    return recipe
+
+
+@pytest.fixture
+def built(in_recipe: Path) -> dict[str, bytes]:
+    """What the recipe comes to without Ray."""
+    if not Path("plain").exists():
+        build(load_config(in_recipe), "plain")
+    return file_contents(Path("plain"))
+
+
+def _with_paths(config: Path, folder: str) -> None:
+    """Put the sources of a data.yaml into another folder, by their names."""
+    wanted = yaml.safe_load(config.read_text(encoding="utf-8"))
+    for entry in wanted["sources"]:
+        entry["path"] = f"{folder}{Path(entry['path']).name}"
+    write_config(config, *wanted.pop("sources"), **wanted)
+
+
+def test_a_lost_node_makes_no_difference(cluster: Any, in_recipe: Path, built: dict[str, bytes]) -> None:
+    import ray
+
+    second = cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    killed_at: list[int] = []
+
+    def kill_the_second(what: str, done: int, total: int) -> None:
+        is_busy = ray.is_initialized() and not ray.available_resources().get("CPU")
+        if what == "parts" and done >= 3 and is_busy and not killed_at:
+            cluster.remove_node(second, allow_graceful=False)
+            killed_at.append(done)
+
+    build(load_config(in_recipe), "lost", kill_the_second, engine="ray")
+    assert killed_at and killed_at[0] < PARTS, "the node was killed while both had work, and work was left"
+    assert file_contents(Path("lost")) == built
+
+
+def test_the_command_says_no_more_than_without_ray(
+    cluster: Any, s3: Any, recipe: Path, in_recipe: Path, built: dict[str, bytes], tmp_path: Path
+) -> None:
+    s3.put(str(recipe.parent), f"{BUCKET}/in", recursive=True)
+    _with_paths(Path(shutil.copy(recipe, tmp_path / "data.yaml")), f"s3://{BUCKET}/in/")
+    command = [sys.executable, "-m", "dataset_builders", "build", "data.yaml", "--out", f"s3://{BUCKET}/out"]
+    done = subprocess.run(
+        [*command, "--engine", "ray"], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert done.stdout.startswith(f"s3://{BUCKET}/out")
+    assert len(done.stdout.splitlines()) < 20
+    shards = {name: content for name, content in built.items() if name != "manifest.json"}
+    made = s3_contents(s3, f"{BUCKET}/out")
+    assert made.pop("manifest.json") != built["manifest.json"], "the manifest has the sources' paths"
+    assert made == shards
+
+
+def test_an_error_of_a_task_comes_out_as_it_is(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.csv").write_text('instruction,output\n"a"b,c\n')
+    config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": str(tmp_path / "broken.csv")})
+    with pytest.raises(UserError, match=r"broken.csv:2: broken CSV") as caught:
+        build(load_config(config), tmp_path / "data", engine="ray")
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "data").glob("sft"))
+
+
+def test_nodes_get_the_code_with_the_work(cluster: Any) -> None:
+    specs = list(run(importlib.util.find_spec, ["dataset_builders", "prompt_strategies"], 1, "ray"))
+    assert len(specs) == 2
+    assert all("py_modules_files" in str(spec.origin) for spec in specs if spec)
+
+
+def test_a_cluster_that_is_not_there_is_named(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setenv("RAY_NUM_REDIS_GET_RETRIES", "1")
+    with pytest.raises(UserError, match=r"Ray: cannot connect to `127.0.0.1:9`") as caught:
+        list(run(os.path.abspath, ["data"], 1, "ray"))
+    assert "\n" not in str(caught.value)
