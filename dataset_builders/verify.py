@@ -20,9 +20,7 @@ def read_manifest(folder: str) -> Manifest:
     try:
         return Manifest.model_validate_json(read(path))
     except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; without it, nobody vouches for the shards: build the data again"
-        ) from None
+        raise UserError(f"{path}: no such file, so nothing vouches for the shards; run `make data` first") from None
     except ValidationError as error:
         raise UserError(
             f"{path}: not a manifest of this version: {reason(error)[:200]}; build the data again"

@@ -79,6 +79,8 @@ def test_nothing_is_done_twice(project: Path) -> None:
         ("axolotl_configs/smoke/data.yaml", ["data"]),
         ("dataset_builders/sources/koalpaca.py", ["data"]),
         ("prompt_strategies/forgery.py", ["data", "sft", "merge", "dpo"]),
+        ("dataset_builders/gates/refusals.py", ["data"]),
+        ("dataset_builders/report/page.py", []),
         ("README.md", []),
     ],
 )
@@ -89,7 +91,7 @@ def test_only_what_depends_on_a_touched_file_is_made_again(project: Path, touche
 
 def test_a_template_reaches_even_the_base_that_carries_it(project: Path) -> None:
     touch(project / "prompt_strategies" / "template.py")
-    assert planned(project, "dpo") == ["base", "sft", "merge", "dpo"]
+    assert planned(project, "dpo") == ["data", "base", "sft", "merge", "dpo"]
 
 
 def test_a_source_file_listed_by_the_builders_is_an_input(project: Path) -> None:

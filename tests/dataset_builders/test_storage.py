@@ -74,9 +74,7 @@ def test_a_build_that_is_killed_goes_on(
     assert 1 <= done < PARTS
     assert s3_contents(s3, out) == {}
     refined = []
-    monkeypatch.setattr(
-        "dataset_builders.build.refine", lambda *args: refined.append(args) or refine_part(*args)
-    )
+    monkeypatch.setattr("dataset_builders.build.refine", lambda *args: refined.append(args) or refine_part(*args))
     build(load_config(recipe), f"s3://{out}")
     assert len(refined) == PARTS - done
     assert s3_contents(s3, out) == built
