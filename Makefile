@@ -100,6 +100,7 @@ report: $(DATA)/manifest.json $(BASE) ## write a page about the recipe's data: d
 	$(BIN)/python -m dataset_builders.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
 		--out $(if $(HTML),"$$HTML",$(DATA)/report.html)
 
+push-data: export HF_HUB_OFFLINE :=
 push-data: $(DATA)/manifest.json ## push the shards with a card to REPO=org/name, or to a URL
 	@test -n "$$REPO" || { echo 'push-data: say where: make push-data RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
 	$(BIN)/python -m dataset_builders push $(DATA) "$$REPO" $(if $(PUBLIC),--public)

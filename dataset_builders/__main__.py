@@ -84,7 +84,7 @@ def diff(before: Folder, after: Folder, debug: Debug = False) -> None:
 
 @app.command()
 def push(
-    folder: Folder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="a folder of shards")],
     target: Annotated[str, typer.Argument(help="a hub data set, org/name, or a URL such as s3://bucket/folder")],
     public: Annotated[bool, typer.Option("--public", help="let everybody see it")] = False,
     debug: Debug = False,
@@ -92,8 +92,8 @@ def push(
     """Push the shards with a dataset card, all in one commit, to the hub or to object storage."""
     from dataset_builders.push import push as push_shards  # the hub's client takes a second to import
 
-    with _told(folder, debug):
-        print(push_shards(Path(folder), target, public))
+    with _told(str(folder), debug):
+        print(push_shards(folder, target, public))
 
 
 @contextmanager
@@ -134,10 +134,10 @@ def _print_summary(manifest: Manifest, out: str) -> None:
         train, test = (source.splits.get(split, 0) for split in ("train", "test"))
         flags = source.with_instruction, source.multi_turn, source.normalized, source.escaped
         counts = source.read, source.kept, train, test, *flags
-        reasons = source.reasons + "".join(f"; {count:,} {why}, but kept" for why, count in source.reported.items())
-        table.add_row(
-            f"{source.stage} {source.name}", *(f"{count:,}" for count in counts), reasons.removeprefix("-; ")
+        reasons = source.reasons + "".join(
+            f"; {count:,} {why}, only counted" for why, count in source.reported.items()
         )
+        table.add_row(f"{source.stage} {source.name}", *(f"{count:,}" for count in counts), reasons)
     # A pipe has no width of its own, and a table that is cut there loses figures.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 

@@ -58,17 +58,17 @@ class Batch:
         one_exchange = 2 if self.stage == "sft" else 3
         return np.asarray(self.lengths - self.has_system > one_exchange)
 
-    @cached_property
-    def answers(self) -> pa.StringArray:
-        """A text for each row: a conversation's answers, one a line, or a preference's chosen answer."""
-        if self.stage == "dpo":
-            return self.contents.take(pa.array(self.offsets[1:] - 2))
-        return self._only(self.roles == ASSISTANT)
+    @property
+    def answers(self) -> tuple[pa.StringArray, Indices]:
+        """Every answer of each conversation, and the row that it is of."""
+        places = np.flatnonzero(self.roles == ASSISTANT)
+        return self.contents.take(pa.array(places)), self.rows_of(places)
 
     @property
-    def rejected_answers(self) -> pa.StringArray:
-        """The rejected answer of each preference."""
-        return self.contents.take(pa.array(self.offsets[1:] - 1))
+    def pair(self) -> tuple[pa.StringArray, pa.StringArray]:
+        """The chosen and the rejected answer of each preference."""
+        chosen, rejected = (self.contents.take(pa.array(self.offsets[1:] - back)) for back in (2, 1))
+        return chosen, rejected
 
     @cached_property
     def letters(self) -> Letters:
@@ -90,14 +90,12 @@ class Batch:
     @cached_property
     def texts(self) -> pa.StringArray:
         """A text for each row: its messages, one a line, without the instruction that rows may have in common."""
-        return self._only(self.roles != SYSTEM)
+        wanted = self.roles != SYSTEM
+        return _joined(self.contents.filter(pa.array(wanted)), _offsets(wanted)[self.offsets], "\n")
 
     def joined(self, separator: str) -> pa.StringArray:
         """Return a text for each row: its messages with the separator between them."""
         return _joined(self.contents, self.offsets, separator)
-
-    def _only(self, wanted: Mask) -> pa.StringArray:
-        return _joined(self.contents.filter(pa.array(wanted)), _offsets(wanted)[self.offsets], "\n")
 
     def rows_of(self, messages: Indices) -> Indices:
         """Return the row that each of these messages belongs to."""

@@ -60,7 +60,7 @@ def build(
     What an interrupted build has done is not done again. A folder whose bytes did not change keeps its files as they
     are. Raises UserError where a source cannot be read or leaves no row, or another build is at work in `out`.
     """
-    out = str(out)
+    out = str(out).removeprefix("file://")
     check_paths(config)
     with locked(out) as work:
         inputs = [find_input(entry, f"{work}/inputs") for entry in config.sources]

@@ -64,7 +64,8 @@ class Choice:
 
     def column(self, name: str, file: str = "keys") -> npt.NDArray[np.uint64]:
         """Read one of the columns that the parts have left, for all rows."""
-        columns = [read_arrow(f"{part.folder}/{file}.arrow", [name])[name].to_numpy() for part in self.parts]
+        # Copied: a view would keep the whole file of its part in memory.
+        columns = [read_arrow(f"{part.folder}/{file}.arrow", [name])[name].to_numpy().copy() for part in self.parts]
         return np.concatenate(columns) if columns else np.zeros(0, np.uint64)
 
 

@@ -55,6 +55,13 @@ class SourceConfig(_Strict):
         return known(licence) if isinstance(licence, str) else licence
 
     @model_validator(mode="after")
+    def _has_the_licence_of_its_makers(self) -> "SourceConfig":
+        stated = SOURCES[self.source].licence
+        if self.licence and stated.stated.endswith(f"/datasets/{self.path}"):
+            raise ValueError(f"licence: that of {self.path} is `{stated.name}`, see {stated.stated}; take it away")
+        return self
+
+    @model_validator(mode="after")
     def _maps_known_fields(self) -> "SourceConfig":
         fields = SOURCES[self.source].fields
         for field in self.columns.keys() - set(fields):

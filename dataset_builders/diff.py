@@ -52,7 +52,7 @@ def _fates(folder: str) -> dict[tuple[str, int], tuple[str, bytes]]:
     fates: dict[tuple[str, int], tuple[str, bytes]] = {}
     for shard in read_manifest(folder).shards:
         place = shard.file.rsplit("-", 3)[0]
-        table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")))
+        table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), use_threads=False)
         for row_id, fate, digest in _rows(table, place):
             number = 0
             while (row_id, number) in fates:

@@ -18,7 +18,7 @@ from dataset_builders.parts import Part
 from dataset_builders.sources.fields import RawRow
 from dataset_builders.storage import filesystem
 
-BATCH = 1_000
+BATCH = 2_500
 
 
 @dataclass(frozen=True)

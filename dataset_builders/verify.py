@@ -76,7 +76,7 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
     kept, left_out = Counter[str](), Counter[tuple[str, str]]()
     for shard in manifest.shards:
         columns = ["source", "reason"] if shard.file.startswith("rejected/") else ["source"]
-        table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), columns=columns)
+        table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), columns=columns, use_threads=False)
         if len(table) != shard.rows:
             yield f"{folder}/{shard.file}: {len(table):,} rows, and {shard.rows:,} in the manifest"
         counts = table.group_by(columns).aggregate([([], "count_all")]).to_pylist()

@@ -41,17 +41,22 @@ def _minded(
         yield "too little Hangul", quality.hangul, shape.hangul(batch.letters, quality.hangul.min)
     # A preference may well teach when to refuse.
     if batch.stage == "sft" and quality.is_on(quality.refusals):
-        yield "refusal", quality.refusals, refusals(batch.answers)
+        yield "refusal", quality.refusals, _refusals(batch)
     if quality.is_on(quality.repetition):
-        yield (
-            "repetition",
-            quality.repetition,
-            shape.repetition(batch.letters, batch.answer_letters, quality.repetition.min_distinct),
-        )
+        minded = shape.repetition(batch.letters, batch.answer_letters, quality.repetition.min_distinct)
+        yield "repetition", quality.repetition, minded
     if batch.stage == "dpo" and quality.is_on(quality.length_ratio):
-        pair = batch.answers, batch.rejected_answers
-        yield "answers of unlike length", quality.length_ratio, shape.length_ratio(*pair, quality.length_ratio.max)
+        yield (
+            "answers of unlike length",
+            quality.length_ratio,
+            shape.length_ratio(*batch.pair, quality.length_ratio.max),
+        )
     if quality.subjects.left_out and quality.is_on(quality.subjects):
         yield "subject", quality.subjects, subject(batch.texts, frozenset(quality.subjects.left_out))
     if quality.contamination.sets and quality.is_on(quality.contamination):
         yield "in an evaluation set", quality.contamination, contamination(batch.letters, index)
+
+
+def _refusals(batch: Batch) -> dict[int, str]:
+    answers, rows = batch.answers
+    return {int(rows[answer]): evidence for answer, evidence in refusals(answers).items()}

@@ -55,7 +55,7 @@ class LengthRatio(Gate):
 class Subjects(Gate):
     """The subjects whose rows are left out: math, code."""
 
-    left_out: tuple[Literal["math", "code"], ...] = ()
+    left_out: tuple[Literal["math", "code"], ...] = Field(default=(), strict=False)
 
 
 class Contamination(Gate):

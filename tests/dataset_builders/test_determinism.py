@@ -1,6 +1,7 @@
 """The same rows make the same bytes: with any number of processes, in any order of files and rows, after any end."""
 
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -184,3 +185,21 @@ def test_of_two_builds_into_one_folder_the_second_says_so_and_stops(recipe: Path
     with locked(str(tmp_path / "data")), pytest.raises(UserError, match="another build is at work here"):
         build(load_config(recipe), tmp_path / "data")
     build(load_config(recipe), tmp_path / "data")
+
+
+def test_a_disk_that_is_full_is_one_line_and_the_next_build_goes_on(
+    recipe: Path, built: dict[str, bytes], tmp_path: Path
+) -> None:
+    def no_more_than_a_little() -> None:
+        # A write beyond the limit fails as one on a full disk does, with an error instead of a signal.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+
+    command = [sys.executable, "-m", "dataset_builders", "build", str(recipe), "--out", str(tmp_path / "data")]
+    options: dict[str, Any] = {"env": environment(), "capture_output": True, "text": True, "check": False}
+    failed = subprocess.run(command, preexec_fn=no_more_than_a_little, **options)
+    assert failed.returncode == 1
+    assert failed.stderr.strip().splitlines() == [f"error: {tmp_path / 'data'}: File too large"]
+    assert file_contents(tmp_path / "data") == {}
+    assert subprocess.run(command, **options).returncode == 0
+    assert file_contents(tmp_path / "data") == built

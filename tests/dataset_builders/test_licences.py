@@ -28,6 +28,10 @@ def load(folder: Path, policy: str = "commercial", **entry: Any) -> DataConfig:
         ({"source": "ko_ultrafeedback"}, ["`ko_ultrafeedback`", "forbids commercial use"]),
         ({"source": "alpaca", "name": "mine"}, ["`mine`", "states no licence"]),
         ({"source": "alpaca", "licence": "CC-BY-NC-4.0"}, ["forbids commercial use (CC-BY-NC-4.0)"]),
+        (
+            {"source": "ko_ultrafeedback", "path": "maywell/ko_Ultrafeedback_binarized", "licence": "MIT"},
+            ["licence: that of maywell/ko_Ultrafeedback_binarized", "non-commercial"],
+        ),
         ({"source": "alpaca", "licence": "CC-BY-XX"}, ["`CC-BY-XX` is not among", "commercial: true or false"]),
     ],
 )
