@@ -6,6 +6,7 @@ python -m dataset_builders diff data/before data/after
 python -m dataset_builders push data/smoke org/name
 """
 
+import os
 import re
 import signal
 import sys
@@ -112,7 +113,7 @@ def _one_line(error: BaseException, place: str) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on from here"
     if isinstance(error, OSError):
-        return f"{error.filename or place}: {error.strerror or error}"
+        return f"{error.filename or place}: {os.strerror(error.errno) if error.errno else error}"
     return str(error)
 
 

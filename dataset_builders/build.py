@@ -165,7 +165,8 @@ def _write_all(tasks: list[ShardTask], out: str, run: Any, progress: Progress) -
     made = [shard for task in tasks if (shard := shard_is_done(task, out))]
     done = {shard.file for shard in made}
     progress("shards", len(made), len(tasks))
-    for shard in run(write_shard, [task for task in tasks if task.file not in done]):
+    left = sorted((task for task in tasks if task.file not in done), key=lambda task: -task.rows_read)
+    for shard in run(write_shard, left):
         made.append(shard)
         progress("shards", len(made), len(tasks))
     return sorted(made, key=lambda shard: shard.file)

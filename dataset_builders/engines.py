@@ -1,5 +1,6 @@
 """Where work is done: in this process, in processes of this machine, or on a Ray cluster; the bytes are the same."""
 
+import importlib
 import logging
 import os
 import pickle
@@ -65,13 +66,31 @@ def _as_they_come(
     done: SimpleQueue[Future[Result]] = SimpleQueue()
     left = 0
     for task in tasks:
-        pool.submit(function, task).add_done_callback(done.put)
+        with _ctrl_c_held_back():
+            future = pool.submit(function, task)
+        future.add_done_callback(done.put)
         left += 1
         while not done.empty():
             left -= 1
             yield done.get().result()
     for _ in range(left):
         yield done.get().result()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait: a worker that is half started belongs to no pool, and so would outlive it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _start_forkserver() -> None:
@@ -126,7 +145,7 @@ def _on_ray(function: Callable[[Task], Result], tasks: list[Task]) -> Iterator[R
 
 
 def _call(row: dict[str, bytes]) -> dict[str, bytes]:
-    """Run a task on a node of the cluster; an error that says all in a line goes back as a value, without traceback."""
+    """Run a task on a node of the cluster; an error that is a line goes back as a value, without traceback."""
     folder, versions, function, task = pickle.loads(row["call"])
     # In object storage alone, there need not be such a folder.
     with suppress(OSError):
@@ -142,16 +161,15 @@ def _check_versions(expected: dict[str, str]) -> None:
     for name, here in fingerprint.versions().items():
         if here != expected[name]:
             raise UserError(
-                f"Ray: a node has {name} {here}, and this machine {expected[name]}; the bytes depend on it, so install "
-                "the same on all"
+                f"Ray: a node has {name} {here}, and this machine {expected[name]}; the bytes depend on it, so "
+                "install the same on all"
             )
 
 
 @contextmanager
 def _connected(ray: Any) -> Iterator[None]:
     """Connect to the cluster that RAY_ADDRESS names, or to one of this machine that ends with the work."""
-    import ray.data
-
+    importlib.import_module("ray.data")
     _silence(ray)
     if ray.is_initialized():
         yield

@@ -28,7 +28,7 @@ from dataset_builders.rows import SCHEMAS, RejectedRow
 from dataset_builders.sampling import Draws, below, draw
 from dataset_builders.storage import write_arrow, write_json
 
-ROWS_PER_BATCH = 128
+ROWS_PER_BATCH = 32
 BEYOND_FRACTION, BEYOND_LIMIT = SAMPLED_OUT = ("beyond fraction", "beyond limit")
 
 

@@ -15,7 +15,7 @@ from dataset_builders.choose import FATES, SPLITS, Choice
 from dataset_builders.manifest import Shard
 from dataset_builders.refine import ROWS_PER_BATCH, rejected_row
 from dataset_builders.rows import SCHEMAS, Folder, Stage
-from dataset_builders.storage import read_arrow, read_arrow_slice, write, write_json
+from dataset_builders.storage import read_arrow, read_arrow_rows, write, write_json
 
 Keys = npt.NDArray[np.uint64]
 
@@ -43,6 +43,11 @@ class ShardTask:
     split: str
     name: str
     slices: tuple[Slice, ...]
+
+    @property
+    def rows_read(self) -> int:
+        """The rows that its slices go over: how long it takes."""
+        return sum(piece.end - piece.start for piece in self.slices)
 
     @property
     def file(self) -> str:
@@ -134,12 +139,12 @@ def record(task: ShardTask) -> str:
 def _read(piece: Slice, task: ShardTask) -> pa.Table:
     """Read the rows of a slice that belong to the shard."""
     if not piece.fates:
-        return read_arrow_slice(f"{piece.folder}/rejected.arrow", piece.start, piece.end, ROWS_PER_BATCH)
+        return read_arrow_rows(f"{piece.folder}/rejected.arrow", np.arange(piece.start, piece.end), ROWS_PER_BATCH)
     fates = np.frombuffer(piece.fates, np.uint8)
     is_mine = fates >= len(SPLITS) if task.folder == "rejected" else fates == SPLITS.index(task.split)
-    rows = read_arrow_slice(f"{piece.folder}/rows.arrow", piece.start, piece.end, ROWS_PER_BATCH)
-    rows = rows if is_mine.all() else rows.filter(pa.array(is_mine))
-    return _as_rejected(rows, piece, np.flatnonzero(is_mine).tolist()) if task.folder == "rejected" else rows
+    places = np.flatnonzero(is_mine)
+    rows = read_arrow_rows(f"{piece.folder}/rows.arrow", piece.start + places, ROWS_PER_BATCH)
+    return _as_rejected(rows, piece, places.tolist()) if task.folder == "rejected" else rows
 
 
 def _as_rejected(rows: pa.Table, piece: Slice, places: list[int]) -> pa.Table:

@@ -3,10 +3,14 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 
@@ -21,23 +25,33 @@ def filesystem(path: str) -> tuple[Any, str]:
     return fs, name
 
 
-def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
-    """Write a file that shows under its name only when it is whole. Raises OSError."""
+@contextmanager
+def writing(path: str) -> Iterator[pa.NativeFile]:
+    """Give a file to write to, which shows under its name when the block has ended well. Raises OSError."""
     fs, name = filesystem(path)
     if "file" not in fs.protocol:
-        fs.pipe_file(name, bytes(content))
+        sink = pa.BufferOutputStream()
+        yield sink
+        fs.pipe_file(name, sink.getvalue().to_pybytes())
         return
     target = Path(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        with pa.OSFile(temporary, "wb") as file:
+            yield file
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
+    """Write a file, as `writing` does."""
+    with writing(path) as file:
+        file.write(content)
 
 
 def write_json(path: str, value: Any) -> None:
@@ -69,26 +83,29 @@ def remove(path: str) -> None:
 
 def write_arrow(path: str, table: pa.Table, rows_per_batch: int | None = None) -> None:
     """Write a table as an Arrow file whose batches can be read one by one."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
+    # Otherwise a batch would end where a chunk ends.
+    table = table.combine_chunks()
+    with writing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=rows_per_batch)
-    write(path, sink.getvalue())
 
 
 def read_arrow(path: str, columns: list[str] | None = None) -> pa.Table:
     """Read an Arrow file, or some of its columns, into memory."""
-    fs, name = filesystem(path)
-    with fs.open(name, "rb") as file:
+    with _reading(path) as file:
         fields = None if columns is None else [pa.ipc.open_file(file).schema.get_field_index(key) for key in columns]
         table = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)).read_all()
     return table if columns is None else table.select(columns)
 
 
-def read_arrow_slice(path: str, start: int, end: int, rows_per_batch: int) -> pa.Table:
-    """Read the rows [start, end) of an Arrow file, and no more batches than hold them."""
-    fs, name = filesystem(path)
-    with fs.open(name, "rb") as file:
+def read_arrow_rows(path: str, rows: npt.NDArray[np.int64], rows_per_batch: int) -> pa.Table:
+    """Read these rows of an Arrow file, in ascending order, and no more batches than hold them."""
+    wanted, places = np.unique(rows // rows_per_batch, return_inverse=True)
+    with _reading(path) as file:
         reader = pa.ipc.open_file(file)
-        batches = [reader.get_batch(index) for index in range(start // rows_per_batch, -(-end // rows_per_batch))]
-    table = pa.Table.from_batches(batches, reader.schema)
-    return table.slice(start % rows_per_batch, end - start)
+        table = pa.Table.from_batches([reader.get_batch(int(batch)) for batch in wanted], reader.schema)
+    return table.take(pa.array(places * rows_per_batch + rows % rows_per_batch))
+
+
+def _reading(path: str) -> Any:
+    fs, name = filesystem(path)
+    return pa.OSFile(name, "rb") if "file" in fs.protocol else fs.open(name, "rb")

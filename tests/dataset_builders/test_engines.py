@@ -1,4 +1,4 @@
-"""Work in processes of this machine: when it starts, and what is left of it when a process is killed or interrupted."""
+"""Work in processes of this machine: when it starts, and what is left when a process is killed."""
 
 import os
 import signal

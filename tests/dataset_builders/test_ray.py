@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 FILES = 8
 PARTS = 3 * FILES
-NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,8 @@ def test_a_lost_node_makes_no_difference(cluster: Any, in_recipe: Path, built: d
             killed_at.append(done)
 
     build(load_config(in_recipe), "lost", kill_the_second, engine="ray")
-    assert killed_at and killed_at[0] < PARTS, "the node was killed while both had work, and work was left"
+    assert len(killed_at) == 1, "both nodes had work at some time"
+    assert killed_at[0] < PARTS
     assert file_contents(Path("lost")) == built
 
 

@@ -1,0 +1,29 @@
+"""What the documents show is valid: every `data.yaml` in them is one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.config import load_config
+from dataset_builders.gates.settings import Quality
+from tests.conftest import ROOT
+
+CONFIGS = [
+    (page.name, block)
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    if "sources:" in block
+]
+
+
+@pytest.mark.parametrize(("page", "block"), CONFIGS)
+def test_a_config_in_the_documents_is_valid(tmp_path: Path, page: str, block: str) -> None:
+    (tmp_path / "data.yaml").write_text(block, encoding="utf-8")
+    load_config(tmp_path / "data.yaml")
+
+
+def test_the_defaults_that_are_shown_are_the_defaults(tmp_path: Path) -> None:
+    [shown] = [block for _, block in CONFIGS if "near_duplicates" in block]
+    (tmp_path / "data.yaml").write_text(shown, encoding="utf-8")
+    assert load_config(tmp_path / "data.yaml").quality == Quality()
