@@ -96,10 +96,6 @@ $(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/forgery.py prompt_s
 
 -include $(DATA)/inputs.mk
 
-report: $(DATA)/manifest.json $(BASE) ## write a page about the recipe's data: data/<recipe>/report.html, or HTML=file
-	$(BIN)/python -m dataset_builders.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
-		--out $(if $(HTML),"$$HTML",$(DATA)/report.html)
-
 push-data: export HF_HUB_OFFLINE :=
 push-data: $(DATA)/manifest.json ## push the shards with a card to REPO=org/name, or to a URL
 	@test -n "$$REPO" || { echo 'push-data: say where: make push-data RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
@@ -177,6 +173,10 @@ export PROMPT SYSTEM ID HTML REPO
 inspect: $(DATA)/manifest.json $(BASE) ## show rows with their mask
 	@$(BIN)/python -m prompt_strategies.inspection $(CONFIG)/$(STAGE).yaml --rows $(N) \
 		$(if $(ID),--id "$$ID") $(if $(HTML),--html "$$HTML")
+
+report: $(DATA)/manifest.json $(BASE) ## write a page about the recipe's data: data/<recipe>/report.html, or HTML=file
+	$(BIN)/python -m dataset_builders.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
+		--out $(if $(HTML),"$$HTML",$(DATA)/report.html)
 
 bench: $(if $(filter tokenize,$(WHAT)),$(DATA)/manifest.json $(BASE)) | $(READY) ## time what docs/benchmarks.md shows
 	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) $(ARGS)

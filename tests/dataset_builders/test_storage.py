@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path) 
     path = tmp_path / "folder" / "file"
     storage.write(str(path), b"old")
     with pytest.raises(TypeError):
-        storage.write(str(path), cast(Any, "text"))
+        storage.write(str(path), cast("Any", "text"))
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == {"file": b"old"}
 
 
