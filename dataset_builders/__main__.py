@@ -120,7 +120,8 @@ def _one_line(error: BaseException, place: str) -> str:
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {what: progress.add_task(what, total=None) for what in ("parts", "shards")}
         yield lambda what, done, total: progress.update(tasks[what], completed=done, total=total)
 

@@ -21,7 +21,10 @@ def is_url(path: str) -> bool:
 
 def filesystem(path: str) -> tuple[Any, str]:
     """Return the fsspec file system of a path or URL, and the path within it."""
-    fs, name = fsspec.core.url_to_fs(path if is_url(path) else str(Path(path).expanduser()))
+    if not is_url(path):
+        return fsspec.filesystem("file"), str(Path(path).expanduser().absolute())
+    # Other processes write there, too.
+    fs, name = fsspec.core.url_to_fs(path, use_listings_cache=False)
     return fs, name
 
 

@@ -1,7 +1,5 @@
 """Builds on a real Ray cluster of nodes on this machine: the bytes of a local build, also where a node is lost."""
 
-import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +12,6 @@ import yaml
 
 from dataset_builders.build import build
 from dataset_builders.config import load_config
-from dataset_builders.engines import run
 from dataset_builders.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.files import file_contents, write_config
@@ -124,17 +121,3 @@ def test_an_error_of_a_task_comes_out_as_it_is(cluster: Any, tmp_path: Path) -> 
         build(load_config(config), tmp_path / "data", engine="ray")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "data").glob("sft"))
-
-
-def test_nodes_get_the_code_with_the_work(cluster: Any) -> None:
-    specs = list(run(importlib.util.find_spec, ["dataset_builders", "prompt_strategies"], 1, "ray"))
-    assert len(specs) == 2
-    assert all("py_modules_files" in str(spec.origin) for spec in specs if spec)
-
-
-def test_a_cluster_that_is_not_there_is_named(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setenv("RAY_NUM_REDIS_GET_RETRIES", "1")
-    with pytest.raises(UserError, match=r"Ray: cannot connect to `127.0.0.1:9`") as caught:
-        list(run(os.path.abspath, ["data"], 1, "ray"))
-    assert "\n" not in str(caught.value)
