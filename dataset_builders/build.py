@@ -12,16 +12,17 @@ from dataset_builders.choose import SPLITS, Choice, RefinedPart, choose
 from dataset_builders.config import DataConfig
 from dataset_builders.engines import Engine, run
 from dataset_builders.gates.contamination import Index, load_index, save_index
+from dataset_builders.gates.settings import Contamination
 from dataset_builders.inputs import Input, check_paths, contamination_index, find_input
 from dataset_builders.lineage import summarize
 from dataset_builders.manifest import Manifest, Shard, fingerprint_of
 from dataset_builders.parts import PART_BYTES, Part
-from dataset_builders.publish import locked, publish, shard_is_done
+from dataset_builders.publish import check_out, locked, publish, shard_is_done
 from dataset_builders.refine import refine
 from dataset_builders.rows import Stage
 from dataset_builders.shards import ShardTask, plan_rejected, plan_shards, write_shard
 from dataset_builders.sources import SOURCES
-from dataset_builders.storage import read_json
+from dataset_builders.storage import is_url, read_json
 
 STAGES: tuple[Stage, ...] = ("sft", "dpo")
 
@@ -61,19 +62,21 @@ def build(
     are. Raises UserError where a source cannot be read or leaves no row, or another build is at work in `out`.
     """
     out = str(out).removeprefix("file://")
+    out = out if is_url(out) else str(Path(out).expanduser())
     check_paths(config)
+    check_out(out)
     with locked(out) as work:
         inputs = [find_input(entry, f"{work}/inputs") for entry in config.sources]
         # A process takes a second to start, so a few files are read sooner in this one.
         workers = min(workers, 1 + sum(found.bytes for found in inputs) // PART_BYTES)
         run_all = partial(run, workers=workers, engine=engine)
         index, sets = contamination_index(config.quality, f"{work}/inputs")
-        tasks = _part_tasks(config, inputs, _saved(index, sets, work), sets, work)
+        tasks = _part_tasks(config, inputs, _saved(index, config.quality.contamination, sets, work), sets, work)
         finished = _refine_all(tasks, run_all, progress)
         choices = {stage: choose(_parts_of(stage, finished, config), config) for stage in STAGES}
         summaries = summarize(config, inputs, [(done.part, done.report) for done in finished], choices)
         shards = _shard_tasks(config, choices, finished, work)
-        made = _write_all(shards, out, run_all, progress)
+        made = _write_all(shards, run_all, progress)
         manifest = Manifest(
             fingerprint=fingerprint_of(made),
             config=config.model_dump(mode="json"),
@@ -96,11 +99,12 @@ def refine_part(task: PartTask) -> Finished:
     return Finished(RefinedPart(task.folder, task.source, report["rows"]), report)
 
 
-def _saved(index: Index, sets: dict[str, str], work: str) -> str:
+def _saved(index: Index, gate: Contamination, sets: dict[str, str], work: str) -> str:
     """Save the index for the workers; no name where there is nothing in it."""
     if not sets:
         return ""
-    path = f"{work}/inputs/evaluation-sets-{fingerprint.key(sets, index.words, index.letters)}"
+    wanted = [known.model_dump() for known in gate.sets]
+    path = f"{work}/inputs/evaluation-sets-{fingerprint.key(sets, wanted, gate.words, gate.letters)}"
     save_index(index, path)
     return path
 
@@ -161,8 +165,8 @@ def _shard_tasks(
     return [*tasks, *plan_rejected(list(choices.values()), left_out, out, rows)]
 
 
-def _write_all(tasks: list[ShardTask], out: str, run: Any, progress: Progress) -> list[Shard]:
-    made = [shard for task in tasks if (shard := shard_is_done(task, out))]
+def _write_all(tasks: list[ShardTask], run: Any, progress: Progress) -> list[Shard]:
+    made = [shard for task in tasks if (shard := shard_is_done(task))]
     done = {shard.file for shard in made}
     progress("shards", len(made), len(tasks))
     left = sorted((task for task in tasks if task.file not in done), key=lambda task: -task.rows_read)

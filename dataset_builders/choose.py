@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_builders.config import DataConfig
+from dataset_builders.gates.settings import Quality
 from dataset_builders.near_duplicates import near_duplicates
 from dataset_builders.refine import BEYOND_LIMIT
 from dataset_builders.sampling import below
@@ -74,18 +75,24 @@ def choose(parts: Sequence[RefinedPart], config: DataConfig) -> Choice:
     choice = Choice([part for part in parts if part.rows], np.zeros(0, np.uint64), np.zeros(0, np.uint8))
     choice.order = choice.column("order")
     choice.fates = np.zeros(len(choice.order), np.uint8)
-    quality = config.quality
     _drop(choice, DUPLICATE_ID, _twins(choice, "id"), "reject")
-    if quality.is_on(quality.exact_duplicates):
-        _drop(choice, EXACT_DUPLICATE, _twins(choice, "content"), quality.action_of(quality.exact_duplicates))
-    if quality.is_on(quality.near_duplicates):
-        pairs = near_duplicates(choice.parts, _ranked(choice), choice.column, quality.near_duplicates.threshold)
-        _drop(choice, NEAR_DUPLICATE, pairs, quality.action_of(quality.near_duplicates))
     for number, entry in enumerate(config.sources):
         if entry.limit is not None:
+            # Within the source first: what is beyond its limit must not push out another source's copy.
+            _drop_copies(choice, config.quality, {"reject"}, number)
             _limit(choice, number, entry.limit)
+    _drop_copies(choice, config.quality, {"reject", "report"})
     _split(choice, config.test_fraction)
     return choice
+
+
+def _drop_copies(choice: Choice, quality: Quality, actions: set[str], source: int | None = None) -> None:
+    """Drop the copies among all rows, or among one source's, of the kinds whose gates do one of these actions."""
+    if (action := quality.action_of(quality.exact_duplicates)) in actions:
+        _drop(choice, EXACT_DUPLICATE, _twins(choice, "content", source), action)
+    if (action := quality.action_of(quality.near_duplicates)) in actions:
+        rows, threshold = _ranked(choice, source), quality.near_duplicates.threshold
+        _drop(choice, NEAR_DUPLICATE, near_duplicates(choice.parts, rows, choice.column, threshold), action)
 
 
 def _drop(choice: Choice, fate: int, twins: Iterator[tuple[int, int, float]], action: str) -> None:
@@ -98,15 +105,15 @@ def _drop(choice: Choice, fate: int, twins: Iterator[tuple[int, int, float]], ac
             choice.twins[row] = twin, alike
 
 
-def _ranked(choice: Choice) -> Indices:
+def _ranked(choice: Choice, source: int | None = None) -> Indices:
     """Return the kept rows, those of the first source in the config first: of two twins the first one stays."""
-    kept = choice.kept
+    kept = choice.kept if source is None else choice.kept[choice.sources[choice.kept] == source]
     return np.asarray(kept[np.lexsort((choice.column("tie")[kept], choice.order[kept], choice.sources[kept]))])
 
 
-def _twins(choice: Choice, what: str) -> Iterator[tuple[int, int, float]]:
+def _twins(choice: Choice, what: str, source: int | None = None) -> Iterator[tuple[int, int, float]]:
     """Yield (row, the row that stays, 1.0) for rows with the same id, or the same content."""
-    rows = _ranked(choice)
+    rows = _ranked(choice, source)
     high, low = choice.column(f"{what}_high")[rows], choice.column(f"{what}_low")[rows]
     order = np.lexsort((low, high))
     is_same = (high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1])

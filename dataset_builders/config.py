@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dataset_builders.cleaning import Forgery
 from dataset_builders.errors import UserError, reason
+from dataset_builders.gates.evaluation_sets import EvaluationSet
 from dataset_builders.gates.settings import Quality
 from dataset_builders.instruction import INSTRUCTION
 from dataset_builders.licences import Licence, known
@@ -40,7 +41,7 @@ class SourceConfig(_Strict):
     forgery: Forgery = "reject"
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     licence: Licence | None = None
-    licence_accepted: str = ""
+    licence_accepted: str = Field(default="", pattern=r"^$|\S")
 
     @field_validator("source")
     @classmethod
@@ -56,8 +57,7 @@ class SourceConfig(_Strict):
 
     @model_validator(mode="after")
     def _has_the_licence_of_its_makers(self) -> "SourceConfig":
-        stated = SOURCES[self.source].licence
-        if self.licence and stated.stated.endswith(f"/datasets/{self.path}"):
+        if self.licence and (stated := self._upstream_licence()):
             raise ValueError(f"licence: that of {self.path} is `{stated.name}`, see {stated.stated}; take it away")
         return self
 
@@ -81,8 +81,14 @@ class SourceConfig(_Strict):
 
     @property
     def stated_licence(self) -> Licence:
-        """What the entry states, or else its source's module."""
-        return self.licence or SOURCES[self.source].licence
+        """What the upstream's own page states, where the path is the upstream's, or else what the entry does."""
+        return self._upstream_licence() or self.licence or Licence()
+
+    def _upstream_licence(self) -> Licence | None:
+        page = f"/datasets/{self.path}".lower()
+        return next(
+            (known.licence for known in SOURCES.values() if known.licence.stated.lower().endswith(page)), None
+        )
 
 
 class DataConfig(_Strict):
@@ -157,8 +163,20 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def _explain(error: ErrorDetails) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     if error["type"] == "extra_forbidden":
-        model: Any = SourceConfig if len(error["loc"]) > 1 else DataConfig
-        return f"{place}: unknown key{suggest(str(error['loc'][-1]), model.model_fields)}"
+        return f"{place}: unknown key{suggest(str(error['loc'][-1]), _model_of(error['loc']).model_fields)}"
     message = str(error.get("ctx", {}).get("error", error["msg"]))
     shown = "" if error["type"] in ("missing", "value_error") else f", not {error['input']!r}"
     return f"{place}: {message}{shown}" if place else f"{message}{shown}"
+
+
+def _model_of(location: tuple[int | str, ...]) -> Any:
+    """Return the model that a key stands in."""
+    if location[0] == "sources" and len(location) > 1:
+        return Licence if "licence" in location[2:-1] else SourceConfig
+    if location[0] == "quality" and len(location) == 2:
+        return Quality
+    if location[0] == "quality" and "sets" in location:
+        return EvaluationSet
+    if location[0] == "quality":
+        return type(getattr(Quality(), str(location[1])))
+    return DataConfig

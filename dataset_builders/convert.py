@@ -1,14 +1,14 @@
 """From raw rows to a stage's rows: as columns where a whole part allows it, and row by row otherwise."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from dataset_builders.batch import Batch, from_rows
 from dataset_builders.config import SourceConfig, suggest
-from dataset_builders.errors import Rejected, UserError
+from dataset_builders.errors import Rejected
 from dataset_builders.parts import Part
 from dataset_builders.reading import BATCH, Broken, read_columns, read_rows
 from dataset_builders.rows import RejectedRow, Row, row_id
@@ -32,7 +32,7 @@ class Converted:
 def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
     """Yield the part's rows, up to 1,000 raw ones at a time.
 
-    Raises UserError where the file is broken, or none of its first rows has the columns that the source needs.
+    Raises UserError where the file as a whole is broken.
     """
     rule = SOURCES[entry.source].rule
     table = _read_as_columns(part, entry, rule) if isinstance(rule, Exchange) else None
@@ -41,21 +41,20 @@ def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
             yield from _convert_columns(table.slice(start, BATCH), entry, rule)
         return
     rows = list(read_rows(part))
-    if part.is_first:
-        _check_columns(rows, entry, part)
     for start in range(0, len(rows), BATCH):
         yield _convert_rows(rows[start : start + BATCH], entry)
 
 
-def _check_columns(rows: list[RawRow | Broken], entry: SourceConfig, part: Part) -> None:
-    """Raise UserError where none of a file's first rows has a column that must be there: it is another file."""
-    known = {name: None for row in rows if not isinstance(row, Broken) for name in row}
-    for name, column in _columns(entry).items() if known else ():
+def missing_column(rejected: Sequence[RejectedRow], entry: SourceConfig) -> str:
+    """Say which column none of these rows has, and what it may be called; nothing where they lack something else."""
+    if not rejected or not all(row.reason.startswith("no field") for row in rejected):
+        return ""
+    known = dict.fromkeys(name for row in rejected for name in json.loads(row.row))
+    for name, column in _columns(entry).items():
         if column not in known:
-            raise UserError(
-                f"{part.path}: `{entry.source}` needs a column `{column}`{suggest(column, map(str, known))}; "
-                f"name it with `columns: {{{name}: ...}}`"
-            )
+            mended = f"name it with `columns: {{{name}: ...}}`"
+            return f"`{entry.source}` needs a column `{column}`{suggest(column, map(str, known))}; {mended}"
+    return ""
 
 
 def _columns(entry: SourceConfig) -> dict[str, str]:
@@ -67,7 +66,7 @@ def _columns(entry: SourceConfig) -> dict[str, str]:
 
 def _read_as_columns(part: Part, entry: SourceConfig, rule: Exchange) -> pa.Table | None:
     required = {name: column for name, column in _columns(entry).items() if name in rule.columns}
-    optional = [name for name in rule.columns if name not in required]
+    optional = [name for name in rule.columns if name not in required and name not in required.values()]
     table = read_columns(part, list(required.values()), optional)
     if table is None:
         return None
@@ -114,6 +113,6 @@ def _rename(raw: RawRow, entry: SourceConfig) -> RawRow:
     for column in columns.values():
         if column not in raw:
             raise Rejected(f"no field `{column}`")
-    return {
-        name: raw[columns.get(name, name)] for name in SOURCES[entry.source].fields if columns.get(name, name) in raw
-    }
+    taken = set(columns.values())
+    optional = {name: name for name in SOURCES[entry.source].fields if name not in columns and name not in taken}
+    return {name: raw[column] for name, column in (columns | optional).items() if column in raw}

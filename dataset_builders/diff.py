@@ -1,6 +1,7 @@
 """What changed between two builds: rows that came, went or say something else, and rows with another reason."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -50,14 +51,13 @@ def diff(before: str, after: str) -> Difference:
 def _fates(folder: str) -> dict[tuple[str, int], tuple[str, bytes]]:
     """Return (fate, hash of the row) for each row by its id, and a number where an id stands more than once."""
     fates: dict[tuple[str, int], tuple[str, bytes]] = {}
+    seen = Counter[str]()
     for shard in read_manifest(folder).shards:
         place = shard.file.rsplit("-", 3)[0]
         table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), use_threads=False)
         for row_id, fate, digest in _rows(table, place):
-            number = 0
-            while (row_id, number) in fates:
-                number += 1
-            fates[row_id, number] = (fate, digest)
+            fates[row_id, seen[row_id]] = (fate, digest)
+            seen[row_id] += 1
     return fates
 
 

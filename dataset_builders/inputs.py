@@ -1,6 +1,7 @@
 """What a recipe reads: each source's files and their parts; a hub data set becomes a parquet file first."""
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,24 +73,31 @@ def contamination_index(quality: Quality, folder: str) -> tuple[Index, dict[str,
     index, hashes = Index.empty(gate.words, gate.letters), {}
     for wanted in gate.sets if quality.is_on(gate) else ():
         found = find_input(wanted, folder)
-        texts = [
-            text
-            for part in found.parts()
-            for row in read_rows(part)
-            if not isinstance(row, Broken)
-            for text in _texts([row[name] for name in wanted.columns or row if name in row])
-        ]
-        if not texts:
-            raise UserError(f"{wanted.path}: the evaluation set `{wanted.name}` has no text in its columns")
+        texts = _texts_of(wanted, found)
         hashes[wanted.name] = found.sha256
         index = index.with_set(wanted.name, pa.array(texts, pa.string()))
     return index, hashes
 
 
+def _texts_of(wanted: EvaluationSet, found: Input) -> list[str]:
+    """Return the texts of an evaluation set's columns. Raises UserError where one is missing, or none has text."""
+    texts: list[str] = []
+    seen = set[str]()
+    for row in (row for part in found.parts() for row in read_rows(part) if not isinstance(row, Broken)):
+        seen.update(row)
+        texts += _texts([row[name] for name in wanted.columns or row if name in row])
+    if missing := set(wanted.columns) - seen:
+        raise UserError(f"{wanted.path}: the evaluation set `{wanted.name}` has no column `{min(missing)}`")
+    if not texts:
+        raise UserError(f"{wanted.path}: the evaluation set `{wanted.name}` has no text in its columns")
+    return texts
+
+
 def _texts(value: Any) -> Iterator[str]:
     """Yield every text in a value, however deep in lists and objects it is."""
     if isinstance(value, str):
-        yield value
+        # As rows are cleaned; half a surrogate pair matches nothing.
+        yield unicodedata.normalize("NFC", value).encode(errors="replace").decode()
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)

@@ -66,7 +66,9 @@ def _summary(
         **{name: int(choice.column(name)[kept].sum()) for name in FLAGS},
     )
     if not summary.kept:
-        raise UserError(f"{entry.path}: of {summary.read} rows none is left; left out: {summary.reasons}")
+        missing = next((report["missing"] for report in reports if report["missing"]), "")
+        left_out = f"of {summary.read} rows none is left; left out: {summary.reasons}"
+        raise UserError(f"{entry.path}: {missing or left_out}")
     return summary
 
 

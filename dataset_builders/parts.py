@@ -66,8 +66,9 @@ def input_files(path: str) -> list[str]:
     fs, name = filesystem(path)
     if not fs.exists(name):
         raise UserError(f"{path}: no such file or folder")
-    names = sorted(fs.find(name)) if fs.isdir(name) else [name]
-    files = [name for name in names if PurePosixPath(name).suffix in SUFFIXES]
+    names, root = (sorted(fs.find(name)), name) if fs.isdir(name) else ([name], name.rpartition("/")[0])
+    below = [(name, PurePosixPath(name[len(root) :])) for name in names]
+    files = [name for name, path in below if path.suffix in SUFFIXES and not _is_hidden(path)]
     if not files:
         raise UserError(f"{path}: nothing to read; a file, or a folder of files, must be {', '.join(SUFFIXES)}")
     if is_url(path):
@@ -78,6 +79,10 @@ def input_files(path: str) -> list[str]:
         str(given / Path(name).relative_to(given.absolute())) if fs.isdir(str(given)) else str(given)
         for name in files
     ]
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def cut(path: str, done: list[InputFile]) -> Iterator[Part]:
@@ -114,12 +119,20 @@ def _cut_lines(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[Pa
         content = xxhash.xxh3_128_hexdigest(piece)
         end, lines = start + len(piece), piece.count(b"\n") + (not piece.endswith(b"\n"))
         if is_csv and not header:
-            header = piece[: piece.find(b"\n") + 1] or piece
+            header = _first_line(piece)
             yield Part(path, content, len(header), end, 1, lines - 1, header)
         else:
             yield Part(path, content, start, end, before, lines, header)
         start, before = end, before + lines
     done.append(InputFile(path, digest.hexdigest(), start))
+
+
+def _first_line(piece: bytes) -> bytes:
+    """Return a CSV file's first line, in which a line break between quotes is none."""
+    end = piece.find(b"\n") + 1
+    while end and piece.count(b'"', 0, end) % 2:
+        end = piece.find(b"\n", end) + 1
+    return piece[:end] or piece
 
 
 def _pieces(file: IO[bytes], quoted: bool) -> Iterator[bytes]:

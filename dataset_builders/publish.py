@@ -1,6 +1,7 @@
 """Finished shards under their final names, all of a folder at once; and the lock that keeps a second build out."""
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,13 +40,22 @@ def locked(out: str) -> Iterator[str]:
         raise UserError(f"{out}: another build is at work here; wait for it, or end it") from None
 
 
-def shard_is_done(task: ShardTask, out: str) -> Shard | None:
-    """Return what a shard holds that is written already, whether or not it has its final name yet."""
+def check_out(out: str) -> None:
+    """Raise UserError where a folder that shards go to holds anything else: it would be lost."""
+    fs, name = filesystem(out)
+    for folder in SCHEMAS:
+        for path in fs.find(f"{name}/{folder}") if fs.exists(f"{name}/{folder}") else ():
+            if not path.endswith(".parquet"):
+                stranger = f"{out}/{folder}{path[len(f'{name}/{folder}') :]}"
+                raise UserError(f"{stranger}: no shard, and the build replaces this folder; move the file away")
+
+
+def shard_is_done(task: ShardTask) -> Shard | None:
+    """Return what a shard holds that is written already."""
     if (written := read_json(record(task))) is None:
         return None
     shard = Shard.model_validate(written)
-    is_there = _has(f"{task.out}/{task.file}", shard) or _has(f"{out}/{task.file}", shard)
-    return shard if is_there else None
+    return shard if _has(f"{task.out}/{task.file}", shard) else None
 
 
 def publish(manifest: Manifest, tasks: Sequence[ShardTask], out: str) -> None:
@@ -61,12 +71,26 @@ def publish(manifest: Manifest, tasks: Sequence[ShardTask], out: str) -> None:
 
 
 def _swap(folder: str, tasks: Sequence[ShardTask], out: str) -> None:
-    old, aside = Path(out, folder), Path(out, WORK, f"old-{folder}")
-    remove(str(aside))
-    if old.exists():
+    """Put a folder of links to the new shards in the place of the old one."""
+    old, new, aside = Path(out, folder), Path(out, WORK, f"new-{folder}"), Path(out, WORK, f"old-{folder}")
+    for leftover in (new, aside):
+        remove(str(leftover))
+    new.mkdir(parents=True)
+    for task in tasks:
+        _link(Path(task.out, task.file), new / task.name)
+    if old.is_symlink():
+        old.unlink()
+    elif old.exists():
         old.rename(aside)
     if tasks:
-        Path(tasks[0].out, folder).rename(old)
+        new.rename(old)
+
+
+def _link(shard: Path, name: Path) -> None:
+    try:
+        name.hardlink_to(shard)
+    except OSError:
+        shutil.copyfile(shard, name)
 
 
 def _copy(folder: str, tasks: Sequence[ShardTask], out: str) -> None:
@@ -79,9 +103,9 @@ def _copy(folder: str, tasks: Sequence[ShardTask], out: str) -> None:
 
 def _holds_just(path: str, folder: str, shards: Sequence[Shard]) -> bool:
     fs, name = filesystem(path)
-    names = {f"{folder}/{found.rsplit('/', 1)[-1]}" for found in fs.find(name)} if fs.exists(name) else set()
+    names = {f"{folder}{found[len(name) :]}" for found in fs.find(name)} if fs.exists(name) else set()
     return names == {shard.file for shard in shards} and all(
-        _has(f"{path}/{shard.file.rsplit('/', 1)[-1]}", shard) for shard in shards
+        _has(f"{path}{shard.file.removeprefix(folder)}", shard) for shard in shards
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from dataset_builders.sources.fields import RawRow
 from dataset_builders.storage import filesystem
 
 BATCH = 2_500
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n|\A[ \t\r]*\n")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ def read_rows(part: Part) -> Iterator[RawRow | Broken]:
 
 def _json_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:
     data = _read(part)
+    # Both are looked at line by line: blank lines, and bytes that are no text even in fields that nobody asked for.
+    if _BLANK_LINE.search(data):
+        return None
+    pa.array([data], pa.large_binary()).cast(pa.large_string())
     schema = pa.schema([(name, pa.string()) for name in (*required, *optional)])
     table = pj.read_json(
         pa.BufferReader(data),
@@ -58,7 +64,7 @@ def _json_columns(part: Part, required: list[str], optional: list[str]) -> pa.Ta
         pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     table.validate(full=True)
-    # A line with two objects, or an object over two lines, is not what it seems; and blank lines need telling apart.
+    # A line with two objects, or an object over two lines, is not what it seems.
     if table.num_rows != part.lines or any(table[name].null_count for name in required):
         return None
     return table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])
@@ -73,6 +79,7 @@ def _parquet_columns(part: Part, required: list[str], optional: list[str]) -> pa
             return None
         batches = list(_parquet_batches(parquet, part, names))
     table = pa.Table.from_batches(batches).cast(pa.schema([(name, pa.string()) for name in names]))
+    table.validate(full=True)
     return None if any(table[name].null_count for name in required) else table
 
 
@@ -99,7 +106,7 @@ def _read_parquet(part: Part) -> Iterator[RawRow | Broken]:
         with _open(part) as file:
             for batch in _parquet_batches(pq.ParquetFile(file), part, None):
                 yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{part.path}: broken parquet file: {reason(error)}") from None
 
 
@@ -136,8 +143,11 @@ def _read_csv(part: Part) -> Iterator[RawRow | Broken]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
-            is_whole = None not in row and None not in row.values()
-            yield row if is_whole else Broken("not as many fields as the header has", json.dumps(list(row.values())))
+            if None in row or None in row.values():
+                text = json.dumps(list(row.values()), ensure_ascii=False)
+                yield Broken("not as many fields as the header has", text)
+            else:
+                yield row
     except csv.Error as error:
         raise UserError(
             f"{part.path}:{part.before + reader.line_num}: broken CSV: {error}; quote fields that hold quotes"

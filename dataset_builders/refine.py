@@ -19,7 +19,7 @@ import xxhash
 from dataset_builders.batch import Batch, byte_strings, concat, flat
 from dataset_builders.cleaning import clean
 from dataset_builders.config import DataConfig, SourceConfig
-from dataset_builders.convert import convert_part
+from dataset_builders.convert import convert_part, missing_column
 from dataset_builders.gates.contamination import Index
 from dataset_builders.gates.run import run_gates
 from dataset_builders.gates.similarity import bands, signatures
@@ -74,6 +74,7 @@ def refine(part: Part, entry: SourceConfig, config: DataConfig, index: Index, fo
         "read": refined.read,
         "rejected": dict(Counter(row.reason for row in refined.rejected)),
         "reported": dict(refined.reported),
+        "missing": "" if refined.kept else missing_column(refined.rejected, entry),
     }
     if report["rows"]:
         _write_kept(refined, entry, config, folder)

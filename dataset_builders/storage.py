@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataset_builders.errors import UserError, reason
+
 
 def is_url(path: str) -> bool:
     """Tell `s3://bucket/key` from a path on this machine."""
@@ -20,11 +22,17 @@ def is_url(path: str) -> bool:
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a path or URL, and the path within it."""
+    """Return the fsspec file system of a path or URL, and the path within it.
+
+    Raises UserError where the URL's kind is unknown, or its package is not installed.
+    """
     if not is_url(path):
         return fsspec.filesystem("file"), str(Path(path).expanduser().absolute())
-    # Other processes write there, too.
-    fs, name = fsspec.core.url_to_fs(path, use_listings_cache=False)
+    try:
+        # Other processes write there, too.
+        fs, name = fsspec.core.url_to_fs(path, use_listings_cache=False)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"{path}: {reason(error)}") from None
     return fs, name
 
 

@@ -62,13 +62,13 @@ def _mistake(path: str, shard: Shard) -> str | None:
 
 
 def _strangers(folder: str, manifest: Manifest) -> Iterator[str]:
-    """Name parquet files that the manifest does not list; training would read them."""
+    """Name files that the manifest does not list; training would read them."""
     fs, name = filesystem(folder)
     listed = {shard.file for shard in manifest.shards}
     for part in SCHEMAS:
         for path in sorted(fs.find(f"{name}/{part}")) if fs.exists(f"{name}/{part}") else ():
-            if path.endswith(".parquet") and f"{part}/{path.rsplit('/', 1)[1]}" not in listed:
-                yield f"{folder}/{part}/{path.rsplit('/', 1)[1]}: not in the manifest"
+            if (stranger := path[len(name) :].lstrip("/")) not in listed:
+                yield f"{folder}/{stranger}: not in the manifest"
 
 
 def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:

@@ -77,6 +77,15 @@ class Contamination(Gate):
             )
         return tuple(entry for name in sets for entry in (KNOWN[name] if isinstance(name, str) else [name]))
 
+    @field_validator("sets")
+    @classmethod
+    def _has_unique_names(cls, sets: tuple[EvaluationSet, ...]) -> tuple[EvaluationSet, ...]:
+        names = [entry.name for entry in sets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two evaluation sets are called `{name}`; give each a name of its own")
+        return sets
+
 
 class ExactDuplicates(Gate):
     """Rows of one stage that say the same under different ids."""

@@ -113,3 +113,23 @@ def test_a_source_that_leaves_no_row_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="of 1 rows none is left; left out: 1 empty turn"):
         build_rows(tmp_path, "koalpaca", [{"instruction": "가", "output": " "}])
     assert not list((tmp_path / "data").glob("[!.]*"))
+
+
+@pytest.mark.parametrize("name", ["sft/notes.txt", "dpo/trainer.py", "rejected/sub/x.pdf"])
+def test_a_file_that_is_no_shard_is_not_lost(tmp_path: Path, name: str) -> None:
+    stranger = tmp_path / "data" / name
+    stranger.parent.mkdir(parents=True)
+    stranger.write_text("mine")
+    with pytest.raises(UserError, match=rf"{name}: no shard, and the build replaces this folder"):
+        build_rows(tmp_path, "koalpaca", ROWS)
+    assert stranger.read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_replaced_and_the_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/sft").symlink_to(tmp_path / "elsewhere")
+    for rows in (ROWS, ROWS[1:]):
+        build_rows(tmp_path, "koalpaca", rows)
+    assert not (tmp_path / "data/sft").is_symlink()
+    assert (tmp_path / "elsewhere").is_dir()

@@ -53,6 +53,15 @@ def fails_with(folder: Path, *expected: str) -> None:
         ("seeed: 1\nsources: [{source: koalpaca, path: x}]", ["seeed: unknown key; did you mean `seed`?"]),
         ("sources: [{source: koalpaca}]", ["sources[0].path"]),
         (
+            "quality: {lenght: {}}\nsources: [{source: koalpaca, path: x}]",
+            ["quality.lenght", "did you mean `length`?"],
+        ),
+        (
+            "quality: {length: {minimum: 1}}\nsources: [{source: koalpaca, path: x}]",
+            ["quality.length.minimum", "did you mean `min`?"],
+        ),
+        ("sources: [{source: koalpaca, path: 'foo://x'}]", ["foo://x: Protocol not known"]),
+        (
             "sources: [{source: koalpaca, path: x, add_instruction: true, probability: high}]",
             ["sources[0].probability", "'high'"],
         ),

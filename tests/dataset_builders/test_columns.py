@@ -90,3 +90,40 @@ def test_clean_rows_go_the_way_of_columns(tmp_path: Path, source: str, monkeypat
         by_id(from_rows(SOURCES[source].stage, expected).to_table(source).to_pylist()),
         0,
     )
+
+
+@pytest.mark.parametrize("odd", [[], [{"input": 1, "output": "답"}]])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_column_that_is_named_like_an_optional_field_is_what_it_is_mapped_to(
+    tmp_path: Path, suffix: str, odd: list[Any]
+) -> None:
+    rows = [{"input": "물음", "output": "답"}, *odd]
+    path = tmp_path / f"rows.{suffix}"
+    if suffix == "jsonl":
+        write_jsonl(path, rows)
+    elif suffix == "csv":
+        path.write_text("input,output\n물음,답\n", encoding="utf-8")
+    else:
+        pq.write_table(pa.Table.from_pylist(rows[:1]), path)
+    [part] = cut(str(path), [])
+    entry = SourceConfig(source="alpaca", path=str(path), columns={"instruction": "input"})
+    [row] = [row for result in convert_part(part, entry) for row in result.batch.to_table("alpaca").to_pylist()]
+    assert [message["content"] for message in row["messages"]] == ["물음", "답"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"instruction": "\xea\xb0\x80", "output": "b", "url": "\xff"}',
+        b'{"instruction": "c", "output": "d"} {"instruction": "e", "output": "f"}\n',
+        b"  \n\n\t",
+    ],
+)
+def test_a_line_has_the_same_fate_whatever_stands_beside_it(tmp_path: Path, line: bytes) -> None:
+    good = b'{"instruction": "a", "output": "b"}'
+    fates = []
+    for beside in (b"", b"not json"):
+        (tmp_path / "rows.jsonl").write_bytes(b"\n".join([good, line, beside]))
+        rows, rejected = as_a_part("koalpaca", tmp_path / "rows.jsonl")
+        fates.append((rows, rejected - bool(beside)))
+    assert fates[0] == fates[1]

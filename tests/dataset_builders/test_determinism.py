@@ -166,6 +166,22 @@ def test_a_finished_part_is_not_done_again(recipe: Path, tmp_path: Path, monkeyp
     build(config, tmp_path / "data")
 
 
+def test_a_build_that_ended_after_its_shards_were_in_place_is_made_whole(
+    recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    config = load_config(recipe)
+    with monkeypatch.context() as patched:
+        patched.setattr("dataset_builders.publish.write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(config, tmp_path / "data")
+    next((tmp_path / "data/sft").glob("train-*")).unlink()
+    build(config, tmp_path / "data")
+    assert file_contents(tmp_path / "data") == built
+
+
 @pytest.mark.parametrize("change", [{"seed": 43}, {"quality": {"length": {"max": 300}}}, {"rows_per_shard": 100}])
 def test_what_an_interrupted_build_left_is_not_used_for_another_config(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]

@@ -81,6 +81,23 @@ def test_measured_recall_and_false_positives_on_planted_copies(tmp_path: Path) -
     assert false <= 0.02 * len(unlike)
 
 
+@pytest.mark.parametrize("quality", [EXACT, NEAR])
+def test_what_is_beyond_a_limit_pushes_out_no_copy_in_another_source(tmp_path: Path, quality: Any) -> None:
+    rows = exchanges(60)
+    entries: list[dict[str, Any]] = [
+        {"source": "alpaca", "name": name, "path": str(write_jsonl(tmp_path / f"{name}.jsonl", with_ids(rows)))}
+        for name in ("a", "b")
+    ]
+    entries[0]["limit"] = 10
+    config = load_config(write_config(tmp_path / "data.yaml", *entries, quality=quality))
+    first, second = build(config, tmp_path / "data").sources
+    assert (first.kept, second.kept) == (10, 50)
+    kept = {row["id"] for row in read_rows(tmp_path / "data", "sft")}
+    copies = [row for row in read_rows(tmp_path / "data", "rejected") if row["reason"].endswith("duplicate")]
+    assert len(copies) == 10
+    assert all(row["evidence"].split()[0] in kept for row in copies)
+
+
 def test_a_chain_of_copies_keeps_rows_that_copy_no_kept_row(tmp_path: Path) -> None:
     rng = random.Random(2)
     chain = exchanges(1, seed=2, words=80)

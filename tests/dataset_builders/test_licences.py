@@ -11,6 +11,7 @@ from dataset_builders.sources import SOURCES
 from tests.conftest import ROOT
 from tests.dataset_builders.files import build_rows, write_config
 
+ULTRAFEEDBACK = "maywell/ko_Ultrafeedback_binarized"
 RECIPES = ("aog-8b", "rabbit-ko-3b")
 OWN = {"name": "ours", "commercial": True, "redistribution": False, "stated": "the contract of 2026"}
 
@@ -24,12 +25,15 @@ def load(folder: Path, policy: str = "commercial", **entry: Any) -> DataConfig:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"source": "koalpaca"}, ["`koalpaca`", "states no licence", "licence_accepted"]),
-        ({"source": "ko_ultrafeedback"}, ["`ko_ultrafeedback`", "forbids commercial use"]),
+        ({"path": "beomi/KoAlpaca-v1.1a"}, ["`koalpaca`", "states no licence", "licence_accepted"]),
+        ({"path": "beomi/KoAlpaca-v1.1a", "licence_accepted": " "}, ["licence_accepted"]),
+        ({"source": "ko_ultrafeedback", "path": ULTRAFEEDBACK}, ["`ko_ultrafeedback`", "forbids commercial use"]),
+        ({"source": "preference", "path": ULTRAFEEDBACK.lower()}, ["`preference`", "forbids commercial use"]),
+        ({"source": "openorca_ko", "path": "mine.jsonl"}, ["`openorca_ko`", "states no licence"]),
         ({"source": "alpaca", "name": "mine"}, ["`mine`", "states no licence"]),
         ({"source": "alpaca", "licence": "CC-BY-NC-4.0"}, ["forbids commercial use (CC-BY-NC-4.0)"]),
         (
-            {"source": "ko_ultrafeedback", "path": "maywell/ko_Ultrafeedback_binarized", "licence": "MIT"},
+            {"source": "preference", "path": ULTRAFEEDBACK, "licence": "MIT"},
             ["licence: that of maywell/ko_Ultrafeedback_binarized", "non-commercial"],
         ),
         ({"source": "alpaca", "licence": "CC-BY-XX"}, ["`CC-BY-XX` is not among", "commercial: true or false"]),
@@ -45,7 +49,7 @@ def test_the_commercial_policy_refuses(tmp_path: Path, entry: dict[str, Any], wo
 @pytest.mark.parametrize(
     "entry",
     [
-        {"source": "openorca_ko"},
+        {"source": "openorca_ko", "path": "kyujinpy/OpenOrca-KO"},
         {"source": "alpaca", "licence": "MIT"},
         {"source": "alpaca", "licence": OWN},
         {"licence_accepted": "we asked"},
@@ -56,7 +60,7 @@ def test_the_commercial_policy_lets_pass(tmp_path: Path, entry: dict[str, Any]) 
 
 
 def test_without_a_policy_any_licence_will_do(tmp_path: Path) -> None:
-    load(tmp_path, policy="any", source="ko_ultrafeedback")
+    load(tmp_path, policy="any", source="ko_ultrafeedback", path=ULTRAFEEDBACK)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

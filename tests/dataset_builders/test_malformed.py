@@ -157,3 +157,27 @@ def test_csv_rows_with_other_numbers_of_fields_are_accounted_for(tmp_path: Path)
     report = build_file(tmp_path / "rows.csv", "alpaca")
     assert (report.read, report.kept) == (4, 1)
     assert report.rejected == {"empty turn": 1, "not as many fields as the header has": 2}
+
+
+def test_csv_line_breaks_between_quotes_part_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["instruct\nion", "output"], *([f"질문\n{number}", f'"답",\n{number}'] for number in range(40))]
+    with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    monkeypatch.setattr("dataset_builders.parts.PART_BYTES", 100)
+    entry = {"source": "alpaca", "path": str(tmp_path / "rows.csv"), "columns": {"instruction": "instruct\nion"}}
+    config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF, test_fraction=0.0))
+    [report] = build(config, tmp_path / "data").sources
+    assert (report.read, report.kept) == (40, 40)
+    answers = {row["messages"][1]["content"] for row in read_rows(tmp_path / "data", "sft")}
+    assert answers == {answer for _, answer in rows[1:]}
+
+
+def test_a_file_of_malformed_rows_beside_a_good_one_is_accounted_for(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows/a.jsonl").write_text(json.dumps(GOOD))
+    (tmp_path / "rows/b.jsonl").write_text('{"instruction": "가"}')
+    (tmp_path / "rows/.hidden").mkdir()
+    (tmp_path / "rows/.hidden/c.jsonl").write_text(json.dumps(GOOD))
+    config = load_config(write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": str(tmp_path / "rows")}))
+    [report] = build(config, tmp_path / "data").sources
+    assert (report.read, report.kept, report.rejected) == (2, 1, {"no field `output`": 1})

@@ -77,7 +77,7 @@ def test_a_folder_without_a_manifest_is_refused(folder: Path, text: str | None, 
             False,
             "https://huggingface.co/datasets/org/name: cannot",
         ),
-        ("nowhere://x", False, "nowhere://x: cannot be written"),
+        ("nowhere://x", False, "nowhere://x: Protocol not known"),
         ("memory://x", True, "memory://x: PUBLIC is for the hub"),
     ],
 )

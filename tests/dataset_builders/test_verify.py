@@ -56,10 +56,12 @@ def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path) -> Non
     changed.write_bytes(content)
     missing.unlink()
     shutil.copy(data / "rejected/train-00000-of-00001.parquet", data / "sft/train-00009-of-00010.parquet")
+    (data / "dpo/sub").mkdir(parents=True)
+    shutil.copy(data / "rejected/train-00000-of-00001.parquet", data / "dpo/sub")
     result = run("verify", str(data))
     assert result.returncode == 1
     lines = result.stderr.strip().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "not the bytes that were built" in lines[0]
     assert "missing" in lines[1]
     assert "not in the manifest" in lines[2]

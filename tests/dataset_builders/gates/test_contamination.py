@@ -1,7 +1,9 @@
 """Decontamination: planted items of evaluation sets are found in disguise, and other rows are left alone."""
 
 import csv
+import json
 import random
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builders.errors import UserError
 from dataset_builders.gates.contamination import Index, contamination
 from dataset_builders.gates.letters import fold
 from tests.conftest import SHARED
@@ -77,6 +80,31 @@ def test_rows_are_rejected_and_name_the_set_and_the_piece(tmp_path: Path) -> Non
     assert left_out["evidence"].startswith("exam: ")
     assert left_out["evidence"].removeprefix("exam: ") in KOREAN.replace(" ", "").replace(".", "").replace("?", "")
     assert manifest.evaluation_sets.keys() == {"exam"}
+
+
+def test_decomposed_items_are_found_in_composed_rows(tmp_path: Path) -> None:
+    exam = tmp_path / "exam.jsonl"
+    exam.write_text(json.dumps({"question": unicodedata.normalize("NFD", KOREAN), "half": "\ud800"}))
+    bad = {"instruction": KOREAN, "output": "여덟 개입니다."}
+    quality = {"contamination": {"sets": [{"name": "exam", "path": str(exam)}]}}
+    manifest = build_rows(tmp_path, "koalpaca", [*exchanges(5), bad], quality=quality)
+    assert manifest.sources[0].rejected == {"in an evaluation set": 1}
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ([{"columns": ["question", "anwser"]}], "has no column `anwser`"),
+        ([{"columns": ["number"]}], "has no text in its columns"),
+        ([{}, {}], "two evaluation sets are called `exam`"),
+        (["kobst"], "unknown evaluation set `kobst`; known are kobest"),
+    ],
+)
+def test_mistakes_in_evaluation_sets_are_named(tmp_path: Path, sets: list[Any], words: str) -> None:
+    exam = write_jsonl(tmp_path / "exam.jsonl", [{"question": KOREAN, "number": 8}])
+    given = [entry if isinstance(entry, str) else {"name": "exam", "path": str(exam), **entry} for entry in sets]
+    with pytest.raises(UserError, match=words):
+        build_rows(tmp_path, "koalpaca", exchanges(5), quality={"contamination": {"sets": given}})
 
 
 @pytest.fixture(scope="module")
