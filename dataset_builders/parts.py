@@ -53,11 +53,6 @@ class InputFile:
     bytes: int
 
 
-def local_files(path: Path) -> list[Path]:
-    """Return the readable files of a path, sorted; raises UserError where there is none."""
-    return [Path(name) for name in input_files(str(path))]
-
-
 def input_files(path: str) -> list[str]:
     """Return the readable files of a path or URL, a file or a folder, sorted.
 

@@ -9,7 +9,6 @@ import fsspec
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
 
 from dataset_builders import storage
 from dataset_builders.errors import UserError
@@ -17,6 +16,7 @@ from dataset_builders.licences import Licence, known
 from dataset_builders.manifest import MANIFEST, Manifest
 from dataset_builders.push import push
 from tests.dataset_builders.data_folder import make_data_folder, pushed_files, summary
+from tests.dataset_builders.s3_server import BUCKET, s3_server
 
 
 @pytest.fixture
@@ -125,32 +125,19 @@ def test_a_copy_that_breaks_off_has_no_manifest(
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[fsspec.AbstractFileSystem]:
-    """An S3 server on this machine with one bucket, `shared-data`."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "aSecretKey")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        filesystem = fsspec.filesystem("s3")
-        filesystem.mkdir("shared-data")
+    """An S3 server on this machine."""
+    with s3_server() as filesystem:
         yield filesystem
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    server.stop()
 
 
 def test_s3_gets_the_manifest_last_and_loses_older_shards(folder: Path, s3: fsspec.AbstractFileSystem) -> None:
-    s3.pipe_file("shared-data/mine/dpo/train-00001-of-00002.parquet", b"old")
-    push(folder, "s3://shared-data/mine", public=False)
+    s3.pipe_file(f"{BUCKET}/mine/dpo/train-00001-of-00002.parquet", b"old")
+    push(folder, f"s3://{BUCKET}/mine", public=False)
     s3.invalidate_cache()
-    files = {name.removeprefix("shared-data/mine/"): s3.cat_file(name) for name in s3.find("shared-data/mine")}
+    files = {name.removeprefix(f"{BUCKET}/mine/"): s3.cat_file(name) for name in s3.find(f"{BUCKET}/mine")}
     assert files.pop(MANIFEST)
     assert files == pushed_files(folder)
-    kept = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets["shared-data"].keys
+    kept = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys
     assert max(kept.values(), key=lambda key: key.last_modified).name == f"mine/{MANIFEST}"
 
 
@@ -158,4 +145,4 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(folder: Path, s3: fssp
     with pytest.raises(UserError, match=r"s3://no-such-bucket/mine: cannot be written: .*bucket") as caught:
         push(folder, "s3://no-such-bucket/mine", public=False)
     assert "aSecretKey" not in str(caught.value)
-    assert s3.ls("") == ["shared-data"]
+    assert s3.ls("") == [BUCKET]
