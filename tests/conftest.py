@@ -1,10 +1,12 @@
 """Fixtures that several packages' tests share."""
 
 import json
+import logging
 import os
 import runpy
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ SAMPLES = ROOT / "dataset_builders" / "samples"
 SHARED = Path(os.environ.get("RABBIT_KO_SHARED", ROOT.parent / "shared"))
 VENV = ROOT / ".venv"
 TOKENIZERS = ("smoke", "llama-3", "llama-3-no-bos", "qwen3")
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_on() -> Iterator[None]:
+    """Undo what a command line does to logging when a test runs it in this process."""
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
