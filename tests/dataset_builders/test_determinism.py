@@ -152,15 +152,21 @@ def test_a_build_that_is_killed_goes_on_and_makes_the_same_bytes(
     assert not (tmp_path / "data" / WORK).exists()
 
 
-def test_a_finished_part_is_not_done_again(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
+def stop(*_: Any) -> None:
+    raise KeyboardInterrupt
 
-    config = load_config(recipe)
+
+def interrupt(config: DataConfig, data: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a build that ends when it comes to a step."""
     with monkeypatch.context() as patched:
-        patched.setattr("dataset_builders.build.plan_shards", stop)
+        patched.setattr(step, stop)
         with pytest.raises(KeyboardInterrupt):
-            build(config, tmp_path / "data")
+            build(config, data)
+
+
+def test_a_finished_part_is_not_done_again(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(recipe)
+    interrupt(config, tmp_path / "data", "dataset_builders.build.plan_shards", monkeypatch)
     assert file_contents(tmp_path / "data") == {}
     monkeypatch.setattr("dataset_builders.build.refine", stop)
     build(config, tmp_path / "data")
@@ -169,14 +175,8 @@ def test_a_finished_part_is_not_done_again(recipe: Path, tmp_path: Path, monkeyp
 def test_a_build_that_ended_after_its_shards_were_in_place_is_made_whole(
     recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     config = load_config(recipe)
-    with monkeypatch.context() as patched:
-        patched.setattr("dataset_builders.publish.write", stop)
-        with pytest.raises(KeyboardInterrupt):
-            build(config, tmp_path / "data")
+    interrupt(config, tmp_path / "data", "dataset_builders.publish.write", monkeypatch)
     next((tmp_path / "data/sft").glob("train-*")).unlink()
     build(config, tmp_path / "data")
     assert file_contents(tmp_path / "data") == built
