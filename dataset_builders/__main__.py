@@ -25,7 +25,7 @@ from dataset_builders.config import DataConfig, load_config
 from dataset_builders.diff import Difference
 from dataset_builders.diff import diff as compare
 from dataset_builders.engines import Engine, cores
-from dataset_builders.errors import UserError
+from dataset_builders.errors import UserError, is_of_storage, reason
 from dataset_builders.manifest import MANIFEST, Manifest
 from dataset_builders.parts import input_files
 from dataset_builders.storage import is_url
@@ -53,6 +53,8 @@ def build(
     debug: Debug = False,
 ) -> None:
     """Build shards from the sources that DATA.YAML lists; an interrupted build goes on where it was."""
+    if not out:
+        raise typer.BadParameter("a folder or URL for the shards is missing", param_hint="--out")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with _told(out, debug):
         config = load_config(config_path)
@@ -102,8 +104,8 @@ def _told(place: str, debug: bool) -> Iterator[None]:
     """Tell of a mistake in a line, without a traceback, and exit with 1."""
     try:
         yield
-    except (UserError, OSError, KeyboardInterrupt) as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        if debug or not (isinstance(error, UserError | OSError | KeyboardInterrupt) or is_of_storage(error)):
             raise
         typer.echo(f"error: {_one_line(error, place)}", err=True)
         raise typer.Exit(1) from None
@@ -114,7 +116,7 @@ def _one_line(error: BaseException, place: str) -> str:
         return "interrupted; the same command goes on from here"
     if isinstance(error, OSError):
         return f"{error.filename or place}: {os.strerror(error.errno) if error.errno else error}"
-    return str(error)
+    return f"{place}: {reason(error)}" if is_of_storage(error) else str(error)
 
 
 @contextmanager

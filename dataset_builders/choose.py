@@ -21,6 +21,9 @@ TRAIN, TEST = 0, 1
 SPLITS = ("train", "test")
 FATES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", BEYOND_LIMIT)
 DUPLICATE_ID, EXACT_DUPLICATE, NEAR_DUPLICATE, LIMIT = range(2, len(FATES))
+# Two hashes of 64 bits each that only equal ids, or equal contents, have in common; draws depend on the id alone.
+SAME_ID = ("order", "sample")
+SAME_CONTENT = ("content_high", "content_low")
 
 Indices = npt.NDArray[np.int64]
 
@@ -75,7 +78,7 @@ def choose(parts: Sequence[RefinedPart], config: DataConfig) -> Choice:
     choice = Choice([part for part in parts if part.rows], np.zeros(0, np.uint64), np.zeros(0, np.uint8))
     choice.order = choice.column("order")
     choice.fates = np.zeros(len(choice.order), np.uint8)
-    _drop(choice, DUPLICATE_ID, _twins(choice, "id"), "reject")
+    _drop(choice, DUPLICATE_ID, _twins(choice, SAME_ID), "reject")
     for number, entry in enumerate(config.sources):
         if entry.limit is not None:
             # Within the source first: what is beyond its limit must not push out another source's copy.
@@ -89,7 +92,7 @@ def choose(parts: Sequence[RefinedPart], config: DataConfig) -> Choice:
 def _drop_copies(choice: Choice, quality: Quality, actions: set[str], source: int | None = None) -> None:
     """Drop the copies among all rows, or among one source's, of the kinds whose gates do one of these actions."""
     if (action := quality.action_of(quality.exact_duplicates)) in actions:
-        _drop(choice, EXACT_DUPLICATE, _twins(choice, "content", source), action)
+        _drop(choice, EXACT_DUPLICATE, _twins(choice, SAME_CONTENT, source), action)
     if (action := quality.action_of(quality.near_duplicates)) in actions:
         rows, threshold = _ranked(choice, source), quality.near_duplicates.threshold
         _drop(choice, NEAR_DUPLICATE, near_duplicates(choice.parts, rows, choice.column, threshold), action)
@@ -111,10 +114,10 @@ def _ranked(choice: Choice, source: int | None = None) -> Indices:
     return np.asarray(kept[np.lexsort((choice.column("tie")[kept], choice.order[kept], choice.sources[kept]))])
 
 
-def _twins(choice: Choice, what: str, source: int | None = None) -> Iterator[tuple[int, int, float]]:
-    """Yield (row, the row that stays, 1.0) for rows with the same id, or the same content."""
+def _twins(choice: Choice, hashed: tuple[str, str], source: int | None = None) -> Iterator[tuple[int, int, float]]:
+    """Yield (row, the row that stays, 1.0) for rows that have both of these hashes in common."""
     rows = _ranked(choice, source)
-    high, low = choice.column(f"{what}_high")[rows], choice.column(f"{what}_low")[rows]
+    high, low = (choice.column(name)[rows] for name in hashed)
     order = np.lexsort((low, high))
     is_same = (high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1])
     first = 0

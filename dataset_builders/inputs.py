@@ -117,7 +117,7 @@ def _is_here(wanted: Wanted) -> bool:
 
 
 def _looks_local(path: str) -> bool:
-    return path.startswith((".", "/", "~")) or path.count("/") != 1 or Path(path).suffix in SUFFIXES
+    return path.startswith((".", "/", "~")) or path.count("/") != 1 or Path(path).suffix.lower() in SUFFIXES
 
 
 def _from_hub(wanted: Wanted, folder: str) -> Input:

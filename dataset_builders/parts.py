@@ -41,7 +41,7 @@ class Part:
 
     @property
     def suffix(self) -> str:
-        return PurePosixPath(self.path).suffix
+        return _suffix(self.path)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def input_files(path: str) -> list[str]:
         raise UserError(f"{path}: no such file or folder")
     names, root = (sorted(fs.find(name)), name) if fs.isdir(name) else ([name], name.rpartition("/")[0])
     below = [(name, PurePosixPath(name[len(root) :])) for name in names]
-    files = [name for name, path in below if path.suffix in SUFFIXES and not _is_hidden(path)]
+    files = [name for name, path in below if path.suffix.lower() in SUFFIXES and not _is_hidden(path)]
     if not files:
         raise UserError(f"{path}: nothing to read; a file, or a folder of files, must be {', '.join(SUFFIXES)}")
     if is_url(path):
@@ -80,6 +80,10 @@ def _is_hidden(path: PurePosixPath) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
 def cut(path: str, done: list[InputFile]) -> Iterator[Part]:
     """Yield a file's parts while it is read, and when that is done, add its hash to `done`.
 
@@ -87,7 +91,7 @@ def cut(path: str, done: list[InputFile]) -> Iterator[Part]:
     """
     fs, name = filesystem(path)
     with fs.open(name, "rb") as file:
-        yield from (_cut_parquet if PurePosixPath(path).suffix == ".parquet" else _cut_lines)(path, file, done)
+        yield from (_cut_parquet if _suffix(path) == ".parquet" else _cut_lines)(path, file, done)
 
 
 def _cut_parquet(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[Part]:
@@ -96,16 +100,20 @@ def _cut_parquet(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[
         digest.update(chunk)
         size += len(chunk)
     try:
-        rows = pq.ParquetFile(file).metadata.num_rows
+        parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: broken parquet file: {reason(error)}") from None
+    names = parquet.schema_arrow.names
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path}: two columns are called `{twice[0]}`; rename one")
     done.append(InputFile(path, digest.hexdigest(), size))
+    rows = parquet.metadata.num_rows
     for start in range(0, rows, PART_ROWS):
         yield Part(path, digest.hexdigest(), start, min(start + PART_ROWS, rows))
 
 
 def _cut_lines(path: str, file: IO[bytes], done: list[InputFile]) -> Iterator[Part]:
-    is_csv = PurePosixPath(path).suffix == ".csv"
+    is_csv = _suffix(path) == ".csv"
     digest = hashlib.sha256()
     header = b""
     start = before = 0

@@ -20,7 +20,7 @@ from dataset_builders.sources.fields import RawRow
 from dataset_builders.storage import filesystem
 
 BATCH = 2_500
-_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n|\A[ \t\r]*\n")
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def read_rows(part: Part) -> Iterator[RawRow | Broken]:
 def _json_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:
     data = _read(part)
     # Both are looked at line by line: blank lines, and bytes that are no text even in fields that nobody asked for.
-    if _BLANK_LINE.search(data):
+    if _BLANK_LINE.search(b"\n" + data):
         return None
-    pa.array([data], pa.large_binary()).cast(pa.large_string())
+    _as_text(data).validate(full=True)
     schema = pa.schema([(name, pa.string()) for name in (*required, *optional)])
     table = pj.read_json(
         pa.BufferReader(data),
@@ -68,6 +68,11 @@ def _json_columns(part: Part, required: list[str], optional: list[str]) -> pa.Ta
     if table.num_rows != part.lines or any(table[name].null_count for name in required):
         return None
     return table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])
+
+
+def _as_text(data: bytes) -> pa.LargeStringArray:
+    """Return the bytes as one text, without a copy."""
+    return pa.LargeStringArray.from_buffers(1, pa.array([0, len(data)], pa.int64()).buffers()[1], pa.py_buffer(data))
 
 
 def _parquet_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:

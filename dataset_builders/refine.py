@@ -28,7 +28,7 @@ from dataset_builders.rows import SCHEMAS, RejectedRow
 from dataset_builders.sampling import Draws, below, draw
 from dataset_builders.storage import write_arrow, write_json
 
-ROWS_PER_BATCH = 32
+ROWS_PER_BATCH = 64
 BEYOND_FRACTION, BEYOND_LIMIT = SAMPLED_OUT = ("beyond fraction", "beyond limit")
 
 
@@ -146,7 +146,6 @@ def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
 def _keys(batch: Batch, drawn: dict[str, Draws]) -> dict[str, npt.NDArray[Any]]:
     """Return what the choice among all rows looks at, without the rows themselves."""
     columns = {purpose: drawn[purpose] for purpose in ("order", "test", "sample")}
-    columns["id_high"], columns["id_low"] = _hashes(batch.ids).T
     columns["content_high"], columns["content_low"] = _hashes(batch.joined("\0")).T
     # Of two rows with one id, what they say and were decides, and not which comes first.
     columns["tie"] = (columns["content_high"] & ~np.uint64(3)) | (batch.normalized * 2 + batch.escaped).astype(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from dataset_builders.gates.evaluation_sets import KNOWN, EvaluationSet
 
@@ -28,6 +28,12 @@ class Length(Gate):
 
     min: int = Field(default=4, ge=0)
     max: int = Field(default=50_000, gt=0)
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "Length":
+        if self.min > self.max:
+            raise ValueError(f"min: {self.min} is more than max, {self.max}")
+        return self
 
 
 class Hangul(Gate):

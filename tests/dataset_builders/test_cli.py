@@ -60,6 +60,10 @@ def fails_with(folder: Path, *expected: str) -> None:
             "quality: {length: {minimum: 1}}\nsources: [{source: koalpaca, path: x}]",
             ["quality.length.minimum", "did you mean `min`?"],
         ),
+        (
+            "quality: {length: {min: 9, max: 5}}\nsources: [{source: koalpaca, path: x}]",
+            ["quality.length", "min: 9 is more than max, 5"],
+        ),
         ("sources: [{source: koalpaca, path: 'foo://x'}]", ["foo://x: Protocol not known"]),
         (
             "sources: [{source: koalpaca, path: x, add_instruction: true, probability: high}]",
@@ -122,19 +126,34 @@ def test_broken_files(tmp_path: Path, name: str, content: bytes, expected: list[
 def test_a_missing_config_and_wrong_usage(tmp_path: Path) -> None:
     fails_with(tmp_path, "data.yaml: no such file")
     assert run(tmp_path, "data.yaml").returncode == 2
+    assert run(tmp_path, "data.yaml", "--out", "").returncode == 2
+
+
+def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
+    columns = [pa.array(["가"])] * 2
+    pq.write_table(pa.Table.from_arrays(columns, ["instruction", "instruction"]), tmp_path / "rows.parquet")
+    write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": "rows.parquet"})
+    fails_with(tmp_path, "rows.parquet: two columns are called `instruction`; rename one")
+
+
+def test_object_storage_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": "s3://nowhere/rows.jsonl"})
+    fails_with(tmp_path, "data/x: ", "credentials")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in run(tmp_path, "data.yaml", "--out", "data/x", "--debug").stderr
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["jsonl", "JSONL", "csv", "parquet"])
 def test_a_folder_of_any_format_is_read_through_the_column_mapping(tmp_path: Path, suffix: str) -> None:
     rows: list[dict[str, Any]] = [{"질문": f'물음 {i}, "{i}"', "답변": f"답\n\n{i}"} for i in range(20)]
     folder = tmp_path / "mine"
     folder.mkdir()
-    if suffix == "jsonl":
-        write_jsonl(folder / "a.jsonl", rows)
+    if suffix.lower() == "jsonl":
+        write_jsonl(folder / f"a.{suffix}", rows)
     elif suffix == "csv":
         import csv
 
