@@ -6,7 +6,6 @@ python -m dataset_builders diff data/before data/after
 python -m dataset_builders push data/smoke org/name
 """
 
-import os
 import re
 import signal
 import sys
@@ -21,11 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dataset_builders.build import build as build_shards
+from dataset_builders.command_line import told
 from dataset_builders.config import DataConfig, load_config
 from dataset_builders.diff import Difference
 from dataset_builders.diff import diff as compare
 from dataset_builders.engines import Engine, cores
-from dataset_builders.errors import UserError, is_of_storage, reason
 from dataset_builders.manifest import MANIFEST, Manifest
 from dataset_builders.parts import input_files
 from dataset_builders.storage import is_url
@@ -56,7 +55,7 @@ def build(
     if not out:
         raise typer.BadParameter("a folder or URL for the shards is missing", param_hint="--out")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with _told(out, debug):
+    with told(debug, out):
         config = load_config(config_path)
         with _progress() as progress:
             manifest = build_shards(config, out, progress, workers, engine)
@@ -68,7 +67,7 @@ def build(
 @app.command()
 def verify(folder: Folder, debug: Debug = False) -> None:
     """Check that every file of DIR is what its manifest says, and every row is accounted for."""
-    with _told(folder, debug):
+    with told(debug, folder):
         manifest = check(folder)
         rows = sum(shard.rows for shard in manifest.shards)
         print(
@@ -79,7 +78,7 @@ def verify(folder: Folder, debug: Debug = False) -> None:
 @app.command()
 def diff(before: Folder, after: Folder, debug: Debug = False) -> None:
     """Say which rows and reasons changed from one build to another; exit with 1 where any did."""
-    with _told(before, debug):
+    with told(debug, before):
         difference = compare(before, after)
     _print_difference(difference)
     raise typer.Exit(1 if difference else 0)
@@ -95,28 +94,8 @@ def push(
     """Push the shards with a dataset card, all in one commit, to the hub or to object storage."""
     from dataset_builders.push import push as push_shards  # the hub's client takes a second to import
 
-    with _told(str(folder), debug):
+    with told(debug, str(folder)):
         print(push_shards(folder, target, public))
-
-
-@contextmanager
-def _told(place: str, debug: bool) -> Iterator[None]:
-    """Tell of a mistake in a line, without a traceback, and exit with 1."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        if debug or not (isinstance(error, UserError | OSError | KeyboardInterrupt) or is_of_storage(error)):
-            raise
-        typer.echo(f"error: {_one_line(error, place)}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _one_line(error: BaseException, place: str) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command goes on from here"
-    if isinstance(error, OSError):
-        return f"{error.filename or place}: {os.strerror(error.errno) if error.errno else error}"
-    return f"{place}: {reason(error)}" if is_of_storage(error) else str(error)
 
 
 @contextmanager

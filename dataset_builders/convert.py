@@ -10,7 +10,7 @@ from dataset_builders.batch import Batch, from_rows
 from dataset_builders.config import SourceConfig, suggest
 from dataset_builders.errors import Rejected
 from dataset_builders.parts import Part
-from dataset_builders.reading import BATCH, Broken, read_columns, read_rows
+from dataset_builders.reading import BATCH, BATCH_BYTES, Broken, read_columns, read_rows
 from dataset_builders.rows import RejectedRow, Row, row_id
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources.exchange import Exchange
@@ -30,19 +30,26 @@ class Converted:
 
 
 def convert_part(part: Part, entry: SourceConfig) -> Iterator[Converted]:
-    """Yield the part's rows, up to 1,000 raw ones at a time.
+    """Yield the part's rows, some at a time.
 
     Raises UserError where the file as a whole is broken.
     """
     rule = SOURCES[entry.source].rule
     table = _read_as_columns(part, entry, rule) if isinstance(rule, Exchange) else None
     if table is not None and isinstance(rule, Exchange):
-        for start in range(0, table.num_rows, BATCH):
-            yield from _convert_columns(table.slice(start, BATCH), entry, rule)
+        step = _rows_at_a_time(part, table.num_rows)
+        for start in range(0, table.num_rows, step):
+            yield from _convert_columns(table.slice(start, step), entry, rule)
         return
     rows = list(read_rows(part))
-    for start in range(0, len(rows), BATCH):
-        yield _convert_rows(rows[start : start + BATCH], entry)
+    step = _rows_at_a_time(part, len(rows))
+    for start in range(0, len(rows), step):
+        yield _convert_rows(rows[start : start + step], entry)
+
+
+def _rows_at_a_time(part: Part, rows: int) -> int:
+    """Return how many rows the gates, which need many times a row's size, look at together."""
+    return BATCH if part.suffix == ".parquet" else max(1, min(BATCH, rows * BATCH_BYTES // (part.end - part.start)))
 
 
 def missing_column(rejected: Sequence[RejectedRow], entry: SourceConfig) -> str:

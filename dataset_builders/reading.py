@@ -19,7 +19,7 @@ from dataset_builders.parts import Part
 from dataset_builders.sources.fields import RawRow
 from dataset_builders.storage import filesystem
 
-BATCH = 2_500
+BATCH, BATCH_BYTES = 2_500, 3 << 20
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 
 

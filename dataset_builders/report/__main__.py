@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from dataset_builders.errors import UserError, reason
+from dataset_builders.command_line import told
 from dataset_builders.report.collect import collect
 from dataset_builders.report.page import render
 from dataset_builders.report.scan import OnRows
@@ -36,14 +36,8 @@ def report(
 ) -> None:
     """Write one HTML page: what became of every row, how long rows are, and what they look like."""
     page = out or data / "report.html"
-    try:
+    with told(debug):
         _write(data, configs or [], page, rows, samples)
-    except (UserError, OSError, KeyboardInterrupt) as error:
-        if debug:
-            raise
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else reason(error)
-        typer.echo(f"error: {said}", err=True)
-        raise typer.Exit(1) from None
     typer.echo(f"{page}: {page.stat().st_size:,} bytes")
 
 
