@@ -1,4 +1,4 @@
-# Data, SFT, merge and DPO for one recipe. `make help` lists what there is.
+# Data, SFT, merge, DPO and evaluation for one recipe. `make help` lists what there is.
 
 RECIPE ?= smoke
 STAGE ?= sft
@@ -14,6 +14,19 @@ WORKERS ?=
 ENGINE ?=
 REPO ?=
 PUBLIC ?=
+TASKS ?=
+LIMIT ?= $(if $(filter smoke,$(RECIPE)),6)
+TEMPLATE ?=
+BACKEND ?=
+HUB_DIR ?= $(if $(filter smoke,$(RECIPE)),evaluation/samples/hub)
+MODEL_URL ?=
+MODEL_NAME ?=
+JUDGE_URL ?=
+JUDGE_MODEL ?=
+QUESTIONS ?= $(if $(filter smoke,$(RECIPE)),evaluation/samples/logickor.jsonl)
+STRATEGY ?=
+GOOD ?=
+BAD ?=
 TOKENIZER ?= $(shell sed -n 's/^base_model: *//p' $(CONFIG)/sft.yaml)
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -40,7 +53,8 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data report push-data sft merge dpo chat inspect bench test lint FORCE has-sft
+.PHONY: help setup data report push-data sft merge dpo chat inspect eval logickor results card push-model all bench \
+	test lint FORCE has-sft
 
 help: ## list targets, recipes and variables
 	@echo 'targets'
@@ -49,13 +63,18 @@ help: ## list targets, recipes and variables
 	@for recipe in $(RECIPES); do printf '  %-14s %s\n' $$recipe "$$(head -1 axolotl_configs/$$recipe/sft.yaml | cut -c3-)"; done
 	@echo 'variables'
 	@echo '  RECIPE=$(RECIPE)    the folder under axolotl_configs/'
-	@echo '  STAGE=$(STAGE)       the stage that merge and inspect work on: sft or dpo'
+	@echo '  STAGE=$(STAGE)       the stage that is merged, inspected, evaluated or described: sft or dpo, to evaluate also base'
 	@echo '  ARGS="..."      overrides for axolotl, such as ARGS="--learning-rate=1e-4"; they always run the stage'
 	@echo '  PROMPT="..."    chat: ask this once; SYSTEM="..." gives the instruction'
 	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
 	@echo '  WORKERS=4       data: processes, all cores by default; ENGINE=ray runs on the cluster at RAY_ADDRESS'
 	@echo '  REPO=org/name   push-data: the hub data set, or a URL such as s3://bucket/folder; private unless PUBLIC=1'
+	@echo '  TASKS=a,b       eval: kobest, haerae, gsm8k, gsm8k_ko, ifeval, all by default; LIMIT=8 items; TEMPLATE=on|off'
+	@echo '  BACKEND=vllm    eval: instead of transformers; HUB_DIR=... data from a folder laid out like the hub'
+	@echo '  MODEL_URL=...   eval, logickor: an OpenAI-compatible server that has the model as MODEL_NAME=...'
+	@echo '  JUDGE_URL=...   logickor: the judge, as JUDGE_MODEL=...; QUESTIONS=file, STRATEGY=1-shot or cot-1-shot'
+	@echo '  LANG=en         card: in English; GOOD=file, BAD=file an answer to show; push-model: REPO=org/name, PUBLIC=1'
 	@echo '  PARALLEL=zero2  a file in axolotl_configs/deepspeed/; the default with several GPUs and DeepSpeed installed'
 	@echo '  PYTHON=...      setup: the interpreter, 3.11 or newer; EXTRAS=train,gpu,dev what to install'
 
@@ -177,6 +196,48 @@ inspect: $(DATA)/manifest.json $(BASE) ## show rows with their mask
 report: $(DATA)/manifest.json $(BASE) ## write a page about the recipe's data: data/<recipe>/report.html, or HTML=file
 	$(BIN)/python -m dataset_builders.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
 		--out $(if $(HTML),"$$HTML",$(DATA)/report.html)
+
+# --- measuring it ---
+
+SERVER = $(if $(MODEL_URL),--model-url "$$MODEL_URL" --model-name "$$MODEL_NAME")
+# Every shell has a LANG of its own, which says nothing about the card.
+CARD_LANGUAGE := $(if $(findstring command,$(origin LANG)),$(LANG),ko)
+export MODEL_URL MODEL_NAME JUDGE_URL JUDGE_MODEL QUESTIONS HUB_DIR GOOD BAD
+export PYTHONUTF8 := 1
+
+eval: $(BASE) | $(READY) ## evaluate STAGE=base, sft or dpo on the tasks of the model cards
+	@$(BIN)/python -m evaluation.harness $(RECIPE) $(STAGE) $(if $(TASKS),--tasks $(TASKS)) \
+		$(if $(LIMIT),--limit $(LIMIT)) $(if $(TEMPLATE),--template $(TEMPLATE)) \
+		$(if $(BACKEND),--backend $(BACKEND)) $(if $(HUB_DIR),--hub-dir "$$HUB_DIR") $(SERVER) $(ARGS)
+
+logickor: $(BASE) | $(READY) ## answer LogicKor's questions and have them judged by JUDGE_MODEL at JUDGE_URL
+	@test -n "$$JUDGE_URL" -a -n "$$JUDGE_MODEL" || { echo 'logickor: who judges? JUDGE_URL=http://host/v1' \
+		'JUDGE_MODEL=name, an OpenAI-compatible server' >&2; exit 2; }
+	@$(BIN)/python -m evaluation.logickor run $(RECIPE) $(STAGE) --judge-url "$$JUDGE_URL" \
+		--judge-model "$$JUDGE_MODEL" $(if $(QUESTIONS),--questions "$$QUESTIONS") \
+		$(if $(STRATEGY),--strategy $(STRATEGY)) $(SERVER) $(ARGS)
+
+results: | $(READY) ## put base, sft and dpo side by side: a table and a chart in runs/<recipe>/eval/
+	@$(BIN)/python -m evaluation.results $(RECIPE)
+
+card: | $(READY) ## write a stage's model card from what was measured, in Korean, or with LANG=en in English
+	@$(BIN)/python -m evaluation.card write $(RECIPE) $(STAGE) --lang $(CARD_LANGUAGE) \
+		$(if $(GOOD),--good "$$GOOD") $(if $(BAD),--bad "$$BAD") $(ARGS)
+
+push-model: export HF_HUB_OFFLINE :=
+push-model: | $(READY) ## push a stage's adapter, or its merged model with MERGED=1, to REPO=org/name
+	@test -n "$$REPO" || { echo 'push-model: say where: make push-model RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
+	@$(BIN)/python -m evaluation.card push $(RECIPE) $(STAGE) "$$REPO" $(if $(MERGED),--merged) \
+		$(if $(PUBLIC),--public)
+
+TRAINED = $(if $(wildcard $(CONFIG)/sft.yaml),sft) $(if $(wildcard $(CONFIG)/dpo.yaml),dpo)
+
+all: ## data, every stage, its evaluation, LogicKor where there is a JUDGE_URL, results and the last stage's card
+	$(MAKE) data $(TRAINED)
+	for stage in base $(TRAINED); do $(MAKE) eval STAGE=$$stage || exit 1; done
+	$(if $(JUDGE_URL),for stage in base $(TRAINED); do $(MAKE) logickor STAGE=$$stage || exit 1; done)
+	$(MAKE) results
+	$(MAKE) card STAGE=$(lastword $(TRAINED))
 
 bench: $(if $(filter tokenize,$(WHAT)),$(DATA)/manifest.json $(BASE)) | $(READY) ## time what docs/benchmarks.md shows
 	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) $(ARGS)

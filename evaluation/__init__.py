@@ -1,1 +1,1 @@
-"""Trying a trained stage out."""
+"""Trying a trained stage out, and measuring it."""

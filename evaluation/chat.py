@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from dataset_builders.errors import reason
+from evaluation.models import load
 from prompt_strategies.template import Messages
 from prompt_strategies.turns import without_oldest_exchange
 
@@ -20,20 +21,6 @@ from prompt_strategies.turns import without_oldest_exchange
 def latest_stage(run: Path) -> Path | None:
     """Return the folder of the last finished stage of a recipe, DPO before SFT."""
     return next((run / stage for stage in ("dpo", "sft") if (run / stage / "run.json").exists()), None)
-
-
-def load(stage: Path) -> tuple[Any, Any]:
-    """Load a stage's model, an adapter with its base, and its tokenizer."""
-    import torch
-    from peft import AutoPeftModelForCausalLM
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    is_adapter = (stage / "adapter_config.json").exists()
-    model_class = AutoPeftModelForCausalLM if is_adapter else AutoModelForCausalLM
-    model = model_class.from_pretrained(stage, dtype="auto")
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), AutoTokenizer.from_pretrained(stage)
 
 
 def answer(
@@ -105,7 +92,7 @@ def chat(
 def _talk(stage: Path, messages: Messages, prompt: str, max_new_tokens: int, temperature: float, seed: int) -> None:
     from transformers import set_seed
 
-    model, tokenizer = load(stage)
+    model, tokenizer = load(str(stage))
     set_seed(seed)
     while question := prompt or _read_question():
         messages = [*messages, {"role": "user", "content": question}]

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,7 +12,9 @@ import yaml
 from dataset_builders.config import DataConfig
 from dataset_builders.rows import Conversation, Row
 from prompt_strategies.template import QIR, render_answer, render_prompt
-from tests.conftest import ROOT, sample_rows
+from tests.conftest import ROOT, run, sample_rows
+from tests.dataset_builders.hub_repos import WRITER
+from tests.dataset_builders.hub_server import running_hub
 
 READMES = ["README.md", "README.ko.md"]
 
@@ -49,3 +54,43 @@ def test_every_folder_of_the_tree_is_there(readme: str) -> None:
     assert len(folders) == 8
     for folder in folders:
         assert (ROOT / folder).is_dir()
+
+
+def commands(readme: str) -> list[str]:
+    """The lines of every shell block, without what is said of them."""
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+def test_both_readmes_give_the_same_commands() -> None:
+    english, korean = (commands(readme) for readme in READMES)
+    assert english == korean
+    assert len(english) > 10
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(project: Path) -> None:
+    own_recipe(project)
+    with running_hub() as hub:
+        login: dict[str, Any] = {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER, "NO_PROXY": "127.0.0.1"}
+        for command in commands("README.md"):
+            run(project, "bash", "-euc", feasible(command), **login)
+            if command.startswith("make report RECIPE=mine"):
+                shutil.copytree(project / "data/mine", project / "data/before")
+
+
+def own_recipe(project: Path) -> None:
+    """Make the recipe that the README tells the reader to make."""
+    shutil.copytree(project / "axolotl_configs/smoke", project / "axolotl_configs/mine")
+    for file in (project / "axolotl_configs/mine").glob("*.yaml"):
+        file.write_text(re.sub(r"(data|runs)/smoke", r"\1/mine", file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def feasible(command: str) -> str:
+    """What of a command needs no GPU, no network and no typing of passwords: its plan, or its help."""
+    if command.endswith("hf auth login"):
+        return f"{command} --help"
+    only_planned = "RECIPE=aog-8b" in command or "RECIPE=rabbit-ko-3b" in command or command.startswith("make setup")
+    return re.sub(r"^make", f"make --assume-old=.venv/.ready{' -n' if only_planned else ''}", command)

@@ -1,0 +1,1 @@
+"""The tasks of the model cards, through lm-evaluation-harness."""

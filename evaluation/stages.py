@@ -1,0 +1,119 @@
+"""The stages of a recipe that can be evaluated: its base model, and what SFT and DPO made of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+import yaml
+
+from dataset_builders.errors import UserError
+from prompt_strategies.template import Template, template_for
+
+STAGES = ("base", "sft", "dpo")
+CONFIGS, RUNS = Path("axolotl_configs"), Path("runs")
+_WEIGHTS_AND_PROMPT = ("*.safetensors", "adapter_config.json", "config.json", "tokenizer.json", "chat_template.jinja")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, and its model: a local folder, which may hold an adapter, or the name of a hub model."""
+
+    recipe: str
+    name: str
+    model: str
+
+    @property
+    def is_local(self) -> bool:
+        return Path(self.model).is_dir()
+
+    @property
+    def results(self) -> Path:
+        """The folder of what the stage's evaluation came to."""
+        return results_folder(self.recipe) / self.name
+
+    @property
+    def template(self) -> Template:
+        """The prompt's template, as the recipe trains it."""
+        config = _config(self.recipe)
+        return template_for(config["datasets"][0]["type"])
+
+
+def results_folder(recipe: str) -> Path:
+    """Return the folder of all results of a recipe."""
+    return RUNS / recipe / "eval"
+
+
+def find_stage(recipe: str, name: str) -> Stage:
+    """Find a stage and its model.
+
+    Raises UserError where there is no such recipe or stage, or it is not trained yet.
+    """
+    if name not in STAGES:
+        raise UserError(f"STAGE={name}: there is no such stage; stages: {', '.join(STAGES)}")
+    if name == "base":
+        return _base(recipe)
+    _config(recipe)
+    folder = RUNS / recipe / name
+    if not (folder / "run.json").exists():
+        raise UserError(f"{folder}: no finished run; run `make {name} RECIPE={recipe}` first")
+    return Stage(recipe, name, str(folder))
+
+
+def finished_stages(recipe: str) -> list[Stage]:
+    """Return the base model and the stages that are trained."""
+    trained = [name for name in STAGES[1:] if (RUNS / recipe / name / "run.json").exists()]
+    return [_base(recipe), *(find_stage(recipe, name) for name in trained)]
+
+
+def fingerprint(model: str) -> str:
+    """Return a hash of a model's weights, tokenizer and template, of an adapter with the model that it is on.
+
+    A hub model is named with its commit where that is in the local cache.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return f"{model}@{_cached_commit(model)}"
+    digest = xxhash.xxh3_128()
+    files = {file for pattern in _WEIGHTS_AND_PROMPT for file in folder.glob(pattern)}
+    for file in sorted(files):
+        digest.update(file.name.encode())
+        with file.open("rb") as content:
+            while block := content.read(1 << 24):
+                digest.update(block)
+    if beneath := adapter_base(folder):
+        digest.update(fingerprint(beneath).encode())
+    return digest.hexdigest()
+
+
+def adapter_base(folder: Path) -> str | None:
+    """Return the model that the folder's adapter is on; None where it holds no adapter."""
+    try:
+        config: dict[str, Any] = yaml.safe_load((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return str(config["base_model_name_or_path"])
+
+
+def _base(recipe: str) -> Stage:
+    model = _config(recipe)["base_model"]
+    if model.startswith(f"{RUNS}/") and not (Path(model) / "config.json").exists():
+        raise UserError(f"{model}: the base model is not made yet; run `make {model}/model.safetensors`")
+    return Stage(recipe, "base", model)
+
+
+def _config(recipe: str) -> dict[str, Any]:
+    """Read the first stage's config; some recipes have no SFT."""
+    files = [CONFIGS / recipe / f"{name}.yaml" for name in STAGES[1:]]
+    config = next((file for file in files if file.exists()), None)
+    if config is None:
+        raise UserError(f"{CONFIGS / recipe}: no such recipe")
+    loaded: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return loaded
+
+
+def _cached_commit(model: str) -> str:
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model, "config.json")
+    return Path(cached).parent.name if isinstance(cached, str) else "unknown"
