@@ -19,7 +19,7 @@ from prompt_strategies.template import QIR, render_answer, render_prompt
 EXAMPLE_CHARACTERS = 2_000
 CONFIGS = ("sft", "dpo")
 # The hub's own names: https://huggingface.co/docs/hub/repositories-licenses
-_HUB_LICENCES = {
+HUB_LICENCES = {
     "Apache-2.0": "apache-2.0",
     "CC0-1.0": "cc0-1.0",
     "CC-BY-4.0": "cc-by-4.0",
@@ -93,8 +93,8 @@ def _licence(manifest: Manifest) -> dict[str, str]:
     """Return the one licence of all sources by the hub's name; else `other`, and the body lists them."""
     names = {source.licence.name for source in manifest.sources}
     name = names.pop() if len(names) == 1 else "mixed"
-    if name in _HUB_LICENCES:
-        return {"license": _HUB_LICENCES[name]}
+    if name in HUB_LICENCES:
+        return {"license": HUB_LICENCES[name]}
     name = "none-stated" if name == NONE_STATED else re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "other"
     return {"license": "other", "license_name": name}
 

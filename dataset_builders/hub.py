@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from json import JSONDecodeError
 from pathlib import Path
+from typing import Literal
 
 import httpx
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
@@ -23,13 +24,18 @@ _ADVICE = {
     404: "check the name",
     412: "it changed during the push; push again",
 }
-_SHARD = re.compile(r"(sft|dpo)/.*\.parquet")
+# What an earlier push left and this one does not bring goes.
+_REPLACED = {
+    "dataset": re.compile(r"(sft|dpo)/.*\.parquet"),
+    "model": re.compile(r"[^/]*\.safetensors(\.index\.json)?|adapter_config\.json"),
+}
 
 Files = dict[str, Path | bytes]
+RepoType = Literal["dataset", "model"]
 
 
-def commit(repo: str, files: Files, message: str, public: bool) -> str:
-    """Put files into the hub dataset `org/name` in one commit, without the shards of earlier ones; return its URL.
+def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoType = "dataset") -> str:
+    """Put files into the hub's `org/name` in one commit, without shards or weights of earlier ones; return its URL.
 
     The repo is made where there is none. What passes (429, 5xx, a dropped connection) is tried again.
     Raises UserError where the repo exists with the other visibility, and where the hub refuses or cannot be reached:
@@ -41,7 +47,7 @@ def commit(repo: str, files: Files, message: str, public: bool) -> str:
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        return _retry(partial(_commit, repo, files, message, public))
+        return _retry(partial(_commit, repo, files, message, public, repo_type))
     except UserError:
         raise
     except Exception as error:
@@ -57,11 +63,11 @@ def _check_name(repo: str) -> None:
         raise UserError(f"{repo}: whose? say org/name")
 
 
-def _commit(repo: str, files: Files, message: str, public: bool) -> str:
+def _commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoType) -> str:
     """Make one attempt; it asks what is there first, so that it can follow one whose answer was lost."""
     api = HfApi()
-    api.create_repo(repo, repo_type="dataset", private=not public, exist_ok=True)
-    info = api.dataset_info(repo)
+    api.create_repo(repo, repo_type=repo_type, private=not public, exist_ok=True)
+    info = api.repo_info(repo, repo_type=repo_type)
     if info.private and public:
         raise UserError(
             f"{repo}: is private; push without PUBLIC, or make it public in its settings on the hub first"
@@ -70,8 +76,9 @@ def _commit(repo: str, files: Files, message: str, public: bool) -> str:
         raise UserError(f"{repo}: is public; say PUBLIC=1 if all may read this, or push to another name")
     there = [file.rfilename for file in info.siblings]
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-    operations += [CommitOperationDelete(name) for name in there if _SHARD.fullmatch(name) and name not in files]
-    made = api.create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=info.sha)
+    old = [name for name in there if _REPLACED[repo_type].fullmatch(name) and name not in files]
+    operations += [CommitOperationDelete(name) for name in old]
+    made = api.create_commit(repo, operations, commit_message=message, repo_type=repo_type, parent_commit=info.sha)
     return str(made.commit_url)
 
 

@@ -1,4 +1,4 @@
-"""What a hub does with datasets: each method of `Repos` is one endpoint, as `huggingface_hub` calls it."""
+"""What a hub does with datasets and models: each method of `Repos` is one endpoint, as `huggingface_hub` calls it."""
 
 import base64
 import hashlib
@@ -11,6 +11,7 @@ import yaml
 
 WRITER, READER = "hf_aSecretThatNobodyMayRead", "hf_aSecretThatMayOnlyRead"
 SIGNATURE = "aSignatureThatIsAsGoodAsAPassword"
+LARGE = (".parquet", ".safetensors")
 WRITES = ("create", "preupload", "batch", "commit")
 Files = dict[str, bytes]
 
@@ -33,9 +34,10 @@ class Content:
 
 @dataclass
 class Repo:
-    """A dataset, with its commits, oldest first: the id, and all files that it has."""
+    """A dataset or a model, with its commits, oldest first: the id, and all files that it has."""
 
     private: bool
+    url: str
     commits: list[tuple[str, Files]] = field(default_factory=list)
 
     def commit(self, files: Files) -> str:
@@ -50,16 +52,17 @@ class Repo:
 
 
 class Repos:
-    """All datasets by name, and the uploads by hash that a commit may point to."""
+    """All datasets and models by name, and the uploads by hash that a commit may point to."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.repos: dict[str, Repo] = {}
         self.uploads: Files = {}
 
-    def add(self, name: str, private: bool) -> Repo:
-        """Add a dataset, with the first commit that every repo on the hub has."""
-        repo = self.repos[name] = Repo(private)
+    def add(self, name: str, private: bool, kind: str = "dataset") -> Repo:
+        """Add a dataset or a model, with the first commit that every repo on the hub has."""
+        folder = "datasets/" if kind == "dataset" else ""
+        repo = self.repos[name] = Repo(private, f"{self.url}/{folder}{name}")
         repo.commit({".gitattributes": b"*.parquet filter=lfs\n"})
         return repo
 
@@ -83,11 +86,10 @@ class Repos:
     def _create(self, body: bytes) -> Any:
         asked = json.loads(body)
         name = f"{asked['organization']}/{asked['name']}"
-        url = f"{self.url}/datasets/{name}"
         if name in self.repos:
-            raise Refused(409, "You already created this dataset repo", url=url)
-        self.add(name, private=asked["visibility"] == "private")
-        return {"url": url, "name": name}
+            raise Refused(409, "You already created this dataset repo", url=self.repos[name].url)
+        repo = self.add(name, asked["visibility"] == "private", asked.get("type", "model"))
+        return {"url": repo.url, "name": name}
 
     def _validate(self, body: bytes) -> Any:
         header = json.loads(body)["content"].split("---\n")[1]
@@ -106,7 +108,7 @@ class Repos:
 
     @staticmethod
     def _mode(path: str, files: Files) -> dict[str, Any]:
-        mode = "lfs" if path.endswith(".parquet") else "regular"
+        mode = "lfs" if path.endswith(LARGE) else "regular"
         oid = _oid(path, files[path]) if path in files else None
         return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid}
 
@@ -141,7 +143,7 @@ class Repos:
             else:
                 raise Refused(400, f"cannot do {line}")
         oid = self.repos[repo].commit(changed)
-        return {"commitUrl": f"{self.url}/datasets/{repo}/commit/{oid}", "commitOid": oid, "success": True}
+        return {"commitUrl": f"{self.repos[repo].url}/commit/{oid}", "commitOid": oid, "success": True}
 
     def _tree(self, _: bytes, repo: str, revision: str, path: str | None, query: str | None) -> Any:
         folder = f"{path}/" if path else ""
@@ -177,11 +179,11 @@ def _entries(folder: str, files: Files, is_deep: bool) -> list[dict[str, Any]]:
             entries[path] = {"type": "directory", "path": path, "oid": "0" * 40}
         lfs = {"oid": _oid(name, content), "size": len(content), "pointerSize": 134}
         entry = {"type": "file", "path": name, "oid": _oid(name, content), "size": len(content)}
-        entries[name] = entry | ({"lfs": lfs} if name.endswith(".parquet") else {})
+        entries[name] = entry | ({"lfs": lfs} if name.endswith(LARGE) else {})
     return [entry for path, entry in entries.items() if is_deep or "/" not in path.removeprefix(folder)]
 
 
 def _oid(path: str, content: bytes) -> str:
-    if path.endswith(".parquet"):
+    if path.endswith(LARGE):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()

@@ -1,4 +1,4 @@
-"""A hub on this machine, which speaks as much of the hub's protocol as pushing and loading a dataset take.
+"""A hub on this machine, which speaks as much of the hub's protocol as pushing and loading datasets and models take.
 
 Faults are made on demand, by the kind of request; the kinds are the names in `ROUTES`.
 """
@@ -19,22 +19,24 @@ from urllib.parse import unquote
 from tests.dataset_builders.hub_repos import Content, Refused, Repos
 
 REPO, REVISION = r"(?P<repo>[^/]+/[^/?]+?)", r"(?P<revision>[^/?]+)"
+# A model's pages, unlike those of the API, have no folder of their own.
+API, PAGES = r"/api/(?:datasets|models)", r"/(?:datasets/)?"
 ROUTES = {
     "create": r"POST /api/repos/create",
     "validate": r"POST /api/validate-yaml",
-    "info": rf"GET /api/datasets/{REPO}(?:/revision/{REVISION})?(?:\?.*)?",
-    "preupload": rf"POST /api/datasets/{REPO}/preupload/{REVISION}",
-    "batch": rf"POST /datasets/{REPO}\.git/info/lfs/objects/batch",
+    "info": rf"GET {API}/{REPO}(?:/revision/{REVISION})?(?:\?.*)?",
+    "preupload": rf"POST {API}/{REPO}/preupload/{REVISION}",
+    "batch": rf"POST {PAGES}{REPO}\.git/info/lfs/objects/batch",
     "upload": r"PUT /lfs/(?P<oid>[0-9a-f]{64})\?signature=.*",
-    "commit": rf"POST /api/datasets/{REPO}/commit/{REVISION}",
-    "tree": rf"GET /api/datasets/{REPO}/tree/{REVISION}(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?",
-    "paths": rf"POST /api/datasets/{REPO}/paths-info/{REVISION}",
-    "resolve": rf"(?:GET|HEAD) /datasets/{REPO}/resolve/{REVISION}/(?P<path>.+)",
+    "commit": rf"POST {API}/{REPO}/commit/{REVISION}",
+    "tree": rf"GET {API}/{REPO}/tree/{REVISION}(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?",
+    "paths": rf"POST {API}/{REPO}/paths-info/{REVISION}",
+    "resolve": rf"(?:GET|HEAD) {PAGES}{REPO}/resolve/{REVISION}/(?P<path>.+)",
 }
 
 
 class Hub(ThreadingHTTPServer):
-    """The server, with its datasets in `data`.
+    """The server, with its datasets and models in `data`.
 
     `requests` has the kind and the token of each request. Of each kind, `failing` says how many get `refusal`,
     `dropping` how many lose the connection before all is read, and `losing` how many lose it when all is done, in

@@ -1,0 +1,1 @@
+"""The figures of a recipe's stages side by side."""
