@@ -69,7 +69,7 @@ def finished_stages(recipe: str) -> list[Stage]:
 def fingerprint(model: str) -> str:
     """Return a hash of a model's weights, tokenizer and template, of an adapter with the model that it is on.
 
-    A hub model is named with its commit where that is in the local cache.
+    A hub model is named with its commit where that is in the local cache. Raises UserError where there is no model.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -114,6 +114,10 @@ def _config(recipe: str) -> dict[str, Any]:
 
 def _cached_commit(model: str) -> str:
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    cached = try_to_load_from_cache(model, "config.json")
+    try:
+        cached = try_to_load_from_cache(model, "config.json")
+    except HFValidationError:
+        raise UserError(f"{model}: neither a folder that is there nor a name on the hub") from None
     return Path(cached).parent.name if isinstance(cached, str) else "unknown"

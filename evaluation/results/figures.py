@@ -91,8 +91,7 @@ def _fingerprint_now(recipe: str, stage: str) -> str | None:
     """Return the fingerprint of a stage's model; None where the model is not on this machine."""
     try:
         found = fingerprint(find_stage(recipe, stage).model)
-    except (UserError, ValueError):
-        # The hub's client refuses the name of a folder that is gone.
+    except UserError:
         return None
     return None if found.endswith("@unknown") else found
 

@@ -1,6 +1,7 @@
 """A stage is found or named as missing; its fingerprint changes with all that its answers depend on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,10 @@ def test_a_hub_model_is_named_with_its_commit_if_that_is_known(
     assert fingerprint("org/model") == "org/model@abc123"
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     assert fingerprint("org/model") == "org/model@unknown"
+
+
+def test_an_adapter_whose_base_is_gone_is_one_line(tmp_path: Path) -> None:
+    adapter = adapter_on_a_base(tmp_path)
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(UserError, match="base: neither a folder that is there nor a name on the hub"):
+        fingerprint(str(adapter))
