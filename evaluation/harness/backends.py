@@ -80,7 +80,8 @@ class Answerer:
             "num_concurrent": AT_ONCE,
         }
         if is_chat:
-            return {**options, "tokenizer_backend": None}
+            eos = models.load_tokenizer(self.stage).eos_token
+            return {**options, "tokenizer_backend": None, "eos_string": eos}
         return {**options, "tokenizer": str(tokenizer), "tokenizer_backend": "huggingface"}
 
 

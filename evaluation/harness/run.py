@@ -1,6 +1,7 @@
 """One stage through one suite of tasks, or the finding that this is done already."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,8 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | N
     from lm_eval.tasks import TaskManager
 
     # What it warns of is in the settings and the notes.
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     lm = evaluation.model_for(suite)
     in_prompt = evaluation.in_prompt(suite)
     try:
@@ -116,9 +118,15 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | N
     except (UserError, KeyboardInterrupt):
         raise
     except Exception as error:
-        # The harness, its tasks and the servers raise whatever they like.
-        raise UserError(f"{suite.name}: {reason(error)}; finished tasks are kept") from error
+        # The harness, its tasks and the servers raise whatever they like, and behind a half-drawn progress bar.
+        print(file=sys.stderr)
+        raise UserError(f"{suite.name}: {reason(_cause(error))}; finished tasks are kept") from error
     return output
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what went wrong at a server; the harness stumbles when it wants to say so."""
+    return _cause(error.__context__) if isinstance(error, UnboundLocalError) and error.__context__ else error
 
 
 def _scores(output: dict[str, Any], suite: Suite) -> Iterator[Score]:
