@@ -25,6 +25,7 @@ JUDGE_URL ?=
 JUDGE_MODEL ?=
 QUESTIONS ?= $(if $(filter smoke,$(RECIPE)),evaluation/samples/logickor.jsonl)
 STRATEGY ?=
+MERGED ?=
 GOOD ?=
 BAD ?=
 TOKENIZER ?= $(shell sed -n 's/^base_model: *//p' $(CONFIG)/sft.yaml)
@@ -74,7 +75,7 @@ help: ## list targets, recipes and variables
 	@echo '  BACKEND=vllm    eval: instead of transformers; HUB_DIR=... data from a folder laid out like the hub'
 	@echo '  MODEL_URL=...   eval, logickor: an OpenAI-compatible server that has the model as MODEL_NAME=...'
 	@echo '  JUDGE_URL=...   logickor: the judge, as JUDGE_MODEL=...; QUESTIONS=file, STRATEGY=1-shot or cot-1-shot'
-	@echo '  LANG=en         card: in English; GOOD=file, BAD=file an answer to show; push-model: REPO=org/name, PUBLIC=1'
+	@echo '  LANG=en         card: in English; GOOD=file, BAD=file an answer to show; push-model: REPO=org/name, MERGED=1, PUBLIC=1'
 	@echo '  PARALLEL=zero2  a file in axolotl_configs/deepspeed/; the default with several GPUs and DeepSpeed installed'
 	@echo '  PYTHON=...      setup: the interpreter, 3.11 or newer; EXTRAS=train,gpu,dev what to install'
 

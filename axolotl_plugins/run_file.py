@@ -11,10 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import get_token
-
-from axolotl_plugins.prepared_path import shards_fingerprint
 
 RUN_FILE = "run.json"
 PACKAGES = ("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch")
@@ -28,6 +25,8 @@ _URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=\?)\S*=\S*")
 
 def dataset_fingerprints(cfg: Any) -> list[dict[str, str]]:
     """Return what the datasets hold now, which may be other shards by the time a run has ended."""
+    from axolotl_plugins.prepared_path import shards_fingerprint
+
     paths = {entry["path"]: entry for entry in (*cfg.datasets, *(cfg.test_datasets or []))}
     return [{"path": path, "fingerprint": shards_fingerprint(entry)} for path, entry in paths.items()]
 
@@ -113,6 +112,8 @@ def _versions() -> dict[str, str]:
 
 
 def _device(trainer: Any) -> dict[str, Any]:
+    import torch
+
     cuda = torch.cuda.is_available()
     name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
     return {"kind": "cuda" if cuda else "cpu", "name": name, "processes": trainer.args.world_size}

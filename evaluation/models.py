@@ -14,14 +14,16 @@ from prompt_strategies.tokens import adds_bos
 def load(model: str) -> tuple[Any, Any]:
     """Load a model, an adapter with its base, and its tokenizer. Raises OSError, ValueError."""
     import torch
-    from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    is_adapter = Path(model).is_dir() and adapter_base(Path(model)) is not None
-    model_class = AutoPeftModelForCausalLM if is_adapter else AutoModelForCausalLM
-    loaded = model_class.from_pretrained(model, dtype="auto")
+    if Path(model).is_dir() and adapter_base(Path(model)) is not None:
+        from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
+
+        loaded = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto")
+    else:
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), AutoTokenizer.from_pretrained(model)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dataset_builders.errors import UserError, reason
 from evaluation import models, records, stages
-from evaluation.logickor.endpoint import Endpoint, check_reachable, find_endpoint
+from evaluation.endpoint import Endpoint, check_reachable, find_endpoint
 from evaluation.stages import Stage
 
 Backend = Literal["hf", "vllm"]
@@ -46,7 +46,9 @@ class Answerer:
         models.save_tokenizer(self.stage, folder)
         try:
             if self.url:
-                return get_model(_server_kind(generates, in_prompt))(**self._server(folder, generates and in_prompt))
+                is_chat = generates and in_prompt
+                kind = "local-chat-completions" if is_chat else "local-completions"
+                return _without_empty_stops(get_model(kind)(**self._server(folder, is_chat)))
             if self.backend == "vllm":
                 return get_model("vllm")(**self._vllm(folder))
             return get_model("hf")(**self._hf(folder))
@@ -80,10 +82,16 @@ class Answerer:
             "num_concurrent": AT_ONCE,
         }
         if is_chat:
-            eos = models.load_tokenizer(self.stage).eos_token
-            return {**options, "tokenizer_backend": None, "eos_string": eos}
+            return {**options, "tokenizer_backend": None}
         return {**options, "tokenizer": str(tokenizer), "tokenizer_backend": "huggingface"}
 
 
-def _server_kind(generates: bool, in_prompt: bool) -> str:
-    return "local-chat-completions" if generates and in_prompt else "local-completions"
+def _without_empty_stops(lm: Any) -> Any:
+    """Leave out a list of stop strings that has none, on which `transformers serve` fails."""
+    create = lm._create_payload
+
+    def create_payload(*arguments: Any, **options: Any) -> dict[str, Any]:
+        return {key: value for key, value in create(*arguments, **options).items() if key != "stop" or value}
+
+    lm._create_payload = create_payload
+    return lm

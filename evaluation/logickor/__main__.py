@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dataset_builders.command_line import told
-from evaluation.logickor.endpoint import find_endpoint
+from evaluation.endpoint import find_endpoint
 from evaluation.logickor.judged import read_judged
 from evaluation.logickor.questions import load_questions
 from evaluation.logickor.run import Job, finished
@@ -71,7 +71,8 @@ def run(
     with told(debug, f"runs/{recipe}/eval/{stage}/logickor"):
         judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
         server = find_endpoint("MODEL", model_url, model_name, concurrency, timeout) if model_url else None
-        job = Job(find_stage(recipe, stage), load_questions(questions), judge, server, strategy, max_new_tokens)
+        asked, data = load_questions(questions), "file" if questions else "hub"
+        job = Job(find_stage(recipe, stage), asked, judge, server, strategy, max_new_tokens, data)
         model = job.model()
         if result := finished(job, model):
             print(f"{result_file(job.stage.results, job.task)}: finished before, nothing is asked again")

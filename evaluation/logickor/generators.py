@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 from dataset_builders.errors import UserError
+from evaluation.endpoint import Endpoint, Refused, ask, for_each, open_client
 from evaluation.logickor.answer import Generator, Prompt, Write
-from evaluation.logickor.endpoint import Endpoint, Refused, ask, for_each, open_client
 from evaluation.models import generate, load_stage
 from evaluation.stages import Stage
 from prompt_strategies.chat_template import chat_template

@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from dataset_builders.errors import UserError
-from evaluation.logickor.endpoint import Endpoint, Refused, ask, for_each, open_client
+from evaluation.endpoint import Endpoint, Refused, ask, for_each, open_client
 from evaluation.logickor.journal import Journal, digest
 from evaluation.logickor.prompt import METRICS, Metric, ask_again, judge_messages
 from evaluation.logickor.questions import Question

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from evaluation.endpoint import Endpoint, check_reachable
 from evaluation.logickor import generators
 from evaluation.logickor.answer import Generator, answer_all
-from evaluation.logickor.endpoint import Endpoint, check_reachable
 from evaluation.logickor.journal import Journal, digest, locked
 from evaluation.logickor.judge import judge_all
 from evaluation.logickor.judged import Verdicts, rows_of, write_judged
@@ -25,7 +25,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for. server: where the stage's model is served; without it, the model is loaded here."""
+    """What is asked for. server: where the stage's model is served; without it, the model is loaded here.
+
+    data: where the questions are from, `hub` or `file`.
+    """
 
     stage: Stage
     questions: list[Question]
@@ -33,6 +36,7 @@ class Job:
     server: Endpoint | None
     strategy: Strategy
     max_new_tokens: int
+    data: str = "hub"
 
     @property
     def task(self) -> str:
@@ -46,6 +50,7 @@ class Job:
         ]
         rubric = [judge_messages(self.questions[0], ("", ""), metric) for metric in METRICS]
         return {
+            "data": self.data,
             "strategy": self.strategy,
             "questions": digest(asked),
             "judge": self.judge.model,

@@ -3,13 +3,9 @@
 import errno
 import re
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from click.testing import Result
@@ -22,10 +18,10 @@ from evaluation.card.examples import MULTI_TURN, SINGLE_TURN, make_examples, rea
 from evaluation.models import generate, load_stage
 from evaluation.stages import find_stage
 from prompt_strategies.template import QIR, render_prompt
-from tests.conftest import VENV, environment
 from tests.evaluation.card.card_folder import CONFIG, card_of, put_run
 from tests.evaluation.card.model_folder import answer_nothing, make_models
 from tests.evaluation.results.result_folder import MODELS
+from tests.evaluation.serving import served
 
 CARD = MODELS["sft"] / "README.md"
 
@@ -182,26 +178,9 @@ def test_the_code_for_transformers_runs(models: Path, folder: Path, capsys: pyte
 @pytest.fixture
 def server(models: Path) -> Iterator[str]:
     """The server that the card starts, for the merged model; its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command, _ = blocks(card_of("sft"), "sh")
-    words = command.replace("org/name", str(MODELS["sft"] / "merged")).replace("8000", str(port)).split()
-    path = {"PATH": f"{VENV / 'bin'}:/usr/bin:/bin"}
-    with subprocess.Popen([*words, "--device", "cpu"], env=environment(**path), stderr=subprocess.DEVNULL) as process:
-        url = f"http://localhost:{port}"
-        while process.poll() is None and not _answers(url):
-            time.sleep(0.2)
-        yield url
-        process.terminate()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(f"{url}/health", timeout=1):
-            return True
-    except OSError:
-        return False
+    with served(command.replace("org/name", str(MODELS["sft"] / "merged")).replace("8000", "PORT")) as address:
+        yield address
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from prompt_strategies.template import QIR, render_prompt
 from prompt_strategies.tokens import encode_prompts
 from tests.conftest import ROOT, SHARED
 from tests.conftest import run as run_command
+from tests.evaluation.serving import served
 
 pytestmark = pytest.mark.slow
 
@@ -133,6 +134,22 @@ def test_a_mistake_is_one_line(recipe: Path, options: tuple[str, ...], expected:
     [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(expected)
     assert "Traceback" not in result.stderr
+
+
+def test_a_server_is_asked_for_answers_and_one_without_likelihoods_is_told_in_a_line(recipe: Path) -> None:
+    options = ("TASKS=ifeval", "LIMIT=2")
+    evaluate(recipe, *options)
+    here = result_of(recipe, "ifeval")
+    assert any(score.value for score in here.scores)
+    model = "runs/smoke/sft/merged"
+    with served(f"transformers serve {model} --port PORT") as address:
+        server = (f"MODEL_URL={address}/v1", f"MODEL_NAME={model}")
+        evaluate(recipe, *options, *server)
+        there = result_of(recipe, "ifeval")
+        assert (there.scores, there.model.backend) == (here.scores, "openai")
+        failed = evaluate(recipe, "TASKS=kobest", "LIMIT=1", *server, returns=2)
+    assert [line for line in failed.stderr.splitlines() if line.startswith("error: kobest: 400")]
+    assert "Traceback" not in failed.stderr
 
 
 def _user(question: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_what_passes_is_tried_again(judge: Judge, model: Judge, fault: Reply) ->
 def test_what_does_not_pass_is_one_line_and_keeps_what_was_judged(
     judge: Judge, model: Judge, monkeypatch: pytest.MonkeyPatch, fault: Reply, expected: str
 ) -> None:
-    monkeypatch.setattr("evaluation.logickor.endpoint.RETRIES", 1)
+    monkeypatch.setattr("evaluation.endpoint.RETRIES", 1)
     judge.rule = after(3, fault)
     error = run(judge, model, "--timeout", "0.3", exit_code=1).stderr
     assert expected in error

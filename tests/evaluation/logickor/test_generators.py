@@ -1,16 +1,11 @@
 """Answers of a model in this process and behind a real server: the same, greedy, and never beyond the context."""
 
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
@@ -28,6 +23,7 @@ from evaluation.stages import Stage, fingerprint
 from tests.conftest import ROOT, environment
 from tests.evaluation.judge_server import MODEL, Judge
 from tests.evaluation.logickor.cli import ANSWERS, FEW, JUDGED, lines, result_of
+from tests.evaluation.serving import served
 
 BASE = "runs/smoke/base"
 
@@ -164,40 +160,12 @@ def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
     assert len(judge.requests) == 8
 
 
-@contextmanager
-def transformers_serve(model: str) -> Iterator[str]:
-    """Serve a model with the command that transformers has for it; give its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", model, "--device", "cpu"]
-    variables = environment(HF_HUB_OFFLINE="1", AXOLOTL_DO_NOT_TRACK="1")
-    with Path("serve.log").open("w") as log:
-        server = subprocess.Popen([*command, "--port", str(port)], env=variables, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 120
-        while not _is_up(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None, Path("serve.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 @pytest.mark.slow
 def test_a_real_server_gives_the_answers_that_the_model_gives_here(judge: Judge) -> None:
     here = answers(local(12), load_questions(FEW))
-    with transformers_serve(BASE) as url:
-        servers = ["--judge-url", judge.url, "--judge-model", MODEL, "--model-url", url, "--model-name", BASE]
+    with served(f"transformers serve {BASE} --port PORT") as address:
+        server = ["--model-url", f"{address}/v1", "--model-name", BASE]
+        servers = ["--judge-url", judge.url, "--judge-model", MODEL, *server]
         program = [sys.executable, "-m", "evaluation.logickor", "run", "smoke", "base", *servers]
         options = ["--questions", FEW, "--max-new-tokens", "12", "--concurrency", "2"]
         variables = environment(PYTHONPATH=str(ROOT))

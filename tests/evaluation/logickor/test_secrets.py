@@ -37,7 +37,7 @@ def test_the_key_goes_to_the_judge_and_nowhere_else(
 def test_an_error_that_repeats_the_key_does_not_show_it(
     judge: Judge, model: Judge, monkeypatch: pytest.MonkeyPatch, recipe: Path, status: int
 ) -> None:
-    monkeypatch.setattr("evaluation.logickor.endpoint.RETRIES", 1)
+    monkeypatch.setattr("evaluation.endpoint.RETRIES", 1)
     monkeypatch.setenv("JUDGE_API_KEY", KEY)
     judge.rule = lambda _: Reply(f"{'x' * 180} {KEY}", status, SOON)
     output = run(judge, model, exit_code=1).output
