@@ -12,7 +12,7 @@ from prompt_strategies.tokens import adds_bos
 
 
 def load(model: str) -> tuple[Any, Any]:
-    """Load a model, an adapter with its base, and its tokenizer. Raises OSError, ValueError."""
+    """Load a model, an adapter merged into its base, and its tokenizer. Raises OSError, ValueError."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -21,7 +21,7 @@ def load(model: str) -> tuple[Any, Any]:
     if Path(model).is_dir() and adapter_base(Path(model)) is not None:
         from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
 
-        loaded = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto")
+        loaded = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
     else:
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), AutoTokenizer.from_pretrained(model)

@@ -51,7 +51,10 @@ class Answerer:
                 return _without_empty_stops(get_model(kind)(**self._server(folder, is_chat)))
             if self.backend == "vllm":
                 return get_model("vllm")(**self._vllm(folder))
-            return get_model("hf")(**self._hf(folder))
+            lm = get_model("hf")(**self._hf(folder))
+            # As it is served, and some layers shorter.
+            lm._model = lm.model.merge_and_unload() if stages.adapter_base(Path(self.stage.model)) else lm.model
+            return lm
         except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.model().path}: {reason(error)}") from None
 
