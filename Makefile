@@ -121,7 +121,7 @@ $(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/forgery.py prompt_s
 push-data: export HF_HUB_OFFLINE :=
 push-data: $(DATA)/manifest.json ## push the shards with a card to REPO=org/name, or to a URL
 	@test -n "$$REPO" || { echo 'push-data: say where: make push-data RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
-	$(BIN)/python -m dataset_builders push $(DATA) "$$REPO" $(if $(PUBLIC),--public)
+	$(BIN)/python -m dataset_builders push $(DATA) "$$REPO" $(if $(filter 1,$(PUBLIC)),--public)
 
 # A build leaves a stage's shards untouched where their bytes stay the same. So the stages build the data first and then
 # look at the shards alone; one that the build has taken away counts as changed.
@@ -136,7 +136,7 @@ SFT_CODE := $(PROMPT_CODE) prompt_strategies/sft.py $(SFT_TYPES:%=prompt_strateg
 DPO_CODE := $(PROMPT_CODE) prompt_strategies/dpo.py
 BASE := $(if $(wildcard $(CONFIG)/make_base_model.py),$(RUN)/base/model.safetensors)
 # A recipe without sft.yaml brings its own base for DPO.
-MERGED := $(if $(wildcard $(CONFIG)/sft.yaml),$(RUN)/sft/merged/tokenizer_config.json)
+SFT_MERGED := $(if $(wildcard $(CONFIG)/sft.yaml),$(RUN)/sft/merged/tokenizer_config.json)
 
 # Overrides are for the stages that are named on the command line, and each such call is a run of its own.
 stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
@@ -163,14 +163,14 @@ $(RUN)/%/merged/tokenizer_config.json: $(RUN)/%/run.json | $(READY)
 
 dpo: $(CONFIG)/dpo.yaml has-sft $(DATA)/manifest.json $(RUN)/dpo/run.json ## train a LoRA adapter on the preferences
 
-$(RUN)/dpo/run.json: $(CONFIG)/dpo.yaml $(DPO_CODE) $(MERGED) $(call shards,dpo) \
+$(RUN)/dpo/run.json: $(CONFIG)/dpo.yaml $(DPO_CODE) $(SFT_MERGED) $(call shards,dpo) \
 		$(if $(call stage_args,dpo),FORCE) | $(READY)
 	$(call train,dpo)
 
 # Hours of SFT should not start because someone asked for DPO.
 sft_is_missing = $(if $(filter sft,$(MAKECMDGOALS)),,$(shell test -f $(RUN)/sft/run.json || echo yes))
 has-sft:
-	@$(if $(and $(MERGED),$(sft_is_missing)),$(error dpo starts from the merged SFT model and there is none in \
+	@$(if $(and $(SFT_MERGED),$(sft_is_missing)),$(error dpo starts from the merged SFT model and there is none in \
 		$(RUN)/sft; run `make sft RECIPE=$(RECIPE)` first),:)
 
 $(RUN)/base/model.safetensors: $(CONFIG)/make_base_model.py prompt_strategies/template.py \
@@ -230,17 +230,17 @@ card: | $(READY) ## write a stage's model card from what was measured, in Korean
 push-model: export HF_HUB_OFFLINE :=
 push-model: | $(READY) ## push a stage's adapter, or its merged model with MERGED=1, to REPO=org/name
 	@test -n "$$REPO" || { echo 'push-model: say where: make push-model RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
-	@$(BIN)/python -m evaluation.card push $(RECIPE) $(STAGE) "$$REPO" $(if $(MERGED),--merged) \
-		$(if $(PUBLIC),--public)
+	@$(BIN)/python -m evaluation.card push $(RECIPE) $(STAGE) "$$REPO" $(if $(filter 1,$(MERGED)),--merged) \
+		$(if $(filter 1,$(PUBLIC)),--public)
 
 TRAINED = $(if $(wildcard $(CONFIG)/sft.yaml),sft) $(if $(wildcard $(CONFIG)/dpo.yaml),dpo)
 
 all: ## data, every stage, its evaluation, LogicKor where there is a JUDGE_URL, results and the last stage's card
 	$(MAKE) data $(TRAINED)
-	for stage in base $(TRAINED); do $(MAKE) eval STAGE=$$stage || exit 1; done
-	$(if $(JUDGE_URL),for stage in base $(TRAINED); do $(MAKE) logickor STAGE=$$stage || exit 1; done)
+	for stage in base $(TRAINED); do $(MAKE) eval STAGE=$$stage ARGS= || exit 1; done
+	$(if $(JUDGE_URL),for stage in base $(TRAINED); do $(MAKE) logickor STAGE=$$stage ARGS= || exit 1; done)
 	$(MAKE) results
-	$(MAKE) card STAGE=$(lastword $(TRAINED))
+	$(MAKE) card STAGE=$(lastword $(TRAINED)) ARGS=
 
 bench: $(if $(filter tokenize,$(WHAT)),$(DATA)/manifest.json $(BASE)) | $(READY) ## time what docs/benchmarks.md shows
 	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) $(ARGS)

@@ -192,3 +192,23 @@ def test_setup_says_what_to_install_where_python_is_too_old_or_missing(project: 
     assert result.returncode == 2
     assert "is not there, older than 3.11, or without venv (apt install python3-venv)" in result.stderr
     assert "Python 3.11 or newer is needed" in make(project, "setup", "PYTHON=").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [((), set()), (("MERGED=1",), {"--merged"}), (("PUBLIC=1",), {"--public"}), (("PUBLIC=0", "MERGED=0"), set())],
+)
+@pytest.mark.parametrize("recipe", ["smoke", "aog-8b"])
+def test_a_model_is_pushed_merged_or_in_public_only_where_that_is_asked(
+    project: Path, recipe: str, options: tuple[str, ...], expected: set[str]
+) -> None:
+    target = ("push-model", f"RECIPE={recipe}", "REPO=org/name")
+    planned = make(project, "--dry-run", *target, *options).stdout
+    assert "evaluation.card push" in planned
+    assert {option for option in ("--merged", "--public") if option in planned} == expected
+
+
+def test_options_for_training_do_not_go_to_the_evaluation(project: Path) -> None:
+    planned = make(project, "--dry-run", "all", "ARGS=--learning-rate=1e-4").stdout
+    assert "evaluation.harness smoke" in planned
+    assert all("--learning-rate" not in line for line in planned.splitlines() if "evaluation." in line)
