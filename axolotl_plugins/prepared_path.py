@@ -65,7 +65,7 @@ def shards_fingerprint(entry: Any) -> str:
     folder = Path(entry["path"])
     if folder.exists():
         return _files_digest([folder] if folder.is_file() else folder.rglob("*"))
-    return _hub_commit(entry["path"], "dataset", entry.get("revision"))
+    return hub_commit(entry["path"], "dataset", entry.get("revision"))
 
 
 def _dependencies(cfg: Any) -> Iterator[str]:
@@ -78,10 +78,11 @@ def _dependencies(cfg: Any) -> Iterator[str]:
     if Path(tokenizer).exists():
         yield _files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
     else:
-        yield _hub_commit(tokenizer, "model", cfg.get("revision_of_model"))
+        yield hub_commit(tokenizer, "model", cfg.get("revision_of_model"))
 
 
-def _hub_commit(repo: str, kind: str, revision: str | None) -> str:
+def hub_commit(repo: str, kind: str, revision: str | None) -> str:
+    """Return the commit of a hub repo, from the hub or from the local cache; empty where neither knows it."""
     try:
         return str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
     except Exception:  # the network's, the hub's or a bad name's: what is read then comes from the local cache

@@ -2,8 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -38,10 +43,8 @@ class Endpoint:
 
     def redacted(self, text: str) -> str:
         """Take the key out of a text, in which a server may have put it."""
-        for secret in (self.key, urlsplit(self.url).password or ""):
-            # What local servers take for a key, such as 0, is in many texts.
-            text = text.replace(secret, "...") if len(secret) >= SHORTEST_SECRET else text
-        return text
+        # What local servers take for a key, such as 0, is in many texts.
+        return text.replace(self.key, "...") if len(self.key) >= SHORTEST_SECRET else text
 
 
 class Refused(Exception):
@@ -49,13 +52,19 @@ class Refused(Exception):
 
 
 def find_endpoint(role: Role, url: str, model: str, concurrency: int, timeout: float) -> Endpoint:
-    """Make an endpoint, with the key from the environment. Raises UserError where a request could not be sent."""
+    """Make an endpoint, with the key from the environment: JUDGE_API_KEY or OPENAI_API_KEY, or MODEL_API_KEY.
+
+    What is a judge's key is not sent to the server of the model. Raises UserError where a request could not be sent.
+    """
     place = without_secrets(url)
     if not place:
         raise UserError(f"{role}_URL: not the URL of a server; say http://HOST:PORT/v1")
-    key = (os.environ.get(f"{role}_API_KEY") or os.environ.get("OPENAI_API_KEY") or "").strip()
+    if place.rstrip("/") != url.rstrip("/"):
+        raise UserError(f"{role}_URL: {place}, and no more: a key goes into {role}_API_KEY")
+    shared = os.environ.get("OPENAI_API_KEY") if role == "JUDGE" else None
+    key = (os.environ.get(f"{role}_API_KEY") or shared or "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise UserError(f"{place}: the key in {role}_API_KEY or OPENAI_API_KEY has a character that no key has")
+        raise UserError(f"{place}: its key, in {role}_API_KEY or OPENAI_API_KEY, has a character that no key has")
     return Endpoint(role, url, model, concurrency, timeout, key)
 
 
@@ -71,6 +80,8 @@ def without_secrets(url: str) -> str:
 
 def check_reachable(endpoint: Endpoint) -> None:
     """Raise UserError where nobody answers; what is answered does not matter."""
+    if find_spec("openai") is None:
+        raise UserError(f"{endpoint.place}: the client is not installed; run `make setup EXTRAS=train,eval,dev`")
     asyncio.run(_list_models(endpoint))
 
 
@@ -124,9 +135,9 @@ async def ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: A
 async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], at_once: int) -> None:
     """Work on items, so many at once. After an error none is begun, but what is under way is finished.
 
-    Raises the first error.
+    So it is after Ctrl-C or SIGTERM; a second one ends it at once. Raises the first error, or KeyboardInterrupt.
     """
-    queue, errors = iter(items), list[Exception]()
+    queue, errors = iter(items), list[BaseException]()
 
     async def worker() -> None:
         for item in queue:
@@ -137,9 +148,35 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]
             if errors:
                 return
 
-    await asyncio.gather(*(worker() for _ in range(at_once)))
+    with _signals_told(errors):
+        await asyncio.gather(*(worker() for _ in range(at_once)))
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def _signals_told(errors: list[BaseException]) -> Iterator[None]:
+    """Add the first Ctrl-C or SIGTERM to the errors, and leave a second one to whoever had them before."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def give_back() -> None:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+    def stop() -> None:
+        errors.append(KeyboardInterrupt())
+        give_back()
+        print("stopping when the requests under way are answered; once more to stop now", file=sys.stderr)
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        give_back()
 
 
 def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from dataset_builders.errors import UserError, reason
 from evaluation.stages import Stage, adapter_base
 from prompt_strategies.chat_template import chat_template
@@ -54,7 +56,7 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     """
     try:
         model, _ = load(stage.model)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
     return model, load_tokenizer(stage)
 
@@ -62,6 +64,17 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
 def save_tokenizer(stage: Stage, folder: Path) -> None:
     """Save a stage's tokenizer, as `load_tokenizer` loads it, for a program of its own. Raises UserError, OSError."""
     load_tokenizer(stage).save_pretrained(folder)
+
+
+def context_length(stage: Stage) -> int:
+    """Return how many tokens a stage's model can read. Raises UserError where its config cannot be loaded."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{stage.model}: its config cannot be loaded: {reason(error)}") from None
+    return int(config.get_text_config().max_position_embeddings)
 
 
 def adapter_rank(folder: Path) -> int:

@@ -34,13 +34,17 @@ class Score(BaseModel):
 
 
 class Model(BaseModel):
-    """The model that answered: where it is, a hash of what it is, and what ran it."""
+    """The model that answered: where it is, a hash of what it is, what ran it, and its name at a server.
+
+    What a server has under the name, it alone knows; the hash is that of the stage which it is said to serve.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     path: str
     fingerprint: str
     backend: str
+    name: str = ""
 
 
 class Result(BaseModel):

@@ -1,5 +1,6 @@
 """The stages of a recipe that can be evaluated: its base model, and what SFT and DPO made of it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import xxhash
 import yaml
 
 from dataset_builders.errors import UserError
+from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 
 STAGES = ("base", "sft", "dpo")
@@ -34,9 +36,15 @@ class Stage:
 
     @property
     def template(self) -> Template:
-        """The prompt's template, as the recipe trains it."""
-        config = _config(self.recipe)
+        """The prompt's template: the one that the stage was trained with, and for the base that of the recipe."""
+        run = Path(self.model) / "run.json"
+        config = json.loads(run.read_bytes())["config"] if self.name != "base" else _config(self.recipe)
         return template_for(config["datasets"][0]["type"])
+
+    @property
+    def prompt(self) -> str:
+        """A hash of the prompt's template."""
+        return xxhash.xxh3_128_hexdigest(chat_template(self.template).encode())
 
 
 def results_folder(recipe: str) -> Path:
@@ -69,11 +77,11 @@ def finished_stages(recipe: str) -> list[Stage]:
 def fingerprint(model: str) -> str:
     """Return a hash of a model's weights, tokenizer and template, of an adapter with the model that it is on.
 
-    A hub model is named with its commit where that is in the local cache. Raises UserError where there is no model.
+    A hub model is named with its commit. Raises UserError where there is no model.
     """
     folder = Path(model)
     if not folder.is_dir():
-        return f"{model}@{_cached_commit(model)}"
+        return f"{model}@{_commit(model)}"
     digest = xxhash.xxh3_128()
     files = {file for pattern in _WEIGHTS_AND_PROMPT for file in folder.glob(pattern)}
     for file in sorted(files):
@@ -112,12 +120,14 @@ def _config(recipe: str) -> dict[str, Any]:
     return loaded
 
 
-def _cached_commit(model: str) -> str:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
+def _commit(model: str) -> str:
+    """Return a hub model's commit, as the hub says it, or as it is in the cache."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    from axolotl_plugins.prepared_path import hub_commit
 
     try:
-        cached = try_to_load_from_cache(model, "config.json")
+        validate_repo_id(model)
     except HFValidationError:
         raise UserError(f"{model}: neither a folder that is there nor a name on the hub") from None
-    return Path(cached).parent.name if isinstance(cached, str) else "unknown"
+    return hub_commit(model, "model", None) or "unknown"

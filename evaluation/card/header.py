@@ -58,8 +58,7 @@ def _is_public(figure: Figure) -> bool:
     """Tell whether a figure is of the model and of the data that its name says."""
     result = figure.result
     is_known = result.task in SUITES or result.task.startswith(LOGICKOR)
-    is_current = figure.origin.state in (State.CURRENT, State.SERVED)
-    return is_known and is_current and result.settings.get("data") == FROM_HUB
+    return is_known and figure.origin.state is State.CURRENT and result.settings.get("data") == FROM_HUB
 
 
 def _eval_result(row: Row, figure: Figure) -> EvalResult:
@@ -71,7 +70,8 @@ def _eval_result(row: Row, figure: Figure) -> EvalResult:
         task_name="Text Generation",
         dataset_type=LOGICKOR_DATA if row.is_logickor else SUITES[row.suite].data,
         dataset_name=f"{row.suite if row.is_logickor else row.task} ({describe(result)})",
-        dataset_config=config.get("dataset_name"),
+        # The hub puts figures of one data set and config together, and those of two strategies are not of one kind.
+        dataset_config=result.settings.get("strategy") or config.get("dataset_name"),
         dataset_split=config.get("test_split") or config.get("validation_split"),
         dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
         metric_type=row.metric.partition(",")[0],

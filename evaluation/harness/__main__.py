@@ -39,8 +39,8 @@ def evaluate(
     """Evaluate a stage; tasks that are finished for the same model and settings are not run again."""
     if bool(model_url) != bool(model_name):
         raise typer.BadParameter("give both --model-url and --model-name, or neither")
-    cache = data.use_fresh_cache(hub_dir)
     with told(debug):
+        cache = data.use_fresh_cache(hub_dir)
         suites = find_suites(tasks)
         answerer = Answerer(find_stage(recipe, stage), backend, model_url, model_name, batch_size)
         evaluation = Evaluation(answerer, limit, None if template is None else template == "on", hub_dir)
@@ -50,8 +50,8 @@ def evaluate(
             result = done or run(evaluation, suite, model)
             if result:
                 _show(result, is_new=not done)
-    if cache:
-        cache.cleanup()
+        if cache:
+            cache.cleanup()
 
 
 def _show(result: Result, is_new: bool) -> None:

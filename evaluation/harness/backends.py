@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
+
 from dataset_builders.errors import UserError, reason
 from evaluation import models, records, stages
 from evaluation.endpoint import Endpoint, check_reachable, find_endpoint
@@ -30,10 +32,10 @@ class Answerer:
         return find_endpoint("MODEL", self.url, self.name, AT_ONCE, TIMEOUT) if self.url else None
 
     def model(self) -> records.Model:
-        """Say which model it is; of a server, only its name is known."""
-        if endpoint := self.endpoint:
-            return records.Model(path=endpoint.place, fingerprint=self.name, backend="openai")
+        """Say which model it is."""
         fingerprint = stages.fingerprint(self.stage.model)
+        if endpoint := self.endpoint:
+            return records.Model(path=endpoint.place, fingerprint=fingerprint, backend="openai", name=self.name)
         return records.Model(path=self.stage.model, fingerprint=fingerprint, backend=self.backend)
 
     def load(self, folder: Path, generates: bool, in_prompt: bool) -> Any:
@@ -48,14 +50,14 @@ class Answerer:
             if self.url:
                 is_chat = generates and in_prompt
                 kind = "local-chat-completions" if is_chat else "local-completions"
-                return _without_empty_stops(get_model(kind)(**self._server(folder, is_chat)))
+                return _without_empty_stops(get_model(kind)(**self._server(folder, is_chat, in_prompt)))
             if self.backend == "vllm":
                 return get_model("vllm")(**self._vllm(folder))
             lm = get_model("hf")(**self._hf(folder))
             # As it is served, and some layers shorter.
             lm._model = lm.model.merge_and_unload() if stages.adapter_base(Path(self.stage.model)) else lm.model
             return lm
-        except (ImportError, OSError, ValueError, RuntimeError) as error:
+        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{self.model().path}: {reason(error)}") from None
 
     def _hf(self, tokenizer: Path) -> dict[str, Any]:
@@ -76,7 +78,7 @@ class Answerer:
             return {"pretrained": beneath, "lora_local_path": self.stage.model, "max_lora_rank": rank, **options}
         return {"pretrained": self.stage.model, **options}
 
-    def _server(self, tokenizer: Path, is_chat: bool) -> dict[str, Any]:
+    def _server(self, tokenizer: Path, is_chat: bool, in_prompt: bool) -> dict[str, Any]:
         way = "chat/completions" if is_chat else "completions"
         options = {
             "base_url": f"{self.url.rstrip('/')}/{way}",
@@ -86,7 +88,9 @@ class Answerer:
         }
         if is_chat:
             return {**options, "tokenizer_backend": None}
-        return {**options, "tokenizer": str(tokenizer), "tokenizer_backend": "huggingface"}
+        context = models.context_length(self.stage)
+        # The recipe's prompt starts with BOS as it is.
+        return {**options, "tokenizer": str(tokenizer), "add_bos_token": not in_prompt, "max_length": context}
 
 
 def _without_empty_stops(lm: Any) -> Any:

@@ -1,6 +1,28 @@
-"""Whether prompts fit into the model's context; the harness cuts off the beginning of those that do not."""
+"""What the model is given to read: prompts with the ids of training, and how many do not fit into its context."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def encoded_apart(lm: Any, in_prompt: bool) -> Iterator[None]:
+    """Encode a prompt and the answer that is weighed behind it apart, as in training.
+
+    The harness encodes them together, and takes the line break at the prompt's end for a part of the answer.
+    """
+    if not in_prompt or not hasattr(lm, "_encode_pair"):
+        yield
+        return
+    together = lm._encode_pair
+    lm._encode_pair = lambda prompt, answer: (
+        lm.tok_encode(prompt),
+        lm.tok_encode(answer, add_special_tokens=False),
+    )
+    try:
+        yield
+    finally:
+        lm._encode_pair = together
 
 
 def count_cut(lm: Any, samples: dict[str, list[dict[str, Any]]]) -> int:

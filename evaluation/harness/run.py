@@ -12,7 +12,7 @@ from typing import Any
 from dataset_builders.errors import UserError, reason
 from evaluation.harness import data, ifeval
 from evaluation.harness.backends import Answerer
-from evaluation.harness.context import count_cut
+from evaluation.harness.context import count_cut, encoded_apart
 from evaluation.harness.suites import TASKS_FOLDER, Suite
 from evaluation.records import Model, Result, Sample, Score, command, now, read_result, versions, write_result
 from evaluation.stages import Stage
@@ -40,11 +40,16 @@ class Evaluation:
         """Tell whether a suite's questions are asked in the recipe's prompt."""
         return suite.generates if self.template is None else self.template
 
+    def is_chat(self, suite: Suite) -> bool:
+        """Tell whether a server renders the prompt, and knows alone how long it gets."""
+        return bool(self.answerer.url) and suite.generates and self.in_prompt(suite)
+
     def settings(self, suite: Suite) -> dict[str, Any]:
         """Return what a suite's figures depend on besides the model. Raises UserError where its data are missing."""
         fingerprint = data.fingerprint(self.hub_dir, suite.data)
         in_prompt = self.in_prompt(suite)
-        return {"shots": suite.shots, "limit": self.limit, "template": in_prompt, "data": fingerprint}
+        settings = {"shots": suite.shots, "limit": self.limit, "template": in_prompt, "data": fingerprint}
+        return {**settings, "prompt": self.stage.prompt} if in_prompt else settings
 
     def model_for(self, suite: Suite) -> Any:
         """Return the harness's model for a suite. Raises UserError where it cannot be loaded."""
@@ -103,7 +108,7 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | N
     lm = evaluation.model_for(suite)
     in_prompt = evaluation.in_prompt(suite)
     try:
-        with data.inside(evaluation.hub_dir):
+        with data.inside(evaluation.hub_dir), encoded_apart(lm, in_prompt):
             if suite.name == "ifeval":
                 ifeval.prepare(evaluation.limit)
             output: dict[str, Any] | None = simple_evaluate(
@@ -169,6 +174,6 @@ def _notes(evaluation: Evaluation, suite: Suite, samples: dict[str, list[dict[st
         notes.append(f"the first {evaluation.limit} items of each task")
     if evaluation.hub_dir:
         notes.append(f"data from {evaluation.hub_dir}, in place of the hub")
-    if not evaluation.answerer.url and (cut := count_cut(evaluation.model_for(suite), samples)):
+    if not evaluation.is_chat(suite) and (cut := count_cut(evaluation.model_for(suite), samples)):
         notes.append(f"{cut} prompts were longer than the model's context and lost their beginning")
     return notes

@@ -38,8 +38,8 @@ def local(stage: Stage, fingerprint: str, max_new_tokens: int) -> Generator:
     return Generator({"model": fingerprint, "template": template, "max_new_tokens": max_new_tokens}, generate_all)
 
 
-def served(server: Endpoint, max_new_tokens: int) -> Generator:
-    """Return what asks a server for answers, several at a time."""
+def served(server: Endpoint, fingerprint: str, max_new_tokens: int) -> Generator:
+    """Return what asks a server for answers, several at a time. fingerprint: of the stage that it serves."""
 
     async def generate_all(prompts: list[Prompt], write: Write) -> None:
         async def work(prompt: Prompt) -> None:
@@ -53,7 +53,12 @@ def served(server: Endpoint, max_new_tokens: int) -> Generator:
         async with open_client(server) as client:
             await for_each(prompts, work, server.concurrency)
 
-    identity = {"url": server.place, "model": server.model, "max_new_tokens": max_new_tokens}
+    identity = {
+        "url": server.place,
+        "model": server.model,
+        "fingerprint": fingerprint,
+        "max_new_tokens": max_new_tokens,
+    }
     return Generator(identity, lambda prompts, write: asyncio.run(generate_all(prompts, write)))
 
 

@@ -17,10 +17,13 @@ from prompt_strategies.template import Messages
 ATTEMPTS = 3
 HIGHEST = 10.0
 
-_HEAD = re.compile(r"(?<![^\W_])점수[\s*_`]*:")
-# A second number, as in "7~8" or "10점 만점에 8점", would leave open which one is meant.
+_HEAD = re.compile(r"(?<![^\W_])(?<![(\[])점수[\s*_`]*:")
+# A second number, as in "7~8", "7 또는 8" or "10점 만점에 8점", would leave open which one is meant. One in a remark
+# would not, in brackets or after a dash.
 _SCORE = re.compile(
-    r"[\s*_`\[(]*(?P<score>[0-9]+(\.[0-9]+)?)\s*점?[*_`\])]*(\s*/\s*10)?(\s*\(10점 만점[^0-9)]*\))?[^0-9\n]*(\n|$)"
+    r"[\s*_`$\[(]*(?P<score>[0-9]+(\.[0-9]+)?)\s*점?[*_`$\])]*"
+    r"(\s*(/|out of)\s*10(\.0+)?\s*점?(?![0-9.]))?(\s*\(10점 만점[^0-9)]*\))?[*_`$\])]*"
+    r"([^0-9\n]*|\s*\([^)\n]*\)[^0-9\n]*|\s+[-–—]\s+(?![0-9])[^\n]*)(\n|$)"
 )
 
 Answers = dict[str, tuple[str, str]]
@@ -51,7 +54,7 @@ class _Case:
 def parse_score(text: str) -> float | None:
     """Read the score of a verdict: the last line `점수: N` or `점수: N.N`, marked up or not, or `8/10`.
 
-    None where there is no such line, or it has no single number from 0 to 10.
+    A remark in brackets is none of them. None where there is no such line, or it has no single number from 0 to 10.
     """
     text = normalize("NFKC", text)
     heads = list(_HEAD.finditer(text))

@@ -95,7 +95,7 @@ def read_lines(file: Path) -> list[tuple[int, Any]]:
 def _parse(file: Path, number: int, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}:{number}: not JSON: {reason(error)}") from None
 
 

@@ -51,6 +51,7 @@ class Job:
         rubric = [judge_messages(self.questions[0], ("", ""), metric) for metric in METRICS]
         return {
             "data": self.data,
+            "prompt": self.stage.prompt,
             "strategy": self.strategy,
             "questions": digest(asked),
             "judge": self.judge.model,
@@ -59,15 +60,16 @@ class Job:
         }
 
     def model(self) -> Model:
-        """Say which model answers; of a served one, only its name is known."""
+        """Say which model answers."""
+        hashed = fingerprint(self.stage.model)
         if self.server:
-            return Model(path=self.server.place, fingerprint=self.server.model, backend="openai")
-        return Model(path=self.stage.model, fingerprint=fingerprint(self.stage.model), backend="hf")
+            return Model(path=self.server.place, fingerprint=hashed, backend="openai", name=self.server.model)
+        return Model(path=self.stage.model, fingerprint=hashed, backend="hf")
 
     def generator(self, model: Model) -> Generator:
         """Return what answers."""
         if self.server:
-            return generators.served(self.server, self.max_new_tokens)
+            return generators.served(self.server, model.fingerprint, self.max_new_tokens)
         return generators.local(self.stage, model.fingerprint, self.max_new_tokens)
 
 

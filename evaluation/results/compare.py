@@ -7,10 +7,12 @@ otherwise by the standard errors of two means that have nothing to do with each 
 from dataclasses import dataclass
 from enum import StrEnum
 from math import hypot
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.records import Result
 from evaluation.results.figures import Figure
 
 RESAMPLES = 10_000
@@ -84,9 +86,13 @@ def compare(before: Figure, after: Figure) -> Comparison | NotCompared | None:
 
 
 def differing_settings(before: Figure, after: Figure) -> tuple[str, ...]:
-    """Return the names of the settings that are not the same in both."""
-    old, new = before.result.settings, after.result.settings
+    """Return the names of what is not the same in both: settings, what ran the model, and the harness's version."""
+    old, new = (_conditions(figure.result) for figure in (before, after))
     return tuple(key for key in {**old, **new} if old.get(key) != new.get(key))
+
+
+def _conditions(result: Result) -> dict[str, Any]:
+    return {**result.settings, "backend": result.model.backend, "harness": result.versions.get("lm_eval")}
 
 
 def paired_bootstrap(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -18,7 +18,7 @@ KNOWN_SUITES = (*SUITES, LOGICKOR)
 
 
 class State(StrEnum):
-    """Whether a result is of the model that the stage has now; of a server's model nobody knows."""
+    """Whether a result is of the model that the stage has now; a server only says that it has it."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -70,7 +70,7 @@ def read_stage(recipe: str, stage: str) -> list[StageResult]:
     folder = results_folder(recipe) / stage
     names = sorted((file.stem for file in folder.glob("*.json")), key=rank)
     results = [result for name in names if (result := read_result(folder, name))]
-    now = _fingerprint_now(recipe, stage) if any(result.model.backend != "openai" for result in results) else None
+    now = _fingerprint_now(recipe, stage) if results else None
     return [StageResult(result, _samples(folder, result.task), _state(result, now)) for result in results]
 
 
@@ -97,11 +97,11 @@ def _fingerprint_now(recipe: str, stage: str) -> str | None:
 
 
 def _state(result: Result, now: str | None) -> State:
-    if result.model.backend == "openai":
-        return State.SERVED
     if now is None:
         return State.UNCHECKED
-    return State.CURRENT if result.model.fingerprint == now else State.STALE
+    if result.model.fingerprint != now:
+        return State.STALE
+    return State.SERVED if result.model.backend == "openai" else State.CURRENT
 
 
 def _by_item(samples: list[Sample]) -> dict[str, float]:

@@ -79,7 +79,7 @@ def _notes(table: Table) -> Iterator[str]:
         )
     for origin in table.in_state(State.SERVED):
         result = origin.result
-        yield f"{result.stage} {result.task}: answered by {cell(result.model.fingerprint)} on a server, not checked"
+        yield f"{result.stage} {result.task}: answered by {cell(result.model.name)} on a server, not checked"
     for origin in table.in_state(State.UNCHECKED):
         result = origin.result
         yield f"{result.stage} {result.task}: the stage's model is not on this machine, so the result is not checked"

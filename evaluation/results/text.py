@@ -65,12 +65,8 @@ def by_stage(names: dict[str, list[str]]) -> str:
 
 
 def command(result: Result) -> str:
-    """Return the command that measures a result again."""
-    where = f"RECIPE={result.recipe} STAGE={result.stage}"
-    if result.task.startswith(LOGICKOR):
-        return f"make logickor {where}"
-    limit = f" LIMIT={result.settings['limit']}" if is_limited(result) else ""
-    return f"make eval {where} TASKS={result.task}{limit}"
+    """Return the command that measures a result again: the one that measured it."""
+    return result.command
 
 
 def settings_of(row: Row, words: Words = ENGLISH) -> str:

@@ -90,14 +90,20 @@ def test_what_the_answers_do_not_depend_on_is_not_looked_at(tmp_path: Path, file
     assert fingerprint(str(adapter)) == before
 
 
+@pytest.mark.parametrize(("commit", "expected"), [("abc123", "org/model@abc123"), ("", "org/model@unknown")])
 def test_a_hub_model_is_named_with_its_commit_if_that_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, commit: str, expected: str
 ) -> None:
-    snapshot = tmp_path / "snapshots" / "abc123"
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _model, file: str(snapshot / file))
-    assert fingerprint("org/model") == "org/model@abc123"
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    assert fingerprint("org/model") == "org/model@unknown"
+    monkeypatch.setattr("axolotl_plugins.prepared_path.hub_commit", lambda *_: commit)
+    assert fingerprint("org/model") == expected
+
+
+def test_a_trained_stage_is_asked_in_the_prompt_of_its_training(recipes: Path) -> None:
+    finish("sft")
+    Path("runs/aog-8b/sft/run.json").write_text('{"config": {"datasets": [{"type": "prompt_strategies.iir"}]}}')
+    trained, base = (find_stage("aog-8b", name) for name in ("sft", "base"))
+    assert (trained.template, base.template) == (IIR, QIR)
+    assert trained.prompt != base.prompt
 
 
 def test_an_adapter_whose_base_is_gone_is_one_line(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def put_run(
     loss = {"eval_loss": 2.5, "eval_runtime": 1.0}
     run = {
         "config": {"base_model": base, "adapter": "lora", "lora_r": 32, "lora_dropout": 0.0, "learning_rate": 0.0002}
+        | {"datasets": [{"path": shards, "type": "prompt_strategies.qir"}]}
         | ({"rl": "dpo", "rl_beta": 0.1} if stage == "dpo" else {"sample_packing": False}),
         "git": {"commit": "0" * 40, "changed": stage == "dpo"},
         "versions": {"axolotl": "0.19.0", "torch": "2.13.0"},

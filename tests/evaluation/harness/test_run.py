@@ -1,5 +1,6 @@
 """When a task counts as finished, which figures are kept, and what a reader is told; the harness is not run here."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +10,11 @@ import pytest
 from dataset_builders.errors import UserError
 from evaluation.harness import data
 from evaluation.harness.backends import Answerer
-from evaluation.harness.context import count_cut
+from evaluation.harness.context import count_cut, encoded_apart
 from evaluation.harness.run import Evaluation, finished
 from evaluation.harness.suites import SUITES
 from evaluation.records import Model, Result, write_result
-from evaluation.stages import Stage
+from evaluation.stages import Stage, fingerprint
 
 GSM8K = SUITES["gsm8k_ko"]
 MODEL = Model(path="runs/mine/sft", fingerprint="abc", backend="hf")
@@ -26,7 +27,8 @@ def evaluation(**changes: Any) -> Evaluation:
 
 @pytest.fixture
 def measured(in_tmp: Path) -> Path:
-    """A working directory with a folder of data, and a result from it."""
+    """A working directory with a trained stage, a folder of data, and a result from it."""
+    train("prompt_strategies.qir")
     folder = in_tmp / "hub" / GSM8K.data
     folder.mkdir(parents=True)
     (folder / "test.jsonl").write_text("{}")
@@ -45,6 +47,20 @@ def measured(in_tmp: Path) -> Path:
     )
     write_result(asked.stage.results, result, [])
     return in_tmp
+
+
+def train(kind: str) -> None:
+    """Leave what a run with this type of prompt leaves."""
+    run = Path("runs/mine/sft/run.json")
+    run.parent.mkdir(parents=True, exist_ok=True)
+    run.write_text(json.dumps({"config": {"datasets": [{"type": kind}]}}))
+
+
+def test_it_is_not_finished_in_another_prompt(measured: Path) -> None:
+    train("prompt_strategies.iir")
+    assert not finished(evaluation(limit=2, hub_dir="hub"), GSM8K, MODEL)
+    train("prompt_strategies.qir_every_turn")
+    assert finished(evaluation(limit=2, hub_dir="hub"), GSM8K, MODEL)
 
 
 def test_a_task_is_finished_for_the_same_model_and_settings(measured: Path) -> None:
@@ -86,6 +102,22 @@ def test_prompts_without_room_for_their_answer_are_counted_once_each() -> None:
     assert count_cut(lm, {"task": rows}) == 2
 
 
-def test_a_servers_address_is_kept_without_its_password() -> None:
-    served = Answerer(Stage("mine", "sft", ""), url="http://user:secret@host:8000/v1", name="mine")
-    assert served.model() == Model(path="http://host:8000/v1", fingerprint="mine", backend="openai")
+def test_a_servers_model_is_known_by_its_name_and_by_the_stage_that_it_is_said_to_be(measured: Path) -> None:
+    stage = "runs/mine/sft"
+    served = Answerer(Stage("mine", "sft", stage), url="http://host:8000/v1", name="mine")
+    before = served.model()
+    assert before == Model(path="http://host:8000/v1", fingerprint=fingerprint(stage), backend="openai", name="mine")
+    (Path(stage) / "model.safetensors").write_bytes(b"new")
+    assert served.model() != before
+
+
+def test_a_prompt_and_the_answer_behind_it_are_encoded_apart_as_in_training() -> None:
+    lm = SimpleNamespace(_encode_pair=None, tok_encode=lambda text, **options: [text, options])
+    with encoded_apart(lm, True):
+        assert lm._encode_pair("### Response:\n", "예") == (
+            ["### Response:\n", {}],
+            ["예", {"add_special_tokens": False}],
+        )
+    assert lm._encode_pair is None
+    with encoded_apart(lm, False):
+        assert lm._encode_pair is None

@@ -29,6 +29,7 @@ from tests.evaluation.logickor.cli import (
 )
 
 ALL = 8
+STOPPING = "stopping when the requests under way are answered; once more to stop now"
 
 
 @pytest.fixture(autouse=True)
@@ -63,13 +64,32 @@ def test_after_a_kill_nothing_that_was_judged_is_asked_again(judge: Judge, model
     assert {score.missing for score in result_of().scores} == {0}
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_under_way_at_an_interruption_is_kept(judge: Judge, model: Judge, number: signal.Signals) -> None:
+    judge.rule = after(2, Reply("평가: 보통입니다.\n점수: 5", wait=1))
+    process = start(judge, model, "--concurrency", "3")
+    wait_for_verdicts(2, process)
+    process.send_signal(number)
+    output, error = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, "")
+    assert error.splitlines() == [STOPPING, "error: interrupted; the same command goes on from here"]
+    assert not list(RESULTS.rglob("*.spare"))
+    assert len(lines(VERDICTS)) == len(judge.requests) < ALL
+    judge.rule = verdict
+    run(judge, model)
+    assert len(lines(VERDICTS)) == len(judge.requests) == ALL
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_ends_at_once_and_goes_on(
+def test_a_second_interruption_ends_at_once(
     judge: Judge, model: Judge, number: signal.Signals, exit_code: int
 ) -> None:
     judge.rule = after(2, Reply(wait=30))
     process = start(judge, model)
     wait_for_verdicts(2, process)
+    process.send_signal(number)
+    assert process.stderr
+    assert process.stderr.readline() == f"{STOPPING}\n"
     process.send_signal(number)
     output, error = process.communicate(timeout=20)
     assert process.returncode == exit_code

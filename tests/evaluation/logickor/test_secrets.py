@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from dataset_builders.errors import UserError
 from evaluation.logickor.__main__ import app
-from tests.evaluation.judge_server import Judge, Reply, verdict
-from tests.evaluation.logickor.cli import after, arguments, result_of, run
+from tests.evaluation.judge_server import Judge, Reply
+from tests.evaluation.logickor.cli import arguments, result_of, run
 
 SOON = {"Retry-After-Ms": "20"}
 KEY = "sk-aSecretThatNobodyMayRead-0123456789"
@@ -73,14 +73,24 @@ def test_a_key_that_cannot_be_sent_is_one_line_without_it(
 ) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", key)
     error = run(judge, model, exit_code=1).stderr
-    assert "the key in JUDGE_API_KEY or OPENAI_API_KEY has a character that no key has" in error
+    assert "its key, in JUDGE_API_KEY or OPENAI_API_KEY, has a character that no key has" in error
     assert key not in error
 
 
-def test_a_password_in_a_url_is_not_shown(judge: Judge, model: Judge, recipe: Path) -> None:
-    with_password = judge.url.replace("http://", f"http://me:{KEY}@") + f"?token={KEY}"
-    judge.rule = after(3, Reply(f"who is {KEY}?", 403))
-    output = run(judge, model, "--judge-url", with_password, exit_code=1).output
-    judge.rule = verdict
-    output += run(judge, model, "--judge-url", with_password.partition("?")[0]).output
+@pytest.mark.parametrize("url", [f"http://me:{KEY}@127.0.0.1:9/v1", f"http://127.0.0.1:9/v1?token={KEY}"])
+@pytest.mark.parametrize("option", ["--judge-url", "--model-url"])
+def test_a_secret_in_a_url_is_refused_and_not_shown(
+    judge: Judge, model: Judge, recipe: Path, option: str, url: str
+) -> None:
+    output = run(judge, model, option, url, exit_code=1).output
+    role = option[2:7].upper()
+    assert f"error: {role}_URL: http://127.0.0.1:9/v1, and no more: a key goes into {role}_API_KEY" in output
     assert found_in(recipe, output) == []
+    assert not judge.requests
+
+
+def test_the_judges_key_is_not_sent_to_the_model(judge: Judge, model: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    run(judge, model)
+    assert {request.key for request in judge.requests} == {KEY}
+    assert KEY not in {request.key for request in model.requests}

@@ -41,7 +41,9 @@ def put_result(
         recipe=RECIPE,
         stage=stage,
         task=task,
-        model=Model(path=name, fingerprint="served" if backend == "openai" else fingerprint(name), backend=backend),
+        model=Model(
+            path=name, fingerprint=fingerprint(name), backend=backend, name="served" if backend == "openai" else ""
+        ),
         settings=HARNESS | settings if task in SUITES else settings,
         scores=scores,
         versions={"lm_eval": "0.4.11"},
