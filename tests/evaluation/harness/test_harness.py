@@ -14,7 +14,7 @@ from evaluation.harness.suites import SUITES
 from evaluation.records import Result, read_result, read_samples
 from evaluation.stages import find_stage
 from prompt_strategies.template import QIR, render_prompt
-from prompt_strategies.tokens import encode_prompts
+from prompt_strategies.tokens import encode, encode_prompts
 from tests.conftest import ROOT, SHARED
 from tests.conftest import run as run_command
 from tests.evaluation.serving import served
@@ -117,6 +117,27 @@ def test_a_question_has_the_ids_that_training_gave_it(recipe: Path, stage: str) 
             messages += [_user(shot["question"]), {"role": "assistant", "content": shot["answer"]}]
         expected = render_prompt(QIR, [*messages, _user(question["question"])])
         assert ids == encode_prompts(lm.tokenizer, [expected])[0]
+
+
+def test_an_answer_is_weighed_behind_the_ids_of_training_where_that_is_asked(recipe: Path) -> None:
+    evaluation = Evaluation(Answerer(find_stage("smoke", "sft")), limit=1, template=True, hub_dir=str(SAMPLES))
+    suite = SUITES["kobest"]
+    lm = evaluation.model_for(suite)
+    weigh = lm._loglikelihood_tokens
+    weighed: list[Any] = []
+
+    def spy(requests: Any, *arguments: Any, **options: Any) -> Any:
+        weighed.extend(requests)
+        return weigh(requests, *arguments, **options)
+
+    lm._loglikelihood_tokens = spy
+    assert run(evaluation, suite, evaluation.answerer.model())
+    assert len(weighed) >= 2 * len(suite.tasks)
+    for (prompt, answer), prompt_ids, answer_ids in weighed:
+        text = prompt.removeprefix(lm.tokenizer.bos_token)
+        assert text.endswith(QIR.response)
+        assert prompt_ids == encode_prompts(lm.tokenizer, [text])[0]
+        assert answer_ids == encode(lm.tokenizer, [answer])[0]
 
 
 @pytest.mark.parametrize(
