@@ -154,7 +154,12 @@ def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
     arguments = ["run", "smoke", "base", "--judge-url", judge.url, "--judge-model", MODEL, "--max-new-tokens", "5"]
     result = CliRunner().invoke(app, [*arguments, "--questions", FEW])
     assert result.exit_code == 0, result.output
-    assert result_of().model.model_dump() == {"path": BASE, "fingerprint": fingerprint(BASE), "backend": "hf"}
+    assert result_of().model.model_dump() == {
+        "path": BASE,
+        "fingerprint": fingerprint(BASE),
+        "backend": "hf",
+        "name": "",
+    }
     assert len(lines(ANSWERS)) == 8
     assert CliRunner().invoke(app, [*arguments, "--questions", FEW]).stdout.endswith(result.stdout)
     assert len(judge.requests) == 8

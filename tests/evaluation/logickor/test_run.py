@@ -38,7 +38,7 @@ def test_a_run_answers_judges_and_writes_the_result(judge: Judge, model: Judge) 
     assert (len(model.requests), len(judge.requests)) == (ALL, ALL)
     result = result_of()
     assert (result.task, result.recipe, result.stage) == ("logickor", "smoke", "base")
-    assert result.model.model_dump() == {"path": model.url, "fingerprint": "served", "backend": "openai"}
+    assert (result.model.path, result.model.backend, result.model.name) == (model.url, "openai", "served")
     assert [(score.task, score.metric) for score in result.scores] == [
         (task, metric) for task in (*CATEGORIES, "total") for metric in ("single", "multi", "overall")
     ]
