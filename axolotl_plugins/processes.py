@@ -7,11 +7,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from axolotl.utils.logging import get_logger
-
-# Axolotl shows what its own loggers say.
-LOG = get_logger("axolotl.guard")
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -64,10 +59,13 @@ def share(batch: Batch, processes: int) -> Batch:
 
 def keep_batch(cfg: Any) -> None:
     """Give each process its share of the batch, and say so; raises ValueError as `share` does."""
+    from axolotl.utils.logging import get_logger
+
+    log = get_logger("axolotl.guard")  # axolotl shows what its own loggers say
     batch, processes = configured_batch(cfg), count_processes(cfg)
     unit = "packed sequences" if cfg.get("sample_packing") else "rows"
     if cfg.get("guard_keep_batch") is False:
-        LOG.info(
+        log.info(
             "one step takes %d %s: %d in each of %d processes", batch.size * processes, unit, batch.size, processes
         )
         return
@@ -77,7 +75,7 @@ def keep_batch(cfg: Any) -> None:
         cfg["gradient_accumulation_steps"] = part.gradient_accumulation_steps
         if cfg.get("batch_size"):
             del cfg["batch_size"]
-    LOG.info(
+    log.info(
         "one step takes %d %s: micro_batch_size %d, gradient_accumulation_steps %d, %d process%s",
         batch.size,
         unit,
