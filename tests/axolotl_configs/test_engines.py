@@ -70,8 +70,11 @@ def test_each_deepspeed_file_is_named_by_its_stage() -> None:
         "zero2": 2,
         "zero3": 3,
     }
-    # The batch and the precision are the stage's.
+    # What transformers fills in from the model; another `auto` would reach DeepSpeed as it is.
+    filled = {"reduce_bucket_size", "stage3_prefetch_bucket_size", "stage3_param_persistence_threshold"}
     for config in stages.values():
+        assert {key for key, value in config["zero_optimization"].items() if value == "auto"} <= filled
+        # The batch and the precision are the stage's.
         assert {config[key] for key in ("train_batch_size", "gradient_accumulation_steps")} == {"auto"}
         assert config["bf16"] == config["fp16"] == {"enabled": "auto"}
 
