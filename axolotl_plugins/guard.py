@@ -25,7 +25,7 @@ from axolotl_plugins.attention import resolve_attention
 from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.overlay import lay_over
-from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path
+from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
 from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
 from axolotl_plugins.run_file import RUN_FILE, dataset_fingerprints, write_run_file
@@ -56,6 +56,7 @@ class Guard(BasePlugin):
         # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
         os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
         if is_ray_worker(cfg):
+            use_raw_folder(cfg)
             return
         try:
             lay_over(cfg)

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from axolotl.integrations.base import PluginManager
 from hypothesis import given
@@ -113,5 +114,8 @@ def test_ray_s_driver_shares_the_batch_and_its_workers_leave_it_as_it_is(
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert is_ray_worker(ray)
     before = cfg.to_dict()
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", None)
     PluginManager.get_instance().plugins[GUARD].register(cfg)
     assert cfg.to_dict() == before
+    prepared = Path(cfg.dataset_prepared_path)
+    assert prepared.parent / "raw" / prepared.name == datasets.config.HF_DATASETS_CACHE
