@@ -37,6 +37,9 @@ EXTRAS ?= train,dev
 GPUS ?= $(shell nvidia-smi --list-gpus 2>/dev/null | wc -l)
 DEEPSPEED = $(wildcard .venv/lib/python*/site-packages/deepspeed)
 PARALLEL ?= $(if $(and $(filter-out 0 1,$(GPUS)),$(filter-out smoke,$(RECIPE)),$(DEEPSPEED)),zero2)
+GPU_MEMORY ?= 80
+CARD ?=
+LAUNCH ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -47,6 +50,18 @@ RECIPES := $(patsubst axolotl_configs/%/data.yaml,%,$(wildcard axolotl_configs/*
 
 $(if $(filter $(RECIPE),$(RECIPES)),,$(error there is no recipe `$(RECIPE)`; recipes: $(RECIPES)))
 
+# An engine is a file beside the recipes, for DeepSpeed or for the guard to lay over the stage; ddp needs none.
+ENGINES := $(patsubst %.json,%,$(notdir $(wildcard axolotl_configs/deepspeed/*.json))) \
+	$(patsubst %.yaml,%,$(notdir $(wildcard axolotl_configs/fsdp/*.yaml)))
+ENGINE_ARGS = $(if $(wildcard axolotl_configs/deepspeed/$(PARALLEL).json),\
+	--deepspeed=axolotl_configs/deepspeed/$(PARALLEL).json)$(if $(wildcard axolotl_configs/fsdp/$(PARALLEL).yaml),\
+	--guard-engine=axolotl_configs/fsdp/$(PARALLEL).yaml)
+$(if $(filter-out ddp $(ENGINES),$(PARALLEL)),$(error there is no engine `$(PARALLEL)`; engines: ddp $(ENGINES)))
+
+# Accelerate takes all GPUs of the machine unless it is told how many processes there are.
+GPUS_ARE_NAMED := $(findstring command,$(origin GPUS))
+PROCESSES := $(and $(GPUS_ARE_NAMED),$(filter-out 0,$(GPUS)),--num_processes=$(GPUS) $(if $(filter-out 1,$(GPUS)),--multi_gpu))
+
 # Axolotl reports its runs to its makers, after ten seconds of waiting, unless it is told not to.
 export AXOLOTL_DO_NOT_TRACK := 1
 ifeq ($(RECIPE),smoke)
@@ -56,14 +71,14 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data report push-data sft merge dpo chat inspect eval logickor results card push-model all bench \
-	test lint FORCE has-sft
+.PHONY: help setup data report push-data plan sft merge dpo chat inspect eval logickor results card push-model all \
+	bench test lint FORCE has-sft
 
 help: ## list targets, recipes and variables
 	@echo 'targets'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo 'recipes (RECIPE=...)'
-	@for recipe in $(RECIPES); do printf '  %-14s %s\n' $$recipe "$$(head -1 axolotl_configs/$$recipe/sft.yaml | cut -c3-)"; done
+	@for recipe in $(RECIPES); do printf '  %-17s %s\n' $$recipe "$$(head -1 axolotl_configs/$$recipe/sft.yaml | cut -c3-)"; done
 	@echo 'variables'
 	@echo '  RECIPE=$(RECIPE)    the folder under axolotl_configs/'
 	@echo '  STAGE=$(STAGE)       the stage that is merged, inspected, evaluated or described: sft or dpo, to evaluate also base'
@@ -73,12 +88,15 @@ help: ## list targets, recipes and variables
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
 	@echo '  WORKERS=4       data: processes, all cores by default; ENGINE=ray runs on the cluster at RAY_ADDRESS'
 	@echo '  REPO=org/name   push-data: the hub data set, or a URL such as s3://bucket/folder; private unless PUBLIC=1'
+	@echo '  GPUS=8          sft, dpo: so many of this machine, all by default; plan: GPUs in all, of GPU_MEMORY=80 GiB each,'
+	@echo '                  with hours for CARD=h100'
+	@echo '  PARALLEL=zero2  ddp, $(ENGINES); zero2 with several GPUs where DeepSpeed is installed'
+	@echo '  LAUNCH="..."    sft, dpo: arguments of accelerate, in the place of GPUS, for several machines'
 	@echo '  TASKS=a,b       eval: kobest, haerae, gsm8k, gsm8k_ko, ifeval, by default all, for smoke three; LIMIT=8; TEMPLATE=on|off'
 	@echo '  BACKEND=vllm    eval: instead of transformers; HUB_DIR=... data from a folder laid out like the hub'
 	@echo '  MODEL_URL=...   eval, logickor: an OpenAI-compatible server that has the model as MODEL_NAME=...'
 	@echo '  JUDGE_URL=...   logickor: the judge, as JUDGE_MODEL=...; QUESTIONS=file, STRATEGY=1-shot or cot-1-shot'
 	@echo '  LANG=en         card: in English; GOOD=file, BAD=file an answer to show; push-model: REPO=org/name, MERGED=1, PUBLIC=1'
-	@echo '  PARALLEL=zero2  a file in axolotl_configs/deepspeed/; the default with several GPUs and DeepSpeed installed'
 	@echo '  PYTHON=...      setup: the interpreter, 3.11 or newer; EXTRAS=train,gpu,dev what to install'
 
 # --- environment ---
@@ -128,6 +146,12 @@ push-data: $(DATA)/manifest.json ## push the shards with a card to REPO=org/name
 shards = $(or $(wildcard $(DATA)/$(1)/*.parquet),$(DATA)/manifest.json)
 $(DATA)/%.parquet: ;
 
+# --- before training ---
+
+plan: | $(READY) ## estimate memory, steps, tokens and hours on GPUS=1 of GPU_MEMORY=80 GiB
+	@$(BIN)/python -m planning $(CONFIG) --gpus $(or $(filter-out 0,$(GPUS)),1) --gpu-memory $(GPU_MEMORY) \
+		$(if $(PARALLEL),--parallel $(PARALLEL)) $(if $(CARD),--card $(CARD)) $(ARGS)
+
 # --- training: run.json is written last, by the guard, so it stands for a finished run ---
 
 PROMPT_CODE := $(addprefix prompt_strategies/,template.py chat_template.py turns.py tokens.py forgery.py)
@@ -145,8 +169,8 @@ stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
 define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
 	$(if $(filter sft,$(1)),$(BIN)/axolotl preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
-	$(BIN)/accelerate launch --quiet -m axolotl.cli.train $(CONFIG)/$(1).yaml \
-		$(if $(PARALLEL),--deepspeed=axolotl_configs/deepspeed/$(PARALLEL).json) $(call stage_args,$(1))
+	$(BIN)/accelerate launch --quiet $(or $(LAUNCH),$(PROCESSES)) -m axolotl.cli.train $(CONFIG)/$(1).yaml \
+		$(ENGINE_ARGS) $(call stage_args,$(1))
 	@test -f $@ || { echo '$(1): the run ended early: $@ is missing' >&2; exit 1; }
 endef
 

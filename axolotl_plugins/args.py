@@ -1,4 +1,4 @@
-"""The guard's own keys in a stage's YAML, for the two rules that a recipe may have reasons to relax."""
+"""The guard's own keys in a stage's YAML: rules that a recipe may have reasons to relax, and a file laid over it."""
 
 from pydantic import BaseModel, Field
 
@@ -11,4 +11,11 @@ class GuardArgs(BaseModel):
     )
     guard_any_dpo_base: bool = Field(
         default=False, description="let DPO start from a model that is no merged SFT run on this recipe's data"
+    )
+    guard_keep_batch: bool = Field(
+        default=True,
+        description="share the batch of one optimizer step among the processes, instead of taking it in each",
+    )
+    guard_engine: str | None = Field(
+        default=None, description="a YAML that is laid over the stage's, such as axolotl_configs/fsdp/fsdp2.yaml"
     )

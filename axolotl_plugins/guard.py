@@ -2,30 +2,41 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.common.datasets import load_datasets, load_preference_datasets
-from axolotl.integrations.base import BasePlugin
+from axolotl.integrations.base import BasePlugin, PluginManager
 from axolotl.loaders import load_tokenizer
+from axolotl.utils.logging import get_logger
 from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
 from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from safetensors import SafetensorError
 from transformers import set_seed
 
+from axolotl_plugins import GUARD
 from axolotl_plugins.args import GuardArgs
+from axolotl_plugins.attention import resolve_attention
 from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
-from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path
+from axolotl_plugins.overlay import lay_over
+from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
+from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
 from axolotl_plugins.run_file import RUN_FILE, dataset_fingerprints, write_run_file
+from axolotl_plugins.speed_checks import find_speed_mistake
 from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from dataset_builders.errors import reason
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
+
+# Axolotl shows what its own loggers say.
+LOG = get_logger("axolotl.guard")
 
 
 class Guard(BasePlugin):
@@ -40,18 +51,33 @@ class Guard(BasePlugin):
         self.counts: dict[str, SplitCounts] = {}
 
     def register(self, cfg: Any) -> None:
-        """Check the raw config, then give it the project's chat template and a cache folder of its own."""
-        dataset_keys = SFTDataset.model_fields.keys() | DPODataset.model_fields.keys()
-        # Axolotl's own commands take options away by setting them to None, some of which it no longer knows.
-        given = {key: value for key, value in cfg.items() if value is not None}
-        if mistake := find_mistake(given, known_keys(), dataset_keys):
-            refuse(cfg, mistake)
+        """Check the raw config, then give it the project's chat template, a cache folder and its batch."""
         sys.excepthook = one_line_where_writing_failed
+        # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
+        os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
+        if is_ray_worker(cfg):
+            use_raw_folder(cfg)
+            return
+        try:
+            lay_over(cfg)
+            self._check_config(cfg)
+            keep_batch(cfg)
+        except ValueError as error:
+            refuse(cfg, str(error))
+        resolve_attention(cfg)
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_of(cfg))
         set_prepared_path(cfg)
-        # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
-        os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
+
+    def _check_config(self, cfg: Any) -> None:
+        dataset_keys = SFTDataset.model_fields.keys() | DPODataset.model_fields.keys()
+        # Axolotl's own commands take options away by setting them to None, some of which it no longer knows.
+        given = {key: value for key, value in cfg.items() if value is not None}
+        mistake = find_mistake(given, known_keys(cfg), dataset_keys) or find_speed_mistake(
+            given, count_processes(cfg)
+        )
+        if mistake:
+            refuse(cfg, mistake)
 
     def get_input_args(self) -> str:
         """Name the guard's own keys, for axolotl to add to its schema."""
@@ -86,6 +112,9 @@ class Guard(BasePlugin):
             if entries:
                 self.counts[split] = SplitCounts(count_examples(cfg, entries), len(dataset))
                 self._check(cfg, split, dataset, everything=preprocess)
+        if cfg.sample_packing and loaded.total_num_steps and not cfg.max_steps:
+            rows = len(loaded.train_dataset) * cfg.num_epochs / loaded.total_num_steps
+            LOG.info("one step takes %.1f rows on average", rows)
         return loaded
 
     def pre_model_load(self, cfg: Any) -> None:
@@ -132,13 +161,24 @@ def refuse(cfg: Any, mistake: str) -> NoReturn:
     raise SystemExit(f"{cfg['axolotl_config_path']}: {mistake}") from None
 
 
-def known_keys() -> set[str]:
-    """Return what may stand in a stage's YAML or on axolotl's command line; it drops others without a word."""
+def known_keys(cfg: Any) -> set[str]:
+    """Return what may stand in a stage's YAML or on axolotl's command line; it drops others without a word.
+
+    Each plugin that the stage names brings keys of its own.
+    """
     arguments = {
         field.name for kind in (PreprocessCliArgs, TrainerCliArgs, InferenceCliArgs) for field in fields(kind)
     }
     internal = {"axolotl_config_path", "is_preprocess", "merge_lora"}
-    return {*AxolotlConfigWCapabilities.model_fields, *GuardArgs.model_fields, *arguments, *internal}
+    return {*AxolotlConfigWCapabilities.model_fields, *_plugin_keys(cfg), *arguments, *internal}
+
+
+def _plugin_keys(cfg: Any) -> Iterator[str]:
+    registered = PluginManager.get_instance().plugins
+    for name in {GUARD, *cfg["plugins"]} & registered.keys():
+        if schema := registered[name].get_input_args():
+            module, _, model = schema.rpartition(".")
+            yield from getattr(import_module(module), model).model_fields
 
 
 def one_line_where_writing_failed(kind: type[BaseException], error: BaseException, trace: Any) -> None:

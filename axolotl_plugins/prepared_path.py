@@ -37,16 +37,21 @@ TOKENIZER_FILES = ("*token*.json", "*token*.model", "vocab.*", "merges.txt")
 
 
 def set_prepared_path(cfg: Any) -> None:
-    """Put the prepared rows, and what `datasets` keeps of the raw ones, into folders named by what they depend on.
-
-    `datasets` keys its own cache of local files by their times, which `rsync -t` and `cp -p` keep.
-    """
+    """Put the prepared rows, and what `datasets` keeps of the raw ones, into folders named by what they depend on."""
     digest = hashlib.sha256()
     for part in _dependencies(cfg):
         digest.update(part.encode() + b"\0")
-    folder = Path(cfg["dataset_prepared_path"])
-    datasets.config.HF_DATASETS_CACHE = folder / "raw" / digest.hexdigest()[:16]
-    cfg["dataset_prepared_path"] = str(folder / digest.hexdigest()[:16])
+    cfg["dataset_prepared_path"] = str(Path(cfg["dataset_prepared_path"]) / digest.hexdigest()[:16])
+    use_raw_folder(cfg)
+
+
+def use_raw_folder(cfg: Any) -> None:
+    """Let `datasets` keep raw rows beside the prepared ones, in a folder of the same name.
+
+    It keys its own cache of local files by their times, which `rsync -t` and `cp -p` keep.
+    """
+    prepared = Path(cfg["dataset_prepared_path"])
+    datasets.config.HF_DATASETS_CACHE = prepared.parent / "raw" / prepared.name
 
 
 def remove_unfinished(prepared: Path) -> None:

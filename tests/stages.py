@@ -1,6 +1,7 @@
 """Stages to load as axolotl does."""
 
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ from transformers import LlamaConfig, PreTrainedTokenizerBase
 ROOT = Path(__file__).parents[1]
 
 A100 = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capability": "sm_80"}
+H100 = {**A100, "fp8": True, "compute_capability": "sm_90"}
 
 
-def load_stage(path: Path, **overrides: Any) -> DictDefault:
-    """Load a stage's YAML as axolotl does, up to its validation, as on an A100."""
+def load_stage(path: Path, card: Mapping[str, Any] = A100, **overrides: Any) -> DictDefault:
+    """Load a stage's YAML as axolotl does, up to its validation, as on an A100 or another card."""
     cfg = DictDefault(yaml.safe_load(path.read_text(encoding="utf-8")))
     cfg.axolotl_config_path = str(path)
     cfg.update(overrides)
     prepare_plugins(cfg)
     try:
-        return validate_config(cfg, capabilities=A100, env_capabilities={"torch_version": "2.13.0"})
+        return validate_config(cfg, capabilities=dict(card), env_capabilities={"torch_version": "2.13.0"})
     except Exception:
         PluginManager.get_instance().on_config_validation_error(cfg)
         raise

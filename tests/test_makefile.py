@@ -166,6 +166,54 @@ def test_several_gpus_get_the_deepspeed_file_and_one_gets_none(project: Path) ->
     assert "--deepspeed" not in make(project, "-n", "sft", "GPUS=8").stdout
 
 
+def train_command(project: Path, *variables: str) -> str:
+    """The line with which make would start rabbit-ko-3b's SFT."""
+    plan = make(project, "-n", "data", "sft", "RECIPE=rabbit-ko-3b", *variables).stdout.replace("\\\n", " ")
+    [line] = [line for line in plan.splitlines() if "axolotl.cli.train" in line]
+    return " ".join(line.split())
+
+
+@pytest.mark.parametrize(
+    ("engine", "argument"),
+    [
+        ("zero1", "--deepspeed=axolotl_configs/deepspeed/zero1.json"),
+        ("zero2", "--deepspeed=axolotl_configs/deepspeed/zero2.json"),
+        ("zero3", "--deepspeed=axolotl_configs/deepspeed/zero3.json"),
+        ("fsdp2", "--guard-engine=axolotl_configs/fsdp/fsdp2.yaml"),
+    ],
+)
+def test_an_engine_is_a_file_that_goes_to_axolotl(project: Path, engine: str, argument: str) -> None:
+    line = train_command(project, "GPUS=8", f"PARALLEL={engine}")
+    assert line.endswith(f"axolotl_configs/rabbit-ko-3b/sft.yaml {argument}")
+    assert train_command(project, "GPUS=8", "PARALLEL=ddp").endswith("axolotl_configs/rabbit-ko-3b/sft.yaml")
+
+
+def test_an_engine_that_is_not_there_is_named_in_one_line(project: Path) -> None:
+    result = make(project, "sft", "PARALLEL=zero9")
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert "there is no engine `zero9`; engines: ddp zero1 zero2 zero3 fsdp2" in line
+
+
+def test_gpus_are_all_of_the_machine_or_as_many_as_are_named(project: Path) -> None:
+    assert "launch --quiet --num_processes=2 --multi_gpu -m" in train_command(project, "GPUS=2")
+    assert "launch --quiet --num_processes=1 -m" in train_command(project, "GPUS=1")
+    assert "launch --quiet -m" in train_command(project)
+    machines = "--num_machines=2 --num_processes=16 --machine_rank=1"
+    assert f"launch --quiet {machines} -m" in train_command(project, f"LAUNCH={machines}", "GPUS=8")
+
+
+def test_plan_gets_what_the_run_is_to_have(project: Path) -> None:
+    def planned_with(*variables: str) -> str:
+        return " ".join(make(project, "-n", "plan", *variables).stdout.replace("\\\n", " ").split())
+
+    whole = planned_with("RECIPE=aog-8b", "GPUS=8", "GPU_MEMORY=40", "PARALLEL=fsdp2", "CARD=a100", "ARGS=--json")
+    assert whole.endswith(
+        "-m planning axolotl_configs/aog-8b --gpus 8 --gpu-memory 40 --parallel fsdp2 --card a100 --json"
+    )
+    assert planned_with("GPUS=0").endswith("-m planning axolotl_configs/smoke --gpus 1 --gpu-memory 80")
+
+
 def test_help_is_the_default_and_lists_targets_recipes_and_variables(project: Path) -> None:
     shown = make(project).stdout
     assert shown == make(project, "help").stdout
@@ -178,7 +226,9 @@ def test_help_is_the_default_and_lists_targets_recipes_and_variables(project: Pa
         "chat",
         "inspect",
         "bench",
+        "plan",
         "test",
+        "PARALLEL",
         "aog-8b",
         "rabbit-ko-3b",
         "RECIPE",

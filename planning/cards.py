@@ -1,0 +1,36 @@
+"""GPUs by name: memory and the speed that their makers state, and hours that others have reported."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU; `teraflops` is for dense bf16 products with float32 sums, from NVIDIA's data sheets."""
+
+    name: str
+    memory: int
+    teraflops: float
+
+
+CARDS = {
+    "rtx-3090": Card("RTX 3090", 24, 71),
+    "rtx-4090": Card("RTX 4090", 24, 165),
+    "a10": Card("A10", 24, 125),
+    "l4": Card("L4", 24, 121),
+    "a6000": Card("RTX A6000", 48, 155),
+    "l40s": Card("L40S", 48, 362),
+    "a100-40": Card("A100 40 GB", 40, 312),
+    "a100": Card("A100 80 GB", 80, 312),
+    "h100": Card("H100 SXM", 80, 989),
+    "h200": Card("H200 SXM", 141, 989),
+    "b200": Card("B200", 180, 2250),
+}
+# By the base that a recipe trains: what the model's card says of its own training.
+REPORTED = {
+    "beomi/Llama-3-Open-Ko-8B": "the AOG model card reports about 8 hours on one A100 for 3 epochs of 53,000 rows",
+}
+
+
+def cards_with(memory: float) -> list[Card]:
+    """Return the GPUs of this size."""
+    return [card for card in CARDS.values() if card.memory == memory]

@@ -1,0 +1,45 @@
+"""docs/scaling.md shows what the calculator says now, and engines and cards that exist."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from axolotl_plugins.processes import share
+from planning.cards import CARDS
+from planning.memory import ENGINES, GIB, estimate
+from planning.stage import read_stage
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `([a-z0-9-]+)` (sft|dpo) \| ([-0-9. |]+) \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("recipe", "kind", "cells"), ROWS, ids=lambda value: str(value))
+def test_memory_is_what_the_calculator_estimates(recipe: str, kind: str, cells: str) -> None:
+    stage = read_stage(ROOT / f"axolotl_configs/{recipe}/{kind}.yaml")
+    on_four = replace(stage, batch=share(stage.batch, 4))
+    totals = [estimate(stage, 1, "ddp").total, *(estimate(on_four, 4, engine).total for engine in ENGINES)]
+    shown = cells.split(" | ")
+    assert len(shown) == len(totals)
+    assert [text for text in shown if text != "-"] == [
+        f"{total / GIB:.1f}" for total, text in zip(totals, shown, strict=True) if text != "-"
+    ]
+
+
+def test_every_stage_but_those_of_smoke_is_in_the_table() -> None:
+    stages = {(path.parent.name, path.stem) for path in ROOT.glob("axolotl_configs/*/*.yaml")}
+    wanted = {(recipe, kind) for recipe, kind in stages if kind in ("sft", "dpo") and recipe != "smoke"}
+    assert {(recipe, kind) for recipe, kind, _ in ROWS} == wanted
+
+
+def test_what_the_commands_name_is_there() -> None:
+    for recipe in re.findall(r"RECIPE=([a-z0-9-]+)", PAGE):
+        assert (ROOT / f"axolotl_configs/{recipe}").is_dir()
+    for card in re.findall(r"CARD=([a-z0-9-]+)", PAGE):
+        assert card in CARDS
+    for engine in re.findall(r"PARALLEL=([a-z0-9]+)", PAGE):
+        assert engine in ENGINES
+    for file in re.findall(r"axolotl_configs/\S+\.(?:yaml|json)", PAGE):
+        assert Path(ROOT / file).is_file()
