@@ -1,12 +1,15 @@
 """The plugin of every recipe: one prompt, no stale cache, mistakes in one line, and a `run.json` that ends a run."""
 
+import logging
 import os
 import sys
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from accelerate import PartialState
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin
@@ -17,7 +20,10 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from axolotl_plugins.args import GuardArgs
+from axolotl_plugins.callbacks import SealCheckpoints, StopWhenLost
+from axolotl_plugins.checkpoints import PREFIX, Identity, OtherRun, find_checkpoint, remove_all
 from axolotl_plugins.checks import find_mistake
+from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
@@ -26,6 +32,8 @@ from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from dataset_builders.errors import reason
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
+
+LOG = logging.getLogger(__name__)
 
 
 class Guard(BasePlugin):
@@ -38,6 +46,9 @@ class Guard(BasePlugin):
         self.trainer: Any = None
         self.datasets: list[dict[str, str]] = []
         self.counts: dict[str, SplitCounts] = {}
+        self.given: dict[str, Any] = {}
+        self.identity: Identity = {}
+        self.seconds_before = 0.0
 
     def register(self, cfg: Any) -> None:
         """Check the raw config, then give it the project's chat template and a cache folder of its own."""
@@ -46,6 +57,7 @@ class Guard(BasePlugin):
         given = {key: value for key, value in cfg.items() if value is not None}
         if mistake := find_mistake(given, known_keys(), dataset_keys):
             refuse(cfg, mistake)
+        self.given = given
         sys.excepthook = one_line_where_writing_failed
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_of(cfg))
@@ -89,8 +101,15 @@ class Guard(BasePlugin):
         return loaded
 
     def pre_model_load(self, cfg: Any) -> None:
-        """Seed before the adapter's random weights are drawn; axolotl itself seeds only after that."""
+        """Seed before the adapter's random weights are drawn; axolotl itself seeds only after that.
+
+        A run that was interrupted goes on from its last whole checkpoint.
+        """
         set_seed(42 if cfg.seed is None else cfg.seed)
+        if self.datasets and not cfg.merge_lora:
+            self.identity = run_identity(self.given, self.datasets)
+            with PartialState().main_process_first():
+                self._go_on(cfg)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Before a merge, write into the model's config which adapter it is that gets merged."""
@@ -108,12 +127,31 @@ class Guard(BasePlugin):
             refuse(cfg, mistake)
         (Path(cfg.output_dir) / RUN_FILE).unlink(missing_ok=True)
 
+    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+        """Seal checkpoints, and stop a run that has gone wrong."""
+        stop = partial(refuse, cfg)
+        return [SealCheckpoints(self.identity, self.seconds_before), StopWhenLost(stop)]
+
     def post_train(self, cfg: Any, model: Any) -> None:
         """Write `run.json`, last, so that a folder that has it holds a finished run."""
         if self.trainer.is_world_process_zero():
             _remove_stray_base(Path(cfg.output_dir))
             counts = {split: count.as_dict() for split, count in self.counts.items()}
             write_run_file(cfg, self.trainer, self.datasets, counts, self.started)
+
+    def _go_on(self, cfg: Any) -> None:
+        output = Path(cfg.output_dir)
+        if (output / RUN_FILE).exists():
+            if removed := remove_all(output):
+                LOG.info("%s: a finished run; its %d checkpoints are removed", output, removed)
+        elif not cfg.resume_from_checkpoint:
+            try:
+                found = find_checkpoint(output, self.identity, LOG.warning)
+            except OtherRun as error:
+                refuse(cfg, f"{error}; to start afresh, give make FRESH=1, or remove {output}/{PREFIX}*")
+            if found:
+                LOG.info("going on from %s", found.folder)
+                cfg.resume_from_checkpoint, self.seconds_before = str(found.folder), found.seconds
 
     def _check(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
         if mistake := check_split(
