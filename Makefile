@@ -14,6 +14,7 @@ WORKERS ?=
 ENGINE ?=
 REPO ?=
 PUBLIC ?=
+FRESH ?=
 TOKENIZER ?= $(shell sed -n 's/^base_model: *//p' $(CONFIG)/sft.yaml)
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -51,6 +52,7 @@ help: ## list targets, recipes and variables
 	@echo '  RECIPE=$(RECIPE)    the folder under axolotl_configs/'
 	@echo '  STAGE=$(STAGE)       the stage that merge and inspect work on: sft or dpo'
 	@echo '  ARGS="..."      overrides for axolotl, such as ARGS="--learning-rate=1e-4"; they always run the stage'
+	@echo '  FRESH=1         sft, dpo: start afresh instead of going on from the last checkpoint of an interrupted run'
 	@echo '  PROMPT="..."    chat: ask this once; SYSTEM="..." gives the instruction'
 	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
@@ -122,6 +124,7 @@ stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
 # Preferences are tokenized by TRL's trainer itself, so there is nothing to preprocess for DPO.
 define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
+	$(if $(FRESH),rm -rf $(@D)/checkpoint-*)
 	$(if $(filter sft,$(1)),$(BIN)/axolotl preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
 	$(BIN)/accelerate launch --quiet -m axolotl.cli.train $(CONFIG)/$(1).yaml \
 		$(if $(PARALLEL),--deepspeed=axolotl_configs/deepspeed/$(PARALLEL).json) $(call stage_args,$(1))

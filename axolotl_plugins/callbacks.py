@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from axolotl_plugins.checkpoints import PREFIX, Identity, seal
 
 DIVERGED, PATIENCE = 3.0, 5
+ADVICE = "a lower learning_rate or a longer warmup may help"
 
 
 class SealCheckpoints(TrainerCallback):
@@ -46,13 +47,11 @@ class StopWhenLost(TrainerCallback):
             return
         loss = float(loss)
         if not math.isfinite(loss):
-            self.stop(
-                f"the loss is {loss} at step {state.global_step}; a lower learning_rate or longer warmup may help"
-            )
+            self.stop(f"the loss is {loss} at step {state.global_step}; {ADVICE}")
         self.best = min(self.best, loss)
         self.above = self.above + 1 if loss > DIVERGED * self.best else 0
         if self.above >= PATIENCE:
             self.stop(
-                f"the loss has been more than {DIVERGED:g} times its best, {self.best:.3g}, for {PATIENCE} logs at step "
-                f"{state.global_step}; a lower learning_rate or longer warmup may help"
+                f"the loss has been more than {DIVERGED:g} times its best, {self.best:.3g}, for {PATIENCE} logs, at "
+                f"step {state.global_step}; {ADVICE}"
             )

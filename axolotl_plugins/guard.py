@@ -137,7 +137,7 @@ class Guard(BasePlugin):
         if self.trainer.is_world_process_zero():
             _remove_stray_base(Path(cfg.output_dir))
             counts = {split: count.as_dict() for split, count in self.counts.items()}
-            write_run_file(cfg, self.trainer, self.datasets, counts, self.started)
+            write_run_file(cfg, self.trainer, self.datasets, counts, self.started, self.seconds_before)
 
     def _go_on(self, cfg: Any) -> None:
         output = Path(cfg.output_dir)
