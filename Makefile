@@ -14,6 +14,7 @@ WORKERS ?=
 ENGINE ?=
 REPO ?=
 PUBLIC ?=
+FRESH ?=
 # IFEval writes 1,280 tokens an answer, which takes a CPU a minute.
 SMOKE_TASKS := kobest,haerae,gsm8k_ko
 TASKS ?= $(if $(filter smoke,$(RECIPE)),$(SMOKE_TASKS))
@@ -83,6 +84,7 @@ help: ## list targets, recipes and variables
 	@echo '  RECIPE=$(RECIPE)    the folder under axolotl_configs/'
 	@echo '  STAGE=$(STAGE)       the stage that is merged, inspected, evaluated or described: sft or dpo, to evaluate also base'
 	@echo '  ARGS="..."      overrides for axolotl, such as ARGS="--learning-rate=1e-4"; they always run the stage'
+	@echo '  FRESH=1         sft, dpo: start afresh instead of going on from the last checkpoint of an interrupted run'
 	@echo '  PROMPT="..."    chat: ask this once; SYSTEM="..." gives the instruction'
 	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
@@ -168,6 +170,7 @@ stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
 # Preferences are tokenized by TRL's trainer itself, so there is nothing to preprocess for DPO.
 define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
+	$(if $(FRESH),rm -rf $(@D)/checkpoint-*)
 	$(if $(filter sft,$(1)),$(BIN)/axolotl preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
 	$(BIN)/accelerate launch --quiet $(or $(LAUNCH),$(PROCESSES)) -m axolotl.cli.train $(CONFIG)/$(1).yaml \
 		$(ENGINE_ARGS) $(call stage_args,$(1))

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from accelerate import PartialState
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin, PluginManager
@@ -22,7 +24,10 @@ from transformers import set_seed
 from axolotl_plugins import GUARD
 from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.attention import resolve_attention
+from axolotl_plugins.callbacks import SealCheckpoints, StopWhenLost
+from axolotl_plugins.checkpoints import PREFIX, Identity, OtherRun, find_checkpoint, remove_all
 from axolotl_plugins.checks import find_mistake
+from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.overlay import lay_over
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
@@ -49,6 +54,9 @@ class Guard(BasePlugin):
         self.trainer: Any = None
         self.datasets: list[dict[str, str]] = []
         self.counts: dict[str, SplitCounts] = {}
+        self.given: dict[str, Any] = {}
+        self.identity: Identity = {}
+        self.seconds_before = 0.0
 
     def register(self, cfg: Any) -> None:
         """Check the raw config, then give it the project's chat template, a cache folder and its batch."""
@@ -78,6 +86,7 @@ class Guard(BasePlugin):
         )
         if mistake:
             refuse(cfg, mistake)
+        self.given = given
 
     def get_input_args(self) -> str:
         """Name the guard's own keys, for axolotl to add to its schema."""
@@ -118,8 +127,15 @@ class Guard(BasePlugin):
         return loaded
 
     def pre_model_load(self, cfg: Any) -> None:
-        """Seed before the adapter's random weights are drawn; axolotl itself seeds only after that."""
+        """Seed before the adapter's random weights are drawn; axolotl itself seeds only after that.
+
+        A run that was interrupted goes on from its last whole checkpoint.
+        """
         set_seed(42 if cfg.seed is None else cfg.seed)
+        if self.datasets and not cfg.merge_lora:
+            self.identity = run_identity(self.given, self.datasets)
+            with PartialState().main_process_first():
+                self._go_on(cfg)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Before a merge, write into the model's config which adapter it is that gets merged."""
@@ -137,12 +153,31 @@ class Guard(BasePlugin):
             refuse(cfg, mistake)
         (Path(cfg.output_dir) / RUN_FILE).unlink(missing_ok=True)
 
+    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+        """Seal checkpoints, and stop a run that has gone wrong."""
+        stop = partial(refuse, cfg)
+        return [SealCheckpoints(self.identity, self.seconds_before), StopWhenLost(stop)]
+
     def post_train(self, cfg: Any, model: Any) -> None:
         """Write `run.json`, last, so that a folder that has it holds a finished run."""
         if self.trainer.is_world_process_zero():
             _remove_stray_base(Path(cfg.output_dir))
             counts = {split: count.as_dict() for split, count in self.counts.items()}
-            write_run_file(cfg, self.trainer, self.datasets, counts, self.started)
+            write_run_file(cfg, self.trainer, self.datasets, counts, self.started, self.seconds_before)
+
+    def _go_on(self, cfg: Any) -> None:
+        output = Path(cfg.output_dir)
+        if (output / RUN_FILE).exists():
+            if removed := remove_all(output):
+                LOG.info("%s: a finished run; its %d checkpoints are removed", output, removed)
+        elif not cfg.resume_from_checkpoint:
+            try:
+                found = find_checkpoint(output, self.identity, LOG.warning)
+            except OtherRun as error:
+                refuse(cfg, f"{error}; to start afresh, give make FRESH=1, or remove {output}/{PREFIX}*")
+            if found:
+                LOG.info("going on from %s", found.folder)
+                cfg.resume_from_checkpoint, self.seconds_before = str(found.folder), found.seconds
 
     def _check(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
         if mistake := check_split(

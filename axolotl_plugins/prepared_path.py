@@ -73,6 +73,14 @@ def shards_fingerprint(entry: Any) -> str:
     return hub_commit(entry["path"], "dataset", entry.get("revision"))
 
 
+def model_fingerprint(model: str, revision: str | None) -> str:
+    """Return a digest of a local model's weights and config, or the commit of a hub model."""
+    folder = Path(model)
+    if folder.is_dir():
+        return _files_digest([*folder.glob("*.safetensors"), folder / "config.json"])
+    return hub_commit(model, "model", revision)
+
+
 def _dependencies(cfg: Any) -> Iterator[str]:
     yield source_fingerprint()
     yield json.dumps({option: cfg.get(option) for option in OPTIONS}, sort_keys=True, default=str)

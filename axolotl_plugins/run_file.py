@@ -32,9 +32,18 @@ def dataset_fingerprints(cfg: Any) -> list[dict[str, str]]:
 
 
 def write_run_file(
-    cfg: Any, trainer: Any, datasets: list[dict[str, str]], rows: dict[str, Any], started: datetime
+    cfg: Any,
+    trainer: Any,
+    datasets: list[dict[str, str]],
+    rows: dict[str, Any],
+    started: datetime,
+    seconds_before: float = 0.0,
 ) -> None:
-    """Write the file into `output_dir`; `datasets` is as they were read, `rows` holds the counts of each split."""
+    """Write the file into `output_dir`; `datasets` is as they were read, `rows` holds the counts of each split.
+
+    seconds_before: what the run had taken up to the checkpoint that this attempt went on from.
+    """
+    ended = datetime.now(UTC)
     run = {
         "config": cfg.to_dict(),
         "git": _git_state(),
@@ -44,7 +53,9 @@ def write_run_file(
         "datasets": datasets,
         "rows": rows,
         "started": started.isoformat(timespec="seconds"),
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "seconds": round(seconds_before + (ended - started).total_seconds(), 1),
+        "resumed_from": cfg.resume_from_checkpoint,
         **losses(trainer),
     }
     text = json.dumps(redact(run, _secrets()), indent=2, ensure_ascii=False, default=str)

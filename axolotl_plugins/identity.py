@@ -1,0 +1,44 @@
+"""What makes a run the run that it is: its config, its rows, its prompt and the model that it starts from."""
+
+import json
+import os
+from typing import Any
+
+from axolotl_plugins.checkpoints import Identity
+from axolotl_plugins.prepared_path import model_fingerprint
+from prompt_strategies.fingerprint import source_fingerprint
+
+# What may change between two attempts at one run, since it decides about nothing that is trained.
+FREE = {
+    "axolotl_config_path",
+    "dataloader_num_workers",
+    "dataset_num_proc",
+    "dataset_prepared_path",
+    "debug",
+    "guard_max_left_out",
+    "logging_steps",
+    "output_dir",
+    "resume_from_checkpoint",
+    "save_steps",
+    "save_strategy",
+    "save_total_limit",
+    "saves_per_epoch",
+    "use_tensorboard",
+    "use_trackio",
+}
+
+
+def run_identity(given: dict[str, Any], datasets: list[dict[str, str]]) -> Identity:
+    """Return what a run is by its config as given, and by what the rows, the prompt and the base are now."""
+    config = {
+        f"config.{key}": json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        for key, value in given.items()
+        if key not in FREE
+    }
+    return {
+        **config,
+        "config.processes": os.environ.get("WORLD_SIZE", "1"),
+        **{entry["path"]: entry["fingerprint"] for entry in datasets},
+        "the prompt's code": source_fingerprint(),
+        "the base model": model_fingerprint(given["base_model"], given.get("revision_of_model")),
+    }
