@@ -1,6 +1,7 @@
 """Loading a stage's model with its tokenizer, and what every use of them has in common."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,14 @@ from evaluation.stages import Stage, adapter_base
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Messages
 from prompt_strategies.tokens import adds_bos
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered; `is_cut` where it ran into the limit."""
+
+    text: str
+    is_cut: bool
 
 
 def load(model: str) -> tuple[Any, Any]:
@@ -83,7 +92,7 @@ def adapter_rank(folder: Path) -> int:
     return int(config["r"])
 
 
-def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[str]:
+def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[Answer]:
     """Answer conversations in one batch, always with the likeliest token."""
     import torch
 
@@ -99,8 +108,10 @@ def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
         )
-    answers: list[str] = tokenizer.batch_decode(output[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
-    return answers
+    ends = model.generation_config.eos_token_id
+    ends = set(ends if isinstance(ends, list) else [ends])
+    answers = output[:, prompts["input_ids"].shape[1] :].tolist()
+    return [Answer(tokenizer.decode(ids, skip_special_tokens=True), ends.isdisjoint(ids)) for ids in answers]
 
 
 def _add_bos(tokenizer: Any) -> None:

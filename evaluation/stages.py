@@ -26,10 +26,6 @@ class Stage:
     model: str
 
     @property
-    def is_local(self) -> bool:
-        return Path(self.model).is_dir()
-
-    @property
     def results(self) -> Path:
         """The folder of what the stage's evaluation came to."""
         return results_folder(self.recipe) / self.name
@@ -66,12 +62,6 @@ def find_stage(recipe: str, name: str) -> Stage:
     if not (folder / "run.json").exists():
         raise UserError(f"{folder}: no finished run; run `make {name} RECIPE={recipe}` first")
     return Stage(recipe, name, str(folder))
-
-
-def finished_stages(recipe: str) -> list[Stage]:
-    """Return the base model and the stages that are trained."""
-    trained = [name for name in STAGES[1:] if (RUNS / recipe / name / "run.json").exists()]
-    return [_base(recipe), *(find_stage(recipe, name) for name in trained)]
 
 
 def fingerprint(model: str) -> str:

@@ -20,6 +20,8 @@ from axolotl_plugins.guard import Guard
 from dataset_builders.build import build
 from dataset_builders.config import load_config
 from dataset_builders.rows import Conversation, Preference, Row
+from tests.dataset_builders.hub_server import Hub
+from tests.loopback import running
 from tests.stages import save_base
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +134,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".venv").symlink_to(VENV)
     run(folder, "make", "data", "sft", "dpo", "--assume-old=.venv/.ready")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_hub() -> Iterator[Hub]:
+    """One hub for all tests."""
+    with running(Hub()) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(shared_hub: Hub) -> Hub:
+    """A hub that holds nothing yet."""
+    shared_hub.reset()
+    return shared_hub
 
 
 def run(folder: Path, *command: str, returns: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ from dataset_builders.rows import Conversation, Row
 from prompt_strategies.template import QIR, render_answer, render_prompt
 from tests.conftest import ROOT, run, sample_rows
 from tests.dataset_builders.hub_repos import WRITER
-from tests.dataset_builders.hub_server import running_hub
+from tests.dataset_builders.hub_server import Hub
 
 READMES = ["README.md", "README.ko.md"]
 
@@ -71,14 +71,13 @@ def test_both_readmes_give_the_same_commands() -> None:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_runs(project: Path) -> None:
+def test_every_command_of_the_readme_runs(project: Path, hub: Hub) -> None:
     own_recipe(project)
-    with running_hub() as hub:
-        login: dict[str, Any] = {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER, "NO_PROXY": "127.0.0.1"}
-        for command in commands("README.md"):
-            run(project, "bash", "-euc", feasible(command), **login)
-            if command.startswith("make report RECIPE=mine"):
-                shutil.copytree(project / "data/mine", project / "data/before")
+    login: dict[str, Any] = {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER, "NO_PROXY": "127.0.0.1"}
+    for command in commands("README.md"):
+        run(project, "bash", "-euc", feasible(command), **login)
+        if command.startswith("make report RECIPE=mine"):
+            shutil.copytree(project / "data/mine", project / "data/before")
 
 
 def own_recipe(project: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dataset_builders.errors import UserError
+from evaluation.models import generate
 from prompt_strategies.template import Messages, Template, render_answer, render_prompt
 
 MAX_NEW_TOKENS = 256
@@ -61,31 +62,9 @@ def _converse(model: Any, tokenizer: Any, template: Template, system: Messages, 
     messages, cuts = [*system], []
     for question in questions:
         messages.append({"role": "user", "content": question})
-        answer, is_cut = _answer(model, tokenizer, messages)
-        messages.append({"role": "assistant", "content": answer})
-        cuts.append(is_cut)
+        [answer] = generate(model, tokenizer, [messages], MAX_NEW_TOKENS)
+        messages.append({"role": "assistant", "content": answer.text})
+        cuts.append(answer.is_cut)
     prompt, last = render_prompt(template, messages[:-1]), render_answer(messages[-1])
     text = f"{tokenizer.bos_token or ''}{prompt}{last}{'' if cuts[-1] else tokenizer.eos_token}"
     return Example(text, any(cuts))
-
-
-def _answer(model: Any, tokenizer: Any, messages: Messages) -> tuple[str, bool]:
-    """Return the likeliest answer, and whether it ran into the limit."""
-    import torch
-
-    prompt = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    ).to(model.device)
-    with torch.inference_mode():
-        output = model.generate(
-            **prompt,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            max_new_tokens=MAX_NEW_TOKENS,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    ids = output[0, prompt["input_ids"].shape[1] :].tolist()
-    ends = model.generation_config.eos_token_id
-    is_cut = ids[-1] not in (ends if isinstance(ends, list) else [ends])
-    return tokenizer.decode(ids, skip_special_tokens=True), is_cut

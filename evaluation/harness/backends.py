@@ -54,8 +54,9 @@ class Answerer:
             if self.backend == "vllm":
                 return get_model("vllm")(**self._vllm(folder))
             lm = get_model("hf")(**self._hf(folder))
-            # As it is served, and some layers shorter.
-            lm._model = lm.model.merge_and_unload() if stages.adapter_base(Path(self.stage.model)) else lm.model
+            if stages.adapter_base(Path(self.stage.model)):
+                # As it is served, and some layers shorter.
+                lm._model = lm.model.merge_and_unload()
             return lm
         except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{self.model().path}: {reason(error)}") from None

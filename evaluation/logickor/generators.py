@@ -92,7 +92,7 @@ def _generate(stage: Stage, model: Any, tokenizer: Any, batch: list[Messages], l
     import torch
 
     try:
-        return generate(model, tokenizer, batch, limit)
+        return [answer.text for answer in generate(model, tokenizer, batch, limit)]
     except torch.OutOfMemoryError:
         raise UserError(
             f"{stage.model}: the GPU's memory is full; lower --max-new-tokens, or serve it and give --model-url"

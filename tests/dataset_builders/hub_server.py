@@ -5,18 +5,13 @@ Faults are made on demand, by the kind of request; the kinds are the names in `R
 
 import json
 import re
-import socket
-import struct
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from tests.dataset_builders.hub_repos import Content, Refused, Repos
+from tests.loopback import LoopbackHandler, LoopbackServer
 
 REPO, REVISION = r"(?P<repo>[^/]+/[^/?]+?)", r"(?P<revision>[^/?]+)"
 # A model's pages, unlike those of the API, have no folder of their own.
@@ -35,7 +30,7 @@ ROUTES = {
 }
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(LoopbackServer):
     """The server, with its datasets and models in `data`.
 
     `requests` has the kind and the token of each request. Of each kind, `failing` says how many get `refusal`,
@@ -43,12 +38,8 @@ class Hub(ThreadingHTTPServer):
     place of the answer.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.lock = threading.Lock()
+        super().__init__(Handler)
         self.reset()
 
     def reset(self) -> None:
@@ -75,23 +66,10 @@ class Hub(ThreadingHTTPServer):
         """Tell how many requests of a kind came."""
         return sum(request == kind for request, _ in self.requests)
 
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing about connections that break off."""
 
-
-@contextmanager
-def running_hub() -> Iterator[Hub]:
-    """A hub that answers until the end of the block."""
-    with Hub() as hub:
-        threading.Thread(target=hub.serve_forever, daemon=True).start()
-        yield hub
-        hub.shutdown()
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(LoopbackHandler):
     """One connection."""
 
-    protocol_version = "HTTP/1.1"
     server: Hub
 
     def handle_request(self) -> None:
@@ -106,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         if is_dropping:
             self.rfile.read(int(self.headers["Content-Length"] or 0) // 2)
-            return self._drop()
+            return self.drop()
         body = self._read_body()
         try:
             if is_failing:
@@ -114,12 +92,12 @@ class Handler(BaseHTTPRequestHandler):
             with hub.lock:
                 answer = hub.data.reply(kind, token, body, **where)
         except Refused as refused:
-            return self._send(refused.status, json.dumps(refused.body).encode(), {"X-Error-Code": refused.code})
+            return self.send(refused.status, json.dumps(refused.body).encode(), {"X-Error-Code": refused.code})
         if is_losing:
-            return self._drop()
+            return self.drop()
         if isinstance(answer, Content):
-            return self._send(200, answer.content, answer.headers)
-        return self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+            return self.send(200, answer.content, answer.headers)
+        return self.send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_request  # noqa: N815
 
@@ -138,24 +116,6 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return body
-
-    def _drop(self) -> None:
-        """Close the connection at once, with a reset, whatever is still under way."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.rfile.close()
-        self.connection.close()
-
-    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 def _is_due(faults: Counter[str], kind: str) -> bool:

@@ -5,7 +5,6 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from dataset_builders.push import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.data_folder import make_data_folder, pushed_files
 from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER, Refused
-from tests.dataset_builders.hub_server import Hub, running_hub
+from tests.dataset_builders.hub_server import Hub
 
 PUSH = """
 import sys, time
@@ -44,20 +43,6 @@ print(json.dumps(rows))
 """
 STEPS = ("create", "validate", "info", "preupload", "batch", "upload", "commit")
 Result = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="session")
-def shared_hub() -> Iterator[Hub]:
-    """One hub for all tests."""
-    with running_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(shared_hub: Hub) -> Hub:
-    """A hub that holds nothing yet."""
-    shared_hub.reset()
-    return shared_hub
 
 
 @pytest.fixture

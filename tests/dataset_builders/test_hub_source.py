@@ -3,24 +3,14 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.conftest import environment
 from tests.dataset_builders.data_folder import make_data_folder
 from tests.dataset_builders.files import OFF, read_rows, write_config
 from tests.dataset_builders.hub_repos import WRITER
-from tests.dataset_builders.hub_server import Hub, running_hub
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
-    """A hub on this machine."""
-    with running_hub() as running:
-        yield running
+from tests.dataset_builders.hub_server import Hub
 
 
 def builders(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,20 +7,19 @@ runs a command with JUDGE_URL and JUDGE_MODEL set to a judge whose every verdict
 
 import json
 import os
-import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.loopback import LoopbackHandler, LoopbackServer, running
+
 MODEL = "local-judge"
+JSON = {"Content-Type": "application/json"}
 FORMS = ("점수: {}", "**점수: {}**", "**점수**: {}", "점수 : {}/10", "점수: {}점")
 
 
@@ -62,16 +61,12 @@ def verdict(request: Request) -> Reply:
     return Reply(f"평가: 질문에 알맞게 답했는지 살폈습니다.\n{FORMS[number[2] % len(FORMS)].format(score)}")
 
 
-class Judge(ThreadingHTTPServer):
+class Judge(LoopbackServer):
     """The server. requests: all that asked for a completion; script: the first replies, before the rule's."""
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, rule: Rule = verdict) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
-        self.lock = threading.Lock()
+        super().__init__(Handler)
+        self.url += "/v1"
         self.rule = rule
         self.script: list[Reply] = []
         self.requests: list[Request] = []
@@ -95,61 +90,32 @@ class Judge(ThreadingHTTPServer):
             with self.lock:
                 self.under_way -= 1
 
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing about connections that break off."""
 
-
-@contextmanager
-def running_judge(rule: Rule = verdict) -> Iterator[Judge]:
-    """A judge that answers until the end of the block."""
-    with Judge(rule) as judge:
-        threading.Thread(target=judge.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield judge
-        judge.shutdown()
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(LoopbackHandler):
     """One connection."""
 
-    protocol_version = "HTTP/1.1"
     server: Judge
 
-    def do_GET(self) -> None:
+    def list_models(self) -> None:
         """List the models."""
-        self._send(200, json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}).encode(), {})
+        self.send(200, json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}).encode(), JSON)
 
-    def do_POST(self) -> None:
+    def complete(self) -> None:
         """Answer, or make the fault that is due."""
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         if self.path != "/v1/chat/completions":
-            self._send(404, b'{"error": {"message": "no such page"}}', {})
+            self.send(404, b'{"error": {"message": "no such page"}}', JSON)
             return
         key = (self.headers["Authorization"] or "").removeprefix("Bearer ")
         with self.server.counted():
             reply = self.server.reply(Request(json.loads(body), key))
             time.sleep(reply.wait)
         if reply.drop:
-            self._drop()
+            self.drop()
         else:
-            self._send(reply.status, reply.body or _json(reply), reply.headers)
+            self.send(reply.status, reply.body or _json(reply), {**JSON, **reply.headers})
 
-    def _drop(self) -> None:
-        """Close the connection at once, with a reset."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.rfile.close()
-        self.connection.close()
-
-    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        kind = {"Content-Type": "application/json", "Content-Length": str(len(content))}
-        for name, value in {**kind, **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+    do_GET, do_POST = list_models, complete  # noqa: N815
 
 
 def _json(reply: Reply) -> bytes:
@@ -166,7 +132,7 @@ def main() -> None:
     """Run the command given, with a judge beside it."""
     if len(sys.argv) < 2:
         sys.exit("usage: python -m tests.evaluation.judge_server COMMAND ARG...")
-    with running_judge() as judge:
+    with running(Judge()) as judge:
         variables = {"JUDGE_URL": judge.url, "JUDGE_MODEL": MODEL, "NO_PROXY": "127.0.0.1"}
         sys.exit(subprocess.run(sys.argv[1:], env={**os.environ, **variables}).returncode)
 

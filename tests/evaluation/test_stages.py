@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.errors import UserError
-from evaluation.stages import find_stage, fingerprint, finished_stages
+from evaluation.stages import find_stage, fingerprint
 from prompt_strategies.template import IIR, QIR
 from tests.conftest import ROOT
 
@@ -62,12 +62,6 @@ def test_a_recipe_trained_on_other_headings_is_asked_under_them(in_tmp: Path) ->
 def test_what_is_not_there_is_named(recipes: Path, recipe: str, stage: str, expected: str) -> None:
     with pytest.raises(UserError, match=expected.replace("(", r"\(")):
         find_stage(recipe, stage)
-
-
-def test_only_finished_stages_are_finished(recipes: Path) -> None:
-    (recipes / "runs/aog-8b/dpo").mkdir(parents=True)
-    finish("sft")
-    assert [stage.name for stage in finished_stages("aog-8b")] == ["base", "sft"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from evaluation.card.names import hub_id
 from evaluation.card.push import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER
-from tests.dataset_builders.hub_server import Hub, running_hub
+from tests.dataset_builders.hub_server import Hub
 from tests.evaluation.card.card_folder import card_of, make_card_folder, put_adapter, put_run
 from tests.evaluation.card.model_folder import make_models
 from tests.evaluation.results.result_folder import MODELS
@@ -36,20 +35,6 @@ print(tokenizer.eos_token, sum(weight.double().sum().item() for weight in model.
 """
 SECRETS = ("debug.log", "training_args.bin", "optimizer.pt", ".env", "prepared/rows.arrow", "checkpoint-8/model.bin")
 Result = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def shared_hub() -> Iterator[Hub]:
-    """One hub for all tests."""
-    with running_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(shared_hub: Hub) -> Hub:
-    """A hub that holds nothing yet."""
-    shared_hub.reset()
-    return shared_hub
 
 
 @pytest.fixture

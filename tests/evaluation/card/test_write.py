@@ -69,7 +69,7 @@ def test_the_examples_are_the_likeliest_answers_to_the_prompts_that_are_shown(mo
     single, multi = make_examples(model, tokenizer, QIR, "짧게 답하세요.")
     asked = [{"role": "system", "content": "짧게 답하세요."}, {"role": "user", "content": SINGLE_TURN[0]}]
     [answer] = generate(model, tokenizer, [asked], TOKENS)
-    assert single.text == f"{tokenizer.bos_token}{render_prompt(QIR, asked)}{answer.strip()}"
+    assert single.text == f"{tokenizer.bos_token}{render_prompt(QIR, asked)}{answer.text.strip()}"
     assert single.is_cut
     assert multi.text.startswith(f"{tokenizer.bos_token}### Question:\n{MULTI_TURN[0]}\n### Response:\n")
     assert f"\n### Question:\n{MULTI_TURN[1]}\n\n### Response:\n" in multi.text
@@ -172,7 +172,7 @@ def test_the_code_for_transformers_runs(models: Path, folder: Path, capsys: pyte
     said = capsys.readouterr().out.strip()
     model, tokenizer = load_stage(find_stage("mine", "sft"))
     [expected] = generate(model, tokenizer, [scope["messages"]], TOKENS)
-    assert said == expected.strip() != ""
+    assert said == expected.text.strip() != ""
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_the_commands_for_a_server_run(models: Path, server: str, capsys: pytest
     assert question
     model, tokenizer = load_stage(find_stage("mine", "sft"))
     [expected] = generate(model, tokenizer, [[{"role": "user", "content": question[1]}]], 256)
-    assert said == expected.strip()
+    assert said == expected.text.strip()
 
 
 def test_the_saved_tokenizer_writes_the_form_that_is_shown(models: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from evaluation.logickor.questions import Question, load_questions
 from tests.conftest import ROOT
-from tests.evaluation.judge_server import Judge, running_judge
+from tests.evaluation.judge_server import Judge
 from tests.evaluation.logickor.cli import FEW, SAMPLES, answer, sample_rows, write_questions
+from tests.loopback import running
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +37,14 @@ def _environment_without_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @pytest.fixture
 def judge() -> Iterator[Judge]:
     """A judge with readable verdicts."""
-    with running_judge() as server:
+    with running(Judge()) as server:
         yield server
 
 
 @pytest.fixture
 def model() -> Iterator[Judge]:
     """A server that has the model."""
-    with running_judge(answer) as server:
+    with running(Judge(answer)) as server:
         yield server
 
 

@@ -59,9 +59,10 @@ def test_answers_are_the_models_likeliest_and_the_second_follows_the_first(quest
     found = answers(local(), questions)
     for question in questions:
         first, second = found[str(question.id)]
-        assert [first] == models.generate(model, tokenizer, [conversation("default", question.questions)], 6)
-        messages = conversation("default", question.questions, first)
-        assert [second] == models.generate(model, tokenizer, [messages], 6)
+        asked = conversation("default", question.questions)
+        assert [first] == [answer.text for answer in models.generate(model, tokenizer, [asked], 6)]
+        asked = conversation("default", question.questions, first)
+        assert [second] == [answer.text for answer in models.generate(model, tokenizer, [asked], 6)]
 
 
 def test_answers_that_are_there_are_not_generated_and_the_model_is_not_loaded(
@@ -90,10 +91,10 @@ class Recorded:
     def __init__(self) -> None:
         self.batches: list[tuple[list[Any], int]] = []
 
-    def __call__(self, _: Any, tokenizer: Any, conversations: list[Any], limit: int) -> list[str]:
+    def __call__(self, _: Any, tokenizer: Any, conversations: list[Any], limit: int) -> list[models.Answer]:
         self.batches.append((conversations, limit))
         word = tokenizer("가").input_ids[-1:]
-        return [tokenizer.decode(word * limit)] * len(conversations)
+        return [models.Answer(tokenizer.decode(word * limit), is_cut=True)] * len(conversations)
 
 
 @pytest.mark.parametrize(("context", "wanted"), [(1024, 1024), (600, 1024), (600, 64), (100_000, 1024)])
@@ -142,7 +143,7 @@ def test_a_model_that_states_no_context_is_given_what_is_asked() -> None:
 
 
 def test_a_gpu_that_is_full_is_one_line(questions: list[Question], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> list[str]:
+    def full(*_: Any) -> list[models.Answer]:
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 8.00 GiB")
 
     monkeypatch.setattr(generators, "generate", full)

@@ -10,7 +10,7 @@ import pytest
 
 from dataset_builders.errors import UserError
 from evaluation.logickor.questions import CATEGORIES, load_questions, parse_questions
-from tests.dataset_builders.hub_server import running_hub
+from tests.dataset_builders.hub_server import Hub
 from tests.evaluation.logickor.cli import SAMPLES, sample_rows, write_questions
 
 HUB_PATH = "/{repo_id}/resolve/{revision}/{filename}"
@@ -107,15 +107,14 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes |
         load_questions(str(tmp_path / "q.jsonl"))
 
 
-def test_without_a_file_they_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running_hub() as hub:
-        hub.data.add("maywell/LogicKor", private=False).commit({"questions.jsonl": SAMPLES.read_bytes()})
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.url + HUB_PATH)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        assert load_questions() == load_questions(str(SAMPLES))
-        assert hub.count("resolve")
+def test_without_a_file_they_come_from_the_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.data.add("maywell/LogicKor", private=False).commit({"questions.jsonl": SAMPLES.read_bytes()})
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.url + HUB_PATH)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    assert load_questions() == load_questions(str(SAMPLES))
+    assert hub.count("resolve")
 
 
 def test_offline_and_without_a_file_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
