@@ -51,7 +51,7 @@ def test_the_example_config_is_valid(readme: str) -> None:
 def test_every_folder_of_the_tree_is_there(readme: str) -> None:
     text = (ROOT / readme).read_text(encoding="utf-8")
     folders = re.findall(r"^(\w+)/\S*  ", text, re.MULTILINE)
-    assert len(folders) == 8
+    assert len(folders) == 9
     for folder in folders:
         assert (ROOT / folder).is_dir()
 
