@@ -12,6 +12,10 @@ import xxhash
 from dataset_builders import storage
 
 PREFIX, SEAL, DAMAGED = "checkpoint-", "whole.json", "damaged-"
+# The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
+STATE_FILE = "trainer_state.json"
+# Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
+LARGE = 4 << 30
 
 # What a run is: names of its parts, such as `config.learning_rate` or `data/mine/sft`, with a text for each.
 Identity = dict[str, str]
@@ -59,9 +63,9 @@ def checkpoints(output_dir: Path) -> list[Path]:
 
 
 def remove_all(output_dir: Path) -> int:
-    """Remove the checkpoints of a run that has ended, and return how many there were."""
+    """Remove the checkpoints of a run that has ended, damaged ones too, and return how many there were."""
     found = checkpoints(output_dir)
-    for checkpoint in found:
+    for checkpoint in (*found, *output_dir.glob(f"{DAMAGED}{PREFIX}*")):
         shutil.rmtree(checkpoint)
     return len(found)
 
@@ -80,6 +84,8 @@ def _digests(checkpoint: Path) -> dict[str, str]:
 
 
 def _digest(file: Path) -> str:
+    if (size := file.stat().st_size) > LARGE:
+        return f"{size} bytes"
     digest = xxhash.xxh3_128()
     with file.open("rb") as content:
         while block := content.read(1 << 24):
@@ -88,8 +94,9 @@ def _digest(file: Path) -> str:
 
 
 def _set_aside(checkpoint: Path, say: Callable[[str], None]) -> None:
+    for earlier in checkpoint.parent.glob(f"{DAMAGED}{PREFIX}*"):
+        shutil.rmtree(earlier)
     aside = checkpoint.with_name(DAMAGED + checkpoint.name)
-    shutil.rmtree(aside, ignore_errors=True)
     checkpoint.rename(aside)
     say(f"{checkpoint} is damaged or was not written to its end; it is set aside as {aside.name}")
 

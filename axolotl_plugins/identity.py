@@ -2,10 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checkpoints import Identity
-from axolotl_plugins.prepared_path import model_fingerprint
+from axolotl_plugins.prepared_path import file_digest, model_fingerprint
 from prompt_strategies.fingerprint import source_fingerprint
 
 # What may change between two attempts at one run, since it decides about nothing that is trained.
@@ -35,8 +36,10 @@ def run_identity(given: dict[str, Any], datasets: list[dict[str, str]]) -> Ident
         for key, value in given.items()
         if key not in FREE
     }
+    deepspeed = Path(str(given.get("deepspeed")))
     return {
         **config,
+        **({str(deepspeed): file_digest(deepspeed)} if deepspeed.is_file() else {}),
         "config.processes": os.environ.get("WORLD_SIZE", "1"),
         **{entry["path"]: entry["fingerprint"] for entry in datasets},
         "the prompt's code": source_fingerprint(),
