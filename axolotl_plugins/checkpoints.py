@@ -41,7 +41,7 @@ def seal(folder: Path, identity: Identity, seconds: float) -> None:
 
 
 def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return the last whole checkpoint; damaged ones are set aside, and said.
+    """Return the last whole checkpoint that leaves a step to take; damaged ones are set aside, and said.
 
     Raises OtherRun where it is of a run with another identity.
     """
@@ -51,6 +51,9 @@ def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], N
             _set_aside(checkpoint, say)
         elif changed := _changes(sealed["run"], identity):
             raise OtherRun(f"{checkpoint} is of a run in which {changed}")
+        elif _is_of_the_last_step(checkpoint):
+            # Transformers would take one step more than there are from it.
+            shutil.rmtree(checkpoint)
         else:
             return Checkpoint(checkpoint, sealed["seconds"])
     return None
@@ -76,6 +79,13 @@ def _read_seal(checkpoint: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return sealed if isinstance(sealed, dict) and sealed.keys() == {"run", "seconds", "files"} else None
+
+
+def _is_of_the_last_step(checkpoint: Path) -> bool:
+    if not (checkpoint / STATE_FILE).exists():
+        return False
+    state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    return bool(state["global_step"] >= state["max_steps"])
 
 
 def _digests(checkpoint: Path) -> dict[str, str]:

@@ -78,7 +78,8 @@ class Progress(TrainerCallback):
     def _seconds_left(self, args: Any, state: Any) -> float | None:
         if not self.steps:
             return None
-        evaluation = next((log["eval_runtime"] for log in reversed(state.log_history) if "eval_runtime" in log), 0.0)
+        # The first one warms up, too.
+        evaluation = min((log["eval_runtime"] for log in state.log_history if "eval_runtime" in log), default=0.0)
         pace = sum(self.steps) / len(self.steps)
         return float(pace * (state.max_steps - state.global_step) + evaluation * evaluations_left(args, state))
 

@@ -1,16 +1,22 @@
 """Attempts at a run, each in a process of its own that can be killed, forked from one that has axolotl loaded."""
 
+import gc
 import os
 import sys
 import time
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 FORKS = get_context("forkserver")
 # These take most of the time of an attempt to import.
-FORKS.set_forkserver_preload(["axolotl.cli.train", "axolotl.train", "axolotl.core.builders", "tests.attempts"])
+FORKS.set_forkserver_preload(
+    [
+        *("axolotl.cli.train", "axolotl.train", "axolotl.core.builders", "axolotl_plugins.guard", "deepspeed"),
+        *("torch.utils.tensorboard", "transformers.models.llama.modeling_llama", "tests.attempts"),
+    ]
+)
 PATIENCE = 240
 
 
@@ -25,6 +31,9 @@ def _train(project: Path, stage: str, log: Path, overrides: dict[str, Any]) -> N
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # Otherwise the workers that load data would be started by a server of their own, which imports all of it again.
+    set_start_method("fork", force=True)
+    gc.freeze()
     os.chdir(project)
     os.environ.update(AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1")
     import torch

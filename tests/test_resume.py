@@ -14,8 +14,12 @@ from tests.conftest import VENV, copy_project
 pytestmark = pytest.mark.slow
 
 KILLS = 5
-# A checkpoint after every step, so that many a kill hits the writing of one, and dropout, which takes random numbers.
-OPTIONS: dict[str, Any] = {"save_steps": 1, "lora_dropout": 0.1, "logging_steps": 2, "max_steps": 18}
+# A checkpoint after every step, so that many a kill hits the writing of one; dropout, which takes random numbers; and
+# a learning rate that is not zero at the end, so that a step too many would show.
+OPTIONS: dict[str, Any] = {
+    **{"save_steps": 1, "logging_steps": 2, "max_steps": 18},
+    **{"lora_dropout": 0.1, "cosine_min_lr_ratio": 0.1},
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Only a whole checkpoint of this very run is gone on from."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,10 @@ def test_of_large_files_the_size_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert find(tmp_path)[0]
     optimizer.write_bytes(b"+" * 22)
     assert find(tmp_path)[0] is None
+
+
+def test_one_of_the_last_step_is_passed_over_for_the_one_before(output: Path) -> None:
+    state = {"global_step": 11, "max_steps": 11}
+    write(output, 11, is_sealed=False).joinpath("trainer_state.json").write_text(json.dumps(state))
+    seal(output / "checkpoint-11", RUN, seconds=11)
+    assert find(output) == (output / "checkpoint-10", [])
