@@ -24,16 +24,16 @@ class Panel:
 
     title: str
     figure: str
-    is_logarithmic: bool = False
+    starts_at_zero: bool = False
 
 
 PANELS = (
     Panel("loss", "loss"),
     Panel("margin of chosen over rejected", "rewards/margins"),
-    Panel("share of pairs told apart", "rewards/accuracies"),
+    Panel("share of pairs told apart", "rewards/accuracies", starts_at_zero=True),
     Panel("learning rate", "learning_rate"),
-    Panel("gradient norm", "grad_norm", is_logarithmic=True),
-    Panel("tokens per second", "tokens_per_second"),
+    Panel("gradient norm", "grad_norm", starts_at_zero=True),
+    Panel("tokens per second", "tokens_per_second", starts_at_zero=True),
 )
 
 Series = list[tuple[int, float]]
@@ -80,8 +80,10 @@ def draw(shown: dict[Panel, dict[str, Series]], title: str, picture: Path) -> No
     figure = Figure(figsize=(WIDTH * COLUMNS, HEIGHT * rows), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).flat
+    last = max(step for values in shown.values() for points in values.values() for step, _ in points)
     for axis, (panel, values) in zip(axes, shown.items(), strict=False):
         _plot(axis, panel, values)
+        axis.set_xlim(-0.02 * last, max(1.02 * last, 1))
     for axis in list(axes)[len(shown) :]:
         axis.remove()
     FigureCanvasAgg(figure).print_png(str(picture))
@@ -93,8 +95,9 @@ def _plot(axis: Any, panel: Panel, values: dict[str, Series]) -> None:
         axis.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=3.5, linewidth=1.5, label=name)
     axis.set_title(panel.title, loc="left", fontsize=11)
     axis.set_xlabel("step")
-    if panel.is_logarithmic:
-        axis.set_yscale("log")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    if panel.starts_at_zero:
+        axis.set_ylim(bottom=0)
     if len(values) > 1:
         axis.legend(frameon=False)
     axis.grid(alpha=0.3)

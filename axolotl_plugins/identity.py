@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,7 @@ FREE = {
 
 def run_identity(given: dict[str, Any], datasets: list[dict[str, str]]) -> Identity:
     """Return what a run is by its config as given, and by what the rows, the prompt and the base are now."""
-    config = {
-        f"config.{key}": json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-        for key, value in given.items()
-        if key not in FREE
-    }
+    config = {f"config.{key}": _text(value) for key, value in given.items() if key not in FREE}
     deepspeed = Path(str(given.get("deepspeed")))
     return {
         **config,
@@ -45,3 +42,11 @@ def run_identity(given: dict[str, Any], datasets: list[dict[str, str]]) -> Ident
         "the prompt's code": source_fingerprint(),
         "the base model": model_fingerprint(given["base_model"], given.get("revision_of_model")),
     }
+
+
+def _text(value: Any) -> str:
+    """Return one text for a value, in whatever way it is written: YAML takes 6e-3 for text."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

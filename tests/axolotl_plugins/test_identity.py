@@ -44,6 +44,10 @@ def test_options_that_have_changed_are_named_with_both_values(sealed: dict[str, 
     assert changes(sealed, learning_rate=0.2) == "learning_rate was 0.1, not 0.2"
 
 
+def test_a_number_is_the_same_however_it_is_written(sealed: dict[str, Any]) -> None:
+    assert find_checkpoint(Path(), identity({**sealed, "learning_rate": "1e-1"}), print)
+
+
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
