@@ -21,7 +21,7 @@ SHOWN = {
     "rewards/accuracies": "accuracy {:.3g}",
     "eval_rewards/margins": "margin {:.3g}",
     "eval_rewards/accuracies": "accuracy {:.3g}",
-    TOKENS_PER_SECOND: "{:.4g} tokens/s",
+    TOKENS_PER_SECOND: "{:,.0f} tokens/s",
     PEAK_MEMORY: "{:.3g} GiB",
 }
 
