@@ -72,7 +72,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup data report push-data plan sft merge dpo chat inspect eval logickor results card push-model all \
+.PHONY: help setup data report push-data plan sft merge dpo curves chat inspect eval logickor results card push-model all \
 	bench test lint FORCE has-sft
 
 help: ## list targets, recipes and variables
@@ -170,7 +170,7 @@ stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
 # Preferences are tokenized by TRL's trainer itself, so there is nothing to preprocess for DPO.
 define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
-	$(if $(FRESH),rm -rf $(@D)/checkpoint-*)
+	$(if $(FRESH),rm -rf $(@D)/checkpoint-* $(@D)/damaged-checkpoint-*)
 	$(if $(filter sft,$(1)),$(BIN)/python -m axolotl.cli.preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
 	$(BIN)/accelerate launch --quiet $(or $(LAUNCH),$(PROCESSES)) -m axolotl.cli.train $(CONFIG)/$(1).yaml \
 		$(ENGINE_ARGS) $(call stage_args,$(1))
@@ -193,6 +193,9 @@ dpo: $(CONFIG)/dpo.yaml has-sft $(DATA)/manifest.json $(RUN)/dpo/run.json ## tra
 $(RUN)/dpo/run.json: $(CONFIG)/dpo.yaml $(DPO_CODE) $(SFT_MERGED) $(call shards,dpo) \
 		$(if $(call stage_args,dpo),FORCE) | $(READY)
 	$(call train,dpo)
+
+curves: | $(READY) ## draw loss, learning rate, gradient norm and margins: runs/<recipe>/<stage>/curves.png
+	@$(BIN)/python -m axolotl_plugins.curves $(RUN)
 
 # Hours of SFT should not start because someone asked for DPO.
 sft_is_missing = $(if $(filter sft,$(MAKECMDGOALS)),,$(shell test -f $(RUN)/sft/run.json || echo yes))

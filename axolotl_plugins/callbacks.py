@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from axolotl_plugins.checkpoints import PREFIX, Identity, seal
+from axolotl_plugins.checkpoints import PREFIX, STATE_FILE, Identity, seal
 
 DIVERGED, PATIENCE = 3.0, 5
-ADVICE = "a lower learning_rate or a longer warmup may help"
+ADVICE = "lower learning_rate or lengthen the warmup, and start afresh with FRESH=1"
 
 
 class SealCheckpoints(TrainerCallback):
@@ -33,25 +33,32 @@ class SealCheckpoints(TrainerCallback):
 
 
 class StopWhenLost(TrainerCallback):
-    """Stops a run whose loss is no number, or has been far above its best for some logs in a row."""
+    """Stops a run whose loss is no number, or has long been above what it began with and far above its best."""
 
     def __init__(self, stop: Callable[[str], None]) -> None:
         self.stop = stop
-        self.best = math.inf
-        self.above = 0
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Look at the loss that is logged."""
-        loss = (logs or {}).get("loss")
-        if loss is None:
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look at the losses that have been logged, those before a kill too."""
+        losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
+        if (lost := why_lost(losses)) is None:
             return
-        loss = float(loss)
-        if not math.isfinite(loss):
-            self.stop(f"the loss is {loss} at step {state.global_step}; {ADVICE}")
-        self.best = min(self.best, loss)
-        self.above = self.above + 1 if loss > DIVERGED * self.best else 0
-        if self.above >= PATIENCE:
-            self.stop(
-                f"the loss has been more than {DIVERGED:g} times its best, {self.best:.3g}, for {PATIENCE} logs, at "
-                f"step {state.global_step}; {ADVICE}"
-            )
+        if state.is_world_process_zero:
+            state.save_to_json(str(Path(args.output_dir) / STATE_FILE))
+        self.stop(f"{lost}, at step {state.global_step}; {ADVICE}")
+
+
+def why_lost(losses: list[float]) -> str | None:
+    """Return why there is no use in going on after these losses, or None.
+
+    A falling DPO loss can come so near to zero that three times its best is still very good.
+    """
+    if not losses:
+        return None
+    if not math.isfinite(losses[-1]):
+        return f"the loss is {losses[-1]}"
+    best = min(losses)
+    limit = max(DIVERGED * best, losses[0])
+    if len(losses) <= PATIENCE or min(losses[-PATIENCE:]) <= limit:
+        return None
+    return f"the loss has been above {limit:.3g} in the last {PATIENCE} logs, and its best was {best:.3g}"

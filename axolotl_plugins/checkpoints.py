@@ -12,6 +12,10 @@ import xxhash
 from dataset_builders import storage
 
 PREFIX, SEAL, DAMAGED = "checkpoint-", "whole.json", "damaged-"
+# The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
+STATE_FILE = "trainer_state.json"
+# Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
+LARGE = 4 << 30
 
 # What a run is: names of its parts, such as `config.learning_rate` or `data/mine/sft`, with a text for each.
 Identity = dict[str, str]
@@ -37,7 +41,7 @@ def seal(folder: Path, identity: Identity, seconds: float) -> None:
 
 
 def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return the last whole checkpoint; damaged ones are set aside, and said.
+    """Return the last whole checkpoint that leaves a step to take; damaged ones are set aside, and said.
 
     Raises OtherRun where it is of a run with another identity.
     """
@@ -47,6 +51,9 @@ def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], N
             _set_aside(checkpoint, say)
         elif changed := _changes(sealed["run"], identity):
             raise OtherRun(f"{checkpoint} is of a run in which {changed}")
+        elif _is_of_the_last_step(checkpoint):
+            # Transformers would take one step more than there are from it.
+            shutil.rmtree(checkpoint)
         else:
             return Checkpoint(checkpoint, sealed["seconds"])
     return None
@@ -59,9 +66,9 @@ def checkpoints(output_dir: Path) -> list[Path]:
 
 
 def remove_all(output_dir: Path) -> int:
-    """Remove the checkpoints of a run that has ended, and return how many there were."""
+    """Remove the checkpoints of a run that has ended, damaged ones too, and return how many there were."""
     found = checkpoints(output_dir)
-    for checkpoint in found:
+    for checkpoint in (*found, *output_dir.glob(f"{DAMAGED}{PREFIX}*")):
         shutil.rmtree(checkpoint)
     return len(found)
 
@@ -74,12 +81,21 @@ def _read_seal(checkpoint: Path) -> dict[str, Any] | None:
     return sealed if isinstance(sealed, dict) and sealed.keys() == {"run", "seconds", "files"} else None
 
 
+def _is_of_the_last_step(checkpoint: Path) -> bool:
+    if not (checkpoint / STATE_FILE).exists():
+        return False
+    state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    return bool(state["global_step"] >= state["max_steps"])
+
+
 def _digests(checkpoint: Path) -> dict[str, str]:
     files = sorted(file for file in checkpoint.rglob("*") if file.is_file() and file.name != SEAL)
     return {str(file.relative_to(checkpoint)): _digest(file) for file in files}
 
 
 def _digest(file: Path) -> str:
+    if (size := file.stat().st_size) > LARGE:
+        return f"{size} bytes"
     digest = xxhash.xxh3_128()
     with file.open("rb") as content:
         while block := content.read(1 << 24):
@@ -88,8 +104,9 @@ def _digest(file: Path) -> str:
 
 
 def _set_aside(checkpoint: Path, say: Callable[[str], None]) -> None:
+    for earlier in checkpoint.parent.glob(f"{DAMAGED}{PREFIX}*"):
+        shutil.rmtree(earlier)
     aside = checkpoint.with_name(DAMAGED + checkpoint.name)
-    shutil.rmtree(aside, ignore_errors=True)
     checkpoint.rename(aside)
     say(f"{checkpoint} is damaged or was not written to its end; it is set aside as {aside.name}")
 

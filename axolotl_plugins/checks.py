@@ -59,6 +59,7 @@ def _unwanted(config: dict[str, Any]) -> Iterator[str]:
         "streaming": "rows cannot be checked before the run; take it away",
         "pretraining_dataset": "rows cannot be checked before the run; use `datasets`",
         "train_on_inputs": "only answers are trained; take it away",
+        "save_only_model": "a run could not go on from such a checkpoint; take it away",
         "val_set_size": "answers of one conversation would be in both splits; use `test_datasets`",
     }
     if config.get("rl") not in (None, "dpo", "ipo"):
@@ -67,6 +68,8 @@ def _unwanted(config: dict[str, Any]) -> Iterator[str]:
         yield "merge_method: must be `legacy`; axolotl's other one keeps the base's tokenizer, chat template included"
     if config.get("rl"):
         reasons["lora_model_dir"] = "axolotl ignores it in DPO and starts from the bare base; merge the adapter first"
+    if config.get("save_total_limit") == 1:
+        yield "save_total_limit: with 1, the last whole checkpoint goes before the next one is sealed; use 2 or more"
     for key, why in reasons.items():
         if config.get(key):
             yield f"{key}: {why}"

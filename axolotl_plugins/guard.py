@@ -23,9 +23,9 @@ from transformers import set_seed
 
 from axolotl_plugins import GUARD
 from axolotl_plugins.args import GuardArgs
+from axolotl_plugins.attempt import go_on, take_marks_away, watch
 from axolotl_plugins.attention import resolve_attention
-from axolotl_plugins.callbacks import SealCheckpoints, StopWhenLost
-from axolotl_plugins.checkpoints import PREFIX, Identity, OtherRun, find_checkpoint, remove_all
+from axolotl_plugins.checkpoints import Identity
 from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
@@ -33,7 +33,7 @@ from axolotl_plugins.overlay import lay_over
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
 from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
-from axolotl_plugins.run_file import RUN_FILE, dataset_fingerprints, write_run_file
+from axolotl_plugins.run_file import dataset_fingerprints, write_run_file
 from axolotl_plugins.speed_checks import find_speed_mistake
 from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from dataset_builders.errors import reason
@@ -64,6 +64,7 @@ class Guard(BasePlugin):
         # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
         os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
         if is_ray_worker(cfg):
+            self.given = dict(cfg)
             use_raw_folder(cfg)
             return
         try:
@@ -135,7 +136,10 @@ class Guard(BasePlugin):
         if self.datasets and not cfg.merge_lora:
             self.identity = run_identity(self.given, self.datasets)
             with PartialState().main_process_first():
-                self._go_on(cfg)
+                try:
+                    self.seconds_before = go_on(cfg, self.identity)
+                except ValueError as error:
+                    refuse(cfg, str(error))
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Before a merge, write into the model's config which adapter it is that gets merged."""
@@ -151,33 +155,23 @@ class Guard(BasePlugin):
                     self._check(cfg, split, dataset, everything=False)
         if mistake := check_collator(cfg, trainer):
             refuse(cfg, mistake)
-        (Path(cfg.output_dir) / RUN_FILE).unlink(missing_ok=True)
+        take_marks_away(Path(cfg.output_dir))
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """Seal checkpoints, and stop a run that has gone wrong."""
-        stop = partial(refuse, cfg)
-        return [SealCheckpoints(self.identity, self.seconds_before), StopWhenLost(stop)]
+        """Show progress, seal checkpoints, and stop a run that has gone wrong."""
+        is_resumed = bool(cfg.resume_from_checkpoint)
+        return watch(trainer, self.identity, self.seconds_before, is_resumed, partial(refuse, cfg))
 
-    def post_train(self, cfg: Any, model: Any) -> None:
-        """Write `run.json`, last, so that a folder that has it holds a finished run."""
+    def post_train_unload(self, cfg: Any) -> None:
+        """Write `run.json`, last, so that a folder that has it holds a finished run.
+
+        Axolotl calls `post_train` before it has saved the model, and again after that.
+        """
         if self.trainer.is_world_process_zero():
             _remove_stray_base(Path(cfg.output_dir))
+            self.trainer.save_state()
             counts = {split: count.as_dict() for split, count in self.counts.items()}
             write_run_file(cfg, self.trainer, self.datasets, counts, self.started, self.seconds_before)
-
-    def _go_on(self, cfg: Any) -> None:
-        output = Path(cfg.output_dir)
-        if (output / RUN_FILE).exists():
-            if removed := remove_all(output):
-                LOG.info("%s: a finished run; its %d checkpoints are removed", output, removed)
-        elif not cfg.resume_from_checkpoint:
-            try:
-                found = find_checkpoint(output, self.identity, LOG.warning)
-            except OtherRun as error:
-                refuse(cfg, f"{error}; to start afresh, give make FRESH=1, or remove {output}/{PREFIX}*")
-            if found:
-                LOG.info("going on from %s", found.folder)
-                cfg.resume_from_checkpoint, self.seconds_before = str(found.folder), found.seconds
 
     def _check(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
         if mistake := check_split(

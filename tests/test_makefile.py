@@ -262,3 +262,11 @@ def test_options_for_training_do_not_go_to_the_evaluation(project: Path) -> None
     planned = make(project, "--dry-run", "all", "ARGS=--learning-rate=1e-4").stdout
     assert "evaluation.harness smoke" in planned
     assert all("--learning-rate" not in line for line in planned.splitlines() if "evaluation." in line)
+
+
+def test_fresh_removes_the_checkpoints_of_the_stage_that_is_trained_and_nothing_else_does(project: Path) -> None:
+    (project / "runs/smoke/sft/run.json").unlink()
+    assert "rm -rf" not in make(project, "-n", "sft").stdout
+    plan = make(project, "-n", "sft", "FRESH=1").stdout
+    assert "rm -rf runs/smoke/sft/checkpoint-* runs/smoke/sft/damaged-checkpoint-*" in plan
+    assert plan.count("rm -rf") == 1

@@ -1,96 +1,78 @@
 """A run that is killed, however often and wherever, ends with the bytes of the run that was not."""
 
 import hashlib
-import os
 import random
 import shutil
-import signal
-import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.measure import tree
-from tests.conftest import VENV, copy_project, environment, run
+from tests.attempts import attempt, finish, kill_after_a_step, steps
+from tests.conftest import VENV, copy_project
 
 pytestmark = pytest.mark.slow
 
 KILLS = 5
-IS_OLD = "--assume-old=.venv/.ready"
-# A checkpoint after every step, so that many a kill hits the writing of one.
-OFTEN = "ARGS=--save-steps=1"
+# A checkpoint after every step, so that many a kill hits the writing of one; dropout, which takes random numbers; and
+# a learning rate that is not zero at the end, so that a step too many would show.
+OPTIONS: dict[str, Any] = {
+    **{"save_steps": 1, "logging_steps": 2, "max_steps": 18},
+    **{"lora_dropout": 0.1, "cosine_min_lr_ratio": 0.1},
+}
 
 
-@pytest.fixture
-def interrupted(project: Path, tmp_path: Path) -> Path:
-    """The trained project again, to be trained once more."""
-    copy_project(tmp_path)
-    (tmp_path / ".venv").symlink_to(VENV)
-    for folder in ("data", "runs"):
-        shutil.copytree(project / folder, tmp_path / folder, symlinks=True)
-    return tmp_path
+@pytest.fixture(scope="module")
+def started(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which SFT has been trained and merged, to train more runs in."""
+    folder = tmp_path_factory.mktemp("started")
+    copy_project(folder)
+    (folder / ".venv").symlink_to(VENV)
+    for name in ("data", "runs"):
+        shutil.copytree(project / name, folder / name, symlinks=True)
+    return folder
 
 
-def adapter(project: Path, stage: str) -> str:
-    """The hash of a stage's adapter."""
-    return hashlib.sha256((project / "runs/smoke" / stage / "adapter_model.safetensors").read_bytes()).hexdigest()
-
-
-def steps(folder: Path) -> set[str]:
-    """The names of the checkpoints."""
-    return {path.name for path in folder.glob("checkpoint-*")}
-
-
-def run_and_kill(project: Path, stage: str, seconds: float) -> None:
-    """Run a stage, wait until it has made a step, and then some, and kill all of it."""
-    folder = project / "runs/smoke" / stage
-    before = steps(folder)
-    with (project / "killed.log").open("wb") as log:
-        process = subprocess.Popen(
-            ("make", stage, IS_OLD, OFTEN),
-            cwd=project,
-            env=environment(PYTHONPATH=str(project)),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        while process.poll() is None and not steps(folder) - before:
-            time.sleep(0.02)
-        time.sleep(seconds)
-        for pid in tree(process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
+def adapter(folder: Path) -> str:
+    """The hash of a run's adapter."""
+    return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
-def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(
-    project: Path, interrupted: Path, stage: str
-) -> None:
-    folder = interrupted / "runs/smoke" / stage
-    (folder / "run.json").unlink()
-    shutil.rmtree(folder)
-    if stage == "dpo":
-        assert adapter(interrupted, "sft") == adapter(project, "sft")
-    chance = random.Random(stage)
-    for _ in range(KILLS):
-        run_and_kill(interrupted, stage, chance.uniform(0, 1))
+def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(started: Path, stage: str) -> None:
+    log, chance = started / f"{stage}.log", random.Random(stage)
+    whole, killed = (f"runs/smoke/{stage}-{name}" for name in ("whole", "killed"))
+    folder = started / killed
+    assert finish(attempt(started, stage, log, output_dir=whole, **OPTIONS)) == 0, log.read_text()[-4000:]
+    for kill in range(KILLS):
+        process = attempt(started, stage, log, output_dir=killed, **OPTIONS)
+        kill_after_a_step(process, folder, 0 if kill % 2 else chance.uniform(0, 0.5))
         assert not (folder / "run.json").exists()
-    result = run(interrupted, "make", stage, IS_OLD, OFTEN)
-    assert "going on from runs/smoke" in result.stdout + result.stderr
-    assert adapter(interrupted, stage) == adapter(project, stage)
+    assert list(folder.glob("damaged-checkpoint-*"))
+    assert max(steps(folder)) < OPTIONS["max_steps"]
+
+    assert finish(attempt(started, stage, log, output_dir=killed, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert f"going on from {killed}/checkpoint-" in log.read_text()
+    assert adapter(folder) == adapter(started / whole)
+
+    # As if it had been killed while it saved what it had learnt.
+    (folder / "run.json").unlink()
+    (folder / "adapter_model.safetensors").write_bytes(b"half of it")
+    assert finish(attempt(started, stage, log, output_dir=killed, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert adapter(folder) == adapter(started / whole)
 
 
-def test_a_run_that_has_changed_is_not_gone_on_with(interrupted: Path) -> None:
-    folder = interrupted / "runs/smoke/sft"
-    shutil.rmtree(folder)
-    run_and_kill(interrupted, "sft", 0)
-    changed = "ARGS=--save-steps=1 --learning-rate=1e-3"
-    result = run(interrupted, "make", "sft", IS_OLD, changed, returns=2)
-    [line] = [line for line in result.stderr.splitlines() if "is of a run in which" in line]
-    assert "learning_rate was 0.006, not 0.001" in line
-    assert "FRESH=1" in line
-    run(interrupted, "make", "sft", IS_OLD, changed, "FRESH=1")
-    assert (folder / "run.json").exists()
+def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_without_its_checkpoints(started: Path) -> None:
+    log, output = started / "changed.log", "runs/smoke/sft-changed"
+    short = {**OPTIONS, "max_steps": 3, "output_dir": output}
+    assert finish(attempt(started, "sft", log, **short)) == 0, log.read_text()[-4000:]
+    (started / output / "run.json").unlink()
+
+    assert finish(attempt(started, "sft", log, learning_rate=1e-3, **short)) == 1
+    assert log.read_text().splitlines()[-1] == (
+        f"axolotl_configs/smoke/sft.yaml: {output}/checkpoint-3 is of a run in which learning_rate was 0.006, not "
+        f"0.001; to start afresh, give make FRESH=1, or remove {output}/checkpoint-*"
+    )
+    for folder in (started / output).glob("checkpoint-*"):
+        shutil.rmtree(folder)
+    assert finish(attempt(started, "sft", log, learning_rate=1e-3, **short)) == 0, log.read_text()[-4000:]

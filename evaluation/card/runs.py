@@ -68,6 +68,8 @@ class Run(_Read):
     rows: dict[str, dict[str, int]]
     started: datetime
     ended: datetime
+    # Of all attempts, where it was interrupted; earlier versions did not go on after that and have no such figure.
+    worked: float | None = Field(default=None, alias="seconds")
     steps: int
     last_train_loss: float | None
     first_evaluation: dict[str, float]
@@ -75,7 +77,8 @@ class Run(_Read):
 
     @property
     def seconds(self) -> float:
-        return (self.ended - self.started).total_seconds()
+        """What training took, up to each checkpoint that it went on from, and from there to its end."""
+        return (self.ended - self.started).total_seconds() if self.worked is None else self.worked
 
     @property
     def base_model(self) -> str:

@@ -1,5 +1,6 @@
 """Only a whole checkpoint of this very run is gone on from."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,30 @@ def test_what_is_no_checkpoint_is_left_alone(output: Path) -> None:
     (output / "checkpoint-best").mkdir()
     assert remove_all(output) == 2
     assert [path.name for path in output.iterdir()] == ["checkpoint-best"]
+
+
+def test_only_the_latest_damaged_one_is_kept_and_goes_when_the_run_starts_afresh(output: Path) -> None:
+    for step in (11, 12):
+        write(output, step, is_sealed=False)
+        find(output)
+    assert [path.name for path in output.glob("damaged-*")] == ["damaged-checkpoint-12"]
+    remove_all(output)
+    assert not list(output.iterdir())
+
+
+def test_of_large_files_the_size_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("axolotl_plugins.checkpoints.LARGE", 20)
+    optimizer = write(tmp_path, 1) / "global_step" / "shard.pt"
+    optimizer.write_bytes(b"#" * 21)
+    seal(tmp_path / "checkpoint-1", RUN, seconds=1)
+    optimizer.write_bytes(b"+" * 21)
+    assert find(tmp_path)[0]
+    optimizer.write_bytes(b"+" * 22)
+    assert find(tmp_path)[0] is None
+
+
+def test_one_of_the_last_step_is_passed_over_for_the_one_before(output: Path) -> None:
+    state = {"global_step": 11, "max_steps": 11}
+    write(output, 11, is_sealed=False).joinpath("trainer_state.json").write_text(json.dumps(state))
+    seal(output / "checkpoint-11", RUN, seconds=11)
+    assert find(output) == (output / "checkpoint-10", [])

@@ -47,6 +47,15 @@ def test_every_stage_of_every_recipe_passes_axolotls_validation(recipe: Path, st
     assert cfg.output_dir == f"runs/{stage.parent.name}/{stage.stem}"
 
 
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_stage_saves_often_and_reports_to_this_machine_alone(recipe: Path, stage: Path) -> None:
+    cfg = load_stage(recipe / stage.parent.name / stage.name)
+    assert cfg.save_steps <= 100
+    assert cfg.save_total_limit >= 2
+    assert cfg.use_tensorboard
+    assert not any(cfg[name] for name in ("use_wandb", "use_mlflow", "use_comet", "use_trackio", "hub_model_id"))
+
+
 def test_aog_has_the_hyperparameters_of_its_model_card(recipe: Path) -> None:
     cfg = load_stage(recipe / "aog-8b" / "sft.yaml")
     card = {
@@ -141,6 +150,8 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ({"val_set_size": 0.1}, "val_set_size: answers of one conversation would be in both splits"),
         ({"streaming": True}, "streaming: rows cannot be checked"),
         ({"train_on_inputs": True}, "train_on_inputs: only answers are trained"),
+        ({"save_total_limit": 1}, "save_total_limit: with 1, the last whole checkpoint goes"),
+        ({"save_only_model": True}, "save_only_model: a run could not go on"),
         ({"merge_method": "memory_efficient"}, "merge_method: must be `legacy`"),
         ({"rl": "simpo"}, "rl: this project's rows and checks are for dpo and ipo"),
         ({"base_model": "/no/such/model"}, "base_model: /no/such/model: no such folder"),

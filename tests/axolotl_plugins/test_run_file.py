@@ -24,6 +24,9 @@ class FinishedTrainer:
     def is_world_process_zero(self) -> bool:
         return True
 
+    def save_state(self) -> None:
+        """Saved by the real one as `trainer_state.json`."""
+
 
 def config(folder: Path, **options: Any) -> DictDefault:
     """A resolved config."""
@@ -95,7 +98,7 @@ def test_it_ends_a_run_and_is_taken_away_when_another_starts(tmp_path: Path, mon
     (tmp_path / RUN_FILE).write_text("of an earlier run")
     guard.post_trainer_create(cfg, FinishedTrainer())
     assert not (tmp_path / RUN_FILE).exists()
-    guard.post_train(cfg, None)
+    guard.post_train_unload(cfg)
     assert json.loads((tmp_path / RUN_FILE).read_text())["steps"] == 2
 
 
@@ -103,8 +106,8 @@ def test_the_copy_of_the_base_beside_an_adapter_is_removed_and_a_full_model_stay
     guard = Guard()
     guard.trainer = FinishedTrainer()
     (tmp_path / "model.safetensors").touch()
-    guard.post_train(config(tmp_path), None)
+    guard.post_train_unload(config(tmp_path))
     assert (tmp_path / "model.safetensors").exists()
     (tmp_path / "adapter_model.safetensors").touch()
-    guard.post_train(config(tmp_path), None)
+    guard.post_train_unload(config(tmp_path))
     assert not (tmp_path / "model.safetensors").exists()

@@ -210,6 +210,11 @@ def test_what_is_missing_is_named(trained: Path, file: str, stage: str, expected
         facts_of(stage)
 
 
+def test_a_run_that_was_interrupted_took_the_seconds_of_all_its_attempts(trained: Path) -> None:
+    put_run("sft", "meta-llama/Llama-3.2-3B-Instruct", hours=1, seconds=7_200.0)
+    assert "- Time: 2.0 h, 44 steps" in card_of("sft")
+
+
 def test_a_run_file_of_something_else_is_named(trained: Path) -> None:
     (MODELS["sft"] / "run.json").write_text("{}")
     with pytest.raises(UserError, match=r"runs/mine/sft/run.json: not what a finished run leaves"):

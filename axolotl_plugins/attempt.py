@@ -1,0 +1,66 @@
+"""One attempt at a run: what it goes on from, and what is on the watch while the trainer runs."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from axolotl.utils.logging import get_logger
+from transformers import PrinterCallback, ProgressCallback
+
+from axolotl_plugins.callbacks import SealCheckpoints, StopWhenLost
+from axolotl_plugins.checkpoints import PREFIX, STATE_FILE, Identity, OtherRun, find_checkpoint, remove_all
+from axolotl_plugins.progress import Progress
+from axolotl_plugins.run_file import RUN_FILE
+
+# Axolotl shows what its own loggers say.
+LOG = get_logger("axolotl.guard")
+METRICS = "tensorboard"
+
+
+def go_on(cfg: Any, identity: Identity) -> float:
+    """Let a run that was interrupted go on from its last whole checkpoint; return the seconds that it had taken.
+
+    A run that has ended starts afresh. Raises ValueError with one line where the checkpoints are of another run.
+    """
+    output = Path(cfg.output_dir)
+    if cfg.resume_from_checkpoint:
+        return 0.0
+    if (output / RUN_FILE).exists() and (removed := remove_all(output)):
+        LOG.info("%s: a finished run; its %d checkpoints are removed", output, removed)
+    try:
+        found = find_checkpoint(output, identity, LOG.warning)
+    except OtherRun as error:
+        raise ValueError(f"{error}; to start afresh, give make FRESH=1, or remove {output}/{PREFIX}*") from None
+    if found is None:
+        shutil.rmtree(output / METRICS, ignore_errors=True)
+        return 0.0
+    LOG.info("going on from %s", found.folder)
+    cfg.resume_from_checkpoint = str(found.folder)
+    return found.seconds
+
+
+def take_marks_away(output: Path) -> None:
+    """Remove what says that a run has ended, and how."""
+    for name in (RUN_FILE, STATE_FILE):
+        (output / name).unlink(missing_ok=True)
+
+
+def watch(
+    trainer: Any, identity: Identity, seconds_before: float, is_resumed: bool, stop: Callable[[str], None]
+) -> list[Any]:
+    """Set a trainer up to show its progress, and return callbacks that seal checkpoints and stop a lost run."""
+    # Otherwise a loss that is no number is logged as the average of those before it.
+    trainer.args.logging_nan_inf_filter = False
+    # Axolotl evaluates before the first step, which for a run that goes on is long past.
+    trainer.args.eval_on_start = trainer.args.eval_on_start and not is_resumed
+    for kind in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(kind)
+    handler = trainer.callback_handler
+    for callback in handler.callbacks:
+        # Its own name for the folder would change with every attempt.
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = str(Path(trainer.args.output_dir) / METRICS)
+    # The first, so that those that report to somewhere get its figures, too.
+    handler.callbacks.insert(0, Progress(LOG.info))
+    return [SealCheckpoints(identity, seconds_before), StopWhenLost(stop)]

@@ -1,0 +1,69 @@
+"""Attempts at a run, each in a process of its own that can be killed, forked from one that has axolotl loaded."""
+
+import gc
+import os
+import sys
+import time
+from multiprocessing import get_context, set_start_method
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+FORKS = get_context("forkserver")
+# These take most of the time of an attempt to import.
+FORKS.set_forkserver_preload(
+    [
+        *("axolotl.cli.train", "axolotl.train", "axolotl.core.builders", "axolotl_plugins.guard", "deepspeed"),
+        *("torch.utils.tensorboard", "transformers.models.llama.modeling_llama", "tests.attempts"),
+    ]
+)
+PATIENCE = 240
+
+
+def attempt(project: Path, stage: str, log: Path, **overrides: Any) -> ForkServerProcess:
+    """Start what `axolotl train` does for a stage of the smoke recipe, and return its process."""
+    process = FORKS.Process(target=_train, args=(project, stage, log, overrides))
+    process.start()
+    return process
+
+
+def _train(project: Path, stage: str, log: Path, overrides: dict[str, Any]) -> None:
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # Otherwise the workers that load data would be started by a server of their own, which imports all of it again.
+    set_start_method("fork", force=True)
+    gc.freeze()
+    os.chdir(project)
+    os.environ.update(AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1")
+    import torch
+    from axolotl.cli.train import do_cli
+
+    # As many as accelerate gives one process on a CPU.
+    torch.set_num_threads(1)
+    sys.argv = sys.argv[:1]
+    do_cli(f"axolotl_configs/smoke/{stage}.yaml", **overrides)
+
+
+def finish(process: ForkServerProcess) -> int:
+    """Wait for the end of an attempt, and return its exit code."""
+    process.join(PATIENCE)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"an attempt took more than {PATIENCE} s")
+    return process.exitcode
+
+
+def steps(folder: Path) -> set[int]:
+    """The steps of the checkpoints, whole or not, that a run's folder holds."""
+    return {int(path.name.split("-")[-1]) for path in folder.glob("checkpoint-*")}
+
+
+def kill_after_a_step(process: ForkServerProcess, folder: Path, seconds: float) -> None:
+    """Kill an attempt so long after a new checkpoint's folder shows; at once is in the middle of its writing."""
+    before, start = steps(folder), time.monotonic()
+    while process.is_alive() and not steps(folder) - before and time.monotonic() - start < PATIENCE:
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
+    process.join()

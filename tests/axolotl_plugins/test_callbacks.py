@@ -1,0 +1,60 @@
+"""A run that is lost is stopped with a line, and no other is."""
+
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import TrainerState
+
+from axolotl_plugins.callbacks import PATIENCE, StopWhenLost, why_lost
+from axolotl_plugins.checkpoints import STATE_FILE
+
+FALLING = [3.0 - 0.04 * log for log in range(50)]
+
+
+def first_lost(losses: list[float]) -> int | None:
+    """The number of logs after which a run is stopped."""
+    return next((count for count in range(len(losses) + 1) if why_lost(losses[:count])), None)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_a_run_at_once(loss: float) -> None:
+    assert first_lost([*FALLING, loss, 1.0]) == len(FALLING) + 1
+    assert first_lost([loss]) == 1
+
+
+def test_a_loss_that_has_diverged_stops_a_run_after_some_logs() -> None:
+    assert first_lost([*FALLING, *[9.0] * 20]) == len(FALLING) + PATIENCE
+    assert "above 3.12 in the last 5 logs, and its best was 1.04" in str(why_lost([*FALLING, *[9.0] * PATIENCE]))
+
+
+def test_a_dpo_loss_that_is_worse_than_knowing_nothing_stops_a_run() -> None:
+    assert first_lost([0.69, 0.4, 0.2, 0.1, *[2.0] * 20]) == 4 + PATIENCE
+
+
+def test_noise_spikes_and_a_falling_loss_do_not_stop_a_run() -> None:
+    chance = random.Random(0)
+    noisy = [loss * chance.uniform(0.5, 1.5) for loss in FALLING]
+    spiky = [20.0 if log % PATIENCE == 3 else loss for log, loss in enumerate(FALLING)]
+    assert [first_lost(losses) for losses in (FALLING, noisy, spiky)] == [None] * 3
+
+
+def test_a_dpo_loss_that_comes_near_to_zero_may_rise_again() -> None:
+    assert first_lost([0.69, 0.3, 0.05, 0.001, *[0.2] * 30]) is None
+
+
+def test_an_unlucky_first_batch_does_not_stop_a_run() -> None:
+    assert first_lost([0.9, *[2.5] * 30]) is None
+
+
+def test_it_counts_the_logs_before_a_kill_and_keeps_what_was_logged(tmp_path: Path) -> None:
+    said: list[str] = []
+    history = [{"loss": loss, "step": step} for step, loss in enumerate([*FALLING, *[9.0] * PATIENCE])]
+    state = TrainerState(log_history=history, global_step=55, is_world_process_zero=True)
+    args: Any = SimpleNamespace(output_dir=str(tmp_path))
+    StopWhenLost(said.append).on_log(args, state, None)
+    [line] = said
+    assert line.endswith("at step 55; lower learning_rate or lengthen the warmup, and start afresh with FRESH=1")
+    assert TrainerState.load_from_json(str(tmp_path / STATE_FILE)).log_history == history

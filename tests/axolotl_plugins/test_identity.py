@@ -1,0 +1,71 @@
+"""What makes another run, and what does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axolotl_plugins.checkpoints import OtherRun, find_checkpoint, seal
+from axolotl_plugins.identity import FREE, run_identity
+from axolotl_plugins.run_file import dataset_fingerprints
+from tests.axolotl_plugins.test_run_file import config
+
+
+@pytest.fixture
+def run(in_tmp: Path) -> dict[str, Any]:
+    """A config, and the data, the base and the engine that it names."""
+    for name in ("data/train.parquet", "base/model.safetensors", "base/config.json", "zero2.json"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(name)
+    return {"base_model": "base", "learning_rate": 0.1, "deepspeed": "zero2.json", "save_steps": 5}
+
+
+def identity(run: dict[str, Any]) -> dict[str, str]:
+    return run_identity(run, dataset_fingerprints(config(Path("data"))))
+
+
+def changes(run: dict[str, Any], **options: Any) -> str:
+    """What is said of a checkpoint of this run by a run with other options, or with files that have changed."""
+    Path("checkpoint-1").mkdir(exist_ok=True)
+    with pytest.raises(OtherRun) as error:
+        find_checkpoint(Path(), identity({**run, **options}), print)
+    return str(error.value).removeprefix("checkpoint-1 is of a run in which ")
+
+
+@pytest.fixture
+def sealed(run: dict[str, Any]) -> dict[str, Any]:
+    """The same, with a checkpoint."""
+    Path("checkpoint-1").mkdir()
+    seal(Path("checkpoint-1"), identity(run), seconds=1)
+    return run
+
+
+def test_options_that_have_changed_are_named_with_both_values(sealed: dict[str, Any]) -> None:
+    assert changes(sealed, learning_rate=0.2) == "learning_rate was 0.1, not 0.2"
+
+
+def test_a_number_is_the_same_however_it_is_written(sealed: dict[str, Any]) -> None:
+    assert find_checkpoint(Path(), identity({**sealed, "learning_rate": "1e-1"}), print)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("data/train.parquet", "data was another"),
+        ("base/model.safetensors", "the base model was another"),
+        ("zero2.json", "zero2.json was another"),
+    ],
+)
+def test_data_base_and_engine_count_by_their_content(sealed: dict[str, Any], file: str, expected: str) -> None:
+    Path(file).write_text("changed")
+    assert changes(sealed) == expected
+
+
+def test_another_number_of_processes_is_another_run(sealed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert changes(sealed) == "processes was 1, not 2"
+
+
+def test_options_that_decide_about_nothing_trained_may_change(sealed: dict[str, Any]) -> None:
+    others = dict.fromkeys(FREE, "changed")
+    assert find_checkpoint(Path(), identity({**sealed, **others}), print)

@@ -1,0 +1,95 @@
+"""How far a run is, and how long it will take, by what this attempt has measured."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from axolotl_plugins import progress
+from axolotl_plugins.progress import PEAK_MEMORY, TOKENS_PER_SECOND, Progress, evaluations_left, line
+
+ARGS = SimpleNamespace(eval_strategy="steps")
+
+
+class Run:
+    """A trainer's calls, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int = 0) -> None:
+        self.now, self.said = 1000.0, list[str]()
+        monkeypatch.setattr(progress, "monotonic", lambda: self.now)
+        self.progress = Progress(self.said.append)
+        self.state: Any = SimpleNamespace(
+            global_step=step, max_steps=100, eval_steps=50, log_history=[], is_world_process_zero=True
+        )
+        self.progress.on_train_begin()
+
+    def take(self, *seconds: float) -> None:
+        for each in seconds:
+            self.now += each
+            self.state.global_step += 1
+            self.progress.on_step_end()
+
+    def evaluate(self, seconds: float) -> None:
+        self.now += seconds
+        self.log(eval_loss=1.0, eval_runtime=seconds)
+        self.progress.on_evaluate()
+
+    def log(self, **logs: float) -> dict[str, float]:
+        self.state.log_history.append(dict(logs))
+        self.progress.on_log(ARGS, self.state, None, logs)
+        return logs
+
+
+@pytest.mark.parametrize("before", [0, 40])
+def test_the_time_left_is_of_this_attempts_steps_and_the_evaluations_to_come(
+    monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    run = Run(monkeypatch, before)
+    run.evaluate(30)
+    run.take(60, 2, 2, 2, 2)
+    run.log(loss=1.0)
+    assert run.said[-1].endswith(f"{(95 - before) * 2 // 60 + 1}:{(95 - before) * 2 % 60:02} left")
+
+
+def test_without_a_step_after_the_first_it_does_not_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch)
+    run.take(60)
+    run.log(loss=1.0)
+    assert "left" not in run.said[-1]
+
+
+@pytest.mark.parametrize("counter", ["tokens/total", "num_tokens"])
+def test_throughput_counts_steps_and_not_evaluations(monkeypatch: pytest.MonkeyPatch, counter: str) -> None:
+    run = Run(monkeypatch)
+    run.take(9)
+    assert TOKENS_PER_SECOND not in run.log(**{"loss": 1.0, counter: 7_000})
+    run.evaluate(1000)
+    run.take(2, 2)
+    logged = run.log(**{"loss": 1.0, counter: 8_000})
+    assert logged[TOKENS_PER_SECOND] == 250
+    assert logged[PEAK_MEMORY] > 0
+    assert run.state.log_history[-1] == logged
+
+
+def test_a_line_shows_what_a_stage_is_about() -> None:
+    logs = {
+        "loss": 0.5,
+        "rewards/margins": 1.25,
+        "rewards/accuracies": 0.75,
+        TOKENS_PER_SECOND: 250,
+        PEAK_MEMORY: 1.5,
+    }
+    assert line(5, 10, logs, 3661.2) == (
+        "step 5 of 10: loss 0.5, margin 1.25, accuracy 0.75, 250 tokens/s, 1.5 GiB, 1:01:01 left"
+    )
+    assert line(5, 10, {"eval_loss": 2.0, "epoch": 1}, 60) == "step 5 of 10: eval_loss 2"
+
+
+@pytest.mark.parametrize(("strategy", "expected"), [("no", 0), ("epoch", 2), ("steps", 4)])
+def test_evaluations_to_come_are_counted(strategy: str, expected: int) -> None:
+    state = SimpleNamespace(global_step=60, max_steps=100, eval_steps=10, epoch=1.5, num_train_epochs=3)
+    assert evaluations_left(SimpleNamespace(eval_strategy=strategy), state) == expected
+
+
+def test_the_memory_of_this_process_is_some_of_the_machines() -> None:
+    assert 0.05 < progress.peak_memory() < 1000
