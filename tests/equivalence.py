@@ -1,0 +1,183 @@
+"""Measure, in one process, how far options for speed move the loss of the same data at the same weights.
+
+    python -m tests.equivalence
+
+Runs in a copy of the project that has trained, on axolotl's own trainers in float32, with the adapters as trained.
+Each measurement has a broken twin, to show how far a real mistake would move the same figure.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice, pairwise
+from typing import Any
+from unittest import mock
+
+import torch
+from axolotl.cli.config import load_cfg
+from axolotl.integrations.base import PluginManager
+from axolotl.train import setup_model_and_trainer
+from peft import set_peft_model_state_dict
+from safetensors.torch import load_file
+
+SFT, DPO = "axolotl_configs/smoke/sft.yaml", "axolotl_configs/smoke/dpo.yaml"
+BATCHES = 4
+
+
+def make_sft(folder: str, **options: Any) -> Any:
+    """Return axolotl's trainer for the smoke recipe's SFT, with the adapter that SFT has trained."""
+    paths = {"output_dir": folder, "dataset_prepared_path": folder, "lora_model_dir": "runs/smoke/sft"}
+    cfg = load_cfg(SFT, **paths, **options)
+    trainer, *_ = setup_model_and_trainer(cfg, PluginManager.get_instance().load_datasets(cfg))
+    assert trainer.model.dtype == torch.float32
+    return trainer
+
+
+def make_dpo(folder: str, **options: Any) -> Any:
+    """Return axolotl's trainer for DPO, with the adapter that DPO has trained put in."""
+    cfg = load_cfg(DPO, output_dir=folder, dataset_prepared_path=folder, **options)
+    trainer, *_ = setup_model_and_trainer(cfg, PluginManager.get_instance().load_datasets(cfg))
+    set_peft_model_state_dict(trainer.model, load_file("runs/smoke/dpo/adapter_model.safetensors"))
+    return trainer
+
+
+def losses_and_gradients(trainer: Any, batches: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each batch's loss in training mode, and the adapter's gradients of all of them in one vector."""
+    model = trainer.model.train()
+    model.zero_grad()
+    losses = []
+    for batch in batches:
+        loss = trainer.compute_loss(model, dict(batch))
+        loss.backward()
+        losses.append(loss.detach())
+    return torch.stack(losses), torch.cat([weight.grad.flatten() for weight in trained_weights(model)])
+
+
+def trained_weights(model: Any) -> list[Any]:
+    return [weight for _, weight in sorted(model.named_parameters()) if weight.requires_grad]
+
+
+def compare(found: Any, expected: Any) -> dict[str, float]:
+    """Return the largest difference of losses, and that of gradients beside the length of them all."""
+    (losses, gradients), (other_losses, other_gradients) = found, expected
+    gradient = (gradients - other_gradients).norm() / other_gradients.norm()
+    return {"loss": (losses - other_losses).abs().max().item(), "gradient": gradient.item()}
+
+
+@contextmanager
+def counted_layers(model: Any) -> Iterator[list[int]]:
+    """Count how often the first decoder layer runs."""
+    calls: list[int] = []
+    layer = model.get_base_model().model.layers[0]
+    handle = layer.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    yield calls
+    handle.remove()
+
+
+def measure_sft(folder: str) -> dict[str, Any]:
+    """Switch attention, checkpointing and LoRA kernels, one by one, on the same batches."""
+    plain = make_sft(folder)
+    batches = [dict(batch) for batch in islice(plain.get_train_dataloader(), BATCHES)]
+    expected = losses_and_gradients(plain, batches)
+    found: dict[str, Any] = {"gradient length": expected[1].norm().item(), "loss": expected[0].mean().item()}
+
+    def against_plain(**options: Any) -> tuple[dict[str, Any], Any]:
+        trainer = make_sft(folder, **options)
+        with counted_layers(trainer.model) as calls:
+            difference = compare(losses_and_gradients(trainer, batches), expected)
+        return {**difference, "passes of a layer": len(calls) / BATCHES}, trainer
+
+    found["eager attention"], _ = against_plain(attn_implementation="eager")
+    found["checkpointing"], _ = against_plain(gradient_checkpointing=True)
+    found["LoRA kernels"], kernels = against_plain(lora_qkv_kernel=True, lora_o_kernel=True)
+    attention = kernels.model.get_base_model().model.layers[0].self_attn
+    found["LoRA kernels"]["in use"] = [attention.apply_qkv.__name__, attention.apply_o.__name__]
+    with halved_adapters():
+        found["LoRA kernels, halved adapters"] = compare(losses_and_gradients(kernels, batches), expected)
+    return found
+
+
+@contextmanager
+def halved_adapters() -> Iterator[None]:
+    """Let axolotl's kernels read half of each adapter's scale."""
+    from axolotl.kernels import lora
+
+    original: Callable[..., Any] = lora.get_lora_parameters
+
+    def halved(module: Any) -> Any:
+        W, bias, quant, A, B, scale, *rest = original(module)
+        return W, bias, quant, A, B, scale / 2, *rest
+
+    with mock.patch.object(lora, "get_lora_parameters", halved):
+        yield
+
+
+def measure_packing(folder: str) -> dict[str, Any]:
+    """Compare each token's loss in axolotl's packed batches with its loss in its row alone."""
+    trainer = make_sft(folder, sample_packing=True, micro_batch_size=1)
+    model = trainer.model.eval()
+
+    def losses(batch: Any) -> Any:
+        with torch.no_grad():
+            _, output = trainer.compute_loss(model, dict(batch), return_outputs=True)
+        return torch.nn.functional.cross_entropy(
+            output.logits[0, :-1], batch["labels"][0, 1:], reduction="none", ignore_index=-100
+        )
+
+    found = {"rows": len(trainer.train_dataset), "packs": 0, "packed_rows": 0, "loss": 0.0, "broken": 0.0}
+    for pack in trainer.get_train_dataloader():
+        found["packs"] += 1
+        together = losses(pack)
+        # One row after the other, as if they were one text.
+        broken = losses({**pack, "position_ids": torch.arange(pack["input_ids"].shape[1])[None]})
+        starts = [*(pack["position_ids"][0] == 0).nonzero().flatten().tolist(), pack["input_ids"].shape[1]]
+        for start, end in pairwise(starts):
+            row = {name: pack[name][:, start:end] for name in ("input_ids", "labels")}
+            if (row["labels"] == -100).all():
+                continue  # padding behind the last row
+            alone = losses({**row, "attention_mask": torch.ones_like(row["input_ids"])})
+            for name, other in (("loss", together), ("broken", broken)):
+                found[name] = max(found[name], (other[start : end - 1] - alone).abs().max().item())
+            found["packed_rows"] += 1
+    return found
+
+
+def measure_dpo(folder: str) -> dict[str, Any]:
+    """Compare a reference that ran before training with the one that runs in each step, and the losses with them."""
+    fast = {"precompute_ref_log_probs": True, "trainer_cls": "axolotl_plugins.dpo_trainer.FastDPOTrainer"}
+    live = make_dpo(f"{folder}/live")
+    batches = _pairs(live, 8)
+    expected = losses_and_gradients(live, batches)
+    reference = torch.cat([torch.stack(live.compute_ref_log_probs(live.model, batch)) for batch in batches], 1)
+    found: dict[str, Any] = {"loss": expected[0].mean().item()}
+    for name, options in (("precomputed", {"precompute_ref_log_probs": True}), ("precomputed, fast", fast)):
+        trainer = make_dpo(f"{folder}/{name}", **options)
+        with_reference = _pairs(trainer, 8)
+        kept = torch.cat([torch.stack([b["ref_chosen_logps"], b["ref_rejected_logps"]]) for b in with_reference], 1)
+        difference = compare(losses_and_gradients(trainer, with_reference), expected)
+        found[name] = {**difference, "reference": (kept - reference).abs().max().item()}
+        for batch in with_reference:
+            batch["ref_chosen_logps"] = batch["ref_chosen_logps"].roll(1)
+        found[f"{name}, of other rows"] = compare(losses_and_gradients(trainer, with_reference), expected)
+    return found
+
+
+def _pairs(trainer: Any, size: int) -> list[Any]:
+    rows = [trainer.train_dataset[number] for number in range(BATCHES * size)]
+    return [trainer.data_collator(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def main() -> None:
+    """Print everything as one line of JSON."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = {
+            "sft": measure_sft(f"{scratch}/sft"),
+            "dpo": measure_dpo(f"{scratch}/dpo"),
+            "packing": measure_packing(f"{scratch}/packing"),
+        }
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
