@@ -6,6 +6,7 @@ takes next to nothing beside the step. What it has counted goes into `steps.json
 
 import json
 import resource
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
-STEPS = "steps.json"
+from benchmarks.throughput import STEPS
+
 COUNTS = ("positions", "tokens", "trained", "rows")
 
 
@@ -97,8 +99,8 @@ class _Clock(TrainerCallback):
 def count(inputs: Any, pad: int, eos: int) -> list[Any]:
     """Return the positions of a batch, its tokens, those that are trained, and its rows.
 
-    The guard sees to it that padding has a token of its own, and that EOS is trained once a row. Of a preference pair,
-    which is one row, both answers count.
+    The guard sees to it that padding has a token of its own, and that EOS is trained once a row. A preference pair is
+    one row, of which both answers count.
     """
     ids = inputs["input_ids"]
     tokens = (ids != pad).sum()
@@ -109,7 +111,7 @@ def count(inputs: Any, pad: int, eos: int) -> list[Any]:
 
 
 def _between(moments: list[float]) -> list[float]:
-    return [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    return [after - before for before, after in pairwise(moments)]
 
 
 def _wait() -> None:

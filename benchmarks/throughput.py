@@ -8,6 +8,8 @@ from planning.cards import Card
 from planning.flops import stage_flops
 from planning.stage import Stage
 
+# What the meter writes, in the output folder of a run.
+STEPS = "steps.json"
 MFU_FORMULA = (
     "MFU = positions/s x FLOPs of a position / (GPUs x stated dense bf16 FLOP/s). FLOPs of a position: with LoRA "
     "4 a frozen weight and 6 an adapter's, without it 6 a weight, of all weights but the embedding; attention "

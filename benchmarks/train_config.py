@@ -14,7 +14,7 @@ METER = "benchmarks.meter.Meter"
 LIGER = "axolotl.integrations.liger.LigerPlugin"
 # What a CPU cannot do, by key: the value in its place and the reason.
 ON_CPU: dict[str, tuple[Any, str]] = {
-    **{kernel: (False, "Triton needs a GPU") for kernel in LORA_KERNELS},
+    **dict.fromkeys(LORA_KERNELS, (False, "Triton needs a GPU")),
     "bf16": (False, "float32 is what a CPU is fast in"),
     "tf32": (False, "a GPU's format"),
 }
@@ -24,19 +24,22 @@ LEFT_OUT = ("test_datasets", "evals_per_epoch", "eval_strategy", "saves_per_epoc
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run reads and writes, how many steps it takes, and the longest sequence where that is changed."""
+    """Where a run reads and writes, how many steps it takes, and how long its sequences are."""
 
     base: Path
     data: Path
     output: Path
     steps: int
-    sequence_len: int | None = None
+    sequence_len: int
 
 
-def write_config(stage: Path, place: Place, cuda: bool) -> list[str]:
-    """Write `config.yaml` into the output folder, and return what else than place and length differs, a line each."""
+def write_config(stage: Path, place: Place, cuda: bool, attention: str | None = None) -> list[str]:
+    """Write `config.yaml` into the output folder, and return what else than place and length differs, a line each.
+
+    attention: what to use in the place of the stage's own.
+    """
     config = read_config(stage)
-    said = [*_adapt_attention(config, cuda), *([] if cuda else _adapt_to_cpu(config))]
+    said = [*_adapt_attention(config, cuda, attention), *([] if cuda else _adapt_to_cpu(config))]
     kind = "dpo" if config.get("rl") else "sft"
     for key in LEFT_OUT:
         config.pop(key, None)
@@ -48,7 +51,7 @@ def write_config(stage: Path, place: Place, cuda: bool) -> list[str]:
         "output_dir": str(place.output),
         "max_steps": place.steps,
         "save_strategy": "no",
-        **({"sequence_len": place.sequence_len} if place.sequence_len else {}),
+        "sequence_len": place.sequence_len,
         # The base is random, so it is no merged model of this recipe's.
         **({"guard_any_dpo_base": True} if kind == "dpo" else {}),
     }
@@ -57,8 +60,11 @@ def write_config(stage: Path, place: Place, cuda: bool) -> list[str]:
     return said
 
 
-def _adapt_attention(config: dict[str, Any], cuda: bool) -> list[str]:
+def _adapt_attention(config: dict[str, Any], cuda: bool, asked: str | None) -> list[str]:
     name = config.get("attn_implementation")
+    if asked:
+        config["attn_implementation"] = asked
+        return [f"attn_implementation: {asked} instead of {name}, as asked"] if asked != name else []
     if name not in INSTALLED or (cuda and INSTALLED[name]()):
         return []
     config["attn_implementation"] = AUTO

@@ -37,11 +37,12 @@ def write_rows(folder: Path, kind: Kind, tokenizer: Any, count: int, mean: float
 def draw_row_lengths(rng: np.random.Generator, count: int, mean: float, longest: int) -> NDArray[np.int64]:
     """Draw lengths in tokens: lognormal, with this mean but for those that are cut at `longest`."""
     middle = mean * np.exp(-(SPREAD**2) / 2)
-    return np.clip(middle * np.exp(SPREAD * rng.standard_normal(count)), SHORTEST, longest).astype(np.int64)
+    drawn: NDArray[np.float64] = middle * np.exp(SPREAD * rng.standard_normal(count))
+    return np.clip(drawn, SHORTEST, longest).astype(np.int64)
 
 
 def write_tokens(tokenizer: Any, rng: np.random.Generator, lengths: NDArray[np.int64]) -> list[str]:
-    """Return a text for each length in tokens, a word longer or shorter; frequent words and rare ones, as in rows.py."""
+    """Return a text for each length in tokens, up to a word; few words are frequent, as in rows.py."""
     words = make_vocabulary(SEED).words
     sizes = np.array([len(ids) for ids in tokenizer([f" {word.strip()}" for word in words])["input_ids"]])
     # With a BOS in front of each word, which is not there within a text.

@@ -26,7 +26,7 @@ PLAIN_COLOUR, FAST_COLOUR = "#999999", "#0072B2"
 
 @dataclass(frozen=True)
 class Trained:
-    """One recipe's stage as it was measured; `hours` are for all rows of the recipe and the model's true shape only."""
+    """One recipe's stage as it was measured; `hours` are for all of its rows, with the true shape alone."""
 
     recipe: str
     stage: str

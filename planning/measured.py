@@ -1,8 +1,8 @@
 """What a benchmark has measured of a stage, to stand in the place of assumptions.
 
-`make bench WHAT=train` writes it: a JSON file with a list under `results`. Each entry has `recipe`, `stage`, `device`,
-`gpus`, `tokens_per_second` of all GPUs together, padding included, where it was measured `peak_memory_gib` of the
-fullest one, and the `shape` of the model where that may be another than the recipe's.
+`make bench WHAT=train` writes it: a JSON file with a list under `results`. Each entry has `recipe`, `stage`,
+`device`, `gpus`, `tokens_per_second` of all GPUs together, padding included, where it was measured `peak_memory_gib`
+of the fullest one, and the `shape` of the model where that may be another than the recipe's.
 """
 
 from pathlib import Path
