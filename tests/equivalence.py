@@ -1,9 +1,10 @@
 """Measure, in one process, how far options for speed move the loss of the same data at the same weights.
 
-    python -m tests.equivalence
+    TRITON_INTERPRET=1 python -m tests.equivalence
 
 Runs in a copy of the project that has trained, on axolotl's own trainers in float32, with the adapters as trained.
-Each measurement has a broken twin, to show how far a real mistake would move the same figure.
+Triton's interpreter runs Liger's loss on a CPU. Most measurements have a broken twin, to show how far a real mistake
+would move the same figure.
 """
 
 import json
@@ -21,8 +22,13 @@ from axolotl.train import setup_model_and_trainer
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
+from axolotl_plugins import GUARD
+from benchmarks.train_config import LIGER
+
 SFT, DPO = "axolotl_configs/smoke/sft.yaml", "axolotl_configs/smoke/dpo.yaml"
-BATCHES, PAIRS = 4, 32
+# Those that a CPU can run; axolotl's for the gated unit asks for CUDA by name.
+LORA_KERNELS = {"lora_qkv_kernel": True, "lora_o_kernel": True}
+BATCHES, PAIRS = 2, 16
 
 
 def make_sft(folder: str, **options: Any) -> Any:
@@ -76,9 +82,10 @@ def counted_layers(model: Any) -> Iterator[list[int]]:
 
 
 def measure_sft(folder: str, between: Callable[[], None]) -> dict[str, Any]:
-    """Switch attention, checkpointing and LoRA kernels, one by one, on the same batches.
+    """Switch attention, checkpointing and kernels, one by one, on the same batches.
 
-    The kernels come last, behind what is to run `between`: axolotl patches the class of attention for them.
+    The kernels come last, behind what is to run `between`: axolotl patches the model's classes for them. So Liger's
+    loss comes on top of them.
     """
     plain = make_sft(folder)
     batches = [dict(batch) for batch in islice(plain.get_train_dataloader(), BATCHES)]
@@ -95,12 +102,16 @@ def measure_sft(folder: str, between: Callable[[], None]) -> dict[str, Any]:
         "checkpointing": against_plain(make_sft(folder, gradient_checkpointing=True)),
     }
     between()
-    kernels = make_sft(folder, lora_qkv_kernel=True, lora_o_kernel=True)
+    kernels = make_sft(folder, **LORA_KERNELS)
     attention = kernels.model.get_base_model().model.layers[0].self_attn
     found["LoRA kernels"] = against_plain(kernels)
     found["LoRA kernels"]["in use"] = [attention.apply_qkv.__name__, attention.apply_o.__name__]
     with halved_adapters():
         found["LoRA kernels, halved"] = against_plain(kernels)
+    fused = make_sft(folder, **LORA_KERNELS, plugins=[GUARD, LIGER], liger_fused_linear_cross_entropy=True)
+    found["fused loss"] = against_plain(fused)
+    _, output = fused.compute_loss(fused.model, dict(batches[0]), return_outputs=True)
+    found["fused loss"]["has logits"] = output.logits is not None
     return found
 
 
@@ -131,7 +142,13 @@ def measure_packing(folder: str) -> dict[str, Any]:
             output.logits[0, :-1], batch["labels"][0, 1:], reduction="none", ignore_index=-100
         )
 
-    found = {"rows": len(trainer.train_dataset), "packs": 0, "packed_rows": 0, "loss": 0.0, "broken": 0.0}
+    found: dict[str, Any] = {
+        "rows": len(trainer.train_dataset),
+        "packs": 0,
+        "packed_rows": 0,
+        "loss": 0.0,
+        "broken": 0.0,
+    }
     for pack in trainer.get_train_dataloader():
         found["packs"] += 1
         together = losses(pack)
@@ -143,8 +160,14 @@ def measure_packing(folder: str) -> dict[str, Any]:
             if (row["labels"] == -100).all():
                 continue  # padding behind the last row
             alone = losses({**row, "attention_mask": torch.ones_like(row["input_ids"])})
-            for name, other in (("loss", together), ("broken", broken)):
-                found[name] = max(found[name], (other[start : end - 1] - alone).abs().max().item())
+            difference = (together[start : end - 1] - alone).abs()
+            if difference.max() > found["loss"]:
+                found["loss"] = difference.max().item()
+                # Whether another pass finds the same tells chance from a cause.
+                again = (losses(pack)[start : end - 1] - alone).abs().max().item()
+                place = {"pack": found["packs"], "start": start, "token": int(difference.argmax()), "again": again}
+                found["worst"] = {**place, "loss": alone[difference.argmax()].item()}
+            found["broken"] = max(found["broken"], (broken[start : end - 1] - alone).abs().max().item())
             found["packed_rows"] += 1
     return found
 
