@@ -1,7 +1,8 @@
-"""Rows to train on with a known distribution of lengths in tokens, as a recipe's shards hold them.
+"""Rows to train on: some of a recipe's own, or generated ones with a known distribution of lengths in tokens.
 
-Lengths are lognormal around the mean that `make plan` takes where it cannot measure rows, with the spread of the
-answers in `benchmarks/rows.py`; a sixth of a row is the question, as there. The same seed gives the same rows.
+Lengths of generated rows are lognormal around the mean that `make plan` takes where it cannot measure rows, with the
+spread of the answers in `benchmarks/rows.py`; a sixth of a row is the question, as there. The same seed gives the same
+rows.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ from planning.stage import Kind
 
 SEED, SPREAD, ASKED = 20_240_601, 0.6, 1 / 6
 SHORTEST = 12
+SHARD = "train-00000-of-00001.parquet"
 Message = dict[str, str]
 
 
@@ -30,8 +33,14 @@ def write_rows(folder: Path, kind: Kind, tokenizer: Any, count: int, mean: float
     others = np.minimum(rng.permutation(lengths - asked), longest - asked)
     texts += [write_tokens(tokenizer, rng, others)] if kind == "dpo" else []
     rows = [_row(kind, number, *row) for number, row in enumerate(zip(*texts, strict=True))]
-    (folder / kind).mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), folder / kind / "train-00000-of-00001.parquet")
+    _write(folder / kind, pa.Table.from_pylist(rows))
+
+
+def take_rows(data: Path, folder: Path, kind: Kind, count: int) -> None:
+    """Write `count` train rows of the shards in `data`, spread evenly over them, or all that there are."""
+    shards = ds.dataset(sorted(map(str, (data / kind).glob("train-*.parquet"))))
+    rows, size = shards.count_rows(), min(shards.count_rows(), count)
+    _write(folder / kind, shards.take([index * rows // size for index in range(size)]))
 
 
 def draw_row_lengths(rng: np.random.Generator, count: int, mean: float, longest: int) -> NDArray[np.int64]:
@@ -52,6 +61,11 @@ def write_tokens(tokenizer: Any, rng: np.random.Generator, lengths: NDArray[np.i
     starts = np.concatenate([[0], ends[:-1]])
     pairs = zip(starts, np.maximum(ends, starts + 1), strict=True)
     return ["".join(words[drawn[start:end]]).strip() for start, end in pairs]
+
+
+def _write(folder: Path, table: pa.Table) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / SHARD)
 
 
 def _row(kind: Kind, number: int, question: str, *answers: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from benchmarks.throughput import STEPS, Steps, read_steps, speed_of, utilisation
 from benchmarks.train_config import Place, write_config
-from benchmarks.train_rows import write_rows
+from benchmarks.train_rows import take_rows, write_rows
 from benchmarks.train_table import EPOCHS, Trained
 from dataset_builders.errors import UserError
 from dataset_builders.manifest import MANIFEST
@@ -103,15 +103,16 @@ def _base(path: Path, stage: Stage, bench: Bench) -> Path:
 
 def _rows(stage: Stage, tokenizer: Any, bench: Bench) -> tuple[Path, str]:
     """Return the folder of the rows, and what they are: the recipe's own where they are built, else generated."""
-    if (stage.data / MANIFEST).exists() and not bench.small:
-        known = len(tokenizer) >= stage.shape.vocab_size
-        whose = "the base's tokenizer" if known else "the smoke recipe's tokenizer, which makes other lengths of them"
-        return stage.data, f"of {stage.data}, with {whose}"
     scale = SHORTER if bench.small else 1
     # A packed sequence holds many rows. Pairs are as many as the steps take, since the reference reads all of them.
     packed = 1.1 * stage.batch.size * stage.sequence_len / ROW_TOKENS
     count = ceil((bench.steps + bench.warmup) * (packed if stage.packed else stage.batch.size))
     data, longest = bench.folder / f"rows-{stage.path.parent.name}", stage.sequence_len // scale - TEMPLATE
+    if (stage.data / MANIFEST).exists() and not bench.small:
+        take_rows(stage.data, data, stage.kind, count)
+        known = len(tokenizer) >= stage.shape.vocab_size
+        whose = "the base's tokenizer" if known else "the smoke recipe's tokenizer, which makes other lengths of them"
+        return data, f"of {stage.data}, with {whose}"
     write_rows(data, stage.kind, tokenizer, count, ROW_TOKENS / scale, longest)
     return data, f"generated, lognormal around {ROW_TOKENS / scale:g} tokens and the template"
 

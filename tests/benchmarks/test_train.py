@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from transformers import PreTrainedTokenizerBase
@@ -15,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from benchmarks.random_base import make_tokenizer
 from benchmarks.train import FAST, RECIPES
 from benchmarks.train_config import METER, Place, write_config
-from benchmarks.train_rows import draw_row_lengths, write_rows, write_tokens
+from benchmarks.train_rows import draw_row_lengths, take_rows, write_rows, write_tokens
 from planning.measured import read_measurements
 from planning.rows import measure_lengths
 from tests.conftest import ROOT
@@ -106,6 +107,16 @@ def test_generated_rows_have_the_lengths_that_are_asked_for(
         read = measure_lengths(asked, smoke_tokenizer)
         assert len(read) == (200 if kind == "dpo" else 100)
         assert 180 < sum(read) / len(read) < 240
+
+
+def test_rows_of_a_recipe_are_spread_evenly_over_its_shards(
+    tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    write_rows(tmp_path / "data", "dpo", smoke_tokenizer, 10, 100.0, 960)
+    take_rows(tmp_path / "data", tmp_path / "taken", "dpo", 5)
+    assert pq.read_table(tmp_path / "taken/dpo")["id"].to_pylist() == [f"benchmark/{n}" for n in (0, 2, 4, 6, 8)]
+    take_rows(tmp_path / "data", tmp_path / "taken", "dpo", 50)
+    assert pq.read_table(tmp_path / "taken/dpo").num_rows == 10
 
 
 def test_the_tokenizer_knows_the_special_tokens_of_the_recipe() -> None:
