@@ -1,8 +1,8 @@
 """Rows to train on: some of a recipe's own, or generated ones with a known distribution of lengths in tokens.
 
 Lengths of generated rows are lognormal around the mean that `make plan` takes where it cannot measure rows, with the
-spread of the answers in `benchmarks/rows.py`; a sixth of a row is the question, as there. The same seed gives the same
-rows.
+spread of the answers in `benchmarks/rows.py`; a sixth of a row is the question, as there. The same seed gives the
+same rows.
 """
 
 from pathlib import Path

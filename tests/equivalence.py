@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 from unittest import mock
 
@@ -24,17 +24,19 @@ from safetensors.torch import load_file
 
 from axolotl_plugins import GUARD
 from benchmarks.train_config import LIGER
+from tests.packed_losses import measure_packing
 
 SFT, DPO = "axolotl_configs/smoke/sft.yaml", "axolotl_configs/smoke/dpo.yaml"
 # Those that a CPU can run; axolotl's for the gated unit asks for CUDA by name.
 LORA_KERNELS = {"lora_qkv_kernel": True, "lora_o_kernel": True}
+FAST_TRAINER = "axolotl_plugins.dpo_trainer.FastDPOTrainer"
 BATCHES, PAIRS = 2, 16
 
 
 def make_sft(folder: str, **options: Any) -> Any:
     """Return axolotl's trainer for the smoke recipe's SFT, with the adapter that SFT has trained."""
     paths = {"output_dir": folder, "dataset_prepared_path": folder, "lora_model_dir": "runs/smoke/sft"}
-    cfg = load_cfg(SFT, **paths, **options)
+    cfg = load_cfg(SFT, **{**paths, "micro_batch_size": 2, **options})
     trainer, *_ = setup_model_and_trainer(cfg, PluginManager.get_instance().load_datasets(cfg))
     assert trainer.model.dtype == torch.float32
     return trainer
@@ -130,51 +132,8 @@ def halved_adapters() -> Iterator[None]:
         yield
 
 
-def measure_packing(folder: str) -> dict[str, Any]:
-    """Compare each token's loss in axolotl's packed batches with its loss in its row alone."""
-    trainer = make_sft(folder, sample_packing=True, micro_batch_size=1)
-    model = trainer.model.eval()
-
-    def losses(batch: Any) -> Any:
-        with torch.no_grad():
-            _, output = trainer.compute_loss(model, dict(batch), return_outputs=True)
-        return torch.nn.functional.cross_entropy(
-            output.logits[0, :-1], batch["labels"][0, 1:], reduction="none", ignore_index=-100
-        )
-
-    found: dict[str, Any] = {
-        "rows": len(trainer.train_dataset),
-        "packs": 0,
-        "packed_rows": 0,
-        "loss": 0.0,
-        "broken": 0.0,
-    }
-    for pack in trainer.get_train_dataloader():
-        found["packs"] += 1
-        together = losses(pack)
-        # One row after the other, as if they were one text.
-        broken = losses({**pack, "position_ids": torch.arange(pack["input_ids"].shape[1])[None]})
-        starts = [*(pack["position_ids"][0] == 0).nonzero().flatten().tolist(), pack["input_ids"].shape[1]]
-        for start, end in pairwise(starts):
-            row = {name: pack[name][:, start:end] for name in ("input_ids", "labels")}
-            if (row["labels"] == -100).all():
-                continue  # padding behind the last row
-            alone = losses({**row, "attention_mask": torch.ones_like(row["input_ids"])})
-            difference = (together[start : end - 1] - alone).abs()
-            if difference.max() > found["loss"]:
-                found["loss"] = difference.max().item()
-                # Whether another pass finds the same tells chance from a cause.
-                again = (losses(pack)[start : end - 1] - alone).abs().max().item()
-                place = {"pack": found["packs"], "start": start, "token": int(difference.argmax()), "again": again}
-                found["worst"] = {**place, "loss": alone[difference.argmax()].item()}
-            found["broken"] = max(found["broken"], (broken[start : end - 1] - alone).abs().max().item())
-            found["packed_rows"] += 1
-    return found
-
-
 def measure_dpo(folder: str) -> dict[str, Any]:
     """Compare a reference that ran before training with the one that runs in each step, and the losses with them."""
-    fast = {"precompute_ref_log_probs": True, "trainer_cls": "axolotl_plugins.dpo_trainer.FastDPOTrainer"}
     live = make_dpo(f"{folder}/live")
     batches = _pairs(live, 8)
     expected = losses_and_gradients(live, batches)
@@ -182,15 +141,14 @@ def measure_dpo(folder: str) -> dict[str, Any]:
     again = _pairs(live, 4)
     reference = torch.cat([torch.stack(live.compute_ref_log_probs(live.model, batch)) for batch in again], 1)
     found: dict[str, Any] = {"loss": expected[0].mean().item()}
-    for name, options in (("precomputed", {"precompute_ref_log_probs": True}), ("precomputed, fast", fast)):
-        trainer = make_dpo(f"{folder}/{name}", **options)
-        with_reference = _pairs(trainer, 8)
-        kept = torch.cat([torch.stack([b["ref_chosen_logps"], b["ref_rejected_logps"]]) for b in with_reference], 1)
-        difference = compare(losses_and_gradients(trainer, with_reference), expected)
-        found[name] = {**difference, "reference": (kept - reference).abs().max().item()}
-        for batch in with_reference:
-            batch["ref_chosen_logps"] = batch["ref_chosen_logps"].roll(1)
-        found[f"{name}, of other rows"] = compare(losses_and_gradients(trainer, with_reference), expected)
+    fast = make_dpo(f"{folder}/fast", precompute_ref_log_probs=True, trainer_cls=FAST_TRAINER)
+    with_reference = _pairs(fast, 8)
+    kept = torch.cat([torch.stack([b["ref_chosen_logps"], b["ref_rejected_logps"]]) for b in with_reference], 1)
+    difference = compare(losses_and_gradients(fast, with_reference), expected)
+    found["precomputed"] = {**difference, "reference": (kept - reference).abs().max().item()}
+    for batch in with_reference:
+        batch["ref_chosen_logps"] = batch["ref_chosen_logps"].roll(1)
+    found["precomputed, of other rows"] = compare(losses_and_gradients(fast, with_reference), expected)
     return found
 
 
@@ -206,7 +164,9 @@ def main() -> None:
 
         def others() -> None:
             found["dpo"] = measure_dpo(f"{scratch}/dpo")
-            found["packing"] = measure_packing(f"{scratch}/packing")
+            found["packing"] = measure_packing(
+                make_sft(f"{scratch}/packing", sample_packing=True, micro_batch_size=1)
+            )
 
         found["sft"] = measure_sft(f"{scratch}/sft", others)
     print(json.dumps(found), flush=True)
