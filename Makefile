@@ -10,6 +10,7 @@ ID ?=
 HTML ?=
 WHAT ?= tokenize
 ROWS ?= 20000
+STEPS ?= 20
 WORKERS ?=
 ENGINE ?=
 REPO ?=
@@ -88,6 +89,7 @@ help: ## list targets, recipes and variables
 	@echo '  PROMPT="..."    chat: ask this once; SYSTEM="..." gives the instruction'
 	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
+	@echo '  WHAT=train      bench: training steps of RECIPE=aog-8b, or rabbit-ko-3b, beside its fast one; STEPS=20'
 	@echo '  WORKERS=4       data: processes, all cores by default; ENGINE=ray runs on the cluster at RAY_ADDRESS'
 	@echo '  REPO=org/name   push-data: the hub data set, or a URL such as s3://bucket/folder; private unless PUBLIC=1'
 	@echo '  GPUS=8          sft, dpo: so many of this machine, all by default; plan: GPUs in all, of GPU_MEMORY=80 GiB each,'
@@ -150,9 +152,13 @@ $(DATA)/%.parquet: ;
 
 # --- before training ---
 
+# What `make bench WHAT=train` has measured of the recipe and its fast one.
+MEASURED ?= runs/bench/train/$(RECIPE:-fast=).json
+
 plan: | $(READY) ## estimate memory, steps, tokens and hours on GPUS=1 of GPU_MEMORY=80 GiB
 	@$(BIN)/python -m planning $(CONFIG) --gpus $(or $(filter-out 0,$(GPUS)),1) --gpu-memory $(GPU_MEMORY) \
-		$(if $(PARALLEL),--parallel $(PARALLEL)) $(if $(CARD),--card $(CARD)) $(ARGS)
+		$(if $(PARALLEL),--parallel $(PARALLEL)) $(if $(CARD),--card $(CARD)) \
+		$(if $(wildcard $(MEASURED)),--measured $(MEASURED)) $(ARGS)
 
 # --- training: run.json is written last, by the guard, so it stands for a finished run ---
 
@@ -273,7 +279,8 @@ all: ## data, every stage, its evaluation, LogicKor where there is a JUDGE_URL, 
 	$(MAKE) card STAGE=$(lastword $(TRAINED)) ARGS=
 
 bench: $(if $(filter tokenize,$(WHAT)),$(DATA)/manifest.json $(BASE)) | $(READY) ## time what docs/benchmarks.md shows
-	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) $(ARGS)
+	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) \
+		$(if $(filter train,$(WHAT)),$(RECIPE:smoke=aog-8b) --steps $(STEPS)) $(ARGS)
 
 # --- the project itself ---
 

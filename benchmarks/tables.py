@@ -55,7 +55,7 @@ def corpus_table(corpus: Corpus, results: Sequence[Result]) -> str:
             lines += _step_lines(corpus, result)
         else:
             lines.append([name, *ratios, _why_not(result.contender), DASH, DASH, DASH])
-    return _markdown(HEADINGS, lines)
+    return markdown(HEADINGS, lines)
 
 
 def scaling_table(small: Corpus, large: Corpus, before: Sequence[Result], after: Sequence[Result]) -> str:
@@ -68,7 +68,7 @@ def scaling_table(small: Corpus, large: Corpus, before: Sequence[Result], after:
             peaks = _megabytes(first.peak_bytes), _megabytes(second.peak_bytes)
             lines.append([first.contender.label, f"{exponent:.2f}", *peaks])
     peaks_at = (f"peak memory at {corpus.rows:,}" for corpus in (small, large))
-    return _markdown(("", "exponent of time in rows", *peaks_at), lines)
+    return markdown(("", "exponent of time in rows", *peaks_at), lines)
 
 
 def _is_fastest(result: Result, results: Sequence[Result]) -> bool:
@@ -104,7 +104,8 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _markdown(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def markdown(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Lay out a table: the first column to the left, the others to the right."""
     rule = "| --- |" + " ---: |" * (len(headings) - 1)
     return "\n".join([_line(headings), rule, *map(_line, lines)])
 

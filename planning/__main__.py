@@ -62,7 +62,7 @@ def _stages(recipe: Path) -> list[Path]:
 
 def _plan(path: Path, machine: Machine, given: tuple[int | None, float | None], measured: Path | None) -> Plan:
     stage = read_stage(path)
-    return make_plan(stage, machine, given, read_measurements(measured, path.parent.name, stage.kind))
+    return make_plan(stage, machine, given, read_measurements(measured, stage))
 
 
 def _print(plans: list[Plan], as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """GPUs by name: memory and the speed that their makers state, and hours that others have reported."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -25,6 +26,8 @@ CARDS = {
     "h200": Card("H200 SXM", 141, 989),
     "b200": Card("B200", 180, 2250),
 }
+# Parts of a device's name that make it another card, with another speed.
+VARIANTS = {"d", "laptop", "nvl", "pcie", "ti"}
 # By the base that a recipe trains: what the model's card says of its own training.
 REPORTED = {
     "beomi/Llama-3-Open-Ko-8B": "the AOG model card reports about 8 hours on one A100 for 3 epochs of 53,000 rows",
@@ -34,3 +37,10 @@ REPORTED = {
 def cards_with(memory: float) -> list[Card]:
     """Return the GPUs of this size."""
     return [card for card in CARDS.values() if card.memory == memory]
+
+
+def card_named(device: str) -> Card | None:
+    """Return the card that CUDA calls so, such as `NVIDIA H100 80GB HBM3`; None where its speed is not known here."""
+    words = set(re.split(r"[\s-]+", device.lower()))
+    models = {re.findall(r"\w*\d\w*", card.name.lower())[0]: card for card in CARDS.values()}
+    return None if words & VARIANTS else next((card for model, card in models.items() if model in words), None)

@@ -214,6 +214,19 @@ def test_plan_gets_what_the_run_is_to_have(project: Path) -> None:
     assert planned_with("GPUS=0").endswith("-m planning axolotl_configs/smoke --gpus 1 --gpu-memory 80")
 
 
+def test_plan_reads_what_the_benchmark_has_measured(project: Path, tmp_path: Path) -> None:
+    there, missing = tmp_path / "train.json", tmp_path / "missing.json"
+    there.touch()
+    assert f"--measured {there}" in make(project, "-n", "plan", f"MEASURED={there}").stdout
+    assert "--measured" not in make(project, "-n", "plan", f"MEASURED={missing}").stdout
+
+
+@pytest.mark.parametrize(("asked", "recipe"), [("smoke", "aog-8b"), ("rabbit-ko-3b", "rabbit-ko-3b")])
+def test_bench_trains_the_recipe_that_is_named_and_for_smoke_the_8b(project: Path, asked: str, recipe: str) -> None:
+    planned = make(project, "-n", "bench", "WHAT=train", f"RECIPE={asked}", "STEPS=7", "ARGS=--small").stdout
+    assert " ".join(planned.replace("\\\n", " ").split()).endswith(f"-m benchmarks.train {recipe} --steps 7 --small")
+
+
 def test_help_is_the_default_and_lists_targets_recipes_and_variables(project: Path) -> None:
     shown = make(project).stdout
     assert shown == make(project, "help").stdout

@@ -79,16 +79,18 @@ def test_lengths_are_measured_given_or_assumed_and_it_is_said_which() -> None:
     assert "assumed" in rows_of(planned, [], (2, "")).tokens_from
 
 
-def test_measured_speed_gives_hours_on_as_many_gpus_or_more(tmp_path: Path) -> None:
+def test_measured_speed_of_the_same_model_gives_hours_on_as_many_gpus_or_more(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text(
         '{"results": [{"recipe": "a", "stage": "sft", "device": "H100", "tokens_per_second": 1000.0, "gpus": 2},'
-        ' {"recipe": "b", "stage": "sft", "device": "H100", "tokens_per_second": 1.0}]}'
+        ' {"recipe": "b", "stage": "sft", "device": "H100", "tokens_per_second": 1.0},'
+        ' {"recipe": "a", "stage": "sft", "device": "CPU", "shape": "small", "tokens_per_second": 1.0}]}'
     )
-    [result] = read_measurements(path, "a", "sft")
+    asked = stage(path=Path("recipes/a/sft.yaml"))
+    [result] = read_measurements(path, asked)
     assert result == Measurement(recipe="a", stage="sft", device="H100", gpus=2, tokens_per_second=1000.0)
     assert (result.hours(3_600_000, 2), result.hours(3_600_000, 4)) == (1.0, 0.5)
-    assert read_measurements(None, "a", "sft") == []
+    assert read_measurements(None, asked) == []
 
 
 @pytest.mark.parametrize("text", ["{", '{"results": [{"recipe": "a"}]}'])
@@ -96,4 +98,4 @@ def test_a_file_without_measurements_is_one_line(tmp_path: Path, text: str) -> N
     path = tmp_path / "train.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"train\.json: no measurements: "):
-        read_measurements(path, "a", "sft")
+        read_measurements(path, stage())

@@ -1,0 +1,41 @@
+"""Each token's loss in axolotl's packed batches, beside its loss in its row alone."""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+
+def measure_packing(trainer: Any) -> dict[str, Any]:
+    """Compare each token's loss in axolotl's packed batches with its loss in its row alone."""
+    model = trainer.model.eval()
+
+    def losses(batch: Any) -> Any:
+        with torch.no_grad():
+            _, output = trainer.compute_loss(model, dict(batch), return_outputs=True)
+        return torch.nn.functional.cross_entropy(
+            output.logits[0, :-1], batch["labels"][0, 1:], reduction="none", ignore_index=-100
+        )
+
+    packs = list(trainer.get_train_dataloader())
+    # The rows of a pack one after the other, as if they were one text.
+    broken = losses({**packs[0], "position_ids": torch.arange(packs[0]["input_ids"].shape[1])[None]})
+    found: dict[str, Any] = {"rows": len(trainer.train_dataset), "packs": len(packs), "packed_rows": 0, "loss": 0.0}
+    found["broken"] = (broken - losses(packs[0])).abs().max().item()
+    for number, pack in enumerate(packs):
+        together = losses(pack)
+        starts = [*(pack["position_ids"][0] == 0).nonzero().flatten().tolist(), pack["input_ids"].shape[1]]
+        for start, end in pairwise(starts):
+            row = {name: pack[name][:, start:end] for name in ("input_ids", "labels")}
+            if (row["labels"] == -100).all():
+                continue  # padding behind the last row
+            alone = losses({**row, "attention_mask": torch.ones_like(row["input_ids"])})
+            difference = (together[start : end - 1] - alone).abs()
+            if difference.max() > found["loss"]:
+                found["loss"] = difference.max().item()
+                # Whether another pass finds the same tells chance from a cause.
+                again = (losses(pack)[start : end - 1] - alone).abs().max().item()
+                place = {"pack": number, "start": start, "token": int(difference.argmax()), "again": again}
+                found["worst"] = {**place, "loss": alone[difference.argmax()].item()}
+            found["packed_rows"] += 1
+    return found
