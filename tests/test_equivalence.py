@@ -44,7 +44,7 @@ def test_packing_does_not_change_the_loss_of_a_token(measured: dict[str, Any]) -
     packing = measured["packing"]
     assert packing["rows"] == packing["packed_rows"] > 100
     assert packing["packs"] < packing["rows"] / 3
-    assert packing["loss"] < AGREE, packing["worst"]
+    assert packing["loss"] < AGREE / 10, packing["worst"]
 
 
 def test_rows_that_see_each_other_would_be_seen(measured: dict[str, Any]) -> None:
