@@ -69,7 +69,7 @@ def test_on_a_gpu_a_recipe_is_trained_as_it_is_written(tmp_path: Path, path: Pat
     before = yaml.safe_load(path.read_text(encoding="utf-8"))
     after = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
     of_place = {"base_model", "datasets", "dataset_prepared_path", "output_dir", "max_steps", "sequence_len"}
-    of_time = {"test_datasets", "evals_per_epoch", "saves_per_epoch", "save_total_limit", "save_strategy"}
+    of_time = {"test_datasets", "evals_per_epoch", "save_steps", "save_total_limit", "save_strategy"}
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     assert changed <= of_place | of_time | {"plugins", "attn_implementation", "guard_any_dpo_base"}
     assert after["plugins"] == [*before["plugins"], METER]
