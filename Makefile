@@ -176,10 +176,9 @@ stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
 # Preferences are tokenized by TRL's trainer itself, so there is nothing to preprocess for DPO.
 define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
-	$(if $(FRESH),rm -rf $(@D)/checkpoint-* $(@D)/damaged-checkpoint-*)
 	$(if $(filter sft,$(1)),$(BIN)/python -m axolotl.cli.preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
 	$(BIN)/accelerate launch --quiet $(or $(LAUNCH),$(PROCESSES)) -m axolotl.cli.train $(CONFIG)/$(1).yaml \
-		$(ENGINE_ARGS) $(call stage_args,$(1))
+		$(ENGINE_ARGS) $(if $(filter 1,$(FRESH)),--guard-fresh=true) $(call stage_args,$(1))
 	@test -f $@ || { echo '$(1): the run ended early: $@ is missing' >&2; exit 1; }
 endef
 

@@ -16,6 +16,9 @@ class GuardArgs(BaseModel):
         default=True,
         description="share the batch of one optimizer step among the processes, instead of taking it in each",
     )
+    guard_fresh: bool = Field(
+        default=False, description="start afresh instead of going on from the checkpoints of an interrupted run"
+    )
     guard_engine: str | None = Field(
         default=None, description="a YAML that is laid over the stage's, such as axolotl_configs/fsdp/fsdp2.yaml"
     )

@@ -5,11 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from axolotl.utils.logging import get_logger
 from transformers import PrinterCallback, ProgressCallback
 
-from axolotl_plugins.callbacks import SealCheckpoints, StopWhenLost
-from axolotl_plugins.checkpoints import PREFIX, STATE_FILE, Identity, OtherRun, find_checkpoint, remove_all
+from axolotl_plugins.callbacks import KeepIntervals, SealCheckpoints, StopWhenLost
+from axolotl_plugins.checkpoints import (
+    SEAL,
+    STATE_FILE,
+    Checkpoint,
+    Identity,
+    OtherRun,
+    find_checkpoint,
+    remove_all,
+)
 from axolotl_plugins.progress import Progress
 from axolotl_plugins.run_file import RUN_FILE
 
@@ -21,23 +31,38 @@ METRICS = "tensorboard"
 def go_on(cfg: Any, identity: Identity) -> float:
     """Let a run that was interrupted go on from its last whole checkpoint; return the seconds that it had taken.
 
-    A run that has ended starts afresh. Raises ValueError with one line where the checkpoints are of another run.
+    The first process decides for all. A run that has ended starts afresh, and so does one with `guard_fresh`. Raises
+    ValueError with one line where the checkpoints are of another run, or where a machine cannot read the one to use.
     """
-    output = Path(cfg.output_dir)
     if cfg.resume_from_checkpoint:
         return 0.0
-    if (output / RUN_FILE).exists() and (removed := remove_all(output)):
-        LOG.info("%s: a finished run; its %d checkpoints are removed", output, removed)
-    try:
-        found = find_checkpoint(output, identity, LOG.warning)
-    except OtherRun as error:
-        raise ValueError(f"{error}; to start afresh, give make FRESH=1, or remove {output}/{PREFIX}*") from None
+    decided = [_decide(cfg, identity) if PartialState().is_main_process else None]
+    broadcast_object_list(decided)
+    found = decided[0]
+    if isinstance(found, OtherRun):
+        raise ValueError(f"{found}; to start afresh, give make FRESH=1, or axolotl --guard-fresh=true")
     if found is None:
-        shutil.rmtree(output / METRICS, ignore_errors=True)
         return 0.0
+    if not (found.folder / SEAL).exists():
+        raise ValueError(f"{found.folder}: not on this machine; to go on, all need one file system for output_dir")
     LOG.info("going on from %s", found.folder)
     cfg.resume_from_checkpoint = str(found.folder)
     return found.seconds
+
+
+def _decide(cfg: Any, identity: Identity) -> Checkpoint | OtherRun | None:
+    output = Path(cfg.output_dir)
+    is_finished = (output / RUN_FILE).exists()
+    if (is_finished or cfg.guard_fresh) and (removed := remove_all(output)):
+        what = "a finished run" if is_finished else "starting afresh"
+        LOG.info("%s: %s; its %d checkpoints are removed", output, what, removed)
+    try:
+        found = find_checkpoint(output, identity, LOG.warning)
+    except OtherRun as other:
+        return other
+    if found is None:
+        shutil.rmtree(output / METRICS, ignore_errors=True)
+    return found
 
 
 def take_marks_away(output: Path) -> None:
@@ -63,4 +88,4 @@ def watch(
             callback.logging_dir = str(Path(trainer.args.output_dir) / METRICS)
     # The first, so that those that report to somewhere get its figures, too.
     handler.callbacks.insert(0, Progress(LOG.info))
-    return [SealCheckpoints(identity, seconds_before), StopWhenLost(stop)]
+    return [KeepIntervals(), SealCheckpoints(identity, seconds_before), StopWhenLost(stop)]

@@ -11,6 +11,8 @@ from transformers import TrainerCallback
 from axolotl_plugins.checkpoints import PREFIX, STATE_FILE, Identity, seal
 
 DIVERGED, PATIENCE = 3.0, 5
+# The last one is the average over all steps, also over those after the last log.
+WATCHED = ("loss", "eval_loss", "grad_norm", "train_loss")
 ADVICE = "lower learning_rate or lengthen the warmup, and start afresh with FRESH=1"
 
 
@@ -32,6 +34,14 @@ class SealCheckpoints(TrainerCallback):
             seal(folder, self.identity, monotonic() - self.begun)
 
 
+class KeepIntervals(TrainerCallback):
+    """Lets a run that goes on log and save as often as it says now; a checkpoint brings its own intervals."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Put the run's own intervals in the place of the checkpoint's."""
+        state.compute_steps(args, state.max_steps)
+
+
 class StopWhenLost(TrainerCallback):
     """Stops a run whose loss is no number, or has long been above what it began with and far above its best."""
 
@@ -41,11 +51,20 @@ class StopWhenLost(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look at the losses that have been logged, those before a kill too."""
         losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
-        if (lost := why_lost(losses)) is None:
+        if (lost := what_is_no_number(state.log_history[-1]) or why_lost(losses)) is None:
             return
         if state.is_world_process_zero:
             state.save_to_json(str(Path(args.output_dir) / STATE_FILE))
         self.stop(f"{lost}, at step {state.global_step}; {ADVICE}")
+
+
+def what_is_no_number(log: dict[str, Any]) -> str | None:
+    """Return which figure of a log is no number where it has to be one, or None."""
+    for name in WATCHED:
+        value = log.get(name)
+        if value is not None and not math.isfinite(float(value)):
+            return f"{name} is {float(value)}"
+    return None
 
 
 def why_lost(losses: list[float]) -> str | None:
@@ -55,8 +74,6 @@ def why_lost(losses: list[float]) -> str | None:
     """
     if not losses:
         return None
-    if not math.isfinite(losses[-1]):
-        return f"the loss is {losses[-1]}"
     best = min(losses)
     limit = max(DIVERGED * best, losses[0])
     if len(losses) <= PATIENCE or min(losses[-PATIENCE:]) <= limit:

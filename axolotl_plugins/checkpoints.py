@@ -16,6 +16,8 @@ PREFIX, SEAL, DAMAGED = "checkpoint-", "whole.json", "damaged-"
 STATE_FILE = "trainer_state.json"
 # Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
 LARGE = 4 << 30
+# Values that are longer are not shown in a line.
+LONG = 100
 
 # What a run is: names of its parts, such as `config.learning_rate` or `data/mine/sft`, with a text for each.
 Identity = dict[str, str]
@@ -54,6 +56,7 @@ def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], N
         elif _is_of_the_last_step(checkpoint):
             # Transformers would take one step more than there are from it.
             shutil.rmtree(checkpoint)
+            say(f"{checkpoint} leaves no step to take, so it is removed, and the one before it counts")
         else:
             return Checkpoint(checkpoint, sealed["seconds"])
     return None
@@ -120,4 +123,6 @@ def _changes(before: Identity, now: Identity) -> str:
 def _change(name: str, before: str | None, now: str | None) -> str:
     if not name.startswith("config."):
         return f"{name} was another"
+    if max(len(before or ""), len(now or "")) > LONG:
+        return f"{name.removeprefix('config.')} was another"
     return f"{name.removeprefix('config.')} was {'not set' if before is None else before}, not {now or 'left out'}"

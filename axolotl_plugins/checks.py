@@ -1,6 +1,7 @@
 """Mistakes in a stage's YAML that axolotl would pass over, or end in a traceback."""
 
 import difflib
+import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,20 @@ def _unwanted(config: dict[str, Any]) -> Iterator[str]:
         reasons["lora_model_dir"] = "axolotl ignores it in DPO and starts from the bare base; merge the adapter first"
     if config.get("save_total_limit") == 1:
         yield "save_total_limit: with 1, the last whole checkpoint goes before the next one is sealed; use 2 or more"
+    if config.get("use_trackio") and not _transformers_can_use_trackio():
+        yield "use_trackio: the installed trackio is older than transformers wants; use_tensorboard shows the same"
     for key, why in reasons.items():
         if config.get(key):
             yield f"{key}: {why}"
+
+
+def _transformers_can_use_trackio() -> bool:
+    """Tell whether trackio takes all that transformers hands it; axolotl 0.19 pins one that does not."""
+    try:
+        import trackio
+    except ImportError:
+        return False
+    return "bucket_id" in inspect.signature(trackio.init).parameters
 
 
 def _unknown_keys(section: dict[str, Any], known: Iterable[str], place: str) -> Iterator[str]:

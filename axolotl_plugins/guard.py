@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from accelerate import PartialState
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin, PluginManager
@@ -135,11 +134,10 @@ class Guard(BasePlugin):
         set_seed(42 if cfg.seed is None else cfg.seed)
         if self.datasets and not cfg.merge_lora:
             self.identity = run_identity(self.given, self.datasets)
-            with PartialState().main_process_first():
-                try:
-                    self.seconds_before = go_on(cfg, self.identity)
-                except ValueError as error:
-                    refuse(cfg, str(error))
+            try:
+                self.seconds_before = go_on(cfg, self.identity)
+            except ValueError as error:
+                refuse(cfg, str(error))
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Before a merge, write into the model's config which adapter it is that gets merged."""

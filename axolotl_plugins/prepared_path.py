@@ -77,8 +77,16 @@ def model_fingerprint(model: str, revision: str | None) -> str:
     """Return a digest of a local model's weights and config, or the commit of a hub model."""
     folder = Path(model)
     if folder.is_dir():
-        return _files_digest([*folder.glob("*.safetensors"), folder / "config.json"])
+        return _files_digest([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
     return hub_commit(model, "model", revision)
+
+
+def tokenizer_fingerprint(config: dict[str, Any]) -> str:
+    """Return a digest of the files of a stage's tokenizer, or the commit of a hub model's."""
+    tokenizer = config.get("tokenizer_config") or config["base_model"]
+    if Path(tokenizer).exists():
+        return _files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
+    return hub_commit(tokenizer, "model", config.get("revision_of_model"))
 
 
 def _dependencies(cfg: Any) -> Iterator[str]:
@@ -87,11 +95,7 @@ def _dependencies(cfg: Any) -> Iterator[str]:
     yield f"{version('transformers')} {version('tokenizers')}"
     for entry in (*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])):
         yield shards_fingerprint(entry)
-    tokenizer = cfg.get("tokenizer_config") or cfg["base_model"]
-    if Path(tokenizer).exists():
-        yield _files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
-    else:
-        yield hub_commit(tokenizer, "model", cfg.get("revision_of_model"))
+    yield tokenizer_fingerprint(cfg)
 
 
 def hub_commit(repo: str, kind: str, revision: str | None) -> str:

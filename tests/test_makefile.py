@@ -277,9 +277,7 @@ def test_options_for_training_do_not_go_to_the_evaluation(project: Path) -> None
     assert all("--learning-rate" not in line for line in planned.splitlines() if "evaluation." in line)
 
 
-def test_fresh_removes_the_checkpoints_of_the_stage_that_is_trained_and_nothing_else_does(project: Path) -> None:
+@pytest.mark.parametrize(("fresh", "times"), [((), 0), (("FRESH=0",), 0), (("FRESH=1",), 1)])
+def test_only_one_means_fresh_and_training_alone_is_told(project: Path, fresh: tuple[str, ...], times: int) -> None:
     (project / "runs/smoke/sft/run.json").unlink()
-    assert "rm -rf" not in make(project, "-n", "sft").stdout
-    plan = make(project, "-n", "sft", "FRESH=1").stdout
-    assert "rm -rf runs/smoke/sft/checkpoint-* runs/smoke/sft/damaged-checkpoint-*" in plan
-    assert plan.count("rm -rf") == 1
+    assert make(project, "-n", "sft", *fresh).stdout.count("--guard-fresh=true") == times

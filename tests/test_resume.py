@@ -62,7 +62,7 @@ def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(started: Pa
     assert adapter(folder) == adapter(started / whole)
 
 
-def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_without_its_checkpoints(started: Path) -> None:
+def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_where_that_is_asked(started: Path) -> None:
     log, output = started / "changed.log", "runs/smoke/sft-changed"
     short = {**OPTIONS, "max_steps": 3, "output_dir": output}
     assert finish(attempt(started, "sft", log, **short)) == 0, log.read_text()[-4000:]
@@ -71,8 +71,8 @@ def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_without_i
     assert finish(attempt(started, "sft", log, learning_rate=1e-3, **short)) == 1
     assert log.read_text().splitlines()[-1] == (
         f"axolotl_configs/smoke/sft.yaml: {output}/checkpoint-3 is of a run in which learning_rate was 0.006, not "
-        f"0.001; to start afresh, give make FRESH=1, or remove {output}/checkpoint-*"
+        "0.001; to start afresh, give make FRESH=1, or axolotl --guard-fresh=true"
     )
-    for folder in (started / output).glob("checkpoint-*"):
-        shutil.rmtree(folder)
-    assert finish(attempt(started, "sft", log, learning_rate=1e-3, **short)) == 0, log.read_text()[-4000:]
+    afresh = {**short, "learning_rate": 1e-3, "guard_fresh": True}
+    assert finish(attempt(started, "sft", log, **afresh)) == 0, log.read_text()[-4000:]
+    assert f"{output}: starting afresh" in log.read_text()

@@ -1,5 +1,6 @@
 """A run that is lost is stopped with a line, and no other is."""
 
+import math
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from transformers import TrainerState
 
-from axolotl_plugins.callbacks import PATIENCE, StopWhenLost, why_lost
+from axolotl_plugins.callbacks import PATIENCE, KeepIntervals, StopWhenLost, what_is_no_number, why_lost
 from axolotl_plugins.checkpoints import STATE_FILE
 
 FALLING = [3.0 - 0.04 * log for log in range(50)]
@@ -19,10 +20,17 @@ def first_lost(losses: list[float]) -> int | None:
     return next((count for count in range(len(losses) + 1) if why_lost(losses[:count])), None)
 
 
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_stops_a_run_at_once(loss: float) -> None:
-    assert first_lost([*FALLING, loss, 1.0]) == len(FALLING) + 1
-    assert first_lost([loss]) == 1
+@pytest.mark.parametrize("name", ["loss", "eval_loss", "grad_norm", "train_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, "nan"])
+def test_a_figure_that_is_no_number_stops_a_run_at_once(name: str, value: Any) -> None:
+    assert what_is_no_number({"loss": 1.0, name: value}) == f"{name} is {float(value)}"
+    assert what_is_no_number({"loss": 1.0, "grad_norm": None, "epoch": math.nan}) is None
+
+
+def test_a_run_that_goes_on_logs_and_saves_as_often_as_it_says_now() -> None:
+    state = TrainerState(logging_steps=10, save_steps=100, eval_steps=50, max_steps=40)
+    KeepIntervals().on_train_begin(SimpleNamespace(logging_steps=1, save_steps=0.25, eval_steps=50), state, None)
+    assert (state.logging_steps, state.save_steps, state.eval_steps) == (1, 10, 50)
 
 
 def test_a_loss_that_has_diverged_stops_a_run_after_some_logs() -> None:

@@ -117,4 +117,6 @@ def test_one_of_the_last_step_is_passed_over_for_the_one_before(output: Path) ->
     state = {"global_step": 11, "max_steps": 11}
     write(output, 11, is_sealed=False).joinpath("trainer_state.json").write_text(json.dumps(state))
     seal(output / "checkpoint-11", RUN, seconds=11)
-    assert find(output) == (output / "checkpoint-10", [])
+    found, said = find(output)
+    assert found == output / "checkpoint-10"
+    assert said == [f"{output}/checkpoint-11 leaves no step to take, so it is removed, and the one before it counts"]

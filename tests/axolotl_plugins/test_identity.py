@@ -14,7 +14,8 @@ from tests.axolotl_plugins.test_run_file import config
 @pytest.fixture
 def run(in_tmp: Path) -> dict[str, Any]:
     """A config, and the data, the base and the engine that it names."""
-    for name in ("data/train.parquet", "base/model.safetensors", "base/config.json", "zero2.json"):
+    names = ("model.safetensors", "config.json", "tokenizer.json")
+    for name in ("data/train.parquet", "zero2.json", *(f"base/{name}" for name in names)):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(name)
     return {"base_model": "base", "learning_rate": 0.1, "deepspeed": "zero2.json", "save_steps": 5}
@@ -53,6 +54,7 @@ def test_a_number_is_the_same_however_it_is_written(sealed: dict[str, Any]) -> N
     [
         ("data/train.parquet", "data was another"),
         ("base/model.safetensors", "the base model was another"),
+        ("base/tokenizer.json", "the tokenizer was another"),
         ("zero2.json", "zero2.json was another"),
     ],
 )
@@ -67,5 +69,5 @@ def test_another_number_of_processes_is_another_run(sealed: dict[str, Any], monk
 
 
 def test_options_that_decide_about_nothing_trained_may_change(sealed: dict[str, Any]) -> None:
-    others = dict.fromkeys(FREE, "changed")
+    others = dict.fromkeys([*FREE, "use_wandb", "wandb_project", "mlflow_tracking_uri", "use_tensorboard"], "changed")
     assert find_checkpoint(Path(), identity({**sealed, **others}), print)
