@@ -174,6 +174,15 @@ def test_mistakes_are_one_line(recipe: Path, changes: dict[str, Any], message: s
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_trackio_that_is_too_old_for_transformers_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rewrite(recipe / "smoke" / "sft.yaml", use_trackio=True)
+    monkeypatch.setattr("trackio.init", lambda project, bucket_id: None)
+    load_stage(path)
+    monkeypatch.setattr("trackio.init", lambda project: None)
+    with pytest.raises(SystemExit, match="use_trackio: the installed trackio is older than transformers wants"):
+        load_stage(path)
+
+
 def test_dpo_with_lora_model_dir_is_refused(recipe: Path) -> None:
     path = rewrite(recipe / "smoke" / "dpo.yaml", lora_model_dir="runs/smoke/sft")
     with pytest.raises(SystemExit, match="lora_model_dir: axolotl ignores it in DPO and starts from the bare base"):
