@@ -57,8 +57,8 @@ class Plan:
     @property
     def measured_hours(self) -> dict[str, float]:
         """Hours by the machine that was measured."""
-        gpus, positions = self.machine.gpus, self.work.positions
-        return {result.device: result.hours(positions, gpus) for result in self.measured}
+        gpus, rows, epochs = self.machine.gpus, self.rows.count, self.stage.epochs
+        return {result.device: result.hours(rows, epochs, gpus) for result in self.measured}
 
     @property
     def reported(self) -> str | None:
@@ -121,9 +121,13 @@ def assumptions(plan: Plan) -> Iterator[str]:
     yield "memory: formulas for what is kept (planning/), with 0.8 GiB for CUDA, 0.8 GiB for communication, 5% lost"
     if plan.stage.grouped_attention:
         yield "memory: attention as FlashAttention keeps it; sdpa keeps keys and values once for each query head"
+    for result in plan.measured:
+        shared = f", {result.gpus} GPU{'s' if result.gpus > 1 else ''} there; speed taken to grow with GPUs"
+        yield f"hours, {result.basis}, padding included{shared if result.gpus != plan.machine.gpus else ''}"
+    assumed = "hours at MFU" if plan.measured else "hours"
     if plan.rows.filled is None:
-        yield "hours: padding is not in them, since no row could be measured"
-    yield f"hours: operations / (GPUs x stated bf16 speed x MFU), at MFU {MFU:.2f} assumed, not measured"
+        yield f"{assumed}: padding is not in them, since no row could be measured"
+    yield f"{assumed}: operations / (GPUs x stated bf16 speed x MFU), at MFU {MFU:.2f} assumed, not measured"
 
 
 def _rows(stage: Stage, count: int | None, tokens: float | None) -> Rows:
