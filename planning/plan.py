@@ -10,7 +10,7 @@ from dataset_builders.manifest import MANIFEST
 from planning.advice import Advice, advise
 from planning.cards import CARDS, REPORTED, Card, cards_with
 from planning.measured import Measurement
-from planning.memory import GIB, Engine, Memory, estimate
+from planning.memory import GIB, Engine, Memory, can_estimate, estimate
 from planning.rows import Rows, count_rows, measure_lengths, rows_of
 from planning.stage import Stage
 from planning.work import MFU, Work, hours, work_of
@@ -91,8 +91,14 @@ def make_plan(
 ) -> Plan:
     """Plan a stage; `given` are rows and tokens a row, where the caller knows better.
 
-    Raises UserError where the batch cannot be shared by the GPUs, or nothing is known of the rows.
+    Raises UserError where the engine is not estimated for the stage, the batch cannot be shared by the GPUs, or
+    nothing is known of the rows.
     """
+    if not can_estimate(stage, machine.engine):
+        raise UserError(
+            f"{stage.path}: load_in_4bit: a base in 4 bits is not estimated over {machine.engine}, where its packed "
+            "weights would be gathered; plan and train it with ddp or zero2"
+        )
     try:
         part = share(stage.batch, machine.gpus)
     except ValueError as error:

@@ -53,7 +53,7 @@ def test_the_plan_of_the_card_s_recipe(recipes: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "smoke"])
 def test_every_recipe_can_be_planned_on_every_engine(recipes: Path, name: str) -> None:
-    for engine in ("ddp", "zero1", "zero2", "zero3", "fsdp2"):
+    for engine in ("ddp", "zero1", "zero2", *(() if name.endswith("-qlora") else ("zero3", "fsdp2"))):
         for plan in plans(f"axolotl_configs/{name}", "--gpus", "2", "--parallel", engine):
             assert plan["recipe"] == name
             assert plan["memory_gib"]["total"] > 0
@@ -153,6 +153,11 @@ def test_rows_and_lengths_can_be_given(recipes: Path) -> None:
         (["axolotl_configs/aog-8b-fast", "--gpus", "8"], "4 cannot be shared evenly by 8 processes"),
         (["axolotl_configs/smoke"], "runs/smoke/base: no config.json there yet"),
         (["axolotl_configs/aog-8b", "--measured", "no.json"], "no.json: no measurements: "),
+        (
+            ["axolotl_configs/aog-8b-qlora", "--gpus", "4", "--parallel", "zero3"],
+            "axolotl_configs/aog-8b-qlora/sft.yaml: load_in_4bit: a base in 4 bits is not estimated over zero3",
+        ),
+        (["axolotl_configs/aog-8b-qlora", "--gpus", "4", "--parallel", "fsdp2"], "is not estimated over fsdp2"),
     ],
 )
 def test_mistakes_are_one_line(recipes: Path, arguments: list[str], message: str) -> None:
@@ -183,6 +188,22 @@ def test_a_source_of_unknown_size_is_one_line(recipes: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--card", "voodoo"], ["--gpus", "0"], ["--parallel", "zero4"]])
+def test_a_base_in_four_bits_is_not_advised_to_be_spread(recipes: Path) -> None:
+    result = call("axolotl_configs/aog-8b-qlora", "--gpus", "4", "--gpu-memory", "4")
+    assert "does not fit: " in result.stdout
+    assert "fsdp2" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--card", "voodoo"],
+        ["--gpus", "0"],
+        ["--parallel", "zero4"],
+        ["--gpu-memory", "nan"],
+        ["--gpu-memory", "inf"],
+        ["--row-tokens", "nan"],
+    ],
+)
 def test_wrong_usage_exits_with_two(recipes: Path, arguments: list[str]) -> None:
     assert call("axolotl_configs/aog-8b", *arguments).exit_code == 2
