@@ -97,7 +97,7 @@ def make_plan(
     if not can_estimate(stage, machine.engine):
         raise UserError(
             f"{stage.path}: load_in_4bit: a base in 4 bits is not estimated over {machine.engine}, where its packed "
-            "weights would be gathered; plan and train it with ddp or zero2"
+            "weights would be gathered; ask for ddp or zero2"
         )
     try:
         part = share(stage.batch, machine.gpus)
