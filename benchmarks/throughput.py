@@ -7,6 +7,7 @@ from pathlib import Path
 from planning.cards import Card
 from planning.flops import stage_flops
 from planning.stage import Stage
+from planning.work import row_hours
 
 # What the meter writes, in the output folder of a run.
 STEPS = "steps.json"
@@ -53,7 +54,7 @@ class Speed:
 
     def hours(self, rows: int, epochs: float) -> float:
         """Return how long so many epochs take, with one reference pass where there is one."""
-        return rows * (epochs * self.seconds_per_row + self.reference_seconds_per_row) / 3600
+        return row_hours(rows, epochs, self.seconds_per_row, self.reference_seconds_per_row)
 
 
 def read_steps(path: Path) -> Steps:

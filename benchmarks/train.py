@@ -8,6 +8,7 @@ Each configuration is a process of its own on one GPU, with the recipe's YAML bu
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,15 +18,16 @@ import typer
 
 from benchmarks.machine import describe
 from benchmarks.throughput import MFU_FORMULA
-from benchmarks.train_run import Bench, measure_stage
-from benchmarks.train_table import Trained, draw, stage_table
+from benchmarks.train_run import Bench, built_data, measure_stage
+from benchmarks.train_table import Failed, Trained, draw, stage_table
 from dataset_builders.command_line import told
 from dataset_builders.errors import UserError
+from planning.stage import read_stage
 
 RECIPES, FAST = Path("axolotl_configs"), "-fast"
 PACKAGES = ("axolotl", "torch", "transformers", "trl", "peft", "liger-kernel")
 
-Results = list[list[tuple[Trained, dict[str, Any]]]]
+Measured = tuple[Trained | Failed, dict[str, Any]]
 
 
 def benchmark(
@@ -40,13 +42,16 @@ def benchmark(
     ),
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
 ) -> None:
-    """Train with both recipes for some steps; print a table, and write it as JSON with a plot."""
+    """Train with both recipes for some steps; print a table, and write it as JSON with a plot.
+
+    Each measurement is written when it is there. One that fails is a line with dashes, and the exit code is 1 then.
+    """
     with told(debug):
         bench = Bench(out, steps, warmup, not torch.cuda.is_available() if small is None else small, attention)
         plain = recipe.removesuffix(FAST)
         pairs = _pairs(plain, stage or ["sft", "dpo"])
         out.mkdir(parents=True, exist_ok=True)
-        _publish(out / f"{plain}.json", bench, [[measure_stage(path, bench) for path in pair] for pair in pairs])
+        _run(pairs, bench, out / f"{plain}.json")
 
 
 def _pairs(recipe: str, stages: list[str]) -> list[tuple[Path, Path]]:
@@ -59,24 +64,63 @@ def _pairs(recipe: str, stages: list[str]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _publish(file: Path, bench: Bench, results: Results) -> None:
-    """Print the tables, and write them with all that they come from beside a plot."""
-    lines, entries = zip(*(measured for pair in results for measured in pair), strict=True)
-    machine, shape = describe(*PACKAGES), entries[0]["shape"]
-    about = f"{bench.steps} steps after {bench.warmup} to warm up, shape {shape}"
-    print(f"{machine}\n{about}\n{MFU_FORMULA}")
-    for pair in results:
-        print(f"\n{stage_table([line for line, _ in pair])}\n")
-        for line, entry in pair:
+def _run(pairs: list[tuple[Path, Path]], bench: Bench, file: Path) -> None:
+    """Measure pair after pair on the same rows; raises UserError in the end where some have failed."""
+    about = _about(pairs[0][0], bench)
+    print(f"{describe(*PACKAGES)}\n{about}\n{MFU_FORMULA}", flush=True)
+    results: list[Measured] = []
+    for pair in pairs:
+        data = built_data(pair, bench)
+        for path in pair:
+            results.append(_measure(path, bench, data))
+            _write(file, about, results)
+        _show(results[-len(pair) :])
+    failed = sum(isinstance(line, Failed) for line, _ in results)
+    if failed:
+        raise UserError(f"{file}: {failed} of {len(results)} failed; see below the tables why, and run those again")
+
+
+def _measure(path: Path, bench: Bench, data: Path | None) -> Measured:
+    """Measure a stage; one that fails is a line too, so that the others go on."""
+    try:
+        return measure_stage(path, bench, data)
+    except UserError as error:
+        failed = Failed(path.parent.name, path.stem, str(error))
+        return failed, asdict(failed)
+
+
+def _about(stage: Path, bench: Bench) -> str:
+    shape = "small" if bench.small else read_stage(stage).shape.name
+    return f"{bench.steps} steps after {bench.warmup} to warm up, shape {shape}"
+
+
+def _show(pair: list[Measured]) -> None:
+    """Print the table of one stage, and below it what each line rests on or why it failed."""
+    print(f"\n{stage_table([line for line, _ in pair])}\n")
+    for line, entry in pair:
+        if isinstance(line, Failed):
+            said = f"failed: {line.reason}"
+        else:
             changed = "; ".join(entry["changed"]) or "nothing but paths, steps, evaluation and checkpoints"
-            print(f"- `{line.recipe}` {line.stage}: rows {entry['rows_measured_on']}; changed: {changed}")
-    content = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "about": about, "mfu": MFU_FORMULA}
-    file.write_text(json.dumps({**content, "results": entries}, indent=2) + "\n", encoding="utf-8")
-    plot = draw(lines, f"{entries[0]['device']}, {about}")
+            said = f"rows {entry['rows_measured_on']}; changed: {changed}"
+        print(f"- `{line.recipe}` {line.stage}: {said}", flush=True)
+
+
+def _write(file: Path, about: str, results: list[Measured]) -> None:
+    """Write all so far as JSON beside a plot; where nothing is finished, a file from before stays as it is."""
+    lines = [line for line, _ in results if isinstance(line, Trained)]
+    finished = [entry for line, entry in results if isinstance(line, Trained)]
+    if not finished:
+        return
+    date, machine = datetime.now(UTC).date().isoformat(), describe(*PACKAGES)
+    content = {"date": date, "machine": machine, "about": about, "mfu": MFU_FORMULA, "results": finished}
+    content["failed"] = [entry for line, entry in results if isinstance(line, Failed)]
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    plot = draw(lines, f"{finished[0]['device']}, {about}")
     if plot:
         file.with_suffix(".png").write_bytes(plot)
     drawn = file.with_suffix(".png").name if plot else "no plot without matplotlib"
-    print(f"\n{file}, {drawn}", file=sys.stderr)
+    print(f"{file}, {drawn}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -45,24 +46,31 @@ class Bench:
     attention: str | None = None
 
 
-def measure_stage(path: Path, bench: Bench) -> tuple[Trained, dict[str, Any]]:
-    """Train, and return the stage's line of the table and its entry in the JSON.
+def built_data(stages: Sequence[Path], bench: Bench) -> Path | None:
+    """Return the first folder of these stages' rows that is built; None where none is, or the shape is small."""
+    folders = () if bench.small else (read_stage(path).data for path in stages)
+    return next((folder for folder in folders if (folder / MANIFEST).exists()), None)
+
+
+def measure_stage(path: Path, bench: Bench, data: Path | None) -> tuple[Trained, dict[str, Any]]:
+    """Train on rows of `data`, generated ones without it; return the stage's line of the table and its JSON entry.
 
     Raises UserError where a process fails, whose output stays in a log.
     """
     written = read_stage(path)
     base = _base(path, written, bench)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    data, source = _rows(written, tokenizer, bench)
+    taken, source = _rows(written, tokenizer, bench, data)
     # As it is trained here.
     scale = SHORTER if bench.small else 1
     stage = replace(
         written,
-        data=data,
+        data=taken,
         sequence_len=written.sequence_len // scale,
         shape=load_shape(str(base)) if bench.small else written.shape,
     )
-    rows = rows_of(stage, measure_lengths(stage, tokenizer), count_rows(written))
+    counted = count_rows(replace(written, data=data or written.data))
+    rows = rows_of(stage, measure_lengths(stage, tokenizer), counted)
     steps, changed = _train(path, stage, base, bench)
     return _result(stage, rows, steps, bench, {"rows_measured_on": source, "changed": changed})
 
@@ -101,18 +109,18 @@ def _base(path: Path, stage: Stage, bench: Bench) -> Path:
     return folder
 
 
-def _rows(stage: Stage, tokenizer: Any, bench: Bench) -> tuple[Path, str]:
-    """Return the folder of the rows, and what they are: the recipe's own where they are built, else generated."""
+def _rows(stage: Stage, tokenizer: Any, bench: Bench, source: Path | None) -> tuple[Path, str]:
+    """Return the folder of the rows, and what they are: some of the source's, generated without it."""
     scale = SHORTER if bench.small else 1
     # A packed sequence holds many rows. Pairs are as many as the steps take, since the reference reads all of them.
     packed = 1.1 * stage.batch.size * stage.sequence_len / ROW_TOKENS
     count = ceil((bench.steps + bench.warmup) * (packed if stage.packed else stage.batch.size))
     data, longest = bench.folder / f"rows-{stage.path.parent.name}", stage.sequence_len // scale - TEMPLATE
-    if (stage.data / MANIFEST).exists() and not bench.small:
-        take_rows(stage.data, data, stage.kind, count)
+    if source:
+        take_rows(source, data, stage.kind, count)
         known = len(tokenizer) >= stage.shape.vocab_size
         whose = "the base's tokenizer" if known else "the smoke recipe's tokenizer, which makes other lengths of them"
-        return data, f"of {stage.data}, with {whose}"
+        return data, f"of {source}, with {whose}"
     write_rows(data, stage.kind, tokenizer, count, ROW_TOKENS / scale, longest)
     return data, f"generated, lognormal around {ROW_TOKENS / scale:g} tokens and the template"
 
@@ -140,4 +148,5 @@ def _run(name: str, command: list[str], bench: Bench) -> None:
     if ended.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         print("\n".join(lines[-TAIL:]), file=sys.stderr)
-        raise UserError(f"{log}: exit {ended.returncode}; its end stands above, --debug does not show more")
+        errors = (line.strip() for line in reversed(lines) if "error: " in line.lower())
+        raise UserError(f"{log}: exit {ended.returncode}: {next(errors, 'no error named')[:200]}; read that log")

@@ -36,16 +36,28 @@ class Trained:
     hours: float | None
 
 
-def stage_table(results: Sequence[Trained]) -> str:
+@dataclass(frozen=True)
+class Failed:
+    """One recipe's stage that could not be measured, and why, in a line."""
+
+    recipe: str
+    stage: str
+    reason: str
+
+
+def stage_table(results: Sequence[Trained | Failed]) -> str:
     """Compare the configurations of one stage, the first of which is the plain one."""
     return markdown(HEADINGS, [_line(result, results[0]) for result in results])
 
 
-def _line(result: Trained, first: Trained) -> list[str]:
+def _line(result: Trained | Failed, first: Trained | Failed) -> list[str]:
+    name = f"`{result.recipe}` {result.stage}"
+    if isinstance(result, Failed):
+        return [name, *[DASH] * (len(HEADINGS) - 1)]
     speed = result.speed
     return [
-        f"`{result.recipe}` {result.stage}",
-        f"{speed.tokens / first.speed.tokens:.2f}",
+        name,
+        DASH if isinstance(first, Failed) else f"{speed.tokens / first.speed.tokens:.2f}",
         *(f"{number:,.0f}" for number in (speed.tokens, speed.trained, speed.positions)),
         f"{speed.rows:,.1f}",
         f"{speed.padding:.1%}",

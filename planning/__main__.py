@@ -5,6 +5,7 @@ python -m planning axolotl_configs/rabbit-ko-3b-fast --gpus 8 --gpu-memory 24 --
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,15 +25,24 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 WIDTH = 120
 
 
+def _finite(value: float | None) -> float | None:
+    """Refuse nan, which is not below any minimum, and infinity."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no size; give a number")
+    return value
+
+
 @app.command()
 def plan(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="a folder such as axolotl_configs/aog-8b")],
     gpus: Annotated[int, typer.Option(min=1, help="GPUs, on all machines together")] = 1,
-    gpu_memory: Annotated[float, typer.Option(min=1, help="GiB of each GPU")] = 80.0,
+    gpu_memory: Annotated[float, typer.Option(min=1, callback=_finite, help="GiB of each GPU")] = 80.0,
     parallel: Annotated[Engine, typer.Option(help="how the run is spread over the GPUs")] = "ddp",
     card: Annotated[str | None, typer.Option(help=f"hours for one of {', '.join(CARDS)}")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="training rows, if you know better")] = None,
-    row_tokens: Annotated[float | None, typer.Option(min=1, help="tokens of a row, if you know better")] = None,
+    row_tokens: Annotated[
+        float | None, typer.Option(min=1, callback=_finite, help="tokens of a row, if you know better")
+    ] = None,
     measured: Annotated[Path | None, typer.Option(help="a JSON file of measured speeds")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print all figures as JSON")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,

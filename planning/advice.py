@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from axolotl_plugins.processes import Batch
-from planning.memory import Engine, estimate
+from planning.memory import Engine, can_estimate, estimate
 from planning.stage import Stage
 
 SHORTEST = 1024
@@ -43,7 +43,7 @@ def _changes(stage: Stage, gpus: int, engine: Engine) -> Iterator[tuple[str, Sta
         stage = replace(stage, batch=_halved(stage.batch))
         micro, accumulation = stage.batch.micro_batch_size, stage.batch.gradient_accumulation_steps
         yield f"micro_batch_size: {micro}, gradient_accumulation_steps: {accumulation} on each GPU", stage, engine
-    if gpus > 1 and engine not in ("zero3", "fsdp2"):
+    if gpus > 1 and engine not in ("zero3", "fsdp2") and can_estimate(stage, "fsdp2"):
         engine = "fsdp2"
         yield "PARALLEL=fsdp2, which spreads the weights", stage, engine
     if stage.rank is not None and not stage.four_bit and engine == "ddp":

@@ -1,8 +1,9 @@
 """What a benchmark has measured of a stage, to stand in the place of assumptions.
 
 `make bench WHAT=train` writes it: a JSON file with a list under `results`. Each entry has `recipe`, `stage`,
-`device`, `gpus`, `tokens_per_second` of all GPUs together, padding included, where it was measured `peak_memory_gib`
-of the fullest one, and the `shape` of the model where that may be another than the recipe's.
+`device`, `gpus`, under `speed` the seconds that all of them together take for a row, where it was measured
+`peak_memory_gib` of the fullest one, where they are known the `rows` it was measured on, and the `shape` of the model
+where that may be another than the recipe's.
 """
 
 from pathlib import Path
@@ -11,6 +12,20 @@ from pydantic import BaseModel, Field, ValidationError
 
 from dataset_builders.errors import UserError, reason
 from planning.stage import Stage
+from planning.work import row_hours
+
+
+class RowSpeed(BaseModel):
+    """Seconds that a row takes in each epoch, with its padding, and once a run for DPO's reference."""
+
+    seconds_per_row: float = Field(gt=0)
+    reference_seconds_per_row: float = Field(default=0.0, ge=0)
+
+
+class MeasuredRows(BaseModel):
+    """`tokens` is the mean length of the sequences that were trained on."""
+
+    tokens: float
 
 
 class Measurement(BaseModel):
@@ -21,12 +36,22 @@ class Measurement(BaseModel):
     device: str
     shape: str | None = None
     gpus: int = Field(default=1, ge=1)
-    tokens_per_second: float = Field(gt=0)
+    speed: RowSpeed
+    rows: MeasuredRows | None = None
     peak_memory_gib: float | None = None
 
-    def hours(self, positions: float, gpus: int) -> float:
-        """Return how long so many positions take; on another number of GPUs as if speed grew with it."""
-        return positions / (self.tokens_per_second * gpus / self.gpus) / 3600
+    def hours(self, rows: int, epochs: float, gpus: int) -> float:
+        """Return how long so many rows take; on another number of GPUs as if speed grew with it."""
+        each = row_hours(rows, epochs, self.speed.seconds_per_row, self.speed.reference_seconds_per_row)
+        return each * self.gpus / gpus
+
+    @property
+    def basis(self) -> str:
+        """What its hours rest on, in one line."""
+        reference = self.speed.reference_seconds_per_row
+        once = f" + {reference:.4g} s for the reference" if reference else ""
+        length = f" of {self.rows.tokens:,.0f} tokens" if self.rows else ""
+        return f"{self.device}: rows x (epochs x {self.speed.seconds_per_row:.4g} s{once}), measured on rows{length}"
 
 
 class _File(BaseModel):

@@ -51,6 +51,11 @@ class Memory:
         return {**parts, "total": self.total / GIB}
 
 
+def can_estimate(stage: Stage, engine: Engine) -> bool:
+    """Tell whether there is an estimate; there is none for 4-bit weights that are spread, nor a run to check one."""
+    return not (stage.four_bit and engine in ("zero3", "fsdp2"))
+
+
 def estimate(stage: Stage, gpus: int, engine: Engine) -> Memory:
     """Estimate the peak of one training step; `working` is the larger of the loss and a layer's backward pass."""
     scale = 1 if stage.half else 2

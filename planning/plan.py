@@ -10,7 +10,7 @@ from dataset_builders.manifest import MANIFEST
 from planning.advice import Advice, advise
 from planning.cards import CARDS, REPORTED, Card, cards_with
 from planning.measured import Measurement
-from planning.memory import GIB, Engine, Memory, estimate
+from planning.memory import GIB, Engine, Memory, can_estimate, estimate
 from planning.rows import Rows, count_rows, measure_lengths, rows_of
 from planning.stage import Stage
 from planning.work import MFU, Work, hours, work_of
@@ -57,8 +57,8 @@ class Plan:
     @property
     def measured_hours(self) -> dict[str, float]:
         """Hours by the machine that was measured."""
-        gpus, positions = self.machine.gpus, self.work.positions
-        return {result.device: result.hours(positions, gpus) for result in self.measured}
+        gpus, rows, epochs = self.machine.gpus, self.rows.count, self.stage.epochs
+        return {result.device: result.hours(rows, epochs, gpus) for result in self.measured}
 
     @property
     def reported(self) -> str | None:
@@ -91,8 +91,14 @@ def make_plan(
 ) -> Plan:
     """Plan a stage; `given` are rows and tokens a row, where the caller knows better.
 
-    Raises UserError where the batch cannot be shared by the GPUs, or nothing is known of the rows.
+    Raises UserError where the engine is not estimated for the stage, the batch cannot be shared by the GPUs, or
+    nothing is known of the rows.
     """
+    if not can_estimate(stage, machine.engine):
+        raise UserError(
+            f"{stage.path}: load_in_4bit: a base in 4 bits is not estimated over {machine.engine}, where its packed "
+            "weights would be gathered; ask for ddp or zero2"
+        )
     try:
         part = share(stage.batch, machine.gpus)
     except ValueError as error:
@@ -121,9 +127,13 @@ def assumptions(plan: Plan) -> Iterator[str]:
     yield "memory: formulas for what is kept (planning/), with 0.8 GiB for CUDA, 0.8 GiB for communication, 5% lost"
     if plan.stage.grouped_attention:
         yield "memory: attention as FlashAttention keeps it; sdpa keeps keys and values once for each query head"
+    for result in plan.measured:
+        shared = f", {result.gpus} GPU{'s' if result.gpus > 1 else ''} there; speed taken to grow with GPUs"
+        yield f"hours, {result.basis}, padding included{shared if result.gpus != plan.machine.gpus else ''}"
+    assumed = "hours at MFU" if plan.measured else "hours"
     if plan.rows.filled is None:
-        yield "hours: padding is not in them, since no row could be measured"
-    yield f"hours: operations / (GPUs x stated bf16 speed x MFU), at MFU {MFU:.2f} assumed, not measured"
+        yield f"{assumed}: padding is not in them, since no row could be measured"
+    yield f"{assumed}: operations / (GPUs x stated bf16 speed x MFU), at MFU {MFU:.2f} assumed, not measured"
 
 
 def _rows(stage: Stage, count: int | None, tokens: float | None) -> Rows:

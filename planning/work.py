@@ -41,3 +41,8 @@ def work_of(stage: Stage, rows: Rows) -> Work:
 def hours(work: Work, card: Card, gpus: int, mfu: float = MFU) -> float:
     """Return how long the work takes at this share of the speed that the card's maker states."""
     return work.flops / (card.teraflops * 1e12 * mfu * gpus) / 3600
+
+
+def row_hours(rows: int, epochs: float, seconds: float, reference_seconds: float) -> float:
+    """Return how long rows take at so many seconds each in every epoch, and once a run for DPO's reference."""
+    return rows * (epochs * seconds + reference_seconds) / 3600

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.meter import count
 from benchmarks.throughput import Steps, speed_of, utilisation
-from benchmarks.train_table import Trained, stage_table
+from benchmarks.train_table import Failed, Trained, stage_table
 from planning.cards import CARDS, card_named
 from planning.flops import stage_flops
 from tests.planning.stages import stage
@@ -89,5 +89,8 @@ def test_the_table_has_a_dash_where_nothing_is_known() -> None:
         plain, recipe="a-fast", speed=speed_of(replace(STEPS, seconds=[1, 1, 1.5]), 1, 3), mfu=0.5, hours=2
     )
     first, second = stage_table([plain, fast]).splitlines()[2:]
+    failed, alone = stage_table([Failed("a", "sft", "no room"), fast]).splitlines()[2:]
+    assert failed == "| `a` sft |" + " - |" * 9
+    assert alone == second.replace("| 2.00 |", "| - |")
     assert first == "| `a` sft | 1.00 | 300 | 100 | 400 | 2.0 | 25.0% | - | 3.0 GiB | - |"
     assert second == "| `a-fast` sft | 2.00 | 600 | 200 | 800 | 4.0 | 25.0% | 50.0% | 3.0 GiB | 2.0 |"

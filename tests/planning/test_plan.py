@@ -10,9 +10,14 @@ from click.testing import Result
 from transformers import PreTrainedTokenizerBase
 from typer.testing import CliRunner
 
+from benchmarks.throughput import Steps, speed_of
+from benchmarks.train_run import Bench, _result
+from benchmarks.train_table import EPOCHS
 from dataset_builders.build import build
 from dataset_builders.config import load_config
 from planning.__main__ import app
+from planning.rows import count_rows, rows_of
+from planning.stage import read_stage
 from tests.conftest import ROOT
 from tests.stages import save_base
 
@@ -48,7 +53,7 @@ def test_the_plan_of_the_card_s_recipe(recipes: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "smoke"])
 def test_every_recipe_can_be_planned_on_every_engine(recipes: Path, name: str) -> None:
-    for engine in ("ddp", "zero1", "zero2", "zero3", "fsdp2"):
+    for engine in ("ddp", "zero1", "zero2", *(() if name.endswith("-qlora") else ("zero3", "fsdp2"))):
         for plan in plans(f"axolotl_configs/{name}", "--gpus", "2", "--parallel", engine):
             assert plan["recipe"] == name
             assert plan["memory_gib"]["total"] > 0
@@ -105,11 +110,34 @@ def test_built_data_is_counted_and_measured(in_tmp: Path, smoke_tokenizer: PreTr
 
 
 def test_measured_speeds_and_peaks_stand_beside_the_estimates(recipes: Path) -> None:
-    result = {"recipe": "aog-8b-fast", "stage": "sft", "device": "GPU X", "tokens_per_second": 9_000, "gpus": 1}
+    speed, rows = {"seconds_per_row": 0.0625, "reference_seconds_per_row": 0.0}, {"tokens": 390.4}
+    result = {"recipe": "aog-8b-fast", "stage": "sft", "device": "GPU X", "gpus": 1, "speed": speed, "rows": rows}
     Path("train.json").write_text(json.dumps({"results": [{**result, "peak_memory_gib": 45.6}]}))
     shown = call("axolotl_configs/aog-8b-fast", "--measured", "train.json").stdout
     assert "measured on GPU X: 45.6 GiB" in shown
     assert "from a measured speed" in shown
+    basis = "  hours, GPU X: rows x (epochs x 0.0625 s), measured on rows of 390 tokens, padding included"
+    assert basis in shown.splitlines()
+    on_two = call("axolotl_configs/aog-8b-fast", "--measured", "train.json", "--gpus", "2").stdout
+    assert "padding included, 1 GPU there; speed taken to grow with GPUs" in " ".join(on_two.split())
+
+
+@pytest.mark.parametrize(("recipe", "kind"), [("aog-8b", "sft"), ("rabbit-ko-3b-fast", "dpo")])
+def test_measured_hours_are_those_of_the_benchmark(recipes: Path, recipe: str, kind: str) -> None:
+    stage = read_stage(recipes / recipe / f"{kind}.yaml")
+    reference = ([9.0, 1.0, 1.0, 9.0], [32] * 4) if kind == "dpo" else ([], [])
+    steps = Steps([9.0, 2.0, 3.0], [1, 9_000, 9_000], [1, 5_000, 7_000], [1] * 3, [32] * 3, *reference, 1, "GPU X", 1)
+    rows = rows_of(stage, [100, 300] * 8, count_rows(stage))
+    bench = Bench(Path(), steps=2, warmup=1, small=False)
+    line, entry = _result(stage, rows, steps, bench, {})
+    Path("train.json").write_text(json.dumps({"results": [entry]}))
+    planned = plans(f"axolotl_configs/{recipe}", "--measured", "train.json")[kind == "dpo"]
+    assert line.hours is not None
+    assert planned["hours_as_measured"]["GPU X"] == pytest.approx(
+        speed_of(steps, 1, stage.epochs).hours(rows.count, stage.epochs)
+    )
+    if stage.epochs == EPOCHS:
+        assert planned["hours_as_measured"]["GPU X"] == pytest.approx(line.hours)
 
 
 def test_rows_and_lengths_can_be_given(recipes: Path) -> None:
@@ -125,6 +153,11 @@ def test_rows_and_lengths_can_be_given(recipes: Path) -> None:
         (["axolotl_configs/aog-8b-fast", "--gpus", "8"], "4 cannot be shared evenly by 8 processes"),
         (["axolotl_configs/smoke"], "runs/smoke/base: no config.json there yet"),
         (["axolotl_configs/aog-8b", "--measured", "no.json"], "no.json: no measurements: "),
+        (
+            ["axolotl_configs/aog-8b-qlora", "--gpus", "4", "--parallel", "zero3"],
+            "axolotl_configs/aog-8b-qlora/sft.yaml: load_in_4bit: a base in 4 bits is not estimated over zero3",
+        ),
+        (["axolotl_configs/aog-8b-qlora", "--gpus", "4", "--parallel", "fsdp2"], "is not estimated over fsdp2"),
     ],
 )
 def test_mistakes_are_one_line(recipes: Path, arguments: list[str], message: str) -> None:
@@ -155,6 +188,22 @@ def test_a_source_of_unknown_size_is_one_line(recipes: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--card", "voodoo"], ["--gpus", "0"], ["--parallel", "zero4"]])
+def test_a_base_in_four_bits_is_not_advised_to_be_spread(recipes: Path) -> None:
+    result = call("axolotl_configs/aog-8b-qlora", "--gpus", "4", "--gpu-memory", "4")
+    assert "does not fit: " in result.stdout
+    assert "fsdp2" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--card", "voodoo"],
+        ["--gpus", "0"],
+        ["--parallel", "zero4"],
+        ["--gpu-memory", "nan"],
+        ["--gpu-memory", "inf"],
+        ["--row-tokens", "nan"],
+    ],
+)
 def test_wrong_usage_exits_with_two(recipes: Path, arguments: list[str]) -> None:
     assert call("axolotl_configs/aog-8b", *arguments).exit_code == 2

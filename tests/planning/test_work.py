@@ -10,11 +10,13 @@ from axolotl_plugins.processes import Batch
 from dataset_builders.errors import UserError
 from planning.cards import CARDS
 from planning.flops import forward_flops, stage_flops, training_flops
-from planning.measured import Measurement, read_measurements
+from planning.measured import Measurement, RowSpeed, read_measurements
 from planning.rows import Rows, packed_share, padded_share, rows_of
 from planning.work import hours, work_of
 from tests.planning.stages import LLAMA_8B, stage
 
+# As it was once written: tokens a second count padding, of which a plan knows nothing.
+ROWLESS = '{"results": [{"recipe": "a", "stage": "sft", "device": "H100", "tokens_per_second": 1.0}]}'
 LENGTHS = st.lists(st.integers(1, 4096), min_size=1, max_size=200)
 
 
@@ -82,18 +84,18 @@ def test_lengths_are_measured_given_or_assumed_and_it_is_said_which() -> None:
 def test_measured_speed_of_the_same_model_gives_hours_on_as_many_gpus_or_more(tmp_path: Path) -> None:
     path = tmp_path / "train.json"
     path.write_text(
-        '{"results": [{"recipe": "a", "stage": "sft", "device": "H100", "tokens_per_second": 1000.0, "gpus": 2},'
-        ' {"recipe": "b", "stage": "sft", "device": "H100", "tokens_per_second": 1.0},'
-        ' {"recipe": "a", "stage": "sft", "device": "CPU", "shape": "small", "tokens_per_second": 1.0}]}'
+        '{"results": [{"recipe": "a", "stage": "sft", "device": "A", "gpus": 2, "speed": {"seconds_per_row": 0.5}},'
+        ' {"recipe": "b", "stage": "sft", "device": "A", "speed": {"seconds_per_row": 1}},'
+        ' {"recipe": "a", "stage": "sft", "device": "CPU", "shape": "small", "speed": {"seconds_per_row": 1}}]}'
     )
     asked = stage(path=Path("recipes/a/sft.yaml"))
     [result] = read_measurements(path, asked)
-    assert result == Measurement(recipe="a", stage="sft", device="H100", gpus=2, tokens_per_second=1000.0)
-    assert (result.hours(3_600_000, 2), result.hours(3_600_000, 4)) == (1.0, 0.5)
+    assert result == Measurement(recipe="a", stage="sft", device="A", gpus=2, speed=RowSpeed(seconds_per_row=0.5))
+    assert (result.hours(3_600, 2.0, 2), result.hours(3_600, 2.0, 4)) == (1.0, 0.5)
     assert read_measurements(None, asked) == []
 
 
-@pytest.mark.parametrize("text", ["{", '{"results": [{"recipe": "a"}]}'])
+@pytest.mark.parametrize("text", ["{", '{"results": [{"recipe": "a"}]}', ROWLESS])
 def test_a_file_without_measurements_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "train.json"
     path.write_text(text)
