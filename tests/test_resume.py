@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainerState
 
 from tests.attempts import attempt, finish, kill_after_a_step, steps
 from tests.conftest import VENV, copy_project
@@ -19,6 +20,11 @@ KILLS = 5
 OPTIONS: dict[str, Any] = {
     **{"save_steps": 1, "logging_steps": 2, "max_steps": 18},
     **{"lora_dropout": 0.1, "cosine_min_lr_ratio": 0.1},
+}
+# An epoch is so short that the kills are spread over more than one.
+PACKED: dict[str, Any] = {
+    **{"sample_packing": True, "micro_batch_size": 1, "gradient_accumulation_steps": 2},
+    **{**OPTIONS, "save_steps": 1},
 }
 
 
@@ -36,6 +42,21 @@ def started(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapter(folder: Path) -> str:
     """The hash of a run's adapter."""
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_that_is_not(started: Path) -> None:
+    log = started / "packed.log"
+    whole, killed = (f"runs/smoke/packed-{name}" for name in ("whole", "killed"))
+    assert finish(attempt(started, "sft", log, output_dir=whole, **PACKED)) == 0, log.read_text()[-4000:]
+    state = TrainerState.load_from_json(str(started / whole / "trainer_state.json"))
+    assert state.epoch is not None
+    print(state.epoch, state.global_step)
+    for _ in range(3):
+        process = attempt(started, "sft", log, output_dir=killed, **PACKED)
+        kill_after_a_step(process, started / killed, 0.2)
+        print(steps(started / killed))
+    assert finish(attempt(started, "sft", log, output_dir=killed, **PACKED)) == 0, log.read_text()[-4000:]
+    assert adapter(started / killed) == adapter(started / whole)
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
