@@ -1,15 +1,16 @@
 """A run that is killed, however often and wherever, ends with the bytes of the run that was not."""
 
 import hashlib
+import json
 import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainerState
 
-from tests.attempts import attempt, finish, kill_after_a_step, steps
+from axolotl_plugins.checkpoints import SEAL, STATE_FILE
+from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps
 from tests.conftest import VENV, copy_project
 
 pytestmark = pytest.mark.slow
@@ -21,10 +22,11 @@ OPTIONS: dict[str, Any] = {
     **{"save_steps": 1, "logging_steps": 2, "max_steps": 18},
     **{"lora_dropout": 0.1, "cosine_min_lr_ratio": 0.1},
 }
-# An epoch is so short that the kills are spread over more than one.
+# In the middle of the first epoch, at its end, and in the middle of the second.
+PACKED_KILLS = (7, 14, 21)
 PACKED: dict[str, Any] = {
+    **{**OPTIONS, "save_steps": 7, "logging_steps": 7, "max_steps": 24},
     **{"sample_packing": True, "micro_batch_size": 1, "gradient_accumulation_steps": 2},
-    **{**OPTIONS, "save_steps": 1},
 }
 
 
@@ -48,15 +50,15 @@ def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_th
     log = started / "packed.log"
     whole, killed = (f"runs/smoke/packed-{name}" for name in ("whole", "killed"))
     assert finish(attempt(started, "sft", log, output_dir=whole, **PACKED)) == 0, log.read_text()[-4000:]
-    state = TrainerState.load_from_json(str(started / whole / "trainer_state.json"))
-    assert state.epoch is not None
-    print(state.epoch, state.global_step)
-    for _ in range(3):
+    for step in PACKED_KILLS:
         process = attempt(started, "sft", log, output_dir=killed, **PACKED)
-        kill_after_a_step(process, started / killed, 0.2)
-        print(steps(started / killed))
+        kill_after(process, (started / killed / f"checkpoint-{step}" / SEAL).exists)
     assert finish(attempt(started, "sft", log, output_dir=killed, **PACKED)) == 0, log.read_text()[-4000:]
+    assert all(f"going on from {killed}/checkpoint-{step}\n" in log.read_text() for step in PACKED_KILLS)
     assert adapter(started / killed) == adapter(started / whole)
+
+    history = json.loads((started / whole / STATE_FILE).read_text())["log_history"]
+    assert {entry["step"]: entry["epoch"] for entry in history if "loss" in entry} == {7: 0.5, 14: 1.0, 21: 1.5}
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
