@@ -51,5 +51,6 @@ def _shortest(draw: Callable[[int], list[Any]], args: Any) -> int:
 def _count_epochs(args: Any, batches: int) -> int:
     """Return how many epochs a run begins whose epochs have so many batches for all processes together."""
     if args.max_steps <= 0:
-        return ceil(args.num_train_epochs)
-    return ceil(args.max_steps / max(1, ceil(batches // args.world_size / args.gradient_accumulation_steps)))
+        return int(ceil(args.num_train_epochs))
+    steps = max(1, ceil(batches // args.world_size / args.gradient_accumulation_steps))
+    return int(ceil(args.max_steps / steps))
