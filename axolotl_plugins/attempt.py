@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from axolotl.utils.logging import get_logger
+from torch.random import fork_rng
 from transformers import PrinterCallback, ProgressCallback
 
 from axolotl_plugins.callbacks import KeepIntervals, SealCheckpoints, StopWhenLost
@@ -79,6 +80,8 @@ def watch(
     trainer.args.logging_nan_inf_filter = False
     # Axolotl evaluates before the first step, which for a run that goes on is long past.
     trainer.args.eval_on_start = trainer.args.eval_on_start and not is_resumed
+    # It takes a random number, and a run that goes on from the checkpoint at an epoch's end leaves that epoch's out.
+    trainer.evaluate = fork_rng(devices=[])(trainer.evaluate)
     for kind in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(kind)
     handler = trainer.callback_handler

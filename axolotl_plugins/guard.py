@@ -29,6 +29,7 @@ from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.overlay import lay_over
+from axolotl_plugins.packing import keep_order
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
 from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
@@ -153,6 +154,8 @@ class Guard(BasePlugin):
                     self._check(cfg, split, dataset, everything=False)
         if mistake := check_collator(cfg, trainer):
             refuse(cfg, mistake)
+        if cfg.sample_packing and not cfg.rl:
+            keep_order(trainer)
         take_marks_away(Path(cfg.output_dir))
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing import get_context, set_start_method
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -61,8 +62,14 @@ def steps(folder: Path) -> set[int]:
 
 def kill_after_a_step(process: ForkServerProcess, folder: Path, seconds: float) -> None:
     """Kill an attempt so long after a new checkpoint's folder shows; at once is in the middle of its writing."""
-    before, start = steps(folder), time.monotonic()
-    while process.is_alive() and not steps(folder) - before and time.monotonic() - start < PATIENCE:
+    before = steps(folder)
+    kill_after(process, lambda: bool(steps(folder) - before), seconds)
+
+
+def kill_after(process: ForkServerProcess, happened: Callable[[], bool], seconds: float = 0) -> None:
+    """Kill an attempt so long after something has happened."""
+    start = time.monotonic()
+    while process.is_alive() and not happened() and time.monotonic() - start < PATIENCE:
         time.sleep(0.001)
     time.sleep(seconds)
     process.kill()

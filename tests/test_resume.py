@@ -1,6 +1,7 @@
 """A run that is killed, however often and wherever, ends with the bytes of the run that was not."""
 
 import hashlib
+import json
 import random
 import shutil
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.attempts import attempt, finish, kill_after_a_step, steps
+from axolotl_plugins.checkpoints import SEAL, STATE_FILE
+from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps
 from tests.conftest import VENV, copy_project
 
 pytestmark = pytest.mark.slow
@@ -19,6 +21,12 @@ KILLS = 5
 OPTIONS: dict[str, Any] = {
     **{"save_steps": 1, "logging_steps": 2, "max_steps": 18},
     **{"lora_dropout": 0.1, "cosine_min_lr_ratio": 0.1},
+}
+# In the middle of the first epoch, at its end, and in the middle of the second.
+PACKED_KILLS = (7, 14, 21)
+PACKED: dict[str, Any] = {
+    **{**OPTIONS, "save_steps": 7, "logging_steps": 7, "max_steps": 24},
+    **{"sample_packing": True, "micro_batch_size": 1, "gradient_accumulation_steps": 2},
 }
 
 
@@ -36,6 +44,21 @@ def started(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapter(folder: Path) -> str:
     """The hash of a run's adapter."""
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_that_is_not(started: Path) -> None:
+    log = started / "packed.log"
+    whole, killed = (f"runs/smoke/packed-{name}" for name in ("whole", "killed"))
+    assert finish(attempt(started, "sft", log, output_dir=whole, **PACKED)) == 0, log.read_text()[-4000:]
+    for step in PACKED_KILLS:
+        process = attempt(started, "sft", log, output_dir=killed, **PACKED)
+        kill_after(process, (started / killed / f"checkpoint-{step}" / SEAL).exists)
+    assert finish(attempt(started, "sft", log, output_dir=killed, **PACKED)) == 0, log.read_text()[-4000:]
+    assert all(f"going on from {killed}/checkpoint-{step}\n" in log.read_text() for step in PACKED_KILLS)
+    assert adapter(started / killed) == adapter(started / whole)
+
+    history = json.loads((started / whole / STATE_FILE).read_text())["log_history"]
+    assert {entry["step"]: entry["epoch"] for entry in history if "loss" in entry} == {7: 0.5, 14: 1.0, 21: 1.5}
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
