@@ -50,7 +50,6 @@ def _shortest(draw: Callable[[int], list[Any]], args: Any) -> int:
 
 def _count_epochs(args: Any, batches: int) -> int:
     """Return how many epochs a run begins whose epochs have so many batches for all processes together."""
-    if args.max_steps <= 0:
-        return int(ceil(args.num_train_epochs))
-    steps = max(1, ceil(batches // args.world_size / args.gradient_accumulation_steps))
-    return int(ceil(args.max_steps / steps))
+    per_epoch = max(1, ceil(batches // args.world_size / args.gradient_accumulation_steps))
+    epochs: float = args.max_steps / per_epoch if args.max_steps > 0 else args.num_train_epochs
+    return ceil(epochs)
