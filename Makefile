@@ -170,6 +170,9 @@ BASE := $(if $(wildcard $(CONFIG)/make_base_model.py),$(RUN)/base/model.safetens
 # A recipe without sft.yaml brings its own base for DPO.
 SFT_MERGED := $(if $(wildcard $(CONFIG)/sft.yaml),$(RUN)/sft/merged/tokenizer_config.json)
 
+# Only 1 means fresh.
+AFRESH := $(if $(filter 1,$(FRESH)), --guard-fresh=true)
+
 # Overrides are for the stages that are named on the command line, and each such call is a run of its own.
 stage_args = $(if $(filter $(1),$(MAKECMDGOALS)),$(ARGS))
 
@@ -178,7 +181,7 @@ define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
 	$(if $(filter sft,$(1)),$(BIN)/python -m axolotl.cli.preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
 	$(BIN)/accelerate launch --quiet $(or $(LAUNCH),$(PROCESSES)) -m axolotl.cli.train $(CONFIG)/$(1).yaml \
-		$(ENGINE_ARGS) $(if $(filter 1,$(FRESH)),--guard-fresh=true) $(call stage_args,$(1))
+		$(ENGINE_ARGS)$(AFRESH) $(call stage_args,$(1))
 	@test -f $@ || { echo '$(1): the run ended early: $@ is missing' >&2; exit 1; }
 endef
 
