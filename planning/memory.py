@@ -43,7 +43,8 @@ class Memory:
 
     @property
     def total(self) -> float:
-        return float(sum(astuple(self)))
+        """In whole bytes: the digits behind them come from the order of the sum, and would tell equals apart."""
+        return float(round(sum(astuple(self))))
 
     def gib(self) -> dict[str, float]:
         """All parts and the total, in GiB."""
