@@ -7,7 +7,6 @@ from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from axolotl.utils.logging import get_logger
 from torch.random import fork_rng
 from transformers import PrinterCallback, ProgressCallback
 
@@ -21,11 +20,10 @@ from axolotl_plugins.checkpoints import (
     find_checkpoint,
     remove_all,
 )
+from axolotl_plugins.log import LOG
 from axolotl_plugins.progress import Progress
 from axolotl_plugins.run_file import RUN_FILE
 
-# Axolotl shows what its own loggers say.
-LOG = get_logger("axolotl.guard")
 METRICS = "tensorboard"
 
 

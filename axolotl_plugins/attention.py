@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from axolotl.utils.logging import get_logger
+from axolotl_plugins.log import LOG
 
-# Axolotl shows what its own loggers say.
-LOG = get_logger("axolotl.guard")
 AUTO = "auto"
 FALLBACK = "sdpa"
 

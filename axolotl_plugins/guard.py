@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from accelerate import PartialState
 from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin, PluginManager
 from axolotl.loaders import load_tokenizer
-from axolotl.utils.logging import get_logger
 from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
 from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from safetensors import SafetensorError
@@ -28,6 +28,7 @@ from axolotl_plugins.checkpoints import Identity
 from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
+from axolotl_plugins.log import LOG
 from axolotl_plugins.overlay import lay_over
 from axolotl_plugins.packing import keep_order
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
@@ -39,9 +40,6 @@ from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from dataset_builders.errors import reason
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
-
-# Axolotl shows what its own loggers say.
-LOG = get_logger("axolotl.guard")
 
 
 class Guard(BasePlugin):
@@ -134,7 +132,9 @@ class Guard(BasePlugin):
         """
         set_seed(42 if cfg.seed is None else cfg.seed)
         if self.datasets and not cfg.merge_lora:
-            self.identity = run_identity(self.given, self.datasets)
+            # The first process decides and seals for all, so that a base of many gigabytes is read once.
+            if PartialState().is_main_process:
+                self.identity = run_identity(self.given, self.datasets)
             try:
                 self.seconds_before = go_on(cfg, self.identity)
             except ValueError as error:

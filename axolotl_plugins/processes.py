@@ -59,13 +59,12 @@ def share(batch: Batch, processes: int) -> Batch:
 
 def keep_batch(cfg: Any) -> None:
     """Give each process its share of the batch, and say so; raises ValueError as `share` does."""
-    from axolotl.utils.logging import get_logger
+    from axolotl_plugins.log import LOG  # needs axolotl, and planning does not
 
-    log = get_logger("axolotl.guard")  # axolotl shows what its own loggers say
     batch, processes = configured_batch(cfg), count_processes(cfg)
     unit = "packed sequences" if cfg.get("sample_packing") else "rows"
     if cfg.get("guard_keep_batch") is False:
-        log.info(
+        LOG.info(
             "one step takes %d %s: %d in each of %d processes", batch.size * processes, unit, batch.size, processes
         )
         return
@@ -75,7 +74,7 @@ def keep_batch(cfg: Any) -> None:
         cfg["gradient_accumulation_steps"] = part.gradient_accumulation_steps
         if cfg.get("batch_size"):
             del cfg["batch_size"]
-    log.info(
+    LOG.info(
         "one step takes %d %s: micro_batch_size %d, gradient_accumulation_steps %d, %d process%s",
         batch.size,
         unit,

@@ -107,5 +107,10 @@ def peak_memory() -> float:
 
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_reserved()) / (1 << 30)
+    return peak_of_process() / (1 << 30)
+
+
+def peak_of_process() -> int:
+    """Return the most bytes of memory that this process has held."""
     # In kilobytes, on macOS in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (30 if sys.platform == "darwin" else 20))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -5,16 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from axolotl.utils.data.shared import load_dataset_with_config
-from axolotl.utils.logging import get_logger
 
+from axolotl_plugins.log import LOG
 from prompt_strategies import dpo
 from prompt_strategies.inspection.rows import inspect_rows
 from prompt_strategies.sft import IGNORED
 from prompt_strategies.template import Template
 from prompt_strategies.tokens import Ids, special_ids
 
-# Axolotl shows what its own loggers say.
-LOG = get_logger("axolotl.guard")
 SAMPLE = 1_000
 # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
 TAIL = 16

@@ -10,9 +10,9 @@ from axolotl.utils.schemas.enums import (
     attn_impl_base,
 )
 
+from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.attention import AUTO
 
-LORA_KERNELS = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel")
 # For these two, the mask is made from the positions of the rows.
 MASKED = ("sdpa", "eager")
 

@@ -5,7 +5,6 @@ takes next to nothing beside the step. What it has counted goes into `steps.json
 """
 
 import json
-import resource
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +13,7 @@ from typing import Any
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
+from axolotl_plugins.progress import peak_of_process
 from benchmarks.throughput import STEPS
 
 COUNTS = ("positions", "tokens", "trained", "rows")
@@ -128,4 +128,4 @@ def _memory() -> dict[str, Any]:
     if torch.cuda.is_available():
         device = {"device": torch.cuda.get_device_name(), "reserved_bytes": torch.cuda.max_memory_reserved()}
         return {**device, "peak_bytes": torch.cuda.max_memory_allocated()}
-    return {"device": "CPU", "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return {"device": "CPU", "peak_bytes": peak_of_process()}

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.attention import AUTO, INSTALLED
 from axolotl_plugins.preflight import read_config
-from planning.stage import LORA_KERNELS
 
 METER = "benchmarks.meter.Meter"
 LIGER = "axolotl.integrations.liger.LigerPlugin"

@@ -4,13 +4,13 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.preflight import read_config
 from axolotl_plugins.processes import Batch, configured_batch
 from dataset_builders.errors import UserError, reason
 from planning.shape import Shape, load_shape
 
 Kind = Literal["sft", "dpo"]
-LORA_KERNELS = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel")
 # Those that take keys and values as they are, where sdpa repeats them for every query head.
 GROUPED = ("auto", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention")
 
