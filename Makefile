@@ -12,7 +12,7 @@ WHAT ?= tokenize
 ROWS ?= 20000
 STEPS ?= 20
 WORKERS ?=
-ENGINE ?=
+EXECUTOR ?=
 REPO ?=
 PUBLIC ?=
 FRESH ?=
@@ -22,12 +22,12 @@ TASKS ?= $(if $(filter smoke,$(RECIPE)),$(SMOKE_TASKS))
 LIMIT ?= $(if $(filter smoke,$(RECIPE)),6)
 TEMPLATE ?=
 BACKEND ?=
-HUB_DIR ?= $(if $(filter smoke,$(RECIPE)),evaluation/samples/hub)
+HUB_DIR ?= $(if $(filter smoke,$(RECIPE)),rabbit_ko/evaluation/samples/hub)
 MODEL_URL ?=
 MODEL_NAME ?=
 JUDGE_URL ?=
 JUDGE_MODEL ?=
-QUESTIONS ?= $(if $(filter smoke,$(RECIPE)),evaluation/samples/logickor.jsonl)
+QUESTIONS ?= $(if $(filter smoke,$(RECIPE)),rabbit_ko/evaluation/samples/logickor.jsonl)
 STRATEGY ?=
 MERGED ?=
 GOOD ?=
@@ -38,9 +38,9 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 EXTRAS ?= train,dev
 GPUS ?= $(shell nvidia-smi --list-gpus 2>/dev/null | wc -l)
 DEEPSPEED = $(wildcard .venv/lib/python*/site-packages/deepspeed)
-PARALLEL ?= $(if $(and $(filter-out 0 1,$(GPUS)),$(filter-out smoke,$(RECIPE)),$(DEEPSPEED)),zero2)
+SHARDING ?= $(if $(and $(filter-out 0 1,$(GPUS)),$(filter-out smoke,$(RECIPE)),$(DEEPSPEED)),zero2)
 GPU_MEMORY ?= 80
-CARD ?=
+GPU ?=
 LAUNCH ?=
 
 BIN := .venv/bin
@@ -53,12 +53,12 @@ RECIPES := $(patsubst axolotl_configs/%/data.yaml,%,$(wildcard axolotl_configs/*
 $(if $(filter $(RECIPE),$(RECIPES)),,$(error there is no recipe `$(RECIPE)`; recipes: $(RECIPES)))
 
 # An engine is a file beside the recipes, for DeepSpeed or for the guard to lay over the stage; ddp needs none.
-ENGINES := $(patsubst %.json,%,$(notdir $(wildcard axolotl_configs/deepspeed/*.json))) \
+SHARDINGS := $(patsubst %.json,%,$(notdir $(wildcard axolotl_configs/deepspeed/*.json))) \
 	$(patsubst %.yaml,%,$(notdir $(wildcard axolotl_configs/fsdp/*.yaml)))
-ENGINE_ARGS = $(if $(wildcard axolotl_configs/deepspeed/$(PARALLEL).json),\
-	--deepspeed=axolotl_configs/deepspeed/$(PARALLEL).json)$(if $(wildcard axolotl_configs/fsdp/$(PARALLEL).yaml),\
-	--guard-engine=axolotl_configs/fsdp/$(PARALLEL).yaml)
-$(if $(filter-out ddp $(ENGINES),$(PARALLEL)),$(error there is no engine `$(PARALLEL)`; engines: ddp $(ENGINES)))
+SHARDING_ARGS = $(if $(wildcard axolotl_configs/deepspeed/$(SHARDING).json),\
+	--deepspeed=axolotl_configs/deepspeed/$(SHARDING).json)$(if $(wildcard axolotl_configs/fsdp/$(SHARDING).yaml),\
+	--guard-sharding=axolotl_configs/fsdp/$(SHARDING).yaml)
+$(if $(filter-out ddp $(SHARDINGS),$(SHARDING)),$(error there is no sharding `$(SHARDING)`; shardings: ddp $(SHARDINGS)))
 
 # Accelerate takes all GPUs of the machine unless it is told how many processes there are.
 GPUS_ARE_NAMED := $(findstring command,$(origin GPUS))
@@ -90,11 +90,11 @@ help: ## list targets, recipes and variables
 	@echo '  N=10            inspect: how many rows; ID=... one row by its id; HTML=file writes a page instead'
 	@echo '  WHAT=tokenize   bench: what to time, on ROWS=20000 rows with TOKENIZER=..., a folder or a hub id'
 	@echo '  WHAT=train      bench: training steps of RECIPE=aog-8b, or rabbit-ko-3b, beside its fast one; STEPS=20'
-	@echo '  WORKERS=4       data: processes, all cores by default; ENGINE=ray runs on the cluster at RAY_ADDRESS'
+	@echo '  WORKERS=4       data: processes, all cores by default; EXECUTOR=ray runs on the cluster at RAY_ADDRESS'
 	@echo '  REPO=org/name   push-data: the hub data set, or a URL such as s3://bucket/folder; private unless PUBLIC=1'
 	@echo '  GPUS=8          sft, dpo: so many of this machine, all by default; plan: GPUs in all, of GPU_MEMORY=80 GiB each,'
-	@echo '                  with hours for CARD=h100'
-	@echo '  PARALLEL=zero2  ddp, $(ENGINES); zero2 with several GPUs where DeepSpeed is installed'
+	@echo '                  with hours for GPU=h100'
+	@echo '  SHARDING=zero2  ddp, $(SHARDINGS); zero2 with several GPUs where DeepSpeed is installed'
 	@echo '  LAUNCH="..."    sft, dpo: arguments of accelerate, in the place of GPUS, for several machines'
 	@echo '  TASKS=a,b       eval: kobest, haerae, gsm8k, gsm8k_ko, ifeval, by default all, for smoke three; LIMIT=8; TEMPLATE=on|off'
 	@echo '  BACKEND=vllm    eval: instead of transformers; HUB_DIR=... data from a folder laid out like the hub'
@@ -133,10 +133,10 @@ endif
 
 data: $(DATA)/manifest.json ## build the recipe's parquet shards
 
-$(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/forgery.py prompt_strategies/template.py \
+$(DATA)/manifest.json: $(CONFIG)/data.yaml prompt_strategies/prompt_injection.py prompt_strategies/template.py \
 		$(wildcard $(addprefix dataset_builders/,*.py sources/*.py gates/*.py)) | $(READY)
 	$(BIN)/python -m dataset_builders build $< --out $(@D) --make-deps $(@D)/inputs.mk \
-		$(if $(WORKERS),--workers $(WORKERS)) $(if $(ENGINE),--engine $(ENGINE))
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR))
 
 -include $(DATA)/inputs.mk
 
@@ -156,13 +156,13 @@ $(DATA)/%.parquet: ;
 MEASURED ?= runs/bench/train/$(RECIPE:-fast=).json
 
 plan: | $(READY) ## estimate memory, steps, tokens and hours on GPUS=1 of GPU_MEMORY=80 GiB
-	@$(BIN)/python -m planning $(CONFIG) --gpus $(or $(filter-out 0,$(GPUS)),1) --gpu-memory $(GPU_MEMORY) \
-		$(if $(PARALLEL),--parallel $(PARALLEL)) $(if $(CARD),--card $(CARD)) \
+	@$(BIN)/python -m rabbit_ko.planning $(CONFIG) --gpus $(or $(filter-out 0,$(GPUS)),1) --gpu-memory $(GPU_MEMORY) \
+		$(if $(SHARDING),--sharding $(SHARDING)) $(if $(GPU),--gpu $(GPU)) \
 		$(if $(wildcard $(MEASURED)),--measured $(MEASURED)) $(ARGS)
 
 # --- training: run.json is written last, by the guard, so it stands for a finished run ---
 
-PROMPT_CODE := $(addprefix prompt_strategies/,template.py chat_template.py turns.py tokens.py forgery.py)
+PROMPT_CODE := $(addprefix prompt_strategies/,template.py chat_template.py turns.py tokens.py prompt_injection.py)
 SFT_TYPES := $(shell sed -n 's/.*type: prompt_strategies\.\([a-z_]*\).*/\1/p' $(CONFIG)/sft.yaml 2>/dev/null | sort -u)
 SFT_CODE := $(PROMPT_CODE) prompt_strategies/sft.py $(SFT_TYPES:%=prompt_strategies/%.py)
 DPO_CODE := $(PROMPT_CODE) prompt_strategies/dpo.py
@@ -181,7 +181,7 @@ define train
 	@$(BIN)/python -m axolotl_plugins.preflight $(CONFIG)/$(1).yaml
 	$(if $(filter sft,$(1)),$(BIN)/python -m axolotl.cli.preprocess $(CONFIG)/$(1).yaml $(call stage_args,$(1)))
 	$(BIN)/accelerate launch --quiet $(or $(LAUNCH),$(PROCESSES)) -m axolotl.cli.train $(CONFIG)/$(1).yaml \
-		$(ENGINE_ARGS)$(AFRESH) $(call stage_args,$(1))
+		$(SHARDING_ARGS)$(AFRESH) $(call stage_args,$(1))
 	@test -f $@ || { echo '$(1): the run ended early: $@ is missing' >&2; exit 1; }
 endef
 
@@ -203,7 +203,7 @@ $(RUN)/dpo/run.json: $(CONFIG)/dpo.yaml $(DPO_CODE) $(SFT_MERGED) $(call shards,
 	$(call train,dpo)
 
 curves: | $(READY) ## draw loss, learning rate, gradient norm and margins: runs/<recipe>/<stage>/curves.png
-	@$(BIN)/python -m axolotl_plugins.curves $(RUN)
+	@$(BIN)/python -m rabbit_ko.inspection.curves $(RUN)
 
 # Hours of SFT should not start because someone asked for DPO.
 sft_is_missing = $(if $(filter sft,$(MAKECMDGOALS)),,$(shell test -f $(RUN)/sft/run.json || echo yes))
@@ -221,7 +221,7 @@ $(CONFIG)/%.yaml:
 # --- trying it out ---
 
 chat: | $(READY) ## ask the latest stage; PROMPT="..." for one answer
-	@$(BIN)/python -m evaluation.chat $(RUN) --prompt "$$PROMPT" --system "$$SYSTEM"
+	@$(BIN)/python -m rabbit_ko.evaluation.chat $(RUN) --prompt "$$PROMPT" --system "$$SYSTEM"
 
 # As written: a dollar sign in a question is a dollar sign.
 override PROMPT := $(value PROMPT)
@@ -231,11 +231,11 @@ override HTML := $(value HTML)
 export PROMPT SYSTEM ID HTML REPO
 
 inspect: $(DATA)/manifest.json $(BASE) ## show rows with their mask
-	@$(BIN)/python -m prompt_strategies.inspection $(CONFIG)/$(STAGE).yaml --rows $(N) \
+	@$(BIN)/python -m rabbit_ko.inspection.rows $(CONFIG)/$(STAGE).yaml --rows $(N) \
 		$(if $(ID),--id "$$ID") $(if $(HTML),--html "$$HTML")
 
 report: $(DATA)/manifest.json $(BASE) ## write a page about the recipe's data: data/<recipe>/report.html, or HTML=file
-	$(BIN)/python -m dataset_builders.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
+	$(BIN)/python -m rabbit_ko.inspection.report $(DATA) $(wildcard $(CONFIG)/sft.yaml $(CONFIG)/dpo.yaml) \
 		--out $(if $(HTML),"$$HTML",$(DATA)/report.html)
 
 # --- measuring it ---
@@ -247,28 +247,28 @@ export MODEL_URL MODEL_NAME JUDGE_URL JUDGE_MODEL QUESTIONS HUB_DIR GOOD BAD
 export PYTHONUTF8 := 1
 
 eval: $(BASE) | $(READY) ## evaluate STAGE=base, sft or dpo on the tasks of the model cards
-	@$(BIN)/python -m evaluation.harness $(RECIPE) $(STAGE) $(if $(TASKS),--tasks $(TASKS)) \
+	@$(BIN)/python -m rabbit_ko.evaluation.harness $(RECIPE) $(STAGE) $(if $(TASKS),--tasks $(TASKS)) \
 		$(if $(LIMIT),--limit $(LIMIT)) $(if $(TEMPLATE),--template $(TEMPLATE)) \
 		$(if $(BACKEND),--backend $(BACKEND)) $(if $(HUB_DIR),--hub-dir "$$HUB_DIR") $(SERVER) $(ARGS)
 
 logickor: $(BASE) | $(READY) ## answer LogicKor's questions and have them judged by JUDGE_MODEL at JUDGE_URL
 	@test -n "$$JUDGE_URL" -a -n "$$JUDGE_MODEL" || { echo 'logickor: who judges? JUDGE_URL=http://host/v1' \
 		'JUDGE_MODEL=name, an OpenAI-compatible server' >&2; exit 2; }
-	@$(BIN)/python -m evaluation.logickor run $(RECIPE) $(STAGE) --judge-url "$$JUDGE_URL" \
+	@$(BIN)/python -m rabbit_ko.evaluation.logickor run $(RECIPE) $(STAGE) --judge-url "$$JUDGE_URL" \
 		--judge-model "$$JUDGE_MODEL" $(if $(QUESTIONS),--questions "$$QUESTIONS") \
 		$(if $(STRATEGY),--strategy $(STRATEGY)) $(SERVER) $(ARGS)
 
 results: | $(READY) ## put base, sft and dpo side by side: a table and a chart in runs/<recipe>/eval/
-	@$(BIN)/python -m evaluation.results $(RECIPE)
+	@$(BIN)/python -m rabbit_ko.evaluation.results $(RECIPE)
 
 card: | $(READY) ## write a stage's model card from what was measured, in Korean, or with LANG=en in English
-	@$(BIN)/python -m evaluation.card write $(RECIPE) $(STAGE) --lang $(CARD_LANGUAGE) \
+	@$(BIN)/python -m rabbit_ko.publishing.model_card write $(RECIPE) $(STAGE) --lang $(CARD_LANGUAGE) \
 		$(if $(GOOD),--good "$$GOOD") $(if $(BAD),--bad "$$BAD") $(ARGS)
 
 push-model: export HF_HUB_OFFLINE :=
 push-model: | $(READY) ## push a stage's adapter, or its merged model with MERGED=1, to REPO=org/name
 	@test -n "$$REPO" || { echo 'push-model: say where: make push-model RECIPE=$(RECIPE) REPO=org/name' >&2; exit 2; }
-	@$(BIN)/python -m evaluation.card push $(RECIPE) $(STAGE) "$$REPO" $(if $(filter 1,$(MERGED)),--merged) \
+	@$(BIN)/python -m rabbit_ko.publishing.model_card push $(RECIPE) $(STAGE) "$$REPO" $(if $(filter 1,$(MERGED)),--merged) \
 		$(if $(filter 1,$(PUBLIC)),--public)
 
 TRAINED = $(if $(wildcard $(CONFIG)/sft.yaml),sft) $(if $(wildcard $(CONFIG)/dpo.yaml),dpo)
@@ -281,7 +281,7 @@ all: ## data, every stage, its evaluation, LogicKor where there is a JUDGE_URL, 
 	$(MAKE) card STAGE=$(lastword $(TRAINED)) ARGS=
 
 bench: $(if $(filter tokenize,$(WHAT)),$(DATA)/manifest.json $(BASE)) | $(READY) ## time what docs/benchmarks.md shows
-	$(BIN)/python -m benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) \
+	$(BIN)/python -m rabbit_ko.benchmarks.$(WHAT) $(if $(filter tokenize,$(WHAT)),$(DATA)/sft $(TOKENIZER) --rows $(ROWS)) \
 		$(if $(filter train,$(WHAT)),$(RECIPE:smoke=aog-8b) --steps $(STEPS)) $(ARGS)
 
 # --- the project itself ---

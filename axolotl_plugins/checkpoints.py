@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from dataset_builders import storage
+from rabbit_ko import storage
 
 PREFIX, SEAL, DAMAGED = "checkpoint-", "whole.json", "damaged-"
 # The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
@@ -125,4 +125,4 @@ def _change(name: str, before: str | None, now: str | None) -> str:
         return f"{name} was another"
     if max(len(before or ""), len(now or "")) > LONG:
         return f"{name.removeprefix('config.')} was another"
-    return f"{name.removeprefix('config.')} was {'not set' if before is None else before}, not {now or 'left out'}"
+    return f"{name.removeprefix('config.')} was {'not set' if before is None else before}, not {now or 'dropped'}"

@@ -20,7 +20,6 @@ from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from safetensors import SafetensorError
 from transformers import set_seed
 
-from axolotl_plugins import GUARD
 from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.attempt import go_on, take_marks_away, watch
 from axolotl_plugins.attention import resolve_attention
@@ -29,17 +28,18 @@ from axolotl_plugins.checks import find_mistake
 from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.log import LOG
-from axolotl_plugins.overlay import lay_over
 from axolotl_plugins.packing import keep_order
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
 from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
 from axolotl_plugins.run_file import dataset_fingerprints, write_run_file
+from axolotl_plugins.sharding import lay_over
 from axolotl_plugins.speed_checks import find_speed_mistake
 from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
-from dataset_builders.errors import reason
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
+from rabbit_ko.errors import reason
+from rabbit_ko.recipes import GUARD
 
 
 class Guard(BasePlugin):

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from axolotl_plugins.checkpoints import Identity
-from axolotl_plugins.prepared_path import file_digest, model_fingerprint, tokenizer_fingerprint
+from axolotl_plugins.prepared_path import model_fingerprint, tokenizer_fingerprint
 from prompt_strategies.fingerprint import source_fingerprint
+from rabbit_ko.hashing import file_digest
 
 # What may change between two attempts at one run, since it decides about nothing that is trained.
 FREE = {
@@ -20,7 +21,7 @@ FREE = {
     "dataset_prepared_path",
     "debug",
     "guard_fresh",
-    "guard_max_left_out",
+    "guard_max_dropped",
     "logging_steps",
     "output_dir",
     "resume_from_checkpoint",

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from axolotl_plugins import GUARD
-from dataset_builders.errors import reason
+from rabbit_ko.errors import reason
+from rabbit_ko.recipes import GUARD
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def check_base_is_reachable(path: Path, base: str) -> None:
     except Exception as error:
         raise SystemExit(
             f"{path}: base_model {base} cannot be loaded: {reason(error)}; check its name and the network, and "
-            "where it is gated accept its licence on the hub and run `hf auth login`"
+            "where it is gated accept its license on the hub and run `hf auth login`"
         ) from None
 
 

@@ -7,17 +7,17 @@ the source of the prompt strategies, the tokenizer's files, and the options and 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import datasets
 from filelock import FileLock
-from huggingface_hub import HfApi, constants
-from huggingface_hub.file_download import repo_folder_name
 
 from prompt_strategies.fingerprint import source_fingerprint
+from rabbit_ko.hashing import files_digest
+from rabbit_ko.hub import hub_commit
 
 OPTIONS = (
     "added_tokens_overrides",
@@ -69,7 +69,7 @@ def shards_fingerprint(entry: Any) -> str:
     """Return a digest of a dataset entry's files, or the commit of a hub dataset; empty where neither can be had."""
     folder = Path(entry["path"])
     if folder.exists():
-        return _files_digest([folder] if folder.is_file() else folder.rglob("*"))
+        return files_digest([folder] if folder.is_file() else folder.rglob("*"))
     return hub_commit(entry["path"], "dataset", entry.get("revision"))
 
 
@@ -77,7 +77,7 @@ def model_fingerprint(model: str, revision: str | None) -> str:
     """Return a digest of a local model's weights and config, or the commit of a hub model."""
     folder = Path(model)
     if folder.is_dir():
-        return _files_digest([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
+        return files_digest([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
     return hub_commit(model, "model", revision)
 
 
@@ -85,7 +85,7 @@ def tokenizer_fingerprint(config: dict[str, Any]) -> str:
     """Return a digest of the files of a stage's tokenizer, or the commit of a hub model's."""
     tokenizer = config.get("tokenizer_config") or config["base_model"]
     if Path(tokenizer).exists():
-        return _files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
+        return files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
     return hub_commit(tokenizer, "model", config.get("revision_of_model"))
 
 
@@ -96,26 +96,3 @@ def _dependencies(cfg: Any) -> Iterator[str]:
     for entry in (*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])):
         yield shards_fingerprint(entry)
     yield tokenizer_fingerprint(cfg)
-
-
-def hub_commit(repo: str, kind: str, revision: str | None) -> str:
-    """Return the commit of a hub repo, from the hub or from the local cache; empty where neither knows it."""
-    try:
-        return str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
-    except Exception:  # the network's, the hub's or a bad name's: what is read then comes from the local cache
-        cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=kind)
-        branch = cached / "refs" / (revision or "main")
-        return branch.read_text(encoding="utf-8") if branch.is_file() else revision or ""
-
-
-def _files_digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(file for file in files if file.is_file()):
-        digest.update(f"{file.name} {file_digest(file)}\0".encode())
-    return digest.hexdigest()
-
-
-def file_digest(file: Path) -> str:
-    """Return the hex digest of a file's content, read piece by piece."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -8,10 +8,10 @@ from axolotl.utils.data.shared import load_dataset_with_config
 
 from axolotl_plugins.log import LOG
 from prompt_strategies import dpo
-from prompt_strategies.inspection.rows import inspect_rows
-from prompt_strategies.sft import IGNORED
+from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import Template
 from prompt_strategies.tokens import Ids, special_ids
+from rabbit_ko.inspection.rows.rows import inspect_rows
 
 SAMPLE = 1_000
 # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
@@ -29,16 +29,16 @@ class SplitCounts:
     trained: int = 0
 
     @property
-    def left_out(self) -> int:
+    def dropped(self) -> int:
         return self.examples - self.prepared
 
     def as_dict(self) -> dict[str, int]:
         """The counts, for `run.json`."""
-        return {**asdict(self), "left_out": self.left_out}
+        return {**asdict(self), "dropped": self.dropped}
 
     def __str__(self) -> str:
         share = f", {self.trained / self.tokens:.1%} of their tokens are trained" if self.tokens else ""
-        rows = f"{self.prepared} of {self.examples} rows, {self.left_out} left out"
+        rows = f"{self.prepared} of {self.examples} rows, {self.dropped} dropped"
         return f"{rows}, {self.checked} sequences checked{share}"
 
 
@@ -46,17 +46,17 @@ def check_split(
     cfg: Any, tokenizer: Any, template: Template, split: str, dataset: Any, counts: SplitCounts, everything: bool
 ) -> str | None:
     """Hold a split's rows against the rules, and count; returns the first mistake as one line, or None."""
-    if not counts.prepared or counts.left_out > cfg.guard_max_left_out * counts.examples:
+    if not counts.prepared or counts.dropped > cfg.guard_max_dropped * counts.examples:
         return (
-            f"{split}: {counts.left_out} of {counts.examples} rows are left out; `make inspect` tells which and why. "
-            f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_left_out if that is meant"
+            f"{split}: {counts.dropped} of {counts.examples} rows are dropped; `make inspect` tells which and why. "
+            f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_dropped if that is meant"
         )
     special = special_ids(tokenizer)
     counts.checked = counts.tokens = counts.trained = 0
     for ids, labels in _pairs(dataset, tokenizer, everything):
         counts.checked += 1
         counts.tokens += len(ids)
-        counts.trained += len(labels) - labels.count(IGNORED)
+        counts.trained += len(labels) - labels.count(IGNORE_INDEX)
         if mistake := broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
             return f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}"
     LOG.info("%s: %s", split, counts)
@@ -67,7 +67,7 @@ def broken_rule(
     tokenizer: Any, template: Template, special: frozenset[int], sequence_len: int, ids: Ids, labels: Ids
 ) -> str | None:
     """Return which invariant a row breaks, or None."""
-    edge = next((index for index, label in enumerate(labels) if label != IGNORED), len(labels))
+    edge = next((index for index, label in enumerate(labels) if label != IGNORE_INDEX), len(labels))
     if not 0 < edge < len(ids) or labels[edge:] != ids[edge:]:
         return "the trained tokens are not one span behind a masked prompt"
     if ids[-1] != tokenizer.eos_token_id:
@@ -126,12 +126,12 @@ def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids
     elif "prompt_ids" in dataset.column_names:
         for row in dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"]):
             for answer in (row["chosen_ids"], row["rejected_ids"]):
-                yield row["prompt_ids"] + answer, [IGNORED] * len(row["prompt_ids"]) + answer
+                yield row["prompt_ids"] + answer, [IGNORE_INDEX] * len(row["prompt_ids"]) + answer
     else:
         for row in dataset:
             prompt, *pairs = dpo.trl_ids(tokenizer, row["prompt"], (row["chosen"], row["rejected"]))
             for ids in pairs:
-                yield ids, [IGNORED] * len(prompt) + ids[len(prompt) :]
+                yield ids, [IGNORE_INDEX] * len(prompt) + ids[len(prompt) :]
 
 
 def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:

@@ -20,15 +20,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dataset_builders.build import build as build_shards
-from dataset_builders.command_line import told
-from dataset_builders.config import DataConfig, load_config
 from dataset_builders.diff import Difference
 from dataset_builders.diff import diff as compare
-from dataset_builders.engines import Engine, cores
+from dataset_builders.executor import Executor, cores
 from dataset_builders.manifest import MANIFEST, Manifest
 from dataset_builders.parts import input_files
-from dataset_builders.storage import is_url
+from dataset_builders.recipe import DataConfig, load_config
 from dataset_builders.verify import verify as check
+from rabbit_ko.command_line import told
+from rabbit_ko.storage import is_url
 
 SHOWN_IDS = 5
 
@@ -47,7 +47,7 @@ def build(
     config_path: Annotated[Path, typer.Argument(metavar="DATA.YAML", help="a recipe's data.yaml")],
     out: Annotated[str, typer.Option(help="folder or URL for the shards and the manifest")],
     workers: Annotated[int, typer.Option(min=1, help="processes", show_default="all cores")] = cores(),
-    engine: Annotated[Engine, typer.Option(help="ray: the cluster at RAY_ADDRESS")] = "processes",
+    executor: Annotated[Executor, typer.Option(help="ray: the cluster at RAY_ADDRESS")] = "processes",
     make_deps: Annotated[Path | None, typer.Option(help="also write a Makefile rule that lists the inputs")] = None,
     debug: Debug = False,
 ) -> None:
@@ -58,7 +58,7 @@ def build(
     with told(debug, out):
         config = load_config(config_path)
         with _progress() as progress:
-            manifest = build_shards(config, out, progress, workers, engine)
+            manifest = build_shards(config, out, progress, workers, executor)
         if make_deps:
             _write_make_deps(make_deps, f"{out}/{MANIFEST}", config)
         _print_summary(manifest, out)
@@ -92,7 +92,7 @@ def push(
     debug: Debug = False,
 ) -> None:
     """Push the shards with a dataset card, all in one commit, to the hub or to object storage."""
-    from dataset_builders.push import push as push_shards  # the hub's client takes a second to import
+    from rabbit_ko.publishing.push_data import push as push_shards  # the hub's client takes a second to import
 
     with told(debug, str(folder)):
         print(push_shards(folder, target, public))
@@ -112,10 +112,10 @@ def _print_summary(manifest: Manifest, out: str) -> None:
     table.add_column("source")
     for heading in ("read", "kept", "train", "test", "instruction", "multi-turn", "NFC", "escaped"):
         table.add_column(heading, justify="right")
-    table.add_column("left out")
+    table.add_column("dropped")
     for source in manifest.sources:
         train, test = (source.splits.get(split, 0) for split in ("train", "test"))
-        flags = source.with_instruction, source.multi_turn, source.normalized, source.escaped
+        flags = source.with_system_prompt, source.multi_turn, source.normalized, source.escaped
         counts = source.read, source.kept, train, test, *flags
         reasons = source.reasons + "".join(
             f"; {count:,} {why}, only counted" for why, count in source.reported.items()

@@ -9,8 +9,7 @@ from typing import Any
 
 from dataset_builders import fingerprint
 from dataset_builders.choose import SPLITS, Choice, RefinedPart, choose
-from dataset_builders.config import DataConfig
-from dataset_builders.engines import Engine, run
+from dataset_builders.executor import Executor, run
 from dataset_builders.gates.contamination import Index, load_index, save_index
 from dataset_builders.gates.settings import Contamination
 from dataset_builders.inputs import Input, check_paths, contamination_index, find_input
@@ -18,11 +17,13 @@ from dataset_builders.lineage import summarize
 from dataset_builders.manifest import Manifest, Shard, fingerprint_of
 from dataset_builders.parts import PART_BYTES, Part
 from dataset_builders.publish import check_out, locked, publish, shard_is_done
+from dataset_builders.recipe import DataConfig
 from dataset_builders.refine import refine
 from dataset_builders.rows import Stage
 from dataset_builders.shards import ShardTask, plan_rejected, plan_shards, write_shard
 from dataset_builders.sources import SOURCES
-from dataset_builders.storage import is_url, read_json
+from rabbit_ko import hashing
+from rabbit_ko.storage import is_url, read_json
 
 STAGES: tuple[Stage, ...] = ("sft", "dpo")
 
@@ -54,7 +55,7 @@ def build(
     out: str | Path,
     progress: Progress = lambda *_: None,
     workers: int = 1,
-    engine: Engine = "processes",
+    executor: Executor = "processes",
 ) -> Manifest:
     """Build `out/{sft,dpo,rejected}/*.parquet` and, last, `out/manifest.json`; nothing shows before all is made.
 
@@ -69,7 +70,7 @@ def build(
         inputs = [find_input(entry, f"{work}/inputs") for entry in config.sources]
         # A process takes a second to start, so a few files are read sooner in this one.
         workers = min(workers, 1 + sum(found.bytes for found in inputs) // PART_BYTES)
-        run_all = partial(run, workers=workers, engine=engine)
+        run_all = partial(run, workers=workers, executor=executor)
         index, sets = contamination_index(config.quality, f"{work}/inputs")
         tasks = _part_tasks(config, inputs, _saved(index, config.quality.contamination, sets, work), sets, work)
         finished = _refine_all(tasks, run_all, progress)
@@ -80,7 +81,7 @@ def build(
         manifest = Manifest(
             fingerprint=fingerprint_of(made),
             config=config.model_dump(mode="json"),
-            git_commit=fingerprint.git_commit(),
+            git_commit=hashing.git_commit(),
             versions=fingerprint.versions(),
             evaluation_sets=sets,
             sources=summaries,
@@ -116,11 +117,11 @@ def _part_tasks(
     quality = config.quality.model_dump()
     seen = Counter[str]()
     for number, (entry, found) in enumerate(zip(config.sources, inputs, strict=True)):
-        settings = entry.model_dump(exclude={"path", "limit"})
+        settings = entry.model_dump(exclude={"path", "max_samples"})
         for part in found.parts():
             rows = (part.start, part.end) if part.suffix == ".parquet" else (part.header.hex(), part.is_first)
             name = fingerprint.key(
-                part.content, rows, number, settings, config.seed, config.instruction, quality, sets
+                part.content, rows, number, settings, config.seed, config.system_prompt, quality, sets
             )
             # Parts with the same content have the same name; each has its rows.
             yield PartTask(part, number, f"{work}/parts/{name}-{seen[name]}", config, index)
@@ -152,7 +153,7 @@ def _shard_tasks(
     config: DataConfig, choices: dict[Stage, Choice], finished: Sequence[Finished], work: str
 ) -> list[ShardTask]:
     parts = sorted(done.part.folder.rsplit("/", 1)[1] for done in finished)
-    made_of = config.model_dump(exclude={"sources"}), [entry.limit for entry in config.sources], parts
+    made_of = config.model_dump(exclude={"sources"}), [entry.max_samples for entry in config.sources], parts
     out = f"{work}/shards/{fingerprint.key(made_of)}"
     rows = config.rows_per_shard
     tasks = [
@@ -161,8 +162,8 @@ def _shard_tasks(
         for split in SPLITS
         for task in plan_shards(choice, stage, split, out, rows)
     ]
-    left_out = [done.part.folder for done in finished if done.report["rejected"]]
-    return [*tasks, *plan_rejected(list(choices.values()), left_out, out, rows)]
+    dropped = [done.part.folder for done in finished if done.report["rejected"]]
+    return [*tasks, *plan_rejected(list(choices.values()), dropped, out, rows)]
 
 
 def _write_all(tasks: list[ShardTask], run: Any, progress: Progress) -> list[Shard]:

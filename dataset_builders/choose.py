@@ -1,4 +1,4 @@
-"""The choice among all rows of a stage: which of them are duplicates, beyond the limit, for testing, for training.
+"""The choice among all rows of a stage: which of them are duplicates, over max_samples, for testing, for training.
 
 It looks at the keys that the parts have left, some 60 bytes a row, and never at the rows themselves. Nothing in it
 depends on the order of files or parts.
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from dataset_builders.config import DataConfig
 from dataset_builders.gates.settings import Quality
 from dataset_builders.near_duplicates import near_duplicates
-from dataset_builders.refine import BEYOND_LIMIT
+from dataset_builders.recipe import DataConfig
+from dataset_builders.refine import OVER_MAX
 from dataset_builders.sampling import below
-from dataset_builders.storage import read_arrow
+from rabbit_ko.storage import read_arrow
 
 TRAIN, TEST = 0, 1
 SPLITS = ("train", "test")
-FATES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", BEYOND_LIMIT)
-DUPLICATE_ID, EXACT_DUPLICATE, NEAR_DUPLICATE, LIMIT = range(2, len(FATES))
+FATES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", OVER_MAX)
+DUPLICATE_ID, EXACT_DUPLICATE, NEAR_DUPLICATE, OVER = range(2, len(FATES))
 # Two hashes of 64 bits each that only equal ids, or equal contents, have in common; draws depend on the id alone.
 SAME_ID = ("order", "sample")
 SAME_CONTENT = ("content_high", "content_low")
@@ -80,12 +80,12 @@ def choose(parts: Sequence[RefinedPart], config: DataConfig) -> Choice:
     choice.fates = np.zeros(len(choice.order), np.uint8)
     _drop(choice, DUPLICATE_ID, _twins(choice, SAME_ID), "reject")
     for number, entry in enumerate(config.sources):
-        if entry.limit is not None:
+        if entry.max_samples is not None:
             # Within the source first: what is beyond its limit must not push out another source's copy.
             _drop_copies(choice, config.quality, {"reject"}, number)
-            _limit(choice, number, entry.limit)
+            _limit(choice, number, entry.max_samples)
     _drop_copies(choice, config.quality, {"reject", "report"})
-    _split(choice, config.test_fraction)
+    _split(choice, config.test_size)
     return choice
 
 
@@ -130,7 +130,7 @@ def _twins(choice: Choice, hashed: tuple[str, str], source: int | None = None) -
 def _limit(choice: Choice, source: int, limit: int) -> None:
     rows = np.flatnonzero((choice.fates == TRAIN) & (choice.sources == source))
     ranked = rows[np.lexsort((choice.order[rows], choice.column("sample")[rows]))]
-    choice.fates[ranked[limit:]] = LIMIT
+    choice.fates[ranked[limit:]] = OVER
 
 
 def _split(choice: Choice, fraction: float) -> None:

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_builders.batch import Batch
-from prompt_strategies.forgery import escape, find_forgery
+from prompt_strategies.prompt_injection import escape, find_injection
 
-Forgery = Literal["reject", "escape"]
+PromptInjection = Literal["reject", "escape"]
 
 # Letters, digits, punctuation, kana, hanja and composed Hangul; not what marks a heading or a control token.
 UNSUSPICIOUS = (
@@ -28,8 +28,8 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BROKEN = re.compile("[\ufffd\ufdd0-\ufdef\ufffe\uffff]")
 
 
-def clean(batch: Batch, forgery: Forgery) -> tuple[Batch, dict[int, str]]:
-    """Compose each text (NFC), escape forgeries where that is asked, and tell of the rows that cannot be mended.
+def clean(batch: Batch, prompt_injection: PromptInjection) -> tuple[Batch, dict[int, str]]:
+    """Compose each text (NFC), escape injections where that is asked, and tell of the rows that cannot be mended.
 
     Returns the batch with its changed texts, and row -> reason.
     """
@@ -40,7 +40,7 @@ def clean(batch: Batch, forgery: Forgery) -> tuple[Batch, dict[int, str]]:
     for message, row in zip(suspects.tolist(), batch.rows_of(suspects).tolist(), strict=True):
         text = batch.contents[message].as_py()
         composed = unicodedata.normalize("NFC", text)
-        harmless = escape(composed) if forgery == "escape" else composed
+        harmless = escape(composed) if prompt_injection == "escape" else composed
         if reason := _unfit(harmless):
             rejected.setdefault(row, reason)
         normalized[row] |= composed != text
@@ -53,8 +53,8 @@ def clean(batch: Batch, forgery: Forgery) -> tuple[Batch, dict[int, str]]:
 
 
 def _unfit(text: str) -> str | None:
-    if forgery := find_forgery(text):
-        return forgery
+    if prompt_injection := find_injection(text):
+        return prompt_injection
     if _CONTROL_CHARACTER.search(text):
         return "control character"
     return "broken unicode" if _BROKEN.search(text) else None

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from dataset_builders.batch import Batch, from_rows
-from dataset_builders.config import SourceConfig, suggest
-from dataset_builders.errors import Rejected
 from dataset_builders.parts import Part
 from dataset_builders.reading import BATCH, BATCH_BYTES, Broken, read_columns, read_rows
+from dataset_builders.recipe import SourceConfig
 from dataset_builders.rows import RejectedRow, Row, row_id
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources.exchange import Exchange
 from dataset_builders.sources.fields import RawRow, WrongType
+from rabbit_ko.errors import Rejected, suggest
 
 
 @dataclass

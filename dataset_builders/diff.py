@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.storage import read
 from dataset_builders.verify import read_manifest
+from rabbit_ko.storage import read
 
 KEPT = "kept"
 Place = tuple[str, str]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset_builders.config import DataConfig, SourceConfig
-from dataset_builders.errors import UserError, reason
 from dataset_builders.gates.contamination import Index
 from dataset_builders.gates.evaluation_sets import EvaluationSet
 from dataset_builders.gates.settings import Quality
 from dataset_builders.parts import SUFFIXES, InputFile, Part, cut, input_files
 from dataset_builders.reading import Broken, read_rows
-from dataset_builders.storage import filesystem, is_url, read_json, write_json
+from dataset_builders.recipe import DataConfig, SourceConfig
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.storage import filesystem, is_url, read_json, write_json
 
 
 @dataclass

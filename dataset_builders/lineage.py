@@ -1,4 +1,4 @@
-"""What became of each source's rows, for the manifest: each row that was read is kept, or left out for one reason."""
+"""What became of each source's rows, for the manifest: each row that was read is kept, or dropped for one reason."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from dataset_builders.choose import FATES, SPLITS, Choice, RefinedPart
-from dataset_builders.config import DataConfig
-from dataset_builders.errors import UserError
 from dataset_builders.inputs import Input
 from dataset_builders.manifest import SourceSummary
+from dataset_builders.recipe import DataConfig
 from dataset_builders.rows import Stage
 from dataset_builders.sources import SOURCES
+from rabbit_ko.errors import UserError
 
-FLAGS = ("with_instruction", "multi_turn", "normalized", "escaped")
+FLAGS = ("with_system_prompt", "multi_turn", "normalized", "escaped")
 
 
 def summarize(
@@ -53,8 +53,8 @@ def _summary(
         subset=entry.subset,
         revision=found.revision,
         language=entry.language,
-        licence=entry.stated_licence,
-        licence_accepted=entry.licence_accepted or None,
+        license=entry.stated_license,
+        license_accepted=entry.license_accepted or None,
         input_files=len(found.files),
         input_bytes=sum(file.bytes for file in found.files),
         input_sha256=found.sha256,
@@ -67,8 +67,8 @@ def _summary(
     )
     if not summary.kept:
         missing = next((report["missing"] for report in reports if report["missing"]), "")
-        left_out = f"of {summary.read} rows none is left; left out: {summary.reasons}"
-        raise UserError(f"{entry.path}: {missing or left_out}")
+        dropped = f"of {summary.read} rows none is left; dropped: {summary.reasons}"
+        raise UserError(f"{entry.path}: {missing or dropped}")
     return summary
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dataset_builders.licences import Licence
+from dataset_builders.licenses import License
 from dataset_builders.rows import Stage
 
 MANIFEST = "manifest.json"
@@ -43,15 +43,15 @@ class SourceSummary(_Model):
     subset: str | None
     revision: str | None
     language: str
-    licence: Licence
-    licence_accepted: str | None
+    license: License
+    license_accepted: str | None
     input_files: int
     input_bytes: int
     input_sha256: str
     read: int
     kept: int
     splits: dict[str, int]
-    with_instruction: int
+    with_system_prompt: int
     multi_turn: int
     normalized: int
     escaped: int
@@ -60,7 +60,7 @@ class SourceSummary(_Model):
 
     @property
     def reasons(self) -> str:
-        """The reasons with their counts, in one line; a dash where nothing is left out."""
+        """The reasons with their counts, in one line; a dash where nothing is dropped."""
         return ", ".join(f"{count:,} {reason}" for reason, count in self.rejected.items()) or "-"
 
 

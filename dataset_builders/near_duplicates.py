@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_builders.gates.similarity import BANDS, Signatures, similarity
-from dataset_builders.storage import read_arrow
+from rabbit_ko.storage import read_arrow
 
 PAIRS_AT_ONCE = 50_000
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from dataset_builders.errors import UserError, reason
-from dataset_builders.storage import filesystem, is_url
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.storage import filesystem, is_url
 
 PART_BYTES = 8 << 20
 PART_ROWS = 10_000

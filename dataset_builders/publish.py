@@ -9,11 +9,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dataset_builders.errors import UserError
 from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.rows import SCHEMAS
 from dataset_builders.shards import ShardTask, record
-from dataset_builders.storage import filesystem, is_url, read, read_json, remove, write
+from rabbit_ko.errors import UserError
+from rabbit_ko.storage import filesystem, is_url, read, read_json, remove, write
 
 WORK = ".parts"
 

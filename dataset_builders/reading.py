@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from dataset_builders.errors import UserError, reason
 from dataset_builders.parts import Part
 from dataset_builders.sources.fields import RawRow
-from dataset_builders.storage import filesystem
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.storage import filesystem
 
 BATCH, BATCH_BYTES = 2_500, 3 << 20
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
@@ -34,7 +34,7 @@ class Broken:
 def read_columns(part: Part, required: list[str], optional: list[str]) -> pa.Table | None:
     """Read columns of text; None where any row has something else there, which `read_rows` looks at closely.
 
-    An optional column that is absent is left out.
+    An optional column that is absent is dropped.
     """
     try:
         if part.suffix == ".jsonl":

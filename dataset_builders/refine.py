@@ -18,18 +18,18 @@ import xxhash
 
 from dataset_builders.batch import Batch, byte_strings, concat, flat
 from dataset_builders.cleaning import clean
-from dataset_builders.config import DataConfig, SourceConfig
 from dataset_builders.convert import convert_part, missing_column
 from dataset_builders.gates.contamination import Index
 from dataset_builders.gates.run import run_gates
 from dataset_builders.gates.similarity import bands, signatures
 from dataset_builders.parts import Part
+from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.rows import SCHEMAS, RejectedRow
 from dataset_builders.sampling import Draws, below, draw
-from dataset_builders.storage import write_arrow, write_json
+from rabbit_ko.storage import write_arrow, write_json
 
 ROWS_PER_BATCH = 64
-BEYOND_FRACTION, BEYOND_LIMIT = SAMPLED_OUT = ("beyond fraction", "beyond limit")
+NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Refined:
     reported: Counter[str] = field(default_factory=Counter)
     read: int = 0
 
-    def leave_out(self, batch: Batch, reasons: dict[int, tuple[str, str]]) -> None:
+    def drop(self, batch: Batch, reasons: dict[int, tuple[str, str]]) -> None:
         """Keep rows of a batch as rejected ones; reasons: row -> (reason, evidence)."""
         if reasons:
             table = batch.take(np.array(list(reasons), np.int64)).to_table(self.source)
@@ -52,7 +52,7 @@ class Refined:
 
 
 def rejected_row(row: dict[str, Any], reason: str, evidence: str) -> RejectedRow:
-    """Make a rejected row of a row of a shard; what sampling leaves out is named, but not kept."""
+    """Make a rejected row of a row of a shard; what sampling drops is named, but not kept."""
     messages = {name: value for name, value in row.items() if name not in ("id", "source")}
     text = "" if reason in SAMPLED_OUT else json.dumps(messages, ensure_ascii=False)
     return RejectedRow(row["id"], row["source"], reason, evidence, text)
@@ -87,13 +87,13 @@ def refine(part: Part, entry: SourceConfig, config: DataConfig, index: Index, fo
 def _judge(batch: Batch, entry: SourceConfig, config: DataConfig, index: Index, refined: Refined) -> None:
     """Take a batch through sampling, cleaning and the gates, in this order."""
     beyond = _beyond_fraction(batch, entry, config.seed)
-    refined.leave_out(batch, beyond)
-    batch, unfit = clean(batch.without(beyond), entry.forgery)
-    refined.leave_out(batch, {row: (reason, "") for row, reason in unfit.items()})
+    refined.drop(batch, beyond)
+    batch, unfit = clean(batch.without(beyond), entry.prompt_injection)
+    refined.drop(batch, {row: (reason, "") for row, reason in unfit.items()})
     batch = batch.without(unfit)
     verdicts = run_gates(batch, entry.language == "ko", config.quality, index)
     refined.reported += verdicts.reported
-    refined.leave_out(batch, verdicts.rejected)
+    refined.drop(batch, verdicts.rejected)
     if config.quality.is_on(config.quality.near_duplicates):
         refined.signatures.append(_signatures(batch, verdicts.rejected))
     # A copy, without the letters that the gates have looked at, which take more room than the rows.
@@ -104,7 +104,7 @@ def _beyond_fraction(batch: Batch, entry: SourceConfig, seed: int) -> dict[int, 
     if entry.fraction == 1:
         return {}
     beyond = np.flatnonzero(~below(draw(seed, batch.ids)["sample"], entry.fraction))
-    return dict.fromkeys(beyond.tolist(), (BEYOND_FRACTION, ""))
+    return dict.fromkeys(beyond.tolist(), (NOT_SAMPLED, ""))
 
 
 def _write_kept(refined: Refined, entry: SourceConfig, config: DataConfig, folder: str) -> None:
@@ -113,8 +113,8 @@ def _write_kept(refined: Refined, entry: SourceConfig, config: DataConfig, folde
     drawn = draw(config.seed, batch.ids)
     places = np.argsort(drawn["order"], kind="stable")
     keys = pa.table({name: np.ascontiguousarray(key) for name, key in _keys(batch, drawn).items()}).take(places)
-    batch = batch.take(places, config.instruction, _is_given(batch, entry, drawn["instruction"]))
-    flags = {"with_instruction": batch.has_system, "multi_turn": batch.is_multi_turn}
+    batch = batch.take(places, config.system_prompt, _is_given(batch, entry, drawn["instruction"]))
+    flags = {"with_system_prompt": batch.has_system, "multi_turn": batch.is_multi_turn}
     flags |= {"normalized": batch.normalized, "escaped": batch.escaped}
     for name, flag in flags.items():
         keys = keys.append_column(name, pa.array(flag))
@@ -134,7 +134,7 @@ def _write_rejected(rows: Sequence[RejectedRow], seed: int, folder: str) -> None
 def _is_given(batch: Batch, entry: SourceConfig, draws: Draws) -> npt.NDArray[np.bool_]:
     """Tell which rows get the instruction; a row's own system message stays as it is."""
     share = 1.0 if entry.probability is None else entry.probability
-    return below(draws, share if entry.add_instruction else 0.0) & ~batch.has_system
+    return below(draws, share if entry.add_system_prompt else 0.0) & ~batch.has_system
 
 
 def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:

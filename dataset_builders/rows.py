@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 import pyarrow as pa
 import xxhash
 
-from dataset_builders.errors import Rejected
+from rabbit_ko.errors import Rejected
 
 Stage = Literal["sft", "dpo"]
 Folder = Literal["sft", "dpo", "rejected"]
@@ -49,7 +49,7 @@ Row = Conversation | Preference
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that is left out: why, what shows it, and the row itself as JSON, raw where it could not be converted."""
+    """A row that is dropped: why, what shows it, and the row itself as JSON, raw where it could not be converted."""
 
     id: str
     source: str

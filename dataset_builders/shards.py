@@ -15,7 +15,7 @@ from dataset_builders.choose import FATES, SPLITS, Choice
 from dataset_builders.manifest import Shard
 from dataset_builders.refine import ROWS_PER_BATCH, rejected_row
 from dataset_builders.rows import SCHEMAS, Folder, Stage
-from dataset_builders.storage import read_arrow, read_arrow_rows, write, write_json
+from rabbit_ko.storage import read_arrow, read_arrow_rows, write, write_json
 
 Keys = npt.NDArray[np.uint64]
 
@@ -24,7 +24,7 @@ Keys = npt.NDArray[np.uint64]
 class Slice:
     """Rows [start, end) of a part's `rows.arrow` with their fates, or of its `rejected.arrow`, where there are none.
 
-    evidence: what shows the fate of rows that are left out, by their place in the slice.
+    evidence: what shows the fate of rows that are dropped, by their place in the slice.
     """
 
     folder: str
@@ -80,7 +80,7 @@ def plan_shards(choice: Choice, stage: Stage, split: str, out: str, rows_per_sha
 def plan_rejected(
     choices: Sequence[Choice], folders: Sequence[str], out: str, rows_per_shard: int
 ) -> list[ShardTask]:
-    """Plan the shards of the rows that are left out, by the choice or by their part. folders: of such parts."""
+    """Plan the shards of the rows that are dropped, by the choice or by their part. folders: of such parts."""
     chosen = [rows for choice in choices for rows in _chosen(choice, _evidence(choice))]
     rejected = [
         _Rows(folder, read_arrow(f"{folder}/rejected.arrow", ["order"])["order"].to_numpy()) for folder in folders
@@ -150,11 +150,11 @@ def _read(piece: Slice, task: ShardTask) -> pa.Table:
 def _as_rejected(rows: pa.Table, piece: Slice, places: list[int]) -> pa.Table:
     evidence = dict(piece.evidence)
     messages = rows.drop_columns(["order"]).to_pylist()
-    left_out = [
+    dropped = [
         rejected_row(row, FATES[piece.fates[place]], evidence.get(place, ""))
         for row, place in zip(messages, places, strict=True)
     ]
-    table = pa.Table.from_pylist([vars(row) for row in left_out], schema=SCHEMAS["rejected"])
+    table = pa.Table.from_pylist([vars(row) for row in dropped], schema=SCHEMAS["rejected"])
     return table.append_column("order", rows["order"])
 
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from dataset_builders.errors import UserError, reason
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, fingerprint_of
 from dataset_builders.rows import SCHEMAS
-from dataset_builders.storage import filesystem, read
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.storage import filesystem, read
 
 
 def read_manifest(folder: str) -> Manifest:
@@ -72,8 +72,8 @@ def _strangers(folder: str, manifest: Manifest) -> Iterator[str]:
 
 
 def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
-    """Check that the rows of each source are as many as the manifest says, kept and left out."""
-    kept, left_out = Counter[str](), Counter[tuple[str, str]]()
+    """Check that the rows of each source are as many as the manifest says, kept and dropped."""
+    kept, dropped = Counter[str](), Counter[tuple[str, str]]()
     for shard in manifest.shards:
         columns = ["source", "reason"] if shard.file.startswith("rejected/") else ["source"]
         table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), columns=columns, use_threads=False)
@@ -84,13 +84,13 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
             if len(columns) == 1:
                 kept[row["source"]] += row["count_all"]
             else:
-                left_out[row["source"], row["reason"]] += row["count_all"]
+                dropped[row["source"], row["reason"]] += row["count_all"]
     has_rejected = bool(manifest.in_folder("rejected"))
     for source in manifest.sources:
         if source.read != source.kept + sum(source.rejected.values()):
-            yield f"{folder}: {source.name}: of {source.read:,} rows read, some are neither kept nor left out"
+            yield f"{folder}: {source.name}: of {source.read:,} rows read, some are neither kept nor dropped"
         if (found := kept[source.name]) != source.kept:
             yield f"{folder}: {source.name}: {found:,} rows in the shards, {source.kept:,} in the manifest"
-        reasons = {why: count for (name, why), count in left_out.items() if name == source.name}
+        reasons = {why: count for (name, why), count in dropped.items() if name == source.name}
         if has_rejected and reasons != source.rejected:
             yield f"{folder}: {source.name}: the rejected rows are not those that the manifest counts"

@@ -2,7 +2,7 @@
 
 TRL encodes `prompt` and `prompt + answer`, with whatever special tokens the tokenizer adds or finds in the text, and
 appends EOS to the answer. So the prompt carries BOS as text where the tokenizer has one but does not add it, and each
-row is encoded TRL's way here as well: where that is not what SFT reads, the row is left out.
+row is encoded TRL's way here as well: where that is not what SFT reads, the row is dropped.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prompt_strategies.fingerprint import source_fingerprint
 from prompt_strategies.template import IIR, QIR, Messages, Template, render_answer
-from prompt_strategies.tokens import Example, Ids, LeftOut, adds_bos, log_fate, tokenize
+from prompt_strategies.tokens import Dropped, Example, Ids, adds_bos, log_dropped, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +33,7 @@ def iir_dpo(cfg: Any, dataset_idx: int = 0, **_: Any) -> Transform:
 
 def _transform(template: Template, sequence_len: int) -> Transform:
     # Builders import this package where axolotl is not installed.
-    from axolotl_plugins.required import require_guard
+    from prompt_strategies.required import require_guard
 
     require_guard()
     # `datasets` keys its cache by these arguments, so the source's hash is one of them.
@@ -48,10 +48,10 @@ def to_preference_texts(
 ) -> Batch:
     """Render a batch of preference rows as `prompt`, `chosen` and `rejected` texts.
 
-    Both answers of a row, each with EOS, fit into `sequence_len` behind the prompt; rows that cannot are left out.
+    Both answers of a row, each with EOS, fit into `sequence_len` behind the prompt; rows that cannot are dropped.
     """
     rows = examples(batch, tokenizer, template, sequence_len)
-    log_fate(rows, sequence_len)
+    log_dropped(rows, sequence_len)
     kept = [index for index, row in enumerate(rows) if isinstance(row, Example)]
     texts = {side: [render_answer(batch[side][index][0]) for index in kept] for side in SIDES}
     bos = _written_bos(tokenizer)
@@ -60,7 +60,7 @@ def to_preference_texts(
 
 def examples(
     batch: Batch, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int
-) -> list[Example | LeftOut]:
+) -> list[Example | Dropped]:
     """Tokenize a batch of preference rows; the two answers of an example are chosen and rejected."""
     answers = [
         (_answer(chosen), _answer(rejected))
@@ -70,7 +70,7 @@ def examples(
     bos = _written_bos(tokenizer)
     for index, row in enumerate(rows):
         if isinstance(row, Example) and not _is_read_alike(tokenizer, row, bos + row.text, answers[index]):
-            rows[index] = LeftOut.READ_DIFFERENTLY
+            rows[index] = Dropped.READ_DIFFERENTLY
     return rows
 
 

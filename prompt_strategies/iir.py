@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.required import require_guard
+from prompt_strategies.required import require_guard
 from prompt_strategies.sft import SftStrategy
 from prompt_strategies.template import IIR
 from prompt_strategies.turns import last_answer

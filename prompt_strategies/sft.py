@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.fingerprint import source_fingerprint
 from prompt_strategies.template import Messages, Template, render_answer
-from prompt_strategies.tokens import Example, LeftOut, log_fate, tokenize
+from prompt_strategies.tokens import Dropped, Example, log_dropped, tokenize
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 Targets = Callable[[Messages], Iterator[Messages]]
 
@@ -35,12 +35,12 @@ class SftStrategy(PromptTokenizingStrategy):
         return True
 
     def tokenize_prompt(self, prompt: dict[str, list[Any]]) -> pa.Table:
-        """Tokenize a batch of rows; rows that cannot be trained are left out and counted in the log."""
+        """Tokenize a batch of rows; rows that cannot be trained are dropped and counted in the log."""
         rows = self.examples(prompt["messages"])
-        log_fate(rows, self.sequence_len)
+        log_dropped(rows, self.sequence_len)
         return to_columns([row for row in rows if isinstance(row, Example)])
 
-    def examples(self, conversations: Sequence[Messages]) -> list[Example | LeftOut]:
+    def examples(self, conversations: Sequence[Messages]) -> list[Example | Dropped]:
         """Tokenize each target of the conversations, in order."""
         targets = [target for messages in conversations for target in self.targets(messages)]
         prompts = [target[:-1] for target in targets]
@@ -61,7 +61,7 @@ def to_columns(examples: Sequence[Example]) -> pa.Table:
     position = np.arange(len(ids), dtype=np.int32) - np.repeat(offsets[:-1], lengths)
     columns = {
         "input_ids": ids,
-        "labels": np.where(position < np.repeat(prompt_lengths, lengths), np.int32(IGNORED), ids),
+        "labels": np.where(position < np.repeat(prompt_lengths, lengths), np.int32(IGNORE_INDEX), ids),
         "attention_mask": np.ones(len(ids), np.int8),
     }
     return pa.table({name: pa.ListArray.from_arrays(offsets, values) for name, values in columns.items()})

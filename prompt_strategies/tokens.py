@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from prompt_strategies.forgery import forges_turn
+from prompt_strategies.prompt_injection import has_fake_turn
 from prompt_strategies.template import Messages, Template, render_prompt
 from prompt_strategies.turns import is_prompt, without_oldest_exchange
 
@@ -34,7 +34,7 @@ class Example:
     dropped_exchanges: int
 
 
-class LeftOut(StrEnum):
+class Dropped(StrEnum):
     """Why a row cannot be trained."""
 
     TOO_LONG = "too long even without history"
@@ -50,11 +50,11 @@ def tokenize(
     prompts: Sequence[Messages],
     answers: Sequence[tuple[str, ...]],
     sequence_len: int,
-) -> list[Example | LeftOut]:
+) -> list[Example | Dropped]:
     """Tokenize rows; whole oldest exchanges go until the prompt and its longest answer fit into `sequence_len`."""
     flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers))))
     answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
-    rows: list[Example | LeftOut] = [LeftOut.TOO_LONG] * len(prompts)
+    rows: list[Example | Dropped] = [Dropped.TOO_LONG] * len(prompts)
     pending = dict(enumerate(prompts))
     controls = _unsplittable(tokenizer)
     for index, (messages, texts) in enumerate(zip(prompts, answers, strict=True)):
@@ -75,14 +75,14 @@ def tokenize(
     return rows
 
 
-def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[str, ...]) -> LeftOut | None:
+def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[str, ...]) -> Dropped | None:
     contents = [*answers, *(message["content"] for message in messages)]
     if not is_prompt(messages) or not all(answers) or len(set(answers)) < len(answers):
-        return LeftOut.MALFORMED
-    if any(map(forges_turn, contents)):
-        return LeftOut.FORGED
+        return Dropped.MALFORMED
+    if any(map(has_fake_turn, contents)):
+        return Dropped.FORGED
     if any("<|" in content and any(control in content for control in controls) for content in contents):
-        return LeftOut.CONTROL
+        return Dropped.CONTROL
     return None
 
 
@@ -131,11 +131,11 @@ def encode_prompts(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str])
     return [[*bos, *ids] for ids in encode(tokenizer, prompts)]
 
 
-def log_fate(rows: Sequence[Example | LeftOut], sequence_len: int) -> None:
-    """Say how many rows of a batch are left out, and why, or lost their oldest exchanges."""
-    left_out = Counter(row.value for row in rows if isinstance(row, LeftOut))
+def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:
+    """Say how many rows of a batch are dropped, and why, or lost their oldest exchanges."""
+    dropped = Counter(row.value for row in rows if isinstance(row, Dropped))
     shortened = sum(isinstance(row, Example) and row.dropped_exchanges > 0 for row in rows)
-    fates = [f"{count} left out: {reason}" for reason, count in sorted(left_out.items())]
+    fates = [f"{count} dropped: {reason}" for reason, count in sorted(dropped.items())]
     fates += [f"{shortened} without their oldest exchanges"] if shortened else []
     if fates:
         LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(fates))

@@ -15,11 +15,11 @@ import pytest
 from axolotl.integrations.base import PluginManager
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from axolotl_plugins import GUARD
 from axolotl_plugins.guard import Guard
 from dataset_builders.build import build
-from dataset_builders.config import load_config
+from dataset_builders.recipe import load_config
 from dataset_builders.rows import Conversation, Preference, Row
+from rabbit_ko.recipes import GUARD
 from tests.dataset_builders.hub_server import Hub
 from tests.loopback import running
 from tests.stages import save_base

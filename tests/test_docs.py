@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.config import load_config
 from dataset_builders.gates.settings import Quality
+from dataset_builders.recipe import load_config
 from tests.conftest import ROOT
 
 CONFIGS = [

@@ -78,9 +78,9 @@ def test_nothing_is_done_twice(project: Path) -> None:
         ("prompt_strategies/tokens.py", ["sft", "merge", "dpo"]),
         ("axolotl_configs/smoke/data.yaml", ["data"]),
         ("dataset_builders/sources/koalpaca.py", ["data"]),
-        ("prompt_strategies/forgery.py", ["data", "sft", "merge", "dpo"]),
+        ("prompt_strategies/prompt_injection.py", ["data", "sft", "merge", "dpo"]),
         ("dataset_builders/gates/refusals.py", ["data"]),
-        ("dataset_builders/report/page.py", []),
+        ("rabbit_ko/inspection/report/page.py", []),
         ("README.md", []),
     ],
 )
@@ -179,7 +179,7 @@ def train_command(project: Path, *variables: str) -> str:
         ("zero1", "--deepspeed=axolotl_configs/deepspeed/zero1.json"),
         ("zero2", "--deepspeed=axolotl_configs/deepspeed/zero2.json"),
         ("zero3", "--deepspeed=axolotl_configs/deepspeed/zero3.json"),
-        ("fsdp2", "--guard-engine=axolotl_configs/fsdp/fsdp2.yaml"),
+        ("fsdp2", "--guard-sharding=axolotl_configs/fsdp/fsdp2.yaml"),
     ],
 )
 def test_an_engine_is_a_file_that_goes_to_axolotl(project: Path, engine: str, argument: str) -> None:
@@ -209,9 +209,9 @@ def test_plan_gets_what_the_run_is_to_have(project: Path) -> None:
 
     whole = planned_with("RECIPE=aog-8b", "GPUS=8", "GPU_MEMORY=40", "PARALLEL=fsdp2", "CARD=a100", "ARGS=--json")
     assert whole.endswith(
-        "-m planning axolotl_configs/aog-8b --gpus 8 --gpu-memory 40 --parallel fsdp2 --card a100 --json"
+        "-m rabbit_ko.planning axolotl_configs/aog-8b --gpus 8 --gpu-memory 40 --parallel fsdp2 --card a100 --json"
     )
-    assert planned_with("GPUS=0").endswith("-m planning axolotl_configs/smoke --gpus 1 --gpu-memory 80")
+    assert planned_with("GPUS=0").endswith("-m rabbit_ko.planning axolotl_configs/smoke --gpus 1 --gpu-memory 80")
 
 
 def test_plan_reads_what_the_benchmark_has_measured(project: Path, tmp_path: Path) -> None:
@@ -224,7 +224,9 @@ def test_plan_reads_what_the_benchmark_has_measured(project: Path, tmp_path: Pat
 @pytest.mark.parametrize(("asked", "recipe"), [("smoke", "aog-8b"), ("rabbit-ko-3b", "rabbit-ko-3b")])
 def test_bench_trains_the_recipe_that_is_named_and_for_smoke_the_8b(project: Path, asked: str, recipe: str) -> None:
     planned = make(project, "-n", "bench", "WHAT=train", f"RECIPE={asked}", "STEPS=7", "ARGS=--small").stdout
-    assert " ".join(planned.replace("\\\n", " ").split()).endswith(f"-m benchmarks.train {recipe} --steps 7 --small")
+    assert " ".join(planned.replace("\\\n", " ").split()).endswith(
+        f"-m rabbit_ko.benchmarks.train {recipe} --steps 7 --small"
+    )
 
 
 def test_help_is_the_default_and_lists_targets_recipes_and_variables(project: Path) -> None:
@@ -267,13 +269,13 @@ def test_a_model_is_pushed_merged_or_in_public_only_where_that_is_asked(
 ) -> None:
     target = ("push-model", f"RECIPE={recipe}", "REPO=org/name")
     planned = make(project, "--dry-run", *target, *options).stdout
-    assert "evaluation.card push" in planned
+    assert "rabbit_ko.publishing.model_card push" in planned
     assert {option for option in ("--merged", "--public") if option in planned} == expected
 
 
 def test_options_for_training_do_not_go_to_the_evaluation(project: Path) -> None:
     planned = make(project, "--dry-run", "all", "ARGS=--learning-rate=1e-4").stdout
-    assert "evaluation.harness smoke" in planned
+    assert "rabbit_ko.evaluation.harness smoke" in planned
     assert all("--learning-rate" not in line for line in planned.splitlines() if "evaluation." in line)
 
 

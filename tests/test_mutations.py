@@ -82,7 +82,7 @@ MUTATIONS = [
     Mutation(
         "keep pairs that TRL reads differently",
         "prompt_strategies/dpo.py",
-        "rows[index] = LeftOut.READ_DIFFERENTLY",
+        "rows[index] = Dropped.READ_DIFFERENTLY",
         "pass",
         f"{PROMPT}/test_other_tokenizers.py::test_a_pair_whose_answer_would_merge_is_left_out_of_dpo_and_counted",
     ),
@@ -102,14 +102,14 @@ MUTATIONS = [
     ),
     Mutation(
         "let headings through",
-        "prompt_strategies/forgery.py",
+        "prompt_strategies/prompt_injection.py",
         'return sum(map(text.count, "#＃﹟")) >= 3 and',
         "return False and",
         f"{PROMPT}/test_forgery.py::test_hostile_rows_bring_no_control_token_and_no_turn_into_sft",
     ),
     Mutation(
         "let control tokens into the shards",
-        "prompt_strategies/forgery.py",
+        "prompt_strategies/prompt_injection.py",
         "and _CONTROL.search(_undisguised(text)):",
         "and False:",
         "tests/dataset_builders/test_forgery.py::test_hostile_questions_and_answers_are_rejected_by_default",

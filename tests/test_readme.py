@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dataset_builders.config import DataConfig
+from dataset_builders.recipe import DataConfig
 from dataset_builders.rows import Conversation, Row
 from prompt_strategies.template import QIR, render_answer, render_prompt
 from tests.conftest import ROOT, run, sample_rows

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from axolotl_plugins.curves import read_history, series
+from rabbit_ko.inspection.curves import read_history, series
 from tests.attempts import attempt, finish
 from tests.conftest import run
 

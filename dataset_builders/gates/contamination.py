@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
-from dataset_builders.storage import read_arrow, read_json, write_arrow, write_json
+from rabbit_ko.storage import read_arrow, read_json, write_arrow, write_json
 
 _FILTER_BITS = 22
 

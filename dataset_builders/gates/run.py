@@ -51,8 +51,8 @@ def _minded(
             quality.length_ratio,
             shape.length_ratio(*batch.pair, quality.length_ratio.max),
         )
-    if quality.subjects.left_out and quality.is_on(quality.subjects):
-        yield "subject", quality.subjects, subject(batch.texts, frozenset(quality.subjects.left_out))
+    if quality.subjects.dropped and quality.is_on(quality.subjects):
+        yield "subject", quality.subjects, subject(batch.texts, frozenset(quality.subjects.dropped))
     if quality.contamination.sets and quality.is_on(quality.contamination):
         yield "in an evaluation set", quality.contamination, contamination(batch.letters, index)
 

@@ -18,7 +18,7 @@ class _Strict(BaseModel):
 
 
 class Gate(_Strict):
-    """`reject` leaves a row out, `report` only counts it; without an action, that of `quality` holds."""
+    """`reject` drops a row, `report` only counts it; without an action, that of `quality` holds."""
 
     action: Action | None = None
 
@@ -59,9 +59,9 @@ class LengthRatio(Gate):
 
 
 class Subjects(Gate):
-    """The subjects whose rows are left out: math, code."""
+    """The subjects whose rows are dropped: math, code."""
 
-    left_out: tuple[Literal["math", "code"], ...] = Field(default=(), strict=False)
+    dropped: tuple[Literal["math", "code"], ...] = Field(default=(), strict=False)
 
 
 class Contamination(Gate):

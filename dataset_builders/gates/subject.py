@@ -74,8 +74,8 @@ _SIGN = (  # one of these is in every text with mathematics or code; most texts 
 )
 
 
-def subject(texts: pa.StringArray, left_out: frozenset[str]) -> dict[int, str]:
-    """Return the evidence for each row whose subject, `math` or `code`, is left out, by its index.
+def subject(texts: pa.StringArray, dropped: frozenset[str]) -> dict[int, str]:
+    """Return the evidence for each row whose subject, `math` or `code`, is dropped, by its index.
 
     A text holds all that counts for its row, such as question and answer on two lines. The module states the rule.
     """
@@ -89,7 +89,7 @@ def subject(texts: pa.StringArray, left_out: frozenset[str]) -> dict[int, str]:
             found[row] = ("code", f"{code} of {length} characters")
         elif calculations >= LEAST_CALCULATIONS and calculations * CHARACTERS_PER_CALCULATION >= length:
             found[row] = ("math", f"{calculations} calculations in {length} characters")
-    return {row: f"{name}: {evidence}" for row, (name, evidence) in found.items() if name in left_out}
+    return {row: f"{name}: {evidence}" for row, (name, evidence) in found.items() if name in dropped}
 
 
 def _code(texts: pa.StringArray) -> list[int]:

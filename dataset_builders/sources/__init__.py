@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from dataset_builders.licences import Licence
+from dataset_builders.licenses import License
 from dataset_builders.rows import Row, Stage
 from dataset_builders.sources import (
     alpaca,
@@ -24,16 +24,16 @@ from dataset_builders.sources.fields import RawRow
 
 @dataclass(frozen=True)
 class Source:
-    """How rows of one kind are read: the fields they must and may have, what becomes of them, and their licence.
+    """How rows of one kind are read: the fields they must and may have, what becomes of them, and their license.
 
-    Rows of an Exchange may be converted as columns. Your own data has a licence only where `data.yaml` states one.
+    Rows of an Exchange may be converted as columns. Your own data has a license only where `data.yaml` states one.
     """
 
     stage: Stage
     required: tuple[str, ...]
     optional: tuple[str, ...]
     rule: Exchange | Callable[[RawRow, str], Row]
-    licence: Licence
+    license: License
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Source:
 
 def _source(stage: Stage, module: ModuleType) -> Source:
     optional = getattr(module, "OPTIONAL", ())
-    return Source(stage, module.REQUIRED, optional, module.convert, getattr(module, "LICENCE", Licence()))
+    return Source(stage, module.REQUIRED, optional, module.convert, getattr(module, "LICENSE", License()))
 
 
 SOURCES: dict[str, Source] = {

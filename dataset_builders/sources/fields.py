@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from dataset_builders.errors import Rejected
 from dataset_builders.rows import Message
+from rabbit_ko.errors import Rejected
 
 T = TypeVar("T")
 RawRow = Mapping[str, Any]

@@ -2,13 +2,13 @@
 
 import re
 
-from dataset_builders.errors import Rejected
-from dataset_builders.licences import hub_dataset
+from dataset_builders.licenses import hub_dataset
 from dataset_builders.rows import Conversation, Message, contents, conversation, row_id
 from dataset_builders.sources.fields import ROLES, RawRow, text
+from rabbit_ko.errors import Rejected
 
 REQUIRED = ("text", "id")
-LICENCE = hub_dataset("Apache-2.0", "nlpai-lab/openassistant-guanaco-ko")
+LICENSE = hub_dataset("Apache-2.0", "nlpai-lab/openassistant-guanaco-ko")
 
 # Upstream writes a delimiter straight behind the text before it, so it need not begin a line.
 _DELIMITER = re.compile(r"### (Human|Assistant):")

@@ -1,11 +1,11 @@
 """heegyu/hh-rlhf-ko: machine-translated helpful and harmless dialogues with two last answers; MIT."""
 
-from dataset_builders.licences import hub_dataset
+from dataset_builders.licenses import hub_dataset
 from dataset_builders.rows import Preference, contents, preference, row_id
 from dataset_builders.sources.fields import RawRow, turn, turns
 
 REQUIRED = ("context", "instruction", "chosen", "rejected")
-LICENCE = hub_dataset("MIT", "heegyu/hh-rlhf-ko")
+LICENSE = hub_dataset("MIT", "heegyu/hh-rlhf-ko")
 
 
 def convert(row: RawRow, source: str) -> Preference:

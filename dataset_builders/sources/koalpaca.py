@@ -1,9 +1,9 @@
-"""beomi/KoAlpaca-v1.1a: questions from a Korean Q&A site with rewritten answers; 21,155 rows, no licence stated."""
+"""beomi/KoAlpaca-v1.1a: questions from a Korean Q&A site with rewritten answers; 21,155 rows, no license stated."""
 
-from dataset_builders.licences import Licence
+from dataset_builders.licenses import License
 from dataset_builders.sources.exchange import Exchange
 
 REQUIRED = ("instruction", "output")
-LICENCE = Licence(stated="https://huggingface.co/datasets/beomi/KoAlpaca-v1.1a")
+LICENSE = License(stated="https://huggingface.co/datasets/beomi/KoAlpaca-v1.1a")
 
 convert = Exchange(user="instruction", answers=("output",))

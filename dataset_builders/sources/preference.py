@@ -1,8 +1,8 @@
 """Your own preference pairs: a prompt with a chosen and a rejected answer, each a text or a list of chat messages."""
 
-from dataset_builders.errors import Rejected
 from dataset_builders.rows import Message, Preference, contents, preference, row_id, system, user
 from dataset_builders.sources.fields import RawRow, text, turns
+from rabbit_ko.errors import Rejected
 
 REQUIRED = ("prompt", "chosen", "rejected")
 OPTIONAL = ("system", "id")

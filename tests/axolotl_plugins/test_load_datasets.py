@@ -12,14 +12,14 @@ import pytest
 from axolotl.integrations.base import PluginManager
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins import GUARD
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.prepared_path import shards_fingerprint
 from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.sft import IGNORED
+from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import IIR
+from rabbit_ko.recipes import GUARD
 from tests.stages import load_on_cpu, save_base
 
 pytestmark = pytest.mark.usefixtures("smoke_recipe")
@@ -62,18 +62,18 @@ def test_unchanged_rows_are_read_from_the_cache_and_checked_again(monkeypatch: p
 
 def test_too_many_rows_left_out_for_length_stop_the_run() -> None:
     line = refusal("sft", sequence_len=150)
-    assert f"of {rows_in_shards()} rows are left out; `make inspect` tells which and why" in line
-    assert "Raise sequence_len (150) if they are too long, or guard_max_left_out" in line
+    assert f"of {rows_in_shards()} rows are dropped; `make inspect` tells which and why" in line
+    assert "Raise sequence_len (150) if they are too long, or guard_max_dropped" in line
 
 
 def test_a_share_of_left_out_rows_can_be_allowed() -> None:
-    counts = load_datasets("sft", sequence_len=250, guard_max_left_out=0.9).counts["train"]
-    assert 0 < counts.left_out < counts.examples
+    counts = load_datasets("sft", sequence_len=250, guard_max_dropped=0.9).counts["train"]
+    assert 0 < counts.dropped < counts.examples
 
 
 def test_a_length_into_which_no_row_fits_is_one_line() -> None:
-    assert "{0} of {0} rows are left out".format(rows_in_shards()) in refusal(
-        "sft", sequence_len=8, guard_max_left_out=1.0
+    assert "{0} of {0} rows are dropped".format(rows_in_shards()) in refusal(
+        "sft", sequence_len=8, guard_max_dropped=1.0
     )
 
 
@@ -81,8 +81,8 @@ def shift(table: pa.Table, by: int) -> pa.Table:
     """Move the mask's edge of each row."""
     rows = table.to_pydict()
     for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True):
-        edge = labels.count(IGNORED) + by
-        labels[:] = [IGNORED] * edge + ids[edge:]
+        edge = labels.count(IGNORE_INDEX) + by
+        labels[:] = [IGNORE_INDEX] * edge + ids[edge:]
     return pa.table(rows)
 
 
@@ -102,7 +102,7 @@ def edit(table: pa.Table, change: Any) -> pa.Table:
         (lambda table: shift(table, -1), "the mask does not end behind '### Response:'"),
         (lambda table: shift(table, -10_000), "the trained tokens are not one span"),
         (
-            lambda table: edit(table, lambda ids, labels: (ids, [*labels[:-2], IGNORED, labels[-1]])),
+            lambda table: edit(table, lambda ids, labels: (ids, [*labels[:-2], IGNORE_INDEX, labels[-1]])),
             "the trained tokens are not one span",
         ),
         (

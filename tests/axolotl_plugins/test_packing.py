@@ -100,7 +100,7 @@ def test_axolotl_alone_takes_others() -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_epoch_has_each_row_once_and_packs_of_its_own(processes: int) -> None:
-    """Only the last pack of the longer epochs may be left out."""
+    """Only the last pack of the longer epochs may be dropped."""
     ranks = [list(attempt(rank=rank, processes=processes)) for rank in range(processes)]
     epochs = [rows_of(list(chain(*parts))) for parts in zip(*ranks, strict=True)]
     for rows in epochs:

@@ -10,8 +10,8 @@ from axolotl.integrations.base import PluginManager
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axolotl_plugins import GUARD
 from axolotl_plugins.processes import Batch, configured_batch, count_processes, is_ray_worker, share
+from rabbit_ko.recipes import GUARD
 from tests.axolotl_plugins.test_guard import recipe as recipe
 from tests.stages import load_on_cpu, load_stage
 

@@ -11,7 +11,7 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBas
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from axolotl_plugins.row_checks import check_collator
-from prompt_strategies.sft import IGNORED, to_columns
+from prompt_strategies.sft import IGNORE_INDEX, to_columns
 from prompt_strategies.tokens import Example
 
 
@@ -35,11 +35,11 @@ def verdict(tokenizer: PreTrainedTokenizerBase, collator: Any, **options: Any) -
 
 
 def test_axolotls_collator_keeps_eos_whatever_the_padding(padded: Any) -> None:
-    assert verdict(padded, DataCollatorForSeq2Seq(padded, label_pad_token_id=IGNORED)) is None
+    assert verdict(padded, DataCollatorForSeq2Seq(padded, label_pad_token_id=IGNORE_INDEX)) is None
 
 
 def test_axolotls_packing_collator_keeps_eos_whatever_the_padding(padded: Any) -> None:
-    collator = V2BatchSamplerDataCollatorForSeq2Seq(padded, label_pad_token_id=IGNORED)
+    collator = V2BatchSamplerDataCollatorForSeq2Seq(padded, label_pad_token_id=IGNORE_INDEX)
     assert verdict(padded, collator, sample_packing=True) is None
 
 

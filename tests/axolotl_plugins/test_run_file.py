@@ -35,7 +35,7 @@ def config(folder: Path, **options: Any) -> DictDefault:
 
 
 def test_it_tells_what_ran_on_what_and_how_it_ended(tmp_path: Path) -> None:
-    rows = {"train": {"examples": 3, "left_out": 1}}
+    rows = {"train": {"examples": 3, "dropped": 1}}
     cfg = config(tmp_path)
     write_run_file(cfg, FinishedTrainer(), dataset_fingerprints(cfg), rows, datetime(2026, 1, 2, tzinfo=UTC))
     run = json.loads((tmp_path / RUN_FILE).read_text())

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.licences import Licence, known
+from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary, fingerprint_of
 from dataset_builders.rows import SCHEMAS, Folder, Stage
 
@@ -42,7 +42,7 @@ def write_shard(root: Path, file: str, rows: list[dict[str, Any]]) -> Shard:
     return Shard(file=file, rows=len(rows), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def summary(stage: Stage, licence: Licence, **changes: Any) -> SourceSummary:
+def summary(stage: Stage, license: License, **changes: Any) -> SourceSummary:
     """Describe a source of a stage."""
     splits = {split: ROWS[f"{stage}/{split}"] for split in ("train", "test")}
     fields: dict[str, Any] = {
@@ -53,15 +53,15 @@ def summary(stage: Stage, licence: Licence, **changes: Any) -> SourceSummary:
         "subset": None,
         "revision": "0123456789abcdef0123456789abcdef01234567",
         "language": "ko",
-        "licence": licence,
-        "licence_accepted": None,
+        "license": license,
+        "license_accepted": None,
         "input_files": 1,
         "input_bytes": 1_000,
         "input_sha256": "0" * 64,
         "read": sum(splits.values()) + 1,
         "kept": sum(splits.values()),
         "splits": splits,
-        "with_instruction": 0,
+        "with_system_prompt": 0,
         "multi_turn": 0,
         "normalized": 0,
         "escaped": 0,
@@ -79,8 +79,8 @@ def make_data_folder(
     There is one source for each stage, under Apache-2.0, if none is told; only the stages of the sources get shards.
     `padding` makes the first answer of each split long.
     """
-    licence = known("Apache-2.0", STATED)
-    sources = sources or [summary("sft", licence), summary("dpo", licence)]
+    license = known("Apache-2.0", STATED)
+    sources = sources or [summary("sft", license), summary("dpo", license)]
     shards = []
     for name, count in ROWS.items():
         folder, split = name.split("/")

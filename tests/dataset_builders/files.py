@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from dataset_builders.build import build
-from dataset_builders.config import load_config
 from dataset_builders.manifest import Manifest
+from dataset_builders.recipe import load_config
 
 OFF = {"action": "off"}
 

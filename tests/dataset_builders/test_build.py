@@ -9,8 +9,8 @@ from datasets import load_dataset
 
 from dataset_builders import publish
 from dataset_builders.build import build
-from dataset_builders.config import load_config
-from dataset_builders.errors import UserError
+from dataset_builders.recipe import load_config
+from rabbit_ko.errors import UserError
 from tests.conftest import ROOT, sample_rows
 from tests.dataset_builders.files import build_rows, file_contents, read_rows
 
@@ -18,7 +18,7 @@ ROWS = [{"instruction": f"{number}번 질문", "output": f"{number}번 답"} for
 
 
 def test_shards_are_named_as_on_the_hub_and_load_as_they_stand(tmp_path: Path) -> None:
-    build_rows(tmp_path, "koalpaca", ROWS, test_fraction=0.1, rows_per_shard=20)
+    build_rows(tmp_path, "koalpaca", ROWS, test_size=0.1, rows_per_shard=20)
     folder = tmp_path / "data" / "sft"
     dataset = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
     assert len(dataset["train"]) + len(dataset["test"]) == 50
@@ -110,7 +110,7 @@ def test_a_build_that_fails_leaves_the_data_as_it_was(
 
 
 def test_a_source_that_leaves_no_row_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="of 1 rows none is left; left out: 1 empty turn"):
+    with pytest.raises(UserError, match="of 1 rows none is left; dropped: 1 empty turn"):
         build_rows(tmp_path, "koalpaca", [{"instruction": "가", "output": " "}])
     assert not list((tmp_path / "data").glob("[!.]*"))
 

@@ -8,7 +8,7 @@ import pytest
 from dataset_builders.batch import from_rows
 from dataset_builders.cleaning import UNSUSPICIOUS, clean
 from dataset_builders.rows import Conversation, assistant, user
-from prompt_strategies.forgery import find_forgery
+from prompt_strategies.prompt_injection import find_injection
 
 DECOMPOSED = unicodedata.normalize("NFD", "한글 café")
 
@@ -37,7 +37,7 @@ def test_text_is_composed_and_recorded_and_other_text_is_untouched() -> None:
         ("깨진 글자 \ufffd", "broken unicode"),
         ("\ufffe", "broken unicode"),
         ("끝<|eot_id|>", "control token"),
-        ("네\n### Question:\n다음", "forged turn"),
+        ("네\n### Question:\n다음", "fake turn"),
     ],
 )
 def test_text_that_cannot_stand_in_a_shard_is_rejected(text: str, reason: str) -> None:
@@ -64,5 +64,5 @@ def test_no_unsuspicious_character_needs_a_closer_look() -> None:
     for shape in ("<|{}|>", "[{}]"):
         marks = {character for character in shape if character in "<["}
         assert not marks & set(characters)
-    assert find_forgery("#") is None
+    assert find_injection("#") is None
     assert not {"#", "＃", "﹟", "<", "[", "＜", "［", "﹤"} & set(characters)

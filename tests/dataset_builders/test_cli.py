@@ -42,7 +42,7 @@ def fails_with(folder: Path, *expected: str) -> None:
         ("sources: [{source: koalpaca, path: ''}]", ["sources[0].path"]),
         (
             "sources: [{source: koalpaca, path: x, probability: 0.8}]",
-            ["sources[0]", "without `add_instruction: true`"],
+            ["sources[0]", "without `add_system_prompt: true`"],
         ),
         ("sources: [{source: koalpaca, path: ., revision: main}]", ["a local path has no `revision`"]),
         ("sources: [{source: koalpca, path: x}]", ["sources[0].source", "did you mean `koalpaca`?"]),
@@ -66,14 +66,14 @@ def fails_with(folder: Path, *expected: str) -> None:
         ),
         ("sources: [{source: koalpaca, path: 'foo://x'}]", ["foo://x: Protocol not known"]),
         (
-            "sources: [{source: koalpaca, path: x, add_instruction: true, probability: high}]",
+            "sources: [{source: koalpaca, path: x, add_system_prompt: true, probability: high}]",
             ["sources[0].probability", "'high'"],
         ),
         (
-            "sources: [{source: koalpaca, path: x, add_instruction: true, probability: 1.2}]",
+            "sources: [{source: koalpaca, path: x, add_system_prompt: true, probability: 1.2}]",
             ["sources[0].probability", "1.2"],
         ),
-        ("sources: [{source: koalpaca, path: x, limit: 0}]", ["sources[0].limit", "0"]),
+        ("sources: [{source: koalpaca, path: x, max_samples: 0}]", ["sources[0].max_samples", "0"]),
         ("sources: [{source: alpaca, path: x, columns: {outptu: a}}]", ["no field `outptu`; did you mean `output`?"]),
         (
             "sources: [{source: alpaca, path: x}, {source: alpaca, path: y}]",

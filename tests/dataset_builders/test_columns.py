@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builders.batch import from_rows
-from dataset_builders.config import SourceConfig
 from dataset_builders.convert import convert_part
-from dataset_builders.errors import Rejected
 from dataset_builders.parts import cut
+from dataset_builders.recipe import SourceConfig
 from dataset_builders.rows import Row
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources.exchange import Exchange
+from rabbit_ko.errors import Rejected
 from tests.dataset_builders.files import write_jsonl
 
 PLAIN = [name for name, source in SOURCES.items() if isinstance(source.rule, Exchange)]
@@ -73,9 +73,9 @@ def test_columns_and_the_plain_rule_agree(
         folder / "rows.parquet",
     )
     for file in ("rows.jsonl", "rows.parquet"):
-        found, left_out = as_a_part(source, folder / file)
+        found, dropped = as_a_part(source, folder / file)
         assert by_id(found) == expected
-        assert left_out == rejected
+        assert dropped == rejected
 
 
 @pytest.mark.parametrize("source", PLAIN)

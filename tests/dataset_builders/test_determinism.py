@@ -14,10 +14,10 @@ import pytest
 
 from dataset_builders import parts
 from dataset_builders.build import build
-from dataset_builders.config import DataConfig, load_config
-from dataset_builders.errors import UserError
 from dataset_builders.publish import WORK, locked
+from dataset_builders.recipe import DataConfig, load_config
 from dataset_builders.verify import verify
+from rabbit_ko.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.corpora import exchange, exchanges, sentence
 from tests.dataset_builders.files import file_contents, write_config, write_jsonl
@@ -50,9 +50,9 @@ def write_recipe(folder: Path, rows: dict[str, list[Any]], files: int) -> Path:
         for number in range(files):
             write_jsonl(folder / source / f"{number}.jsonl", some[number::files])
     entries: list[dict[str, Any]] = [{"source": source, "path": str(folder / source)} for source in rows]
-    entries[0] |= {"add_instruction": True, "probability": 0.8, "fraction": 0.9}
-    entries[1] |= {"limit": 150}
-    return write_config(folder / "data.yaml", *entries, rows_per_shard=250, test_fraction=0.1)
+    entries[0] |= {"add_system_prompt": True, "probability": 0.8, "fraction": 0.9}
+    entries[1] |= {"max_samples": 150}
+    return write_config(folder / "data.yaml", *entries, rows_per_shard=250, test_size=0.1)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_build_that_is_killed_goes_on_and_makes_the_same_bytes(
 ) -> None:
     script = (
         "import sys; from dataset_builders import build, parts; parts.PART_BYTES = 16_000; build.PART_BYTES = 1_000;"
-        "from dataset_builders.config import load_config; from pathlib import Path;"
+        "from dataset_builders.recipe import load_config; from pathlib import Path;"
         "print('ready', flush=True);"
         "build.build(load_config(Path(sys.argv[1])), sys.argv[2], workers=2)"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dataset_builders.build import build
-from dataset_builders.config import load_config
+from dataset_builders.recipe import load_config
 from tests.dataset_builders.corpora import exchanges, with_words_replaced
 from tests.dataset_builders.files import build_rows, read_rows, write_config, write_jsonl
 
@@ -60,7 +60,7 @@ def test_measured_recall_and_false_positives_on_planted_copies(tmp_path: Path) -
     rows = [
         {**row, "id": f"{side}{n}"} for side, some in (("a", originals), ("b", copies)) for n, row in enumerate(some)
     ]
-    build_rows(tmp_path, "alpaca", rows, quality=NEAR, test_fraction=0.0)
+    build_rows(tmp_path, "alpaca", rows, quality=NEAR, test_size=0.0)
     pairs = {}
     for row in read_rows(tmp_path / "data", "rejected"):
         assert row["reason"] == "near duplicate"
@@ -88,7 +88,7 @@ def test_what_is_beyond_a_limit_pushes_out_no_copy_in_another_source(tmp_path: P
         {"source": "alpaca", "name": name, "path": str(write_jsonl(tmp_path / f"{name}.jsonl", with_ids(rows)))}
         for name in ("a", "b")
     ]
-    entries[0]["limit"] = 10
+    entries[0]["max_samples"] = 10
     config = load_config(write_config(tmp_path / "data.yaml", *entries, quality=quality))
     first, second = build(config, tmp_path / "data").sources
     assert (first.kept, second.kept) == (10, 50)
@@ -103,7 +103,7 @@ def test_a_chain_of_copies_keeps_rows_that_copy_no_kept_row(tmp_path: Path) -> N
     chain = exchanges(1, seed=2, words=80)
     for _ in range(12):
         chain.append({**chain[0], "output": with_words_replaced(chain[-1]["output"], 0.04, rng)})
-    build_rows(tmp_path, "alpaca", with_ids(chain), quality=NEAR, test_fraction=0.0)
+    build_rows(tmp_path, "alpaca", with_ids(chain), quality=NEAR, test_size=0.0)
     kept = [int(row["id"].removeprefix("alpaca/")) for row in read_rows(tmp_path / "data", "sft")]
     assert 1 < len(kept) < len(chain)
     for row in read_rows(tmp_path / "data", "rejected"):

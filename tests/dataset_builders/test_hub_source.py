@@ -26,10 +26,10 @@ def test_a_pushed_repo_is_a_source_of_another_recipe(hub: Hub, tmp_path: Path) -
     pushed = builders(hub, tmp_path, "push", "mine", "org/mine")
     assert pushed.returncode == 0, pushed.stderr
     entries: list[dict[str, Any]] = [
-        {"source": "messages", "path": "org/mine", "subset": "sft", "licence": "MIT"},
-        {"source": "preference", "path": "org/mine", "subset": "dpo", "licence": "MIT"},
+        {"source": "messages", "path": "org/mine", "subset": "sft", "license": "MIT"},
+        {"source": "preference", "path": "org/mine", "subset": "dpo", "license": "MIT"},
     ]
-    write_config(tmp_path / "data.yaml", *entries, quality=OFF, test_fraction=0.0)
+    write_config(tmp_path / "data.yaml", *entries, quality=OFF, test_size=0.0)
     built = builders(hub, tmp_path, "build", "data.yaml", "--out", "out")
     assert built.returncode == 0, built.stderr
     for stage, source in (("sft", "messages"), ("dpo", "preference")):

@@ -1,4 +1,4 @@
-"""Every row that is read is kept, or left out with a reason: for a corpus of malformed rows, in each format."""
+"""Every row that is read is kept, or dropped with a reason: for a corpus of malformed rows, in each format."""
 
 import csv
 import json
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dataset_builders.build import build
-from dataset_builders.config import load_config
 from dataset_builders.manifest import SourceSummary
+from dataset_builders.recipe import load_config
 from dataset_builders.verify import verify
 from tests.dataset_builders.files import OFF, read_rows, write_config
 
@@ -84,10 +84,10 @@ def test_a_hundred_malformed_rows_are_each_accounted_for(tmp_path: Path) -> None
     report = build_file(tmp_path / "rows.jsonl", "koalpaca")
     assert (report.read, report.kept) == (len(lines), 2)
     assert report.read == report.kept + sum(report.rejected.values())
-    left_out = read_rows(tmp_path / "data", "rejected")
-    assert Counter(row["reason"] for row in left_out) == report.rejected
+    dropped = read_rows(tmp_path / "data", "rejected")
+    assert Counter(row["reason"] for row in dropped) == report.rejected
     assert len(report.rejected) > 15
-    assert all(row["id"] and row["source"] == "koalpaca" and row["row"] for row in left_out)
+    assert all(row["id"] and row["source"] == "koalpaca" and row["row"] for row in dropped)
     assert verify(str(tmp_path / "data")).sources == [report]
 
 
@@ -165,7 +165,7 @@ def test_csv_line_breaks_between_quotes_part_nothing(tmp_path: Path, monkeypatch
         csv.writer(file).writerows(rows)
     monkeypatch.setattr("dataset_builders.parts.PART_BYTES", 100)
     entry = {"source": "alpaca", "path": str(tmp_path / "rows.csv"), "columns": {"instruction": "instruct\nion"}}
-    config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF, test_fraction=0.0))
+    config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF, test_size=0.0))
     [report] = build(config, tmp_path / "data").sources
     assert (report.read, report.kept) == (40, 40)
     answers = {row["messages"][1]["content"] for row in read_rows(tmp_path / "data", "sft")}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from dataset_builders.build import build
-from dataset_builders.config import load_config
-from dataset_builders.errors import UserError
+from dataset_builders.recipe import load_config
+from rabbit_ko.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.files import file_contents, write_config
 from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
@@ -99,7 +99,7 @@ def test_a_lost_node_makes_no_difference(cluster: Any, in_recipe: Path, built: d
             time.sleep(0.05)
         return False
 
-    build(load_config(in_recipe), "lost", kill_the_second, engine="ray")
+    build(load_config(in_recipe), "lost", kill_the_second, executor="ray")
     assert len(killed_at) == 1, "both nodes had work at some time"
     assert file_contents(Path("lost")) == built
 
@@ -111,7 +111,7 @@ def test_the_command_says_no_more_than_without_ray(
     _with_paths(Path(shutil.copy(recipe, tmp_path / "data.yaml")), f"s3://{BUCKET}/in/")
     command = [sys.executable, "-m", "dataset_builders", "build", "data.yaml", "--out", f"s3://{BUCKET}/out"]
     done = subprocess.run(
-        [*command, "--engine", "ray"], cwd=tmp_path, env=environment(), capture_output=True, text=True
+        [*command, "--executor", "ray"], cwd=tmp_path, env=environment(), capture_output=True, text=True
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")
     assert done.stdout.startswith(f"s3://{BUCKET}/out")
@@ -126,6 +126,6 @@ def test_an_error_of_a_task_comes_out_as_it_is(cluster: Any, tmp_path: Path) -> 
     (tmp_path / "broken.csv").write_text('instruction,output\n"a"b,c\n')
     config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": str(tmp_path / "broken.csv")})
     with pytest.raises(UserError, match=r"broken.csv:2: broken CSV") as caught:
-        build(load_config(config), tmp_path / "data", engine="ray")
+        build(load_config(config), tmp_path / "data", executor="ray")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "data").glob("sft"))

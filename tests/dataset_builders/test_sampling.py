@@ -17,7 +17,7 @@ ROWS = [{"instruction": f"{number}번 질문입니다.", "output": f"{number}번
 
 def kept(folder: Path, rows: list[dict[str, str]], seed: int = 42, **entry: Any) -> tuple[list[Any], SourceSummary]:
     """Build rows in the order given; return what is kept."""
-    [summary] = build_rows(folder, "koalpaca", rows, entry, seed=seed, test_fraction=0.0).sources
+    [summary] = build_rows(folder, "koalpaca", rows, entry, seed=seed, test_size=0.0).sources
     return read_rows(folder / "data", "sft"), summary
 
 
@@ -37,49 +37,49 @@ def by_id(rows: list[Any]) -> dict[str, Any]:
 
 
 def test_share_with_the_instruction_is_the_probability_and_the_same_rows_in_any_order(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"add_instruction": True, "probability": 0.8}
+    options: dict[str, Any] = {"add_system_prompt": True, "probability": 0.8}
     rows, report = kept(tmp_path, ROWS, **options)
     again, _ = kept(tmp_path, shuffled(ROWS), **options)
     assert rows == again
-    assert report.with_instruction == sum(map(has_system, rows))
-    assert report.with_instruction / report.kept == pytest.approx(0.8, abs=0.02)
+    assert report.with_system_prompt == sum(map(has_system, rows))
+    assert report.with_system_prompt / report.kept == pytest.approx(0.8, abs=0.02)
 
 
 def test_a_higher_probability_adds_rows_and_takes_none_away(tmp_path: Path) -> None:
     few, many = (
-        {row["id"] for row in kept(tmp_path, ROWS, add_instruction=True, probability=share)[0] if has_system(row)}
+        {row["id"] for row in kept(tmp_path, ROWS, add_system_prompt=True, probability=share)[0] if has_system(row)}
         for share in (0.3, 0.6)
     )
     assert few < many
 
 
 def test_fraction_keeps_its_share_and_limit_its_number_in_any_order(tmp_path: Path) -> None:
-    rows, report = kept(tmp_path, ROWS, fraction=0.25, limit=1_000)
-    again, _ = kept(tmp_path, shuffled(ROWS), fraction=0.25, limit=1_000)
+    rows, report = kept(tmp_path, ROWS, fraction=0.25, max_samples=1_000)
+    again, _ = kept(tmp_path, shuffled(ROWS), fraction=0.25, max_samples=1_000)
     assert rows == again
     assert len(rows) == 1_000
-    assert report.rejected["beyond fraction"] / 5_000 == pytest.approx(0.75, abs=0.02)
+    assert report.rejected["not sampled"] / 5_000 == pytest.approx(0.75, abs=0.02)
     assert report.read == report.kept + sum(report.rejected.values())
 
 
 def test_a_limit_takes_the_rows_that_a_lower_one_takes_and_more(tmp_path: Path) -> None:
-    few, many = (set(by_id(kept(tmp_path, ROWS, limit=limit)[0])) for limit in (100, 300))
+    few, many = (set(by_id(kept(tmp_path, ROWS, max_samples=count)[0])) for count in (100, 300))
     assert few < many
 
 
 def test_what_sampling_leaves_out_is_named_but_not_kept(tmp_path: Path) -> None:
-    rows, report = kept(tmp_path, ROWS[:100], fraction=0.5, limit=20)
-    left_out = read_rows(tmp_path / "data", "rejected")
-    assert {row["reason"] for row in left_out} == {"beyond fraction", "beyond limit"} == report.rejected.keys()
-    assert len(left_out) == 80
-    assert not by_id(left_out).keys() & by_id(rows).keys()
-    assert {row["row"] for row in left_out} == {""}
+    rows, report = kept(tmp_path, ROWS[:100], fraction=0.5, max_samples=20)
+    dropped = read_rows(tmp_path / "data", "rejected")
+    assert {row["reason"] for row in dropped} == {"not sampled", "over max_samples"} == report.rejected.keys()
+    assert len(dropped) == 80
+    assert not by_id(dropped).keys() & by_id(rows).keys()
+    assert {row["row"] for row in dropped} == {""}
 
 
 def test_split_is_by_id_in_any_order(tmp_path: Path) -> None:
     splits = []
     for rows in (ROWS, shuffled(ROWS)):
-        [report] = build_rows(tmp_path, "koalpaca", rows, test_fraction=0.1).sources
+        [report] = build_rows(tmp_path, "koalpaca", rows, test_size=0.1).sources
         splits.append({path.name: path.read_bytes() for path in (tmp_path / "data/sft").iterdir()})
         assert sum(report.splits.values()) == 5_000
         assert report.splits["test"] / 5_000 == pytest.approx(0.1, abs=0.02)
@@ -89,9 +89,9 @@ def test_split_is_by_id_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fraction", [0.001, 0.5, 0.999])
 def test_no_split_of_a_small_source_is_empty(tmp_path: Path, fraction: float) -> None:
     for count in range(2, 10):
-        [report] = build_rows(tmp_path, "koalpaca", ROWS[:count], test_fraction=fraction).sources
+        [report] = build_rows(tmp_path, "koalpaca", ROWS[:count], test_size=fraction).sources
         assert set(report.splits) == {"train", "test"}
-    [report] = build_rows(tmp_path, "koalpaca", ROWS[:10], test_fraction=0.0).sources
+    [report] = build_rows(tmp_path, "koalpaca", ROWS[:10], test_size=0.0).sources
     assert set(report.splits) == {"train"}
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from dataset_builders.errors import Rejected
 from dataset_builders.rows import Conversation, Preference, check_order
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources.fields import WrongType
 from dataset_builders.sources.guanaco_ko import split_turns
+from rabbit_ko.errors import Rejected
 from tests.conftest import sample_rows
 
 SHAREGPT = [{"from": "human", "value": "하나"}, {"from": "gpt", "value": "둘"}]

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.diff import diff
-from dataset_builders.errors import UserError
 from dataset_builders.manifest import Manifest
 from dataset_builders.verify import verify
+from rabbit_ko.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.corpora import exchanges
 from tests.dataset_builders.files import build_rows, read_rows
@@ -26,7 +26,7 @@ BAD = {"id": "bad", "instruction": "질문", "output": " "}
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A folder of shards, with a rejected row."""
-    build_rows(tmp_path, "alpaca", [*ROWS, BAD], rows_per_shard=15, test_fraction=0.1)
+    build_rows(tmp_path, "alpaca", [*ROWS, BAD], rows_per_shard=15, test_size=0.1)
     return tmp_path / "data"
 
 
@@ -71,7 +71,7 @@ def test_a_manifest_that_was_changed_is_found(data: Path) -> None:
     manifest = Manifest.model_validate_json((data / "manifest.json").read_text())
     source = json.loads(manifest.sources[0].model_dump_json())
     change_manifest(data, sources=[{**source, "kept": source["kept"] - 1}])
-    with pytest.raises(UserError, match="neither kept nor left out"):
+    with pytest.raises(UserError, match="neither kept nor dropped"):
         verify(str(data))
     change_manifest(data, sources=[{**source, "rejected": {"length": 1}}])
     with pytest.raises(UserError, match="the rejected rows are not those"):
@@ -96,7 +96,7 @@ def test_every_row_that_was_read_is_in_one_place(data: Path) -> None:
 
 
 def test_two_builds_of_the_same_rows_do_not_differ(data: Path, tmp_path: Path) -> None:
-    build_rows(tmp_path / "again", "alpaca", [*ROWS, BAD][::-1], rows_per_shard=15, test_fraction=0.1)
+    build_rows(tmp_path / "again", "alpaca", [*ROWS, BAD][::-1], rows_per_shard=15, test_size=0.1)
     result = run("diff", str(data), str(tmp_path / "again/data"))
     assert (result.returncode, result.stdout) == (0, "no row differs\n")
 
@@ -106,7 +106,7 @@ def test_what_changed_is_named_by_row_and_reason(data: Path, tmp_path: Path) -> 
     other[0]["output"] += " 덧붙인 말."
     other[1]["output"] = ""
     other.append({"id": "new", "instruction": "새 질문", "output": "새 답"})
-    build_rows(tmp_path / "other", "alpaca", [*other, BAD], rows_per_shard=15, test_fraction=0.0)
+    build_rows(tmp_path / "other", "alpaca", [*other, BAD], rows_per_shard=15, test_size=0.0)
     changed = diff(str(data), str(tmp_path / "other/data"))
     tests = {row["id"] for row in pq.read_table(next((data / "sft").glob("test*"))).to_pylist()}
     assert changed.added == {"sft/train": ["alpaca/new"]}

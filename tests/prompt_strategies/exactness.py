@@ -12,7 +12,7 @@ from dataset_builders.rows import assistant
 from prompt_strategies import iir, qir
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.dpo import to_preference_texts
-from prompt_strategies.sft import IGNORED
+from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import QIR, Messages, Template
 from tests.prompt_strategies.trl import tokenize_with_trl
 
@@ -53,9 +53,9 @@ def mismatches(
         found.append(f"{len(conversations)} rows, {len(trained['input_ids'])} in SFT, {len(preferences)} in DPO")
     rows = zip(conversations, trained["input_ids"], trained["labels"], prompts, preferences, strict=False)
     for messages, ids, labels, prompt, preference in rows:
-        answer = [label for label in labels if label != IGNORED]
+        answer = [label for label in labels if label != IGNORE_INDEX]
         same = {
-            "the mask's edge": labels == [IGNORED] * (len(ids) - len(answer)) + answer
+            "the mask's edge": labels == [IGNORE_INDEX] * (len(ids) - len(answer)) + answer
             and ids[: -len(answer)] == prompt,
             "one BOS": ids.count(tokenizer.bos_token_id) == (tokenizer.bos_token_id is not None),
             "one EOS": ids.count(tokenizer.eos_token_id) == 1 and answer[-1] == tokenizer.eos_token_id,

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.rows import Preference, Row
 from prompt_strategies import qir
-from prompt_strategies.sft import IGNORED
+from prompt_strategies.sft import IGNORE_INDEX
 from tests.prompt_strategies.test_sft import tokenize
 from tests.prompt_strategies.trl import tokenize_with_trl
 
@@ -36,7 +36,7 @@ def test_trl_makes_the_ids_of_sft(tokenizer: PreTrainedTokenizerBase, preference
     for side in ("chosen", "rejected"):
         conversations = [row["prompt"] + row[side] for row in preferences]
         for (ids, labels), row in zip(tokenize(qir, tokenizer, conversations), tokenized, strict=True):
-            prompt = ids[: labels.count(IGNORED)]
+            prompt = ids[: labels.count(IGNORE_INDEX)]
             assert row["prompt_ids"] == prompt
             assert row[f"{side}_ids"] == ids[len(prompt) :]
 

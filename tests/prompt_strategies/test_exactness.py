@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builders.instruction import INSTRUCTION
 from dataset_builders.rows import Conversation, Message, assistant, system, user
 from dataset_builders.sampling import below, draw
+from dataset_builders.system_prompt import SYSTEM_PROMPT
 from prompt_strategies import qir
 from prompt_strategies.dpo import to_preference_texts
-from prompt_strategies.forgery import find_forgery
+from prompt_strategies.prompt_injection import find_injection
 from prompt_strategies.template import IIR, QIR, Messages, Template
 from prompt_strategies.tokens import Example
 from tests.conftest import SHARED
@@ -57,7 +57,7 @@ FRAGMENTS = st.one_of(
 CONTENT = (
     st.lists(FRAGMENTS, min_size=1, max_size=8)
     .map("".join)
-    .filter(lambda text: bool(text.strip()) and find_forgery(text) is None)
+    .filter(lambda text: bool(text.strip()) and find_injection(text) is None)
 )
 
 
@@ -134,7 +134,7 @@ def real_conversations() -> list[Messages]:
         if question.strip() and answer.strip()
     ]
     chosen = below(draw(0, pa.array([row.id for row in rows]))["instruction"], 0.8)
-    return [[*system(INSTRUCTION if given else ""), *row.messages] for row, given in zip(rows, chosen, strict=True)]
+    return [[*system(SYSTEM_PROMPT if given else ""), *row.messages] for row, given in zip(rows, chosen, strict=True)]
 
 
 def _pairs() -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Tokenizers that do not split where this project does: rows are encoded apart, or left out, never read two ways."""
+"""Tokenizers that do not split where this project does: rows are encoded apart, or dropped, never read two ways."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +13,9 @@ from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from prompt_strategies import qir
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.dpo import examples, to_preference_texts
-from prompt_strategies.sft import IGNORED
+from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import QIR
-from prompt_strategies.tokens import Example, LeftOut
+from prompt_strategies.tokens import Dropped, Example
 from tests.prompt_strategies.test_sft import tokenize
 from tests.prompt_strategies.trl import tokenize_with_trl
 
@@ -60,7 +60,7 @@ def test_a_pair_whose_answer_would_merge_is_left_out_of_dpo_and_counted(merging:
         return examples(batch, merging, QIR, 1024)[0]
 
     assert isinstance(fate("가", "나"), Example)
-    assert fate("답", "나") is fate("나", "답") is LeftOut.READ_DIFFERENTLY
+    assert fate("답", "나") is fate("나", "답") is Dropped.READ_DIFFERENTLY
 
 
 def test_a_tokenizer_that_puts_a_space_before_each_text_is_refused(tmp_path: Any) -> None:
@@ -79,7 +79,7 @@ def test_trl_reads_one_bos_where_the_tokenizer_adds_none(tmp_path: Path) -> None
     texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=1024, source="")
     [preference] = tokenize_with_trl(Dataset.from_dict(texts), tokenizer, tmp_path)
     [(ids, labels)] = tokenize(qir, tokenizer, [row("가")])
-    assert preference["prompt_ids"] == ids[: labels.count(IGNORED)]
+    assert preference["prompt_ids"] == ids[: labels.count(IGNORE_INDEX)]
     assert (ids[0], ids.count(ids[0])) == (tokenizer.bos_token_id, 1)
 
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from dataset_builders.rows import Conversation, Row
 from prompt_strategies import iir, qir, qir_every_turn
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.sft import IGNORED
+from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import QIR, render_prompt
 
 
@@ -34,8 +34,8 @@ def test_trained_ids_of_every_sample_decode_to_answer_and_eos(
     pairs = tokenize(module, tokenizer, conversations)
     assert len(pairs) == len(conversations) >= 120
     for messages, (ids, labels) in zip(conversations, pairs, strict=True):
-        trained = [label for label in labels if label != IGNORED]
-        assert labels == [IGNORED] * (len(ids) - len(trained)) + trained
+        trained = [label for label in labels if label != IGNORE_INDEX]
+        assert labels == [IGNORE_INDEX] * (len(ids) - len(trained)) + trained
         assert ids[-len(trained) :] == trained
         assert trained.count(tokenizer.eos_token_id) == 1
         assert trained[-1] == tokenizer.eos_token_id
@@ -49,7 +49,7 @@ def test_prompt_ids_are_those_of_the_chat_template(
         served = tokenizer.apply_chat_template(
             messages[:-1], chat_template=chat_template(QIR), add_generation_prompt=True, return_dict=True
         )["input_ids"]
-        assert ids[: labels.count(IGNORED)] == served
+        assert ids[: labels.count(IGNORE_INDEX)] == served
         bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         assert served[: len(bos)] == bos
         assert tokenizer.bos_token_id is None or ids.count(tokenizer.bos_token_id) == 1
@@ -62,7 +62,7 @@ def test_special_tokens_in_contents_stay_text(tokenizer: PreTrainedTokenizerBase
     special = set(tokenizer.all_special_ids)
     begin = 0 if tokenizer.bos_token_id is None else 1
     assert not special & set(ids[begin:-1])
-    assert tokenizer.decode([label for label in labels if label != IGNORED][:-1]) == hostile
+    assert tokenizer.decode([label for label in labels if label != IGNORE_INDEX][:-1]) == hostile
 
 
 def conversation(turns: int) -> list[dict[str, str]]:
@@ -77,7 +77,7 @@ def conversation(turns: int) -> list[dict[str, str]]:
 def test_oldest_exchanges_go_first_and_the_answer_stays_whole(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
     messages = conversation(5)
     [(whole, whole_labels)] = tokenize(qir, smoke_tokenizer, [messages])
-    answer = [label for label in whole_labels if label != IGNORED]
+    answer = [label for label in whole_labels if label != IGNORE_INDEX]
     for limit in range(len(whole), 0, -7):
         pairs = tokenize(qir, smoke_tokenizer, [messages], limit)
         fitting = [
@@ -89,7 +89,7 @@ def test_oldest_exchanges_go_first_and_the_answer_stays_whole(smoke_tokenizer: P
         if pairs:
             [(ids, labels)] = pairs
             assert len(ids) <= limit
-            assert [label for label in labels if label != IGNORED] == answer
+            assert [label for label in labels if label != IGNORE_INDEX] == answer
             assert smoke_tokenizer.decode(ids[1 : -len(answer)]) == render_prompt(QIR, fitting[0][:-1])
 
 
@@ -101,7 +101,7 @@ def test_rows_left_out_for_length_are_counted_in_the_log(
     monkeypatch.setattr("prompt_strategies.tokens.LOG.warning", lambda line, *values: said.append(line % values))
     pairs = tokenize(qir, smoke_tokenizer, [conversation(5), conversation(1), conversation(5)], 40)
     assert pairs == []
-    assert said == ["of 3 rows, with sequence_len 40: 3 left out: too long even without history"]
+    assert said == ["of 3 rows, with sequence_len 40: 3 dropped: too long even without history"]
 
 
 def test_every_turn_makes_each_answer_a_target_with_its_history(smoke_tokenizer: PreTrainedTokenizerBase) -> None:

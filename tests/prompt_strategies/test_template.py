@@ -12,7 +12,7 @@ from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR, Messages, Template, render_answer, render_prompt
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-INSTRUCTION = {
+SYSTEM_PROMPT = {
     "role": "system",
     "content": "친절한 챗봇으로서 상대방의 요청에 최대한 자세하고 친절하게 답하자.",
 }
@@ -50,9 +50,9 @@ def prompts(draw: st.DrawFn) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("golden", "template", "messages"),
     [
-        ("aog_single_turn.txt", QIR, [INSTRUCTION, FIBONACCI]),
-        ("aog_two_turns.txt", QIR, [INSTRUCTION, FIBONACCI, ANSWER, FOLLOW_UP]),
-        ("iir_two_turns.txt", IIR, [INSTRUCTION, FIBONACCI, ANSWER, FOLLOW_UP]),
+        ("aog_single_turn.txt", QIR, [SYSTEM_PROMPT, FIBONACCI]),
+        ("aog_two_turns.txt", QIR, [SYSTEM_PROMPT, FIBONACCI, ANSWER, FOLLOW_UP]),
+        ("iir_two_turns.txt", IIR, [SYSTEM_PROMPT, FIBONACCI, ANSWER, FOLLOW_UP]),
     ],
 )
 def test_prompt_is_the_golden_text(golden: str, template: Template, messages: Messages) -> None:
@@ -83,8 +83,8 @@ def test_chat_template_renders_the_same_prompt(
 
 
 def test_chat_template_ends_an_answer_as_it_is_trained(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
-    rendered = smoke_tokenizer.apply_chat_template([INSTRUCTION, FIBONACCI, ANSWER], tokenize=False)
-    prompt = render_prompt(QIR, [INSTRUCTION, FIBONACCI])
+    rendered = smoke_tokenizer.apply_chat_template([SYSTEM_PROMPT, FIBONACCI, ANSWER], tokenize=False)
+    prompt = render_prompt(QIR, [SYSTEM_PROMPT, FIBONACCI])
     assert rendered == f"{smoke_tokenizer.bos_token}{prompt}{ANSWER['content']}{smoke_tokenizer.eos_token}"
 
 
@@ -93,7 +93,7 @@ def test_chat_template_ends_an_answer_as_it_is_trained(smoke_tokenizer: PreTrain
     [
         [ANSWER],
         [FIBONACCI, FOLLOW_UP],
-        [FIBONACCI, INSTRUCTION],
+        [FIBONACCI, SYSTEM_PROMPT],
         [FIBONACCI, ANSWER, ANSWER],
         [{"role": "tool", "content": "x"}],
     ],

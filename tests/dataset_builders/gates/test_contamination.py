@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.errors import UserError
 from dataset_builders.gates.contamination import Index, contamination
 from dataset_builders.gates.letters import fold
+from rabbit_ko.errors import UserError
 from tests.conftest import SHARED
 from tests.dataset_builders.corpora import exchanges, sentence
 from tests.dataset_builders.files import build_rows, read_rows, write_jsonl
@@ -76,9 +76,9 @@ def test_rows_are_rejected_and_name_the_set_and_the_piece(tmp_path: Path) -> Non
     quality = {"contamination": {"sets": [{"name": "exam", "path": str(exam)}]}}
     manifest = build_rows(tmp_path, "koalpaca", [*exchanges(30), bad], quality=quality)
     assert (manifest.sources[0].kept, manifest.sources[0].rejected) == (30, {"in an evaluation set": 1})
-    [left_out] = read_rows(tmp_path / "data", "rejected")
-    assert left_out["evidence"].startswith("exam: ")
-    assert left_out["evidence"].removeprefix("exam: ") in KOREAN.replace(" ", "").replace(".", "").replace("?", "")
+    [dropped] = read_rows(tmp_path / "data", "rejected")
+    assert dropped["evidence"].startswith("exam: ")
+    assert dropped["evidence"].removeprefix("exam: ") in KOREAN.replace(" ", "").replace(".", "").replace("?", "")
     assert manifest.evaluation_sets.keys() == {"exam"}
 
 

@@ -36,9 +36,9 @@ def reasons(folder: Path, source: str, good: list[Any], bad: list[Any], quality:
 )
 def test_rows_that_a_gate_minds_are_left_out_by_default(tmp_path: Path, row: Any, reason: str) -> None:
     assert reasons(tmp_path, "koalpaca", GOOD, [row], ON) == {reason: 1}
-    [left_out] = read_rows(tmp_path / "data", "rejected")
-    assert left_out["evidence"]
-    assert '"messages"' in left_out["row"]
+    [dropped] = read_rows(tmp_path / "data", "rejected")
+    assert dropped["evidence"]
+    assert '"messages"' in dropped["row"]
 
 
 def test_a_row_of_another_language_is_not_asked_for_hangul(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`rabbit data`, `verify`, `diff`: the shards."""

@@ -1,0 +1,29 @@
+"""What goes wrong, in two kinds: a mistake that a person has to mend, and a row that is dropped."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in a config, in data or in a call: one line that says where, what, and what to do."""
+
+
+class Rejected(Exception):
+    """A row that is dropped and counted; the message is the reason, the same for all such rows."""
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's message in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean ...` with the nearest known name, or `; known are ...` where none is near."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean `{nearest[0]}`?" if nearest else f"; known are {', '.join(names)}"
+
+
+def is_of_storage(error: BaseException) -> bool:
+    """Tell whether a cloud's own client raised an error; such errors share no class, and the client may be absent."""
+    return type(error).__module__.partition(".")[0] in ("botocore", "gcsfs", "google", "azure")

@@ -1,0 +1,123 @@
+"""Loading a stage's model with its tokenizer, and what every use of them has in common."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from prompt_strategies.chat_template import chat_template
+from prompt_strategies.template import Messages
+from prompt_strategies.tokens import adds_bos
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.stages import Stage, adapter_base
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered; `is_cut` where it ran into the limit."""
+
+    text: str
+    is_cut: bool
+
+
+def load(model: str) -> tuple[Any, Any]:
+    """Load a model, an adapter merged into its base, and its tokenizer. Raises OSError, ValueError."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    if Path(model).is_dir() and adapter_base(Path(model)) is not None:
+        from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
+
+        loaded = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
+    else:
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), AutoTokenizer.from_pretrained(model)
+
+
+def load_tokenizer(stage: Stage) -> Any:
+    """Load a stage's tokenizer; whatever it brings, it gets the recipe's prompt and puts one BOS before every text.
+
+    Raises UserError where it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(stage.model)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{stage.model}: the tokenizer cannot be loaded: {reason(error)}") from None
+    tokenizer.chat_template = chat_template(stage.template)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.bos_token_id is not None and not adds_bos(tokenizer):
+        _add_bos(tokenizer)
+    return tokenizer
+
+
+def load_stage(stage: Stage) -> tuple[Any, Any]:
+    """Load a stage's model, with the tokenizer as `load_tokenizer` does it.
+
+    Raises UserError where either cannot be loaded.
+    """
+    try:
+        model, _ = load(stage.model)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
+    return model, load_tokenizer(stage)
+
+
+def save_tokenizer(stage: Stage, folder: Path) -> None:
+    """Save a stage's tokenizer, as `load_tokenizer` loads it, for a program of its own. Raises UserError, OSError."""
+    load_tokenizer(stage).save_pretrained(folder)
+
+
+def context_length(stage: Stage) -> int:
+    """Return how many tokens a stage's model can read. Raises UserError where its config cannot be loaded."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{stage.model}: its config cannot be loaded: {reason(error)}") from None
+    return int(config.get_text_config().max_position_embeddings)
+
+
+def adapter_rank(folder: Path) -> int:
+    """Return the rank of the adapter in a folder."""
+    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return int(config["r"])
+
+
+def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[Answer]:
+    """Answer conversations in one batch, always with the likeliest token."""
+    import torch
+
+    prompts = tokenizer.apply_chat_template(
+        conversations, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+    )
+    with torch.inference_mode():
+        output = model.generate(
+            **prompts.to(model.device),
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    ends = model.generation_config.eos_token_id
+    ends = set(ends if isinstance(ends, list) else [ends])
+    answers = output[:, prompts["input_ids"].shape[1] :].tolist()
+    return [Answer(tokenizer.decode(ids, skip_special_tokens=True), ends.isdisjoint(ids)) for ids in answers]
+
+
+def _add_bos(tokenizer: Any) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    bos, number = tokenizer.bos_token, tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, number)]
+    )

@@ -1,0 +1,108 @@
+"""Whether two stages differ by more than chance.
+
+Where both stages kept what each item came to, by a paired bootstrap over the items, which ask the same of both;
+otherwise by the standard errors of two means that have nothing to do with each other, which finds fewer differences.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import hypot
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rabbit_ko.evaluation.records import Result
+from rabbit_ko.evaluation.results.figures import Figure
+
+RESAMPLES = 10_000
+SEED = 0
+# With fewer pairs not even a unanimous change is rare under chance: 2 of 2 ** 5 ways to toss five coins.
+LEAST_ITEMS = 6
+_CELLS = 4_000_000
+
+
+class Method(StrEnum):
+    """How the interval of a difference came about."""
+
+    BOOTSTRAP = "paired bootstrap"
+    ERRORS = "standard errors"
+
+
+class Reason(StrEnum):
+    """Why two figures are not compared."""
+
+    SETTINGS = "other settings"
+    STALE = "stale"
+    FEW = "few items"
+    NO_ERROR = "no standard error"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure's difference from that of the stage before, with its 95 % interval."""
+
+    before: str
+    difference: float
+    low: float
+    high: float
+    method: Method
+
+    @property
+    def exceeds_chance(self) -> bool:
+        # Sums of decimal fractions are off by some 1e-16.
+        return self.low > 1e-12 or self.high < -1e-12
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """That two figures are not compared, and why; `settings` names those that differ."""
+
+    before: str
+    reason: Reason
+    settings: tuple[str, ...] = ()
+
+
+def compare(before: Figure, after: Figure) -> Comparison | NotCompared | None:
+    """Compare a figure with that of the stage before; None where one of them has no value."""
+    stage, old, new = before.result.stage, before.score, after.score
+    if old.value is None or new.value is None:
+        return None
+    if before.is_stale or after.is_stale:
+        return NotCompared(stage, Reason.STALE)
+    if differing := differing_settings(before, after):
+        return NotCompared(stage, Reason.SETTINGS, differing)
+    common = sorted(before.items.keys() & after.items.keys())
+    if min(old.items, new.items, len(common) or old.items) < LEAST_ITEMS:
+        return NotCompared(stage, Reason.FEW)
+    if common:
+        pairs = np.array([(before.items[item], after.items[item]) for item in common])
+        low, high = paired_bootstrap(pairs[:, 0], pairs[:, 1])
+        return Comparison(stage, float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high, Method.BOOTSTRAP)
+    if old.stderr is None or new.stderr is None:
+        return NotCompared(stage, Reason.NO_ERROR)
+    difference, margin = new.value - old.value, 2 * hypot(old.stderr, new.stderr)
+    return Comparison(stage, difference, difference - margin, difference + margin, Method.ERRORS)
+
+
+def differing_settings(before: Figure, after: Figure) -> tuple[str, ...]:
+    """Return the names of what is not the same in both: settings, what ran the model, and the harness's version."""
+    old, new = (_conditions(figure.result) for figure in (before, after))
+    return tuple(key for key in {**old, **new} if old.get(key) != new.get(key))
+
+
+def _conditions(result: Result) -> dict[str, Any]:
+    return {**result.settings, "backend": result.model.backend, "harness": result.versions.get("lm_eval")}
+
+
+def paired_bootstrap(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of `after - before`, both of shape (n,), over resamples of the n pairs.
+
+    How often each distinct difference is drawn decides the mean, so only that is drawn.
+    """
+    differences, counts = np.unique(after - before, return_counts=True)
+    rng, n = np.random.default_rng(SEED), counts.sum()
+    sizes = np.diff([*range(0, RESAMPLES, max(1, _CELLS // len(counts))), RESAMPLES])
+    means = np.concatenate([rng.multinomial(n, counts / n, size=size) @ differences / n for size in sizes])
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)

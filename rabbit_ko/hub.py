@@ -1,0 +1,143 @@
+"""The hub: the commit that a name stands for, and a push in one commit, tried again until it is there."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import disable_progress_bars, parse_ratelimit_headers, validate_repo_id
+from huggingface_hub.utils.logging import set_verbosity_error
+
+from rabbit_ko.errors import UserError, reason
+
+WAITS = (1.0, 5.0, 25.0)
+_ADVICE = {
+    401: "run `hf auth login`, or set HF_TOKEN to a token that may write",
+    403: "check the name, and that the token may write there",
+    404: "check the name",
+    412: "it changed during the push; push again",
+}
+# What an earlier push left and this one does not bring goes.
+_REPLACED = {
+    "dataset": re.compile(r"(sft|dpo)/.*\.parquet"),
+    "model": re.compile(r"[^/]*\.safetensors(\.index\.json)?|adapter_config\.json"),
+}
+
+Files = dict[str, Path | bytes]
+RepoType = Literal["dataset", "model"]
+
+
+def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoType = "dataset") -> str:
+    """Put files into the hub's `org/name` in one commit, without shards or weights of earlier ones; return its URL.
+
+    The repo is made where there is none. What passes (429, 5xx, a dropped connection) is tried again.
+    Raises UserError where the repo exists with the other visibility, and where the hub refuses or cannot be reached:
+    then nothing is committed.
+    """
+    _check_name(repo)
+    # At lower levels it logs the addresses of uploads, which are signed.
+    set_verbosity_error()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        return _retry(partial(_commit, repo, files, message, public, repo_type))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{repo}: {_without_token(_explain(error))}") from None
+
+
+def hub_commit(repo: str, kind: str, revision: str | None) -> str:
+    """Return the commit of a hub repo, from the hub or from the local cache; empty where neither knows it."""
+    try:
+        return str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
+    except Exception:  # the network's, the hub's or a bad name's: what is read then comes from the local cache
+        cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=kind)
+        branch = cached / "refs" / (revision or "main")
+        return branch.read_text(encoding="utf-8") if branch.is_file() else revision or ""
+
+
+def _check_name(repo: str) -> None:
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UserError(f"{repo}: not a name on the hub: {reason(error)}; say org/name") from None
+    if "/" not in repo:
+        raise UserError(f"{repo}: whose? say org/name")
+
+
+def _commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoType) -> str:
+    """Make one attempt; it asks what is there first, so that it can follow one whose answer was lost."""
+    api = HfApi()
+    api.create_repo(repo, repo_type=repo_type, private=not public, exist_ok=True)
+    info = api.repo_info(repo, repo_type=repo_type)
+    if info.private and public:
+        raise UserError(
+            f"{repo}: is private; push without PUBLIC, or make it public in its settings on the hub first"
+        )
+    if not info.private and not public:
+        raise UserError(f"{repo}: is public; say PUBLIC=1 if all may read this, or push to another name")
+    there = [file.rfilename for file in info.siblings]
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    old = [name for name in there if _REPLACED[repo_type].fullmatch(name) and name not in files]
+    operations += [CommitOperationDelete(name) for name in old]
+    made = api.create_commit(repo, operations, commit_message=message, repo_type=repo_type, parent_commit=info.sha)
+    return str(made.commit_url)
+
+
+def _retry(step: Callable[[], str]) -> str:
+    """Repeat what `huggingface_hub` does not: it tries uploads again, but not the commit, nor what comes before."""
+    for wait in WAITS:
+        try:
+            return step()
+        except Exception as error:
+            cause = _cause(error)
+            if not _passes(cause):
+                raise
+        time.sleep(max(wait, _asked_wait(cause)))
+    return step()
+
+
+def _cause(error: Exception) -> BaseException:
+    """Return what stopped an upload, which `huggingface_hub` wraps in a RuntimeError."""
+    return error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+
+
+def _passes(error: BaseException) -> bool:
+    """Tell whether it may go by itself; an answer that is no JSON is an error page, and hf_xet has no other error."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in (429, 500, 502, 503, 504)
+    is_sent = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError)
+    return is_sent or isinstance(error, (JSONDecodeError, RuntimeError))
+
+
+def _asked_wait(error: BaseException) -> float:
+    """Return the seconds after which the hub's limit on requests lets the next one through."""
+    if not isinstance(error, HfHubHTTPError) or error.response.status_code != 429:
+        return 0.0
+    limit = parse_ratelimit_headers(error.response.headers)
+    return limit.reset_in_seconds + 1.0 if limit else 0.0
+
+
+def _explain(error: Exception) -> str:
+    cause = _cause(error)
+    if isinstance(cause, HfHubHTTPError):
+        status = cause.response.status_code
+        said = " ".join((cause.server_message or "").split())[:200]
+        return f"the hub answers {status}{said and f', {said}'}; {_ADVICE.get(status, 'push again later')}"
+    if isinstance(cause, (httpx.LocalProtocolError, UnicodeError)):
+        return "the token cannot be sent as it is; run `hf auth login`, or set HF_TOKEN"
+    return f"the push broke off: {reason(cause)}; check the network and push again"
+
+
+def _without_token(text: str) -> str:
+    token = get_token()
+    return text.replace(token, "...") if token else text

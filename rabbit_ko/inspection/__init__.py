@@ -1,0 +1,1 @@
+"""Looking at rows, at data and at runs."""

@@ -1,0 +1,24 @@
+"""Text that is put into Markdown and cannot break out of its place."""
+
+import re
+from urllib.parse import quote
+
+
+def cell(text: str | None) -> str:
+    """Return text that stays within a table's cell and shows as it is; a dash where there is none."""
+    escaped = re.sub(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join((text or "").split()))
+    return escaped or "-"
+
+
+def link(address: str) -> str:
+    """Return a web address as a link that cannot leave its cell, anything else as text."""
+    if not re.match(r"https?://\S+$", address):
+        return cell(address)
+    target = quote(address, safe="/:?#@!&'*+,;=%~-._")
+    return f"[{cell(re.sub(r'^https?://', '', address))}]({target})"
+
+
+def fence(text: str, language: str) -> str:
+    """Return text in a fence that is longer than any within it."""
+    ticks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+    return f"{ticks}{language}\n{text}\n{ticks}"

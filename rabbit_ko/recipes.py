@@ -1,0 +1,96 @@
+"""Where things are: a recipe's configs, its data, its runs, and what its evaluation came to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.methods import METHODS, Method
+
+CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
+# What a finished run was, written last; so a folder that has it holds a finished run.
+RUN_FILE = "run.json"
+# The plugin that every stage's YAML names.
+GUARD = "axolotl_plugins.guard.Guard"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A folder under `axolotl_configs/`, and the places of what is made from it."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return CONFIGS / self.name
+
+    @property
+    def data_config(self) -> Path:
+        return self.folder / "data.yaml"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the shards and their manifest."""
+        return DATA / self.name
+
+    @property
+    def runs(self) -> Path:
+        return RUNS / self.name
+
+    @property
+    def results(self) -> Path:
+        """The folder of what the stages' evaluation came to."""
+        return self.runs / "eval"
+
+    @property
+    def base_script(self) -> Path | None:
+        """The script that makes the recipe's base model, where it has one of its own."""
+        script = self.folder / "make_base_model.py"
+        return script if script.exists() else None
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods that the recipe has a YAML for, in the order in which they are trained."""
+        return [method for method in METHODS.values() if self.config(method.name).exists()]
+
+    def config(self, stage: str) -> Path:
+        """Return the place of a stage's YAML."""
+        return self.folder / f"{stage}.yaml"
+
+    def run(self, stage: str) -> Path:
+        """Return the folder of a stage's run."""
+        return self.runs / stage
+
+    def parent(self, stage: str) -> str | None:
+        """Return the stage whose merged model a stage starts from; None where that is the base."""
+        parent = METHODS[stage].parent
+        return parent if parent and self.config(parent).exists() else None
+
+
+def recipe_names() -> list[str]:
+    """Return the names of all recipes."""
+    return sorted(path.parent.name for path in CONFIGS.glob("*/data.yaml"))
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe by its name. Raises UserError where there is none."""
+    if name not in recipe_names():
+        raise UserError(f"RECIPE={name}: there is no such recipe{suggest(name, recipe_names())}")
+    return Recipe(name)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a stage's YAML. Raises UserError where it is not a mapping, or does not name the guard."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {reason(error)}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: must hold `key: value` lines")
+    if GUARD not in str(config.get("plugins")):
+        raise UserError(f"{path}: add `- {GUARD}` under `plugins:`; without it a run is not checked")
+    return config

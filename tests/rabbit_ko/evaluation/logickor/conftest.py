@@ -1,0 +1,64 @@
+"""A judge, a server with the model, and a recipe to evaluate."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rabbit_ko.evaluation.logickor.questions import Question, load_questions
+from tests.conftest import ROOT
+from tests.loopback import running
+from tests.rabbit_ko.evaluation.judge_server import Judge
+from tests.rabbit_ko.evaluation.logickor.cli import FEW, SAMPLES, answer, sample_rows, write_questions
+
+
+@pytest.fixture(autouse=True)
+def _environment_without_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the keys, servers and proxies of this machine out, and leave its signals as they were."""
+    for name in (
+        "JUDGE_URL",
+        "JUDGE_MODEL",
+        "JUDGE_API_KEY",
+        "MODEL_URL",
+        "MODEL_NAME",
+        "MODEL_API_KEY",
+        "QUESTIONS",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("RABBIT_KO_COMMAND", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def judge() -> Iterator[Judge]:
+    """A judge with readable verdicts."""
+    with running(Judge()) as server:
+        yield server
+
+
+@pytest.fixture
+def model() -> Iterator[Judge]:
+    """A server that has the model."""
+    with running(Judge(answer)) as server:
+        yield server
+
+
+@pytest.fixture
+def recipe(in_tmp: Path) -> Path:
+    """A working directory with the recipes, in which smoke's base is made, and with four of the questions."""
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    (in_tmp / "runs/smoke/base").mkdir(parents=True)
+    (in_tmp / "runs/smoke/base/config.json").write_text("{}")
+    write_questions(in_tmp / FEW, *sample_rows()[:4])
+    return in_tmp
+
+
+@pytest.fixture(scope="session")
+def questions() -> list[Question]:
+    """The questions written for this project."""
+    return load_questions(str(SAMPLES))

@@ -1,0 +1,83 @@
+"""Mistakes on the command line: one line that says what to do, exit code 1 or 2, and no request."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rabbit_ko.evaluation.logickor.__main__ import app
+from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
+from tests.rabbit_ko.evaluation.logickor.cli import (
+    FEW,
+    RESULTS,
+    SAMPLES,
+    arguments,
+    run,
+)
+
+ALL = 8
+
+
+@pytest.fixture(autouse=True)
+def _in_recipe(recipe: Path) -> None:
+    """Run in a recipe's working directory."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (["--judge-url", ""], "who judges?"),
+        (["--judge-model", ""], "who judges?"),
+        (["--model-name", ""], "give both --model-url and"),
+        (["--strategy", "2-shot"], "2-shot"),
+        (["--concurrency", "0"], "concurrency"),
+    ],
+)
+def test_wrong_usage_exits_with_2(judge: Judge, model: Judge, wrong: list[str], expected: str) -> None:
+    assert expected in run(judge, model, *wrong, exit_code=2).stderr
+    assert not judge.requests
+
+
+def test_without_a_judge_nothing_is_begun(model: Judge) -> None:
+    result = CliRunner().invoke(app, ["run", "smoke", "base", "--questions", str(SAMPLES)])
+    assert result.exit_code == 2
+    assert "--judge-url" in result.stderr
+
+
+def test_servers_and_questions_may_be_in_the_environment(
+    judge: Judge, model: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"JUDGE_URL": judge.url, "JUDGE_MODEL": MODEL, "QUESTIONS": FEW}
+    for name, value in {**variables, "MODEL_URL": model.url, "MODEL_NAME": "served"}.items():
+        monkeypatch.setenv(name, value)
+    assert CliRunner().invoke(app, ["run", "smoke", "base"]).exit_code == 0
+    assert len(judge.requests) == ALL
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--questions", "none.jsonl"], "none.jsonl: cannot be read: No such file or directory"),
+        (["--judge-url", "judge"], "JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1"),
+        (["--judge-url", "http://a b/v1"], "JUDGE_URL: not the URL of a server"),
+        (["--judge-url", "http://[::1/v1"], "JUDGE_URL: not the URL of a server"),
+        (["--model-url", "ftp://host/v1"], "MODEL_URL: not the URL of a server"),
+    ],
+)
+def test_what_is_not_there_is_one_line(judge: Judge, model: Judge, more: list[str], expected: str) -> None:
+    assert expected in run(judge, model, *more, exit_code=1).stderr
+
+
+def test_a_stage_that_is_not_trained_is_one_line(judge: Judge, model: Judge) -> None:
+    command = [argument if argument != "base" else "sft" for argument in arguments(judge, model)]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "error: runs/smoke/sft: no finished run; run `make sft RECIPE=smoke` first\n",
+    )
+
+
+def test_a_damaged_result_is_one_line(judge: Judge, model: Judge) -> None:
+    run(judge, model)
+    (RESULTS / "logickor.json").write_text("{}")
+    assert "logickor.json: not a result of this project" in run(judge, model, exit_code=1).stderr

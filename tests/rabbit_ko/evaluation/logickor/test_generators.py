@@ -1,0 +1,181 @@
+"""Answers of a model in this process and behind a real server: the same, greedy, and never beyond the context."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from typer.testing import CliRunner
+
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation import models
+from rabbit_ko.evaluation.logickor import generators
+from rabbit_ko.evaluation.logickor.__main__ import app
+from rabbit_ko.evaluation.logickor.answer import Generator, Prompt, answer_all
+from rabbit_ko.evaluation.logickor.journal import Journal
+from rabbit_ko.evaluation.logickor.questions import Question, load_questions
+from rabbit_ko.evaluation.logickor.strategies import conversation
+from rabbit_ko.evaluation.stages import Stage, fingerprint
+from tests.conftest import ROOT, environment
+from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
+from tests.rabbit_ko.evaluation.logickor.cli import ANSWERS, FEW, JUDGED, lines, result_of
+from tests.rabbit_ko.evaluation.serving import served
+
+BASE = "runs/smoke/base"
+
+
+@pytest.fixture(autouse=True)
+def _in_recipe(recipe: Path, smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    """Run in a recipe's working directory, whose base is a random model."""
+    smoke_tokenizer.save_pretrained(BASE)
+    save_model(smoke_tokenizer, context=1024)
+
+
+def save_model(tokenizer: PreTrainedTokenizerBase, context: int) -> None:
+    """Write a random model with room for so many tokens."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=context, **sizes, **ends)
+    LlamaForCausalLM(config).save_pretrained(BASE)
+
+
+def local(max_new_tokens: int = 6) -> Generator:
+    """What answers with the random model."""
+    return generators.local(Stage("smoke", "base", BASE), fingerprint(BASE), max_new_tokens)
+
+
+def answers(generator: Generator, questions: list[Question]) -> dict[str, tuple[str, str]]:
+    """Answer questions."""
+    return answer_all(questions, "default", generator, Journal(Path("answers.jsonl")), lambda *_: None)
+
+
+def test_answers_are_the_models_likeliest_and_the_second_follows_the_first(questions: list[Question]) -> None:
+    model, tokenizer = models.load_stage(Stage("smoke", "base", BASE))
+    found = answers(local(), questions)
+    for question in questions:
+        first, second = found[str(question.id)]
+        asked = conversation("default", question.questions)
+        assert [first] == [answer.text for answer in models.generate(model, tokenizer, [asked], 6)]
+        asked = conversation("default", question.questions, first)
+        assert [second] == [answer.text for answer in models.generate(model, tokenizer, [asked], 6)]
+
+
+def test_answers_that_are_there_are_not_generated_and_the_model_is_not_loaded(
+    questions: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = answers(local(), questions)
+    monkeypatch.setattr(generators, "load_stage", lambda _: pytest.fail("loaded"))
+    assert answers(local(), questions) == found
+    assert len(lines(Path("answers.jsonl"))) == 2 * len(questions)
+
+
+def test_another_model_or_length_is_asked_again(
+    questions: list[Question], smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    answers(local(), questions[:1])
+    answers(local(7), questions[:1])
+    assert len(lines(Path("answers.jsonl"))) == 4
+    save_model(smoke_tokenizer, context=900)
+    answers(local(), questions[:1])
+    assert len(lines(Path("answers.jsonl"))) == 6
+
+
+class Recorded:
+    """In place of generation: notes each batch with its limit, and answers with as many tokens as allowed."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[list[Any], int]] = []
+
+    def __call__(self, _: Any, tokenizer: Any, conversations: list[Any], limit: int) -> list[models.Answer]:
+        self.batches.append((conversations, limit))
+        word = tokenizer("가").input_ids[-1:]
+        return [models.Answer(tokenizer.decode(word * limit), is_cut=True)] * len(conversations)
+
+
+@pytest.mark.parametrize(("context", "wanted"), [(1024, 1024), (600, 1024), (600, 64), (100_000, 1024)])
+def test_an_answer_is_as_long_as_asked_but_never_beyond_the_context(
+    questions: list[Question],
+    smoke_tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+    context: int,
+    wanted: int,
+) -> None:
+    save_model(smoke_tokenizer, context)
+    recorded = Recorded()
+    monkeypatch.setattr(generators, "generate", recorded)
+    answers(local(wanted), questions)
+    for conversations, limit in recorded.batches:
+        assert 0 < limit <= wanted
+        assert len(conversations) <= generators.BATCH
+        for messages in conversations:
+            taken = smoke_tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            assert len(taken["input_ids"]) + limit <= context
+    if context == 100_000:
+        assert [(len(batch), limit) for batch, limit in recorded.batches] == [(8, wanted), (4, wanted)] * 2
+
+
+def test_a_question_that_fills_the_context_is_named(
+    questions: list[Question], smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    save_model(smoke_tokenizer, context=48)
+    with pytest.raises(
+        UserError, match=r"question 1, turn 1: the prompt takes \d+ tokens, and leaves no room for an"
+    ):
+        answers(local(), questions)
+
+
+def test_a_first_answer_that_grows_when_it_is_read_again_is_named(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    model, tokenizer = models.load_stage(Stage("smoke", "base", BASE))
+    messages = conversation("default", ("가?", "나?"), "쀍" * 500)
+    with pytest.raises(UserError, match=r"question 7, turn 2: .* context of 1,024; lower --max-new-tokens"):
+        generators._room(model, tokenizer, Prompt("7", 1, messages, messages), 64)
+
+
+def test_a_model_that_states_no_context_is_given_what_is_asked() -> None:
+    messages = conversation("default", ("가?", "나?"))
+    model = SimpleNamespace(config=SimpleNamespace(get_text_config=SimpleNamespace))
+    assert generators._room(model, None, Prompt("7", 0, messages, messages), 5_000) == 5_000
+
+
+def test_a_gpu_that_is_full_is_one_line(questions: list[Question], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> list[models.Answer]:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 8.00 GiB")
+
+    monkeypatch.setattr(generators, "generate", full)
+    with pytest.raises(UserError, match="runs/smoke/base: the GPU's memory is full; lower --max-new-tokens"):
+        answers(local(), questions)
+
+
+def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
+    arguments = ["run", "smoke", "base", "--judge-url", judge.url, "--judge-model", MODEL, "--max-new-tokens", "5"]
+    result = CliRunner().invoke(app, [*arguments, "--questions", FEW])
+    assert result.exit_code == 0, result.output
+    assert result_of().model.model_dump() == {
+        "path": BASE,
+        "fingerprint": fingerprint(BASE),
+        "backend": "hf",
+        "name": "",
+    }
+    assert len(lines(ANSWERS)) == 8
+    assert CliRunner().invoke(app, [*arguments, "--questions", FEW]).stdout.endswith(result.stdout)
+    assert len(judge.requests) == 8
+
+
+@pytest.mark.slow
+def test_a_real_server_gives_the_answers_that_the_model_gives_here(judge: Judge) -> None:
+    here = answers(local(12), load_questions(FEW))
+    with served(f"transformers serve {BASE} --port PORT") as address:
+        server = ["--model-url", f"{address}/v1", "--model-name", BASE]
+        servers = ["--judge-url", judge.url, "--judge-model", MODEL, *server]
+        program = [sys.executable, "-m", "rabbit_ko.evaluation.logickor", "run", "smoke", "base", *servers]
+        options = ["--questions", FEW, "--max-new-tokens", "12", "--concurrency", "2"]
+        variables = environment(PYTHONPATH=str(ROOT))
+        done = subprocess.run([*program, *options], env=variables, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {str(row["id"]): tuple(row["outputs"]) for row in lines(JUDGED)} == here
+    assert result_of().model.backend == "openai"

@@ -1,0 +1,260 @@
+"""The table of judged rows: plain means, as upstream has them; nothing missing or doubled changes them unseen."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.logickor.__main__ import app
+from rabbit_ko.evaluation.logickor.judged import read_judged
+from rabbit_ko.evaluation.logickor.questions import CATEGORIES
+from rabbit_ko.evaluation.logickor.score import Row, mean, samples, scores
+from rabbit_ko.evaluation.records import Score
+
+SUFFIXES = dict(zip(CATEGORIES, ("Reasoning", "Math", "Writing", "Coding", "Understanding", "Grammar"), strict=True))
+SCORE = st.integers(0, 20).map(lambda halves: halves / 2)
+
+
+def judged_row(number: int, single: Any, multi: Any, **more: Any) -> dict[str, Any]:
+    """A row as upstream writes it; seven ids in a row share a category."""
+    category = CATEGORIES[(number - 1) // 7]
+    return {
+        "id": number,
+        "category": f"{category}({SUFFIXES[category]})",
+        "questions": ["하나?", "둘?"],
+        "outputs": ["일", "이"],
+        "references": [None, "이"],
+        "query_single": {"judge_message": "좋습니다.", "judge_score": single},
+        "query_multi": {"judge_message": "좋습니다.", "judge_score": multi},
+    } | more
+
+
+def judged_rows() -> list[dict[str, Any]]:
+    """All 42 rows, in the order in which a judge with many threads ends them."""
+    rng = random.Random(7)
+    rows = [judged_row(number, rng.randint(0, 20) / 2, rng.randint(0, 20) / 2) for number in range(1, 43)]
+    rng.shuffle(rows)
+    return rows
+
+
+def write(file: Path, rows: Sequence[Any]) -> Path:
+    """Write rows as upstream does, with a BOM."""
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8-sig")
+    return file
+
+
+def table(file: Path) -> dict[str, list[str]]:
+    """Print a file's table; return the cells of each row by its name, and all notes under `notes`."""
+    result = CliRunner().invoke(app, ["score", str(file)])
+    assert result.exit_code == 0, result.output
+    head, _, *rows = [line for line in result.stdout.splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in head.strip("|").split("|")][:5] == HEADINGS
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+    return {row[0]: row[1:] for row in cells} | {"notes": notes}
+
+
+HEADINGS = ["Category", "Questions", "Single turn", "Multi turn", "Overall"]
+
+
+def plain(rows: list[dict[str, Any]]) -> list[str]:
+    """The plain means to two decimals, by the simplest possible rule."""
+    columns = [[row[f"query_{metric}"]["judge_score"] for row in rows] for metric in ("single", "multi")]
+    single, multi = (sum(column) / len(column) for column in columns)
+    return [f"{value:.2f}" for value in (single, multi, (single + multi) / 2)]
+
+
+def values(cells: list[str]) -> list[str]:
+    """The figures of a table's row, without their errors."""
+    return [cell.split(" ± ")[0] for cell in cells[1:4]]
+
+
+def test_the_plain_means_of_upstreams_rows_are_reproduced(tmp_path: Path) -> None:
+    rows = judged_rows()
+    printed = table(write(tmp_path / "judged.jsonl", rows))
+    assert values(printed["Total"]) == plain(rows)
+    for category in CATEGORIES:
+        assert values(printed[category]) == plain([row for row in rows if row["category"].startswith(category)])
+    assert [printed[category][0] for category in (*CATEGORIES, "Total")] == ["7"] * 6 + ["42"]
+    assert printed["notes"] == []
+
+
+def test_the_total_is_over_questions_and_not_over_categories(tmp_path: Path) -> None:
+    rows = [judged_row(1, 10, 10), *(judged_row(number, 2, 2) for number in (8, 9, 10))]
+    assert values(table(write(tmp_path / "judged.jsonl", rows))["Total"]) == ["4.00"] * 3
+
+
+def test_a_third_question_output_or_score_changes_nothing(tmp_path: Path) -> None:
+    rows = judged_rows()
+    third = {"questions": ["하나?", "둘?", "셋?"], "outputs": ["일", "이", "삼"], "references": [None, "이", "삼"]}
+    extended = [row | third | {"query_third": {"judge_score": 10.0}} for row in rows]
+    assert table(write(tmp_path / "a.jsonl", extended)) == table(write(tmp_path / "b.jsonl", rows))
+
+
+def test_a_row_that_stands_there_twice_counts_once_with_a_note(tmp_path: Path) -> None:
+    rows = judged_rows()
+    once, twice = (write(tmp_path / name, content) for name, content in (("a", rows), ("b", [*rows, rows[3]])))
+    printed = table(twice)
+    assert printed.pop("notes") == [f"note: a row that stands there twice counts once: id {rows[3]['id']}"]
+    assert printed == {name: cells for name, cells in table(once).items() if name != "notes"}
+
+
+def test_the_same_row_twice_may_differ_in_a_third_output(tmp_path: Path) -> None:
+    rows = [judged_row(1, 3, 4, outputs=["일", "이", third]) for third in ("삼", "사")]
+    assert values(table(write(tmp_path / "judged.jsonl", rows))["Total"]) == ["3.00", "4.00", "3.50"]
+
+
+@pytest.mark.parametrize("change", [{"query_multi": {"judge_score": 1.25}}, {"outputs": ["일", "삼"]}])
+def test_rows_of_one_id_that_contradict_each_other_are_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    rows = [judged_row(1, 3, 4), judged_row(7, 5, 6), judged_row(7, 5, 6) | change]
+    with pytest.raises(UserError, match=r"judged\.jsonl: id 7 is not the same in lines 2 and 3; remove one"):
+        read_judged(write(tmp_path / "judged.jsonl", rows))
+
+
+def test_a_missing_row_is_named_and_in_no_mean(tmp_path: Path) -> None:
+    rows = [row for row in judged_rows() if row["id"] not in (9, 30)]
+    printed = table(write(tmp_path / "judged.jsonl", rows))
+    assert values(printed["Total"]) == plain(rows)
+    assert printed["Total"][0] == "40 of 42"
+    assert (printed["수학"][0], printed["이해"][0]) == ("6", "6")
+    assert printed["notes"] == ["note: no row for 2 of 42 questions: id 9, 30"]
+
+
+MISSING: list[Any] = [None, "8", float("nan"), 11, -1, True, [8.0]]
+
+
+@pytest.mark.parametrize("score", MISSING)
+def test_a_missing_verdict_is_counted_and_never_0(tmp_path: Path, score: Any) -> None:
+    rows = [judged_row(1, 6, score), judged_row(2, 8, 4), judged_row(8, 1, 1)]
+    printed = table(write(tmp_path / "judged.jsonl", rows))
+    assert values(printed["추론"]) == ["7.00", "4.00", "5.50"]
+    assert values(printed["Total"]) == ["5.00", "2.50", "3.75"]
+    assert [printed[name][-1] for name in ("추론", "수학", "Total")] == ["1", "0", "1"]
+
+
+@pytest.mark.parametrize("query", [None, {}, "좋습니다."])
+def test_a_verdict_without_a_score_is_missing(tmp_path: Path, query: Any) -> None:
+    row = judged_row(1, 6, 6) | {"query_multi": query}
+    for rows in ([row], [{key: value for key, value in row.items() if key != "query_multi"}]):
+        printed = table(write(tmp_path / "judged.jsonl", rows))
+        assert values(printed["Total"]) == ["6.00", "-", "-"]
+        assert printed["Total"][-1] == "1"
+
+
+def test_a_category_without_rows_is_dashes(tmp_path: Path) -> None:
+    printed = table(write(tmp_path / "judged.jsonl", [judged_row(1, 5, 6)]))
+    assert printed["문법"] == ["0", "-", "-", "-", "0"]
+
+
+def test_upstreams_zero_for_a_judge_that_gave_up_is_pointed_out(tmp_path: Path) -> None:
+    given_up = {"judge_message": "Impossible to judge due to repetition.", "judge_score": 0.0}
+    rows = [row | ({"query_multi": given_up} if row["id"] == 5 else {}) for row in judged_rows()]
+    printed = table(write(tmp_path / "judged.jsonl", rows))
+    assert values(printed["Total"]) == plain(rows)
+    assert printed["notes"] == ["note: scores of 0 that are upstream's for no verdict, and as there in the means: 1"]
+
+
+def test_our_own_rows_say_how_many_there_should_be(tmp_path: Path) -> None:
+    rows = [judged_row(number, 5, None, of=3) for number in (1, 2)]
+    printed = table(write(tmp_path / "judged.jsonl", rows))
+    assert printed["Total"][0] == "2 of 3"
+    assert printed["notes"] == ["note: no row for 1 of 3 questions: id 3"]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (["no", "object"], "a judged row is an object"),
+        (judged_row(1, 1, 1) | {"id": None}, "id: a number or a text is needed"),
+        (judged_row(1, 1, 1) | {"category": "과학"}, "category: 과학 is none; categories: 추론, 수학"),
+        ({"id": 1, "category": "수학", "outputs": ["일", "이"]}, "neither query_single nor query_multi"),
+    ],
+)
+def test_what_is_no_judged_row_is_one_line(tmp_path: Path, row: Any, expected: str) -> None:
+    file = write(tmp_path / "judged.jsonl", [judged_row(2, 1, 1), row])
+    result = CliRunner().invoke(app, ["score", str(file)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {file}:2: {expected}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "cannot be read: No such file"), ("", "no judged row in it"), ("{", ":1: not JSON")],
+)
+def test_a_file_without_rows_is_one_line(tmp_path: Path, content: str | None, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "judged.jsonl").write_text(content)
+    result = CliRunner().invoke(app, ["score", str(tmp_path / "judged.jsonl")])
+    assert result.exit_code == 1
+    assert expected in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def by_name(rows: list[Row]) -> dict[tuple[str, str], Score]:
+    return {(score.task, score.metric): score for score in scores(rows)}
+
+
+def test_standard_errors_are_of_the_mean_over_questions() -> None:
+    pairs = [(6.0, 4.0), (9.0, 8.0), (3.0, 5.5), (7.5, 7.5)]
+    rows = [Row(str(number), "추론", *pair) for number, pair in enumerate(pairs)]
+    found = by_name(rows)
+    for metric, items in (
+        ("single", [single for single, _ in pairs]),
+        ("multi", [multi for _, multi in pairs]),
+        ("overall", [fmean(pair) for pair in pairs]),
+    ):
+        assert found["total", metric].value == pytest.approx(fmean(items))
+        assert found["total", metric].stderr == pytest.approx(stdev(items) / len(items) ** 0.5)
+    assert found["수학", "single"].stderr is None
+    assert by_name(rows[:1])["total", "overall"].stderr is None
+
+
+ROWS = st.lists(st.tuples(st.sampled_from(CATEGORIES), st.none() | SCORE, st.none() | SCORE), max_size=50).map(
+    lambda given: [Row(str(number), *row) for number, row in enumerate(given)]
+)
+
+
+@given(ROWS, st.randoms())
+def test_means_are_plain_whatever_is_missing_and_in_any_order(rows: list[Row], rng: random.Random) -> None:
+    found = by_name(rows)
+    for task in (*CATEGORIES, "total"):
+        group = [row for row in rows if task in ("total", row.category)]
+        single, multi = ([row.single for row in group], [row.multi for row in group])
+        for metric, column in (("single", single), ("multi", multi)):
+            there = [value for value in column if value is not None]
+            assert found[task, metric].value == (sum(there) / len(there) if there else None)
+            assert (found[task, metric].items, found[task, metric].missing) == (len(group), len(group) - len(there))
+        means = [found[task, metric].value for metric in ("single", "multi")]
+        known = [value for value in means if value is not None]
+        assert found[task, "overall"].value == (sum(known) / 2 if len(known) == 2 else None)
+        assert found[task, "overall"].missing == sum(None in (row.single, row.multi) for row in group)
+    shuffled = rng.sample(rows, len(rows))
+    for name, score in by_name(shuffled).items():
+        assert score.value == pytest.approx(found[name].value)
+        assert score.stderr == pytest.approx(found[name].stderr)
+
+
+@given(st.lists(st.tuples(SCORE, SCORE), min_size=2, max_size=30))
+def test_the_error_of_complete_columns_is_that_of_the_items_means(pairs: list[tuple[float, float]]) -> None:
+    _, stderr = mean([[single for single, _ in pairs], [multi for _, multi in pairs]])
+    assert stderr == pytest.approx(stdev([fmean(pair) for pair in pairs]) / len(pairs) ** 0.5, abs=1e-9)
+
+
+@given(ROWS)
+def test_samples_add_up_to_the_figures_and_hold_nothing_that_is_missing(rows: list[Row]) -> None:
+    kept = samples(rows)
+    found = by_name(rows)
+    for metric in ("single", "multi", "overall"):
+        own = [sample.value for sample in kept if sample.metric == metric]
+        assert len(own) == found["total", metric].items - found["total", metric].missing
+        if own and not (metric == "overall" and found["total", metric].missing):
+            assert fmean(own) == pytest.approx(found["total", metric].value)

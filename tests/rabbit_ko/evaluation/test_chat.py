@@ -1,0 +1,64 @@
+"""Chat takes the latest finished stage, and a long conversation loses its oldest exchanges, as in training."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from typer.testing import CliRunner
+
+from rabbit_ko.evaluation import chat as chat_module
+from rabbit_ko.evaluation.chat import answer, latest_stage
+
+
+@pytest.fixture
+def model(smoke_tokenizer: PreTrainedTokenizerBase) -> Any:
+    """A random model with room for 256 tokens."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=len(smoke_tokenizer), max_position_embeddings=256, **sizes)).eval()
+
+
+def test_latest_finished_stage_is_dpo_then_sft_then_none(tmp_path: Path) -> None:
+    assert latest_stage(tmp_path) is None
+    for stage in ("sft", "dpo"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "run.json").touch()
+        assert latest_stage(tmp_path) == tmp_path / stage
+
+
+def test_a_recipe_without_a_stage_is_one_line() -> None:
+    result = CliRunner().invoke(_app(), ["runs/none"])
+    assert result.exit_code == 1
+    assert "runs/none holds no finished stage; run `make sft RECIPE=none` first" in result.output
+
+
+def test_an_answer_says_whether_it_ended_by_itself(
+    model: Any, smoke_tokenizer: PreTrainedTokenizerBase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = [{"role": "user", "content": "안녕하세요?"}]
+    text, ended = answer(model, smoke_tokenizer, question, max_new_tokens=5, temperature=0)
+    assert not ended
+    assert capsys.readouterr().out.strip() == text.strip()
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[smoke_tokenizer.eos_token_id] = model.model.embed_tokens.weight.mean(0)
+    model.generation_config.suppress_tokens = [i for i in range(len(smoke_tokenizer)) if i != 1]
+    assert answer(model, smoke_tokenizer, question, max_new_tokens=5, temperature=0) == ("", True)
+
+
+def test_a_conversation_that_is_too_long_loses_its_oldest_exchanges(
+    model: Any, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    turn = [{"role": "user", "content": "오늘 날씨는?"}, {"role": "assistant", "content": "맑습니다. " * 20}]
+    text, _ = answer(model, smoke_tokenizer, [*turn * 9, turn[0]], max_new_tokens=20, temperature=0)
+    assert text == answer(model, smoke_tokenizer, [*turn * 2, turn[0]], max_new_tokens=20, temperature=0)[0]
+
+
+def _app() -> Any:
+    import typer
+
+    app = typer.Typer()
+    app.command()(chat_module.chat)
+    return app

@@ -1,0 +1,73 @@
+"""The curves of a run: what is in them, from where, and what is said where there is nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from axolotl_plugins.checkpoints import STATE_FILE
+from rabbit_ko.errors import UserError
+from rabbit_ko.inspection.curves import draw_run, main, panels, read_history, series
+
+SFT: list[dict[str, Any]] = [
+    {"step": 0, "eval_loss": 3.0},
+    {"step": 10, "loss": 2.5, "grad_norm": 0.5, "learning_rate": 1e-4, "tokens_per_second": 100.0},
+    {"step": 20, "loss": 2.0, "grad_norm": 0.4, "learning_rate": 5e-5, "tokens_per_second": 110.0},
+    {"step": 20, "eval_loss": 2.2},
+]
+DPO = [{**log, "rewards/margins": 0.1, "eval_rewards/accuracies": 0.9} for log in SFT]
+
+
+def write_state(folder: Path, history: list[dict[str, Any]]) -> Path:
+    """Write a trainer's state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE_FILE).write_text(json.dumps({"log_history": history}))
+    return folder
+
+
+def test_a_series_has_each_step_once_in_order() -> None:
+    logged = [{"step": 2, "loss": 2}, {"step": 1, "loss": 1}, {"step": 2, "loss": 3}, {"step": 3}]
+    assert series(logged, "loss") == [(1, 1.0), (2, 3.0)]
+
+
+def test_panels_show_what_a_stage_has_logged() -> None:
+    shown = {panel.title: values for panel, values in panels(SFT).items()}
+    assert list(shown) == ["loss", "learning rate", "gradient norm", "tokens per second"]
+    assert shown["loss"] == {"training": [(10, 2.5), (20, 2.0)], "evaluation": [(0, 3.0), (20, 2.2)]}
+    assert {"margin of chosen over rejected", "share of pairs told apart"} <= {panel.title for panel in panels(DPO)}
+
+
+@pytest.mark.parametrize("history", [SFT, DPO, SFT[:1]])
+def test_the_picture_is_a_png_that_is_not_empty(tmp_path: Path, history: list[dict[str, Any]]) -> None:
+    picture = draw_run(write_state(tmp_path / "sft", history))
+    assert picture == tmp_path / "sft" / "curves.png"
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert image.width > 1000
+        assert len(image.convert("RGB").getcolors(1 << 20)) > 20
+
+
+def test_a_run_that_has_not_ended_is_read_from_its_last_checkpoint(tmp_path: Path) -> None:
+    write_state(tmp_path / "checkpoint-9", SFT[:1])
+    write_state(tmp_path / "checkpoint-20", SFT)
+    (tmp_path / "checkpoint-30").mkdir()
+    assert read_history(tmp_path) == SFT
+    write_state(tmp_path, DPO)
+    assert read_history(tmp_path) == DPO
+
+
+def test_what_cannot_be_drawn_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=f"{tmp_path}: no run in it; run `make sft RECIPE={tmp_path.name}` first"):
+        main([str(tmp_path)])
+    write_state(tmp_path / "dpo", [])
+    with pytest.raises(SystemExit, match="1"):
+        main([str(tmp_path)])
+    assert capsys.readouterr().err == f"{tmp_path}/dpo: nothing to draw yet; it has logged no figure\n"
+    (tmp_path / "dpo" / STATE_FILE).write_text('{"log_hist')
+    with pytest.raises(UserError, match=f"dpo/{STATE_FILE}: damaged"):
+        draw_run(tmp_path / "dpo")
+    write_state(tmp_path / "sft", SFT)
+    main([str(tmp_path)])
+    assert capsys.readouterr().out == f"{tmp_path}/sft/curves.png\n"

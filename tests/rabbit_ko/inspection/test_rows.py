@@ -1,0 +1,125 @@
+"""What inspection shows is what is trained: every token, in order, on a page that needs nothing else."""
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from axolotl.loaders import load_tokenizer
+from rich.console import Console
+from transformers import PreTrainedTokenizerBase
+
+from prompt_strategies.tokens import Dropped, encode
+from rabbit_ko.inspection.rows.page import render_page
+from rabbit_ko.inspection.rows.rows import InspectedRow, inspect_rows, pieces
+from rabbit_ko.inspection.rows.summary import summarize
+from rabbit_ko.inspection.rows.terminal import print_row, print_summary
+from tests.stages import load_on_cpu
+
+
+def row_of(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> InspectedRow:
+    """A row of two texts."""
+    [prompt_ids, answer_ids] = encode(tokenizer, [prompt, answer])
+    return InspectedRow("x/1", "x", prompt_ids, ([*answer_ids, tokenizer.eos_token_id],), 2, None)
+
+
+def test_pieces_hold_every_token_once_and_read_as_the_text(tokenizer: PreTrainedTokenizerBase) -> None:
+    text = "뷁쀍 👩\u200d👩\u200d👧 e\u0301 \ufffd 漢字\r\n\tcode \ufffd"
+    row = row_of(tokenizer, text, text)
+    shown = pieces(tokenizer, row, 0)
+    assert [token for piece in shown for token in piece.ids] == row.prompt + row.answers[0]
+    assert "".join(piece.text for piece in shown if not piece.trained) == tokenizer.decode(row.prompt)
+    assert [piece.text for piece in shown if piece.special] == [tokenizer.eos_token]
+    assert max(len(piece.ids) for piece in shown) <= 4
+
+
+@pytest.fixture
+def stage(smoke_recipe: Path) -> Any:
+    """The smoke recipe's SFT stage, with a length into which not every row fits."""
+    cfg = load_on_cpu("sft", sequence_len=200)
+    return cfg, load_tokenizer(cfg)
+
+
+def test_every_row_is_shown_or_left_out_with_its_reason(stage: Any) -> None:
+    rows = list(inspect_rows(stage[0], stage[1], "train"))
+    summary = summarize(rows)
+    in_shards = pq.read_table(sorted(Path("data/smoke/sft").glob("train-*"))[0]).num_rows
+    assert len(rows) == len(summary.lengths) + summary.dropped.total() == in_shards
+    assert summary.dropped.keys() == {Dropped.TOO_LONG.value}
+    assert max(summary.lengths) <= 200
+    assert summary.shortened == sum(row.dropped_exchanges > 0 for row in rows) > 0
+    assert Counter(row.source for row in rows if not row.dropped) == {
+        name: source.rows for name, source in summary.sources.items()
+    }
+    assert sum(count for _, _, count in summary.histogram()) == len(summary.lengths)
+
+
+class Page(HTMLParser):
+    """The text of a page's tokens and their ids, and whatever would have to be loaded from elsewhere."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text, self.ids, self.loaded = "", list[int](), list[str]()
+        self.in_tokens = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.loaded += [str(found[name]) for name in ("src", "href") if name in found]
+        self.in_tokens = tag == "span" and "title" in found
+        if self.in_tokens:
+            self.ids += map(int, str(found["title"]).split())
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_tokens = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.in_tokens else ""
+
+
+def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) -> None:
+    cfg, tokenizer = stage
+    rows = list(inspect_rows(cfg, tokenizer, "train"))
+    whole = [row for row in rows if not row.dropped][:5]
+    source = render_page("smoke sft", cfg, tokenizer, whole, summarize(rows))
+    page = Page(source)
+    assert page.ids == [token for row in whole for token in row.prompt + row.answers[0]]
+    assert page.text == tokenizer.decode(page.ids)
+    assert page.loaded == []
+    assert not re.search(r"https?://|@import|url\(", source)
+    for dropped in (row for row in rows if row.dropped):
+        assert dropped.id in source
+    assert "roles out of order" in source
+
+
+def test_text_of_a_row_is_no_markup(smoke_tokenizer: PreTrainedTokenizerBase, stage: Any) -> None:
+    row = row_of(smoke_tokenizer, "<script>alert('가')</script> [bold]굵게[/bold]", "</div>&amp;")
+    source = render_page("x", stage[0], smoke_tokenizer, [row], summarize([row]))
+    assert "<script" not in source
+    assert "<script>alert('가')</script> [bold]굵게[/bold]</div>&amp;" in Page(source).text
+    console = Console(record=True, width=200)
+    print_row(console, smoke_tokenizer, row)
+    print_summary(console, summarize([row]), 200)
+    shown = console.export_text()
+    assert "<script>alert('가')</script> [bold]굵게[/bold]</div>&amp;⟦<|end_of_text|>⟧" in shown
+    assert "2 oldest exchanges dropped" in shown
+
+
+def test_a_row_cannot_steer_the_terminal(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    console = Console(record=True, width=200)
+    print_row(console, smoke_tokenizer, row_of(smoke_tokenizer, "\x1b[2m가\x07\r나", "\x9b2J답"))
+    shown = console.export_text()
+    assert "␛[2m가␇␍나␛2J답" in shown
+    assert not set(shown) & set("\x1b\x07\r\x9b")
+
+
+def test_colours_tell_prompt_and_answer_apart(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    console = Console(record=True, width=200, force_terminal=True, color_system="standard")
+    print_row(console, smoke_tokenizer, row_of(smoke_tokenizer, "질문", "답"))
+    shown = console.export_text(styles=True)
+    assert re.search("\x1b\\[2m질", shown)
+    assert re.search("\x1b\\[32m답", shown)
+    assert re.search("\x1b\\[1;7;32m⟦<\\|end_of_text\\|>⟧", shown)

@@ -1,0 +1,103 @@
+"""Rows, steps, operations and hours."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axolotl_plugins.processes import Batch
+from rabbit_ko.errors import UserError
+from rabbit_ko.planning.flops import forward_flops, stage_flops, training_flops
+from rabbit_ko.planning.gpus import GPUS
+from rabbit_ko.planning.measured import Measurement, RowSpeed, read_measurements
+from rabbit_ko.planning.rows import Rows, packed_share, padded_share, rows_of
+from rabbit_ko.planning.work import hours, work_of
+from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
+
+# As it was once written: tokens a second count padding, of which a plan knows nothing.
+ROWLESS = '{"results": [{"recipe": "a", "stage": "sft", "device": "H100", "tokens_per_second": 1.0}]}'
+LENGTHS = st.lists(st.integers(1, 4096), min_size=1, max_size=200)
+
+
+def rows(count: int, tokens: float, filled: float | None = None) -> Rows:
+    """Rows of one length."""
+    return Rows(count, "", tokens, "", tokens, filled)
+
+
+def test_a_plain_run_takes_the_steps_that_axolotl_counts() -> None:
+    work = work_of(stage(), rows(51_731, 400))
+    assert (work.steps, work.rows_per_step) == (4850, 32)
+    assert work.tokens == work.positions == 51_731 * 400 * 3
+
+
+def test_a_packed_run_counts_sequences() -> None:
+    packed = stage(packed=True, batch=Batch(2, 2))
+    work = work_of(packed, rows(1_000, 512, 1.0))
+    assert (work.steps, work.rows_per_step) == (125 * 3 // 4, 32)
+
+
+def test_a_pair_of_preferences_is_two_sequences() -> None:
+    dpo = stage(kind="dpo", epochs=1.0, batch=Batch(2, 8))
+    work = work_of(dpo, rows(100, 300))
+    assert (work.steps, work.tokens) == (7, 60_000)
+
+
+def test_operations_of_frozen_trained_and_forward() -> None:
+    matmul = LLAMA_8B.parameters - 128_256 * 4096 - 65 * 4096
+    assert LLAMA_8B.matmul_parameters == matmul
+    assert forward_flops(LLAMA_8B, 0) == 2 * matmul
+    assert training_flops(LLAMA_8B, 0, None) == 6 * matmul
+    assert training_flops(LLAMA_8B, 0, 32) == 4 * matmul + 6 * 83_886_080
+    # Attention over 1,000 tokens: two products, two operations each, half of the positions, three passes, 32 layers.
+    assert training_flops(LLAMA_8B, 1000, None) - 6 * matmul == 3 * 32 * 2 * 2 * 4096 * 500
+    assert stage_flops(stage(kind="dpo"), 0) == training_flops(LLAMA_8B, 0, 32) + 2 * matmul
+
+
+def test_hours_are_operations_by_speed() -> None:
+    work = work_of(stage(), rows(51_731, 400))
+    assert hours(work, GPUS["a100"], 1, mfu=1.0) == pytest.approx(work.flops / 312e12 / 3600)
+    assert hours(work, GPUS["a100"], 8) == pytest.approx(hours(work, GPUS["a100"], 1) / 8)
+
+
+@given(LENGTHS)
+def test_shares_are_shares(lengths: list[int]) -> None:
+    assert 0 < packed_share(lengths, 4096) <= 1
+    assert 0 < padded_share(lengths, 8) <= 1
+    assert padded_share(lengths, 1) == 1
+
+
+def test_packing_fills_what_can_be_filled() -> None:
+    assert packed_share([1024] * 8, 4096) == 1.0
+    assert packed_share([4096, 1, 4096], 4096) == 8193 / (3 * 4096)
+
+
+def test_lengths_are_measured_given_or_assumed_and_it_is_said_which() -> None:
+    planned = stage(sequence_len=400)
+    measured = rows_of(planned, [100, 300], (2, "counted"))
+    assert (measured.tokens, measured.context, measured.filled) == (200, 250, 400 / 600)
+    assert measured.tokens_from == "2 sequences of data/x, tokenized"
+    assert rows_of(planned, [100, 300], (2, ""), 150.0).tokens_from == "as you say"
+    assert "assumed" in rows_of(planned, [], (2, "")).tokens_from
+
+
+def test_measured_speed_of_the_same_model_gives_hours_on_as_many_gpus_or_more(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(
+        '{"results": [{"recipe": "a", "stage": "sft", "device": "A", "gpus": 2, "speed": {"seconds_per_row": 0.5}},'
+        ' {"recipe": "b", "stage": "sft", "device": "A", "speed": {"seconds_per_row": 1}},'
+        ' {"recipe": "a", "stage": "sft", "device": "CPU", "shape": "small", "speed": {"seconds_per_row": 1}}]}'
+    )
+    asked = stage(path=Path("recipes/a/sft.yaml"))
+    [result] = read_measurements(path, asked)
+    assert result == Measurement(recipe="a", stage="sft", device="A", gpus=2, speed=RowSpeed(seconds_per_row=0.5))
+    assert (result.hours(3_600, 2.0, 2), result.hours(3_600, 2.0, 4)) == (1.0, 0.5)
+    assert read_measurements(None, asked) == []
+
+
+@pytest.mark.parametrize("text", ["{", '{"results": [{"recipe": "a"}]}', ROWLESS])
+def test_a_file_without_measurements_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"train\.json: no measurements: "):
+        read_measurements(path, stage())

@@ -1,0 +1,107 @@
+"""Builds from and into object storage, on a real S3 server, and the writing of a single file."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dataset_builders.build import build
+from dataset_builders.recipe import load_config
+from dataset_builders.refine import refine
+from dataset_builders.verify import verify
+from rabbit_ko import storage
+from tests.conftest import environment
+from tests.dataset_builders.files import file_contents
+from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
+from tests.dataset_builders.test_determinism import raw_rows, write_recipe
+
+FILES = 2
+PARTS = 3 * FILES
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    with s3_server() as filesystem:
+        yield filesystem
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe's data.yaml, of many parts."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"), raw_rows(200), files=FILES)
+
+
+@pytest.fixture(scope="module")
+def built(recipe: Path) -> dict[str, bytes]:
+    """What the recipe comes to on this machine."""
+    build(load_config(recipe), recipe.parent / "plain")
+    return file_contents(recipe.parent / "plain")
+
+
+def test_object_storage_gets_the_bytes_that_a_folder_gets(recipe: Path, built: dict[str, bytes], s3: Any) -> None:
+    build(load_config(recipe), f"s3://{BUCKET}/same")
+    assert s3_contents(s3, f"{BUCKET}/same") == built
+    assert not [name for name in s3.find(BUCKET) if "/.parts/" in name]
+    verify(f"s3://{BUCKET}/same")
+
+
+def test_a_second_build_leaves_the_shards_alone(recipe: Path, built: dict[str, bytes], s3: Any) -> None:
+    build(load_config(recipe), f"s3://{BUCKET}/twice")
+    before = {name: found["LastModified"] for name, found in s3.find(f"{BUCKET}/twice", detail=True).items()}
+    time.sleep(1.1)  # S3 tells times in seconds.
+    build(load_config(recipe), f"s3://{BUCKET}/twice")
+    after = {name: found["LastModified"] for name, found in s3.find(f"{BUCKET}/twice", detail=True).items()}
+    assert {name for name in after if after[name] != before[name]} == {f"{BUCKET}/twice/manifest.json"}
+    assert s3_contents(s3, f"{BUCKET}/twice") == built
+
+
+def test_a_build_that_is_killed_goes_on(
+    recipe: Path, built: dict[str, bytes], s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = f"{BUCKET}/killed"
+    command = [sys.executable, "-m", "dataset_builders", "build", str(recipe), "--out", f"s3://{out}"]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+    while process.poll() is None and len(_reports(s3, out)) < 1:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(_reports(s3, out))
+    assert 1 <= done < PARTS
+    assert s3_contents(s3, out) == {}
+    refined: list[str] = []
+
+    def counted(*args: Any) -> Any:
+        refined.append(args[-1])
+        return refine(*args)
+
+    monkeypatch.setattr("dataset_builders.build.refine", counted)
+    build(load_config(recipe), f"s3://{out}")
+    assert len(refined) == PARTS - done
+    assert s3_contents(s3, out) == built
+
+
+def _reports(s3: Any, out: str) -> list[str]:
+    return [name for name in s3.find(f"{out}/.parts") if name.endswith("/report.json")]
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    storage.write(str(path), b"old")
+    with pytest.raises(TypeError):
+        storage.write(str(path), cast("Any", "text"))
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == {"file": b"old"}
+
+
+def test_what_is_not_there_is_none_and_is_removed_without_a_word(s3: Any, tmp_path: Path) -> None:
+    for path in (str(tmp_path / "none.json"), f"s3://{BUCKET}/none.json"):
+        assert storage.read_json(path) is None
+        storage.remove(path)
+        storage.write_json(path, {"가": 1})
+        assert storage.read_json(path) == {"가": 1}
+        storage.remove(path)
+        assert storage.read_json(path) is None
