@@ -1,14 +1,60 @@
-"""The command's root, and the options that many commands share."""
+"""The command's root: how errors are told, and the options that many commands share."""
 
 import os
-from typing import Annotated
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
+import click
 import typer
+from typer.core import TyperGroup
 
+from rabbit_ko.errors import UserError, is_of_storage, reason
 from rabbit_ko.recipes import find_recipe
+
+
+@contextmanager
+def told(debug: bool) -> Iterator[None]:
+    """Tell of a failure in one line, and raise SystemExit: 1, or 2 for wrong usage; with debug, let it through."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise _failure("interrupted; the same command resumes from here", 130) from None
+    except click.UsageError as error:
+        if error.ctx is not None:
+            raise
+        raise _failure(error.message, 2) from None
+    except Exception as error:
+        if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):
+            raise
+        raise _failure(_one_line(error), 1) from None
+
+
+def _failure(line: str, code: int) -> SystemExit:
+    print(f"error: {line}", file=sys.stderr)
+    return SystemExit(code)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        said = os.strerror(error.errno)
+        return f"{error.filename}: {said}" if error.filename else said
+    return str(error) if isinstance(error, UserError) else reason(error)
+
+
+class Root(TyperGroup):
+    """All commands, whose failures are told here and nowhere else; the context's `obj` says whether to debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        with told(bool(ctx.obj)):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="rabbit",
+    cls=Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -20,7 +20,8 @@ Overrides = Annotated[
 ]
 Gpus = Annotated[int | None, typer.Option(min=1, help="processes on this machine, one a GPU; all GPUs by default")]
 Sharding = Annotated[
-    str | None, typer.Option(help="ddp, zero1, zero2, zero3 or fsdp2; by default zero2 on several GPUs with DeepSpeed")
+    str | None,
+    typer.Option(help="ddp, zero1, zero2, zero3 or fsdp2; by default zero2 on several GPUs with DeepSpeed"),
 ]
 Accelerate = Annotated[
     str, typer.Option("--launch", metavar='"..."', help="arguments for `accelerate launch`, in the place of --gpus")
@@ -82,8 +83,8 @@ def merge(
 def status(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
     """Show what there is of a recipe: its data, each stage, and the command that comes next.
 
-    A stage is missing, interrupted at a step, stale with what has changed, or up to date. Content decides: the config,
-    the shards, the prompt, the base; never the time of a file.
+    A stage is missing, interrupted at a step, stale with what has changed, or up to date. Content decides (config,
+    shards, prompt, base), never the time of a file.
     """
     from rabbit_ko.cli.data import data_status
     from rabbit_ko.training.status import stage_status

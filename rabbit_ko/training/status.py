@@ -42,7 +42,11 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     run = read_run(recipe, stage)
     if run is None:
         found = checkpoints(recipe.run(stage))
-        return Status(stage, State.INTERRUPTED, f"at step {step_of(found[0])}") if found else Status(stage, State.MISSING)
+        return (
+            Status(stage, State.INTERRUPTED, f"at step {step_of(found[0])}")
+            if found
+            else Status(stage, State.MISSING)
+        )
     parent = recipe.parent(stage)
     if parent and (before := stage_status(recipe, parent)).state is not State.CURRENT:
         return Status(stage, State.STALE, f"since {parent} is {before}")
