@@ -129,7 +129,7 @@ def versions() -> dict[str, str]:
 
 def command() -> str:
     """Return the command that is running, without what in it is nobody's business."""
-    from axolotl_plugins.run_file import redact
+    from axolotl_plugins.redaction import redact
 
     spec = sys.modules["__main__"].__spec__
     program = ["python", "-m", spec.name.removesuffix(".__main__")] if spec else [Path(sys.argv[0]).name]
