@@ -15,13 +15,11 @@ from rabbit_ko.cli.data import build_recipe
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.recipes import Recipe
 
-Overrides = Annotated[
-    str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, such as `--args=--learning-rate=1e-4`")
-]
-Gpus = Annotated[int | None, typer.Option(min=1, help="processes on this machine, one a GPU; all GPUs by default")]
+Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, `--key=value ...`")]
+Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
 Sharding = Annotated[
     str | None,
-    typer.Option(help="ddp, zero1, zero2, zero3 or fsdp2; by default zero2 on several GPUs with DeepSpeed"),
+    typer.Option(help="ddp, zero1, zero2, zero3 or fsdp2; zero2 on several GPUs with DeepSpeed"),
 ]
 Accelerate = Annotated[
     str, typer.Option("--launch", metavar='"..."', help="arguments for `accelerate launch`, in the place of --gpus")
@@ -32,13 +30,14 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="train anew, and remove wha
 def _help(method: Method) -> str:
     rows = "conversations" if method.rows == "sft" else "preference pairs"
     start = f"the merged {method.parent} model" if method.parent else "the recipe's base model"
-    return (
-        f"Train a stage on {rows}: {method.name}.\n\n"
-        f"Starts from {start} and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{method.name}`. "
-        "The data are built first where they are not up to date. A run that was interrupted resumes from its last "
-        "complete checkpoint. One that is up to date, by its config, shards, prompt and base, is not trained again.\n\n"
-        f"Example: `rabbit {method.name} --recipe aog-8b --args=--micro-batch-size=2`"
-    )
+    return f"""Train a stage on {rows}: {method.name}.
+
+    Starts from {start}, and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{method.name}`. The
+    data are built first where they are not up to date. A run that was interrupted resumes from its last complete
+    checkpoint. One that is up to date, by its config, shards, prompt and base, is not trained again.
+
+    Example: `rabbit {method.name} --recipe aog-8b --args=--micro-batch-size=2`
+    """
 
 
 def _add(method: Method) -> None:

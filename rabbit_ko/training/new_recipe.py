@@ -49,7 +49,7 @@ def with_base(text: str, base: str, name: str) -> str:
 
 
 def with_tokens(text: str, tokens: dict[str, str]) -> str:
-    """Return a stage's YAML with these special tokens in the place of its own; data.yaml has no base and no tokens."""
+    """Return a stage's YAML with these special tokens in the place of its own."""
     without = re.sub(r"(?m)^special_tokens:\n(?:[ #].*\n)*", "", text)
     if not tokens:
         return without
@@ -63,7 +63,7 @@ def special_tokens(base: str) -> dict[str, str]:
     eos_token where the tokenizer's own is not one that generation stops at, pad_token where the tokenizer has none of
     its own. Raises UserError where the tokenizer cannot be loaded, or nothing in it can be EOS or padding.
     """
-    from axolotl_plugins.checks.tokenizer import stop_tokens
+    from axolotl_plugins.tokenizer_checks import stop_tokens
 
     tokenizer = _load(base)
     found = {}

@@ -88,7 +88,7 @@ def merge(recipe: Recipe, stage: str) -> bool:
 
 
 def make_base(recipe: Recipe) -> None:
-    """Make the recipe's own base model, where it has a script for it and the one that is there is of other sources."""
+    """Make the base model of a recipe that has a script for it, unless the one that is there is of these sources."""
     script = recipe.base_script
     if script is None:
         return

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from axolotl_plugins.resume.checkpoints import checkpoints, step_of
-from axolotl_plugins.resume.identity import Identity, changes, dataset_fingerprints, made_of, run_identity
+from axolotl_plugins.checkpoints import checkpoints
+from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.recipes import RUN_FILE, Recipe, read_config
+from rabbit_ko.recipes import RUN_FILE, Recipe
 
 
 class State(StrEnum):
@@ -30,7 +30,8 @@ class Status:
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.state}{self.detail and f', {self.detail}'}"
+        between = ": " if self.state is State.STALE else " "
+        return f"{self.state}{between}{self.detail}" if self.detail else str(self.state)
 
 
 def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None = None) -> Status:
@@ -41,12 +42,9 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     """
     run = read_run(recipe, stage)
     if run is None:
-        found = checkpoints(recipe.run(stage))
-        return (
-            Status(stage, State.INTERRUPTED, f"at step {step_of(found[0])}")
-            if found
-            else Status(stage, State.MISSING)
-        )
+        for checkpoint in checkpoints(recipe.run(stage)):
+            return Status(stage, State.INTERRUPTED, f"at step {checkpoint.name.rpartition('-')[2]}")
+        return Status(stage, State.MISSING)
     parent = recipe.parent(stage)
     if parent and (before := stage_status(recipe, parent)).state is not State.CURRENT:
         return Status(stage, State.STALE, f"since {parent} is {before}")
@@ -54,15 +52,9 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     if not recorded:
         return Status(stage, State.STALE, "since its run.json is of an earlier version of this project")
     wanted = run.get("overrides", {}) if overrides is None else overrides
-    if changed := changes(made_of(recorded), made_of(identity_now(recipe, stage, wanted))):
+    if changed := changes(made_of(recorded), made_of(stage_identity(recipe.config(stage), wanted))):
         return Status(stage, State.STALE, changed)
     return Status(stage, State.CURRENT)
-
-
-def identity_now(recipe: Recipe, stage: str, overrides: Mapping[str, Any]) -> Identity:
-    """Return what a run of the stage would be made of now."""
-    given = {**read_config(recipe.config(stage)), **overrides}
-    return run_identity(given, dataset_fingerprints(given))
 
 
 def read_run(recipe: Recipe, stage: str) -> dict[str, Any] | None:
