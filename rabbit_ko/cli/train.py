@@ -42,6 +42,7 @@ def _help(method: Method) -> str:
 
 def _add(method: Method) -> None:
     def command(
+        context: typer.Context,
         recipe: RecipeName = "smoke",
         args: Overrides = "",
         gpus: Gpus = None,
@@ -52,7 +53,9 @@ def _add(method: Method) -> None:
         from rabbit_ko.training.run import Launch, train
 
         build_recipe(Recipe(recipe))
-        if train(Recipe(recipe), method.name, Launch(shlex.split(args), gpus, sharding, launch, fresh)):
+        if train(
+            Recipe(recipe), method.name, Launch(shlex.split(args), gpus, sharding, launch, fresh, bool(context.obj))
+        ):
             print(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
 
     app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)

@@ -1,6 +1,5 @@
 """A stage from start to end: what it needs first, axolotl in processes of its own, and the merge of an adapter."""
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, read_config
+from rabbit_ko.training.process import python, run_logged
 from rabbit_ko.training.status import State, merged_is_current, stage_status
 
 DEEPSPEED, FSDP = CONFIGS / "deepspeed", CONFIGS / "fsdp"
@@ -26,7 +26,8 @@ class Launch:
     """How a stage is started. overrides: arguments for axolotl. gpus: processes, all GPUs for None.
 
     sharding: ddp, or one of the files in axolotl_configs/deepspeed and fsdp. accelerate: arguments for
-    `accelerate launch`, in the place of gpus. fresh: train anew, whatever is there.
+    `accelerate launch`, in the place of gpus. fresh: train anew, whatever is there. debug: show all that axolotl says
+    on the terminal instead of in a log.
     """
 
     overrides: Sequence[str] = ()
@@ -34,6 +35,7 @@ class Launch:
     sharding: str | None = None
     accelerate: str = ""
     fresh: bool = False
+    debug: bool = False
 
 
 def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
@@ -48,27 +50,28 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     make_base(recipe)
     if parent := recipe.parent(stage):
         _require(recipe, parent, stage)
-        merge(recipe, parent)
+        merge(recipe, parent, launch.debug)
     overrides = parse_overrides(launch.overrides)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
     status = stage_status(recipe, stage, overrides)
     print(f"{recipe.run(stage)}: {status}")
     if status.state is State.CURRENT and not launch.fresh:
         return False
-    fresh = ["--guard-fresh=true"] if launch.fresh else []
+    log = log_file(recipe, stage)
+    log.unlink(missing_ok=True)
+    print(f"all that axolotl says goes to {log}")
     if METHODS[stage].rl is None:  # preferences are tokenized by TRL's trainer itself
-        _python("axolotl.cli.preprocess", str(config), *launch.overrides)
-    _python(
-        "accelerate.commands.accelerate_cli",
-        *("launch", "--quiet", *_processes(launch), "-m", "axolotl.cli.train", str(config)),
-        *(*sharding, *fresh, *launch.overrides),
-    )
+        run_logged(python("axolotl.cli.preprocess", str(config), *launch.overrides), log, launch.debug)
+    fresh = ["--guard-fresh=true"] if launch.fresh else []
+    accelerate = ["launch", "--quiet", *_processes(launch), "-m", "axolotl.cli.train", str(config)]
+    arguments = [*accelerate, *sharding, *fresh, *launch.overrides]
+    run_logged(python("accelerate.commands.accelerate_cli", *arguments), log, launch.debug)
     if not (recipe.run(stage) / RUN_FILE).exists():
         raise UserError(f"{stage}: the run ended early: {recipe.run(stage) / RUN_FILE} is missing")
     return True
 
 
-def merge(recipe: Recipe, stage: str) -> bool:
+def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
     """Merge a stage's adapter into its base, unless that is done; tell whether there was anything to do.
 
     Raises UserError where the stage is not trained, or the merge fails; then no half model is left.
@@ -80,7 +83,8 @@ def merge(recipe: Recipe, stage: str) -> bool:
         return False
     shutil.rmtree(run / "merged", ignore_errors=True)
     try:
-        _python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
+        command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
+        run_logged(command, log_file(recipe, stage), debug)
     except BaseException:
         shutil.rmtree(run / "merged", ignore_errors=True)
         raise
@@ -99,8 +103,13 @@ def make_base(recipe: Recipe) -> None:
     now = source_digest([*prompt, *samples]) + " " + source_digest([ROOT / script])
     if (folder / "model.safetensors").exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == now:
         return
-    _run([sys.executable, str(script), str(folder)])
+    run_logged([sys.executable, str(script), str(folder)], recipe.runs / "base.log")
     made_of.write_text(now, encoding="utf-8")
+
+
+def log_file(recipe: Recipe, stage: str) -> Path:
+    """Return the place of all that axolotl has said of a stage's last run."""
+    return recipe.run(stage) / "log.txt"
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -167,25 +176,3 @@ def _require(recipe: Recipe, parent: str, stage: str) -> None:
             f"{stage} starts from the merged model of {parent}, and {recipe.run(parent)} is {status}; "
             f"run `make {parent} {stage} RECIPE={recipe.name}`"
         )
-
-
-def _python(module: str, *arguments: str) -> None:
-    _run([sys.executable, "-m", module, *arguments])
-
-
-def _run(command: Sequence[str]) -> None:
-    """Run a command, whose own lines say why where it fails."""
-    # Axolotl reports its runs to its makers, after ten seconds of waiting, unless it is told not to.
-    environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1"}
-    with subprocess.Popen(command, env=environment) as process:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.wait()  # Ctrl-C has reached it, too, and it ends by itself
-            raise
-        except SystemExit:
-            process.terminate()
-            raise
-    if code:
-        name = " ".join(Path(part).name if part == sys.executable else part for part in command[:4])
-        raise UserError(f"`{name} ...` ended with exit code {code}; its last lines above say why")
