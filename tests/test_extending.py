@@ -1,4 +1,4 @@
-"""Each example of docs/extending.md is applied to a copy of the project, and its commands run; no other file changes."""
+"""Each example of docs/extending.md is applied to a copy of the project, and its commands run."""
 
 import json
 import re
