@@ -16,7 +16,7 @@ import datasets
 from filelock import FileLock
 
 from axolotl_plugins.fingerprints import shards_fingerprint, tokenizer_fingerprint
-from prompt_strategies.fingerprint import source_fingerprint
+from prompt_strategies.template import source_fingerprint
 
 OPTIONS = (
     "added_tokens_overrides",

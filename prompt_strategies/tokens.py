@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prompt_strategies.prompt_injection import has_fake_turn
 from prompt_strategies.template import Messages, Template, render_prompt
-from prompt_strategies.turns import is_prompt, without_oldest_exchange
+from prompt_strategies.turns import find_order_mistake, without_oldest_exchange
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,7 +39,7 @@ class Dropped(StrEnum):
 
     TOO_LONG = "too long even without history"
     MALFORMED = "roles out of order, or an empty message"
-    FORGED = "a heading of the template in a message"
+    FAKE_TURN = "a heading of the template in a message"
     CONTROL = "a control token that the tokenizer cannot read as text"
     READ_DIFFERENTLY = "TRL would read other tokens than SFT"
 
@@ -51,7 +51,7 @@ def tokenize(
     answers: Sequence[tuple[str, ...]],
     sequence_len: int,
 ) -> list[Example | Dropped]:
-    """Tokenize rows; whole oldest exchanges go until the prompt and its longest answer fit into `sequence_len`."""
+    """Tokenize rows; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
     flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers))))
     answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
     rows: list[Example | Dropped] = [Dropped.TOO_LONG] * len(prompts)
@@ -77,10 +77,10 @@ def tokenize(
 
 def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[str, ...]) -> Dropped | None:
     contents = [*answers, *(message["content"] for message in messages)]
-    if not is_prompt(messages) or not all(answers) or len(set(answers)) < len(answers):
+    if find_order_mistake(messages, last="user") or not all(answers) or len(set(answers)) < len(answers):
         return Dropped.MALFORMED
     if any(map(has_fake_turn, contents)):
-        return Dropped.FORGED
+        return Dropped.FAKE_TURN
     if any("<|" in content and any(control in content for control in controls) for content in contents):
         return Dropped.CONTROL
     return None
@@ -135,10 +135,10 @@ def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:
     """Say how many rows of a batch are dropped, and why, or lost their oldest exchanges."""
     dropped = Counter(row.value for row in rows if isinstance(row, Dropped))
     shortened = sum(isinstance(row, Example) and row.dropped_exchanges > 0 for row in rows)
-    fates = [f"{count} dropped: {reason}" for reason, count in sorted(dropped.items())]
-    fates += [f"{shortened} without their oldest exchanges"] if shortened else []
-    if fates:
-        LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(fates))
+    said = [f"{count} dropped: {reason}" for reason, count in sorted(dropped.items())]
+    said += [f"{shortened} without their oldest exchanges"] if shortened else []
+    if said:
+        LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(said))
 
 
 def adds_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:

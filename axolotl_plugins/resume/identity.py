@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from axolotl_plugins.fingerprints import model_fingerprint, shards_fingerprint, tokenizer_fingerprint
 from axolotl_plugins.redaction import redact
 from axolotl_plugins.sharding import lay_over
-from prompt_strategies.fingerprint import source_fingerprint
+from prompt_strategies.template import source_fingerprint
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import read_config
