@@ -1,7 +1,7 @@
 """Prompt strategies for axolotl, by the `type` of a dataset entry; each of TEMPLATES has all of these.
 
-`prompt_strategies.qir` trains the last answer of each conversation, `prompt_strategies.qir_every_turn` every answer as
-a row of its own, and `prompt_strategies.qir_dpo` makes preferences out of pairs of answers.
+`prompt_strategies.qir` trains the last answer of each conversation, `prompt_strategies.qir_every_turn` each answer as
+a row, and `prompt_strategies.qir_dpo` is for pairs of answers.
 """
 
 import sys

@@ -8,7 +8,7 @@ from axolotl.utils.schemas.enums import ATTN_IMPLS_SUPPORTING_PACKING
 
 from axolotl_plugins import attention
 from axolotl_plugins.attention import BY_GENERATION, best_attention, resolve_attention
-from axolotl_plugins.speed_checks import MASKED
+from axolotl_plugins.checks.speed import MASKED
 
 FLASH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 

@@ -12,6 +12,7 @@ from axolotl.utils.schemas.enums import (
 
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.attention import AUTO
+from rabbit_ko.methods import method_of
 
 # For these two, the mask is made from the positions of the rows.
 MASKED = ("sdpa", "eager")
@@ -25,13 +26,17 @@ def find_speed_mistake(config: dict[str, Any], processes: int) -> str | None:
 def _mistakes(config: dict[str, Any], processes: int) -> Iterator[str]:
     if config.get("sample_packing"):
         yield from _packed_rows_see_each_other(config)
-    yield from _without_effect(config)
-    if config.get("rl"):
-        yield from _dpo(config, processes)
+    if config.get("liger_rope") and (config.get("lora_qkv_kernel") or config.get("lora_o_kernel")):
+        yield "liger_rope: does nothing beside lora_qkv_kernel or lora_o_kernel, which keep the model's; take it away"
+    if config.get("liger_glu_activation") and config.get("lora_mlp_kernel"):
+        yield "liger_glu_activation: does nothing beside lora_mlp_kernel, which takes its place; take it away"
+    if method_of(config).rows == "dpo":
+        yield from _in_dpo(config, processes)
 
 
 def _packed_rows_see_each_other(config: dict[str, Any]) -> Iterator[str]:
-    backend = attention_of(config)
+    flags = (name for flag, name in LEGACY_ATTN_FLAG_TO_IMPL.items() if config.get(flag))
+    backend = config.get("attn_implementation") or next(flags, None)
     if backend != AUTO and backend not in MASKED and attn_impl_base(backend) not in ATTN_IMPLS_SUPPORTING_PACKING:
         yield (
             f"sample_packing: with attn_implementation {backend or 'not set'}, rows that share a sequence would see "
@@ -45,16 +50,9 @@ def _packed_rows_see_each_other(config: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _without_effect(config: dict[str, Any]) -> Iterator[str]:
-    if config.get("liger_rope") and (config.get("lora_qkv_kernel") or config.get("lora_o_kernel")):
-        yield "liger_rope: does nothing beside lora_qkv_kernel or lora_o_kernel, which keep the model's; take it away"
-    if config.get("liger_glu_activation") and config.get("lora_mlp_kernel"):
-        yield "liger_glu_activation: does nothing beside lora_mlp_kernel, which takes its place; take it away"
-    if config.get("rl") and config.get("liger_fused_linear_cross_entropy"):
+def _in_dpo(config: dict[str, Any], processes: int) -> Iterator[str]:
+    if config.get("liger_fused_linear_cross_entropy"):
         yield "liger_fused_linear_cross_entropy: DPO has another loss, so it does nothing; take it away"
-
-
-def _dpo(config: dict[str, Any], processes: int) -> Iterator[str]:
     for kernel in LORA_KERNELS:
         if config.get(kernel):
             yield f"{kernel}: fails in DPO, where axolotl patches the model before it has an adapter; take it away"
@@ -68,12 +66,6 @@ def _dpo(config: dict[str, Any], processes: int) -> Iterator[str]:
                 "dpo_use_liger_kernel: TRL calls the model past DDP, so no gradient would be shared and each process "
                 "would train an adapter of its own; use zero2 or fsdp2, or precompute_ref_log_probs instead"
             )
-
-
-def attention_of(config: dict[str, Any]) -> str | None:
-    """Return the backend that a stage asks for, by its name or by one of the older flags."""
-    flags = (name for flag, name in LEGACY_ATTN_FLAG_TO_IMPL.items() if config.get(flag))
-    return config.get("attn_implementation") or next(flags, None)
 
 
 def _liger_loss_is_apart() -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trl
 
-from axolotl_plugins.speed_checks import find_speed_mistake
+from axolotl_plugins.checks.speed import find_speed_mistake
 from tests.axolotl_plugins.test_guard import recipe as recipe
 from tests.axolotl_plugins.test_guard import rewrite
 from tests.stages import load_stage
