@@ -2,11 +2,12 @@
 
 import os
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from accelerate import PartialState
 from axolotl.common.datasets import load_datasets, load_preference_datasets
@@ -17,11 +18,10 @@ from transformers import set_seed
 
 from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.attention import resolve_attention
-from axolotl_plugins.checks.config import find_config_mistake
-from axolotl_plugins.checks.parent import ADAPTER, MERGED_ADAPTER, adapter_digest, find_parent_mistake
-from axolotl_plugins.checks.rows import SplitCounts, count_examples, find_collator_mistake, find_row_mistake
-from axolotl_plugins.checks.speed import find_speed_mistake
-from axolotl_plugins.checks.tokenizer import find_tokenizer_mistake
+from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest, check_parent, check_tokenizer
+from axolotl_plugins.checks.config import check_config
+from axolotl_plugins.checks.rows import SplitCounts, check_collator, check_rows, count_examples
+from axolotl_plugins.checks.speed import check_speed
 from axolotl_plugins.log import LOG
 from axolotl_plugins.prepared_rows import remove_unfinished, set_prepared_path, use_raw_folder
 from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
@@ -35,6 +35,24 @@ from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import template_for
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import method_of
+
+
+def refuse(cfg: Any, mistake: str) -> NoReturn:
+    """End the process with one line."""
+    raise SystemExit(f"{cfg['axolotl_config_path']}: {mistake}") from None
+
+
+def in_one_line(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a hook refuse the run where it raises UserError."""
+
+    @wraps(hook)
+    def refusing(guard: "Guard", cfg: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            return hook(guard, cfg, *arguments, **options)
+        except UserError as error:
+            refuse(cfg, str(error))
+
+    return refusing
 
 
 class Guard(BasePlugin):
@@ -52,6 +70,7 @@ class Guard(BasePlugin):
         self.identity: Identity = {}
         self.seconds_before = 0.0
 
+    @in_one_line
     def register(self, cfg: Any) -> None:
         """Check the raw config, then give it the project's chat template, a cache folder and its batch."""
         sys.excepthook = one_line_where_writing_failed
@@ -62,15 +81,13 @@ class Guard(BasePlugin):
             use_raw_folder(cfg)
             return
         self.overrides = find_overrides(cfg)
-        try:
-            lay_over(cfg)
-            # Axolotl's own commands take options away by setting them to None, some of which it no longer knows. Its
-            # validation fills in what is nested.
-            self.given = deepcopy({key: value for key, value in cfg.items() if value is not None})
-            refuse_if(cfg, find_config_mistake(self.given) or find_speed_mistake(self.given, count_processes(cfg)))
-            keep_batch(cfg, LOG.info)
-        except UserError as error:
-            refuse_if(cfg, str(error))
+        lay_over(cfg)
+        # Axolotl's own commands take options away by setting them to None, some of which it no longer knows. Its
+        # validation fills in what is nested.
+        self.given = deepcopy({key: value for key, value in cfg.items() if value is not None})
+        check_config(self.given)
+        check_speed(self.given, count_processes(cfg))
+        keep_batch(cfg, LOG.info)
         resolve_attention(cfg)
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_for(cfg["datasets"][0]["type"]))
@@ -83,8 +100,9 @@ class Guard(BasePlugin):
     def on_config_validation_error(self, cfg: Any) -> None:
         """Say in one line what axolotl's validation would say in a traceback."""
         lines = [line.strip() for line in str(sys.exc_info()[1]).splitlines() if line.strip()]
-        refuse_if(cfg, " ".join(lines[:3]))
+        refuse(cfg, " ".join(lines[:3]))
 
+    @in_one_line
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
         """Load the rows as axolotl does, and refuse the run where an invariant does not hold.
 
@@ -92,7 +110,8 @@ class Guard(BasePlugin):
         """
         self.tokenizer = load_tokenizer(cfg)
         template = template_for(cfg.datasets[0].type)
-        refuse_if(cfg, find_parent_mistake(cfg) or find_tokenizer_mistake(cfg, self.tokenizer, template))
+        check_parent(cfg, template)
+        check_tokenizer(cfg, self.tokenizer, template)
         remove_unfinished(Path(cfg.dataset_prepared_path))
         self.datasets = dataset_fingerprints(cfg)
         load = load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets
@@ -101,7 +120,7 @@ class Guard(BasePlugin):
         except (ValueError, IndexError, KeyError, TypeError) as error:
             if cfg.debug:
                 raise
-            refuse_if(cfg, f"the rows cannot be prepared: {reason(error)}")
+            raise UserError(f"the rows cannot be prepared: {reason(error)}") from None
         splits = (
             ("train", loaded.train_dataset, cfg.datasets),
             ("test", loaded.eval_dataset, cfg.test_datasets),
@@ -109,12 +128,13 @@ class Guard(BasePlugin):
         for split, dataset, entries in splits:
             if entries:
                 self.counts[split] = SplitCounts(count_examples(cfg, entries), len(dataset))
-                self._check_rows(cfg, split, dataset, everything=preprocess)
+                check_rows(cfg, self.tokenizer, split, dataset, self.counts[split], everything=preprocess)
         if cfg.sample_packing and loaded.total_num_steps and not cfg.max_steps:
             rows = len(loaded.train_dataset) * cfg.num_epochs / loaded.total_num_steps
             LOG.info("one step takes %.1f rows on average", rows)
         return loaded
 
+    @in_one_line
     def pre_model_load(self, cfg: Any) -> None:
         """Seed before the adapter's random weights are drawn; axolotl itself seeds only after that.
 
@@ -125,26 +145,24 @@ class Guard(BasePlugin):
             # The first process decides and marks checkpoints for all, so that a base of many gigabytes is read once.
             if PartialState().is_main_process:
                 self.identity = run_identity(self.given, self.datasets)
-            try:
-                self.seconds_before = resume(cfg, self.identity)
-            except UserError as error:
-                refuse_if(cfg, str(error))
+            self.seconds_before = resume(cfg, self.identity)
 
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Before a merge, write into the model's config which adapter it is that gets merged."""
         if cfg.merge_lora:
             setattr(model.config, MERGED_ADAPTER, adapter_digest(Path(cfg.lora_model_dir or cfg.output_dir)))
 
+    @in_one_line
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Check what the trainer will really read, and remove the marks of an earlier run."""
         self.trainer = trainer
         if method_of(cfg).rows == "dpo":
             for split, dataset in (("train", trainer.train_dataset), ("test", trainer.eval_dataset)):
                 if dataset:
-                    self._check_rows(cfg, split, dataset, everything=False)
+                    check_rows(cfg, self.tokenizer, split, dataset, self.counts[split], everything=False)
         elif cfg.sample_packing:
             keep_order(trainer)
-        refuse_if(cfg, find_collator_mistake(cfg, trainer))
+        check_collator(cfg, trainer)
         unmark_finished(Path(cfg.output_dir))
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
@@ -153,7 +171,7 @@ class Guard(BasePlugin):
         # The first, so that those that report to somewhere get its figures, too.
         trainer.callback_handler.callbacks.insert(0, Progress(LOG.info))
         complete = MarkComplete(self.identity, self.seconds_before)
-        return [KeepIntervals(), complete, StopWhenLost(partial(refuse_if, cfg))]
+        return [KeepIntervals(), complete, StopWhenLost(partial(refuse, cfg))]
 
     def post_train_unload(self, cfg: Any) -> None:
         """Write `run.json`, last, so that a folder that has it holds a finished run.
@@ -178,15 +196,6 @@ class Guard(BasePlugin):
             identity=self.identity,
             overrides=self.overrides,
         )
-
-    def _check_rows(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
-        refuse_if(cfg, find_row_mistake(cfg, self.tokenizer, split, dataset, self.counts[split], everything))
-
-
-def refuse_if(cfg: Any, mistake: str | None) -> None:
-    """Stop before the run, with one line, where there is a mistake."""
-    if mistake:
-        raise SystemExit(f"{cfg['axolotl_config_path']}: {mistake}") from None
 
 
 def one_line_where_writing_failed(kind: type[BaseException], error: BaseException, trace: Any) -> None:

@@ -7,13 +7,10 @@ row is encoded TRL's way here as well: where that is not what SFT reads, the row
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prompt_strategies.template import Messages, Template, render_answer, source_fingerprint
-from prompt_strategies.tokens import Dropped, Example, Ids, adds_bos, log_dropped, tokenize
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from prompt_strategies.tokens import Dropped, Example, Ids, Tokenizer, adds_bos, log_dropped, tokenize
 
 Batch = dict[str, list[Any]]
 
@@ -30,7 +27,7 @@ def load(template: Template, cfg: Any, dataset_idx: int = 0, **_: Any) -> tuple[
 
 
 def to_preference_texts(
-    batch: Batch, *, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int, source: str
+    batch: Batch, *, tokenizer: Tokenizer, template: Template, sequence_len: int, source: str
 ) -> Batch:
     """Render a batch of preference rows as `prompt`, `chosen` and `rejected` texts.
 
@@ -44,9 +41,7 @@ def to_preference_texts(
     return {"prompt": [bos + row.text for row in kept.values()], **texts}
 
 
-def examples(
-    batch: Batch, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int
-) -> list[Example | Dropped]:
+def examples(batch: Batch, tokenizer: Tokenizer, template: Template, sequence_len: int) -> list[Example | Dropped]:
     """Tokenize a batch of preference rows; the two answers of an example are chosen and rejected."""
     sides = zip(batch["chosen"], batch["rejected"], strict=True)
     answers = [(_answer(chosen), _answer(rejected)) for chosen, rejected in sides]
@@ -63,20 +58,18 @@ def _answer(messages: Messages) -> str:
     return render_answer(messages[0]) if [message["role"] for message in messages] == ["assistant"] else ""
 
 
-def _is_read_alike(
-    tokenizer: "PreTrainedTokenizerBase", example: Example, prompt: str, answers: tuple[str, ...]
-) -> bool:
+def _is_read_alike(tokenizer: Tokenizer, example: Example, prompt: str, answers: tuple[str, ...]) -> bool:
     expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
     return trl_ids(tokenizer, prompt, answers) == expected
 
 
-def trl_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str, answers: tuple[str, ...]) -> list[Ids]:
+def trl_ids(tokenizer: Tokenizer, prompt: str, answers: tuple[str, ...]) -> list[Ids]:
     """Encode a prompt, and the prompt with each answer, as TRL's DPO trainer does when axolotl runs it."""
     eos, doubled_bos = tokenizer.eos_token, [tokenizer.bos_token_id] * 2
     texts = [prompt, *(prompt + (answer if answer.endswith(eos) else answer + eos) for answer in answers)]
     return [ids[1:] if ids[:2] == doubled_bos else ids for ids in tokenizer(texts)["input_ids"]]
 
 
-def _written_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
+def _written_bos(tokenizer: Tokenizer) -> str:
     bos: str | None = tokenizer.bos_token
     return "" if bos is None or adds_bos(tokenizer) else bos

@@ -8,17 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import Any
 
 from prompt_strategies.prompt_injection import has_fake_turn
 from prompt_strategies.template import Messages, Template, render_prompt
 from prompt_strategies.turns import find_order_mistake, without_oldest_exchange
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
 LOG = logging.getLogger(__name__)
 Ids = list[int]
+# A PreTrainedTokenizerBase; builders import this package where transformers is not installed.
+Tokenizer = Any
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Dropped(StrEnum):
 
 
 def tokenize(
-    tokenizer: "PreTrainedTokenizerBase",
+    tokenizer: Tokenizer,
     template: Template,
     prompts: Sequence[Messages],
     answers: Sequence[tuple[str, ...]],
@@ -86,18 +85,18 @@ def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[
     return None
 
 
-def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """Return the ids that the tokenizer marks as special."""
     return frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
 
 
-def _unsplittable(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
+def _unsplittable(tokenizer: Tokenizer) -> tuple[str, ...]:
     """Return tokens in the form of control tokens that the tokenizer does not mark as special, as Qwen3's do."""
     added = tokenizer.added_tokens_decoder.values()
     return tuple(token.content for token in added if token.content.startswith("<|") and not token.special)
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[Ids]:
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
     """Encode texts as plain text: nothing in them becomes a special token, and none is added."""
     if not texts:
         return []
@@ -119,13 +118,13 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[I
     return encoded
 
 
-def encode_answers(tokenizer: "PreTrainedTokenizerBase", answers: Sequence[str]) -> list[Ids]:
+def encode_answers(tokenizer: Tokenizer, answers: Sequence[str]) -> list[Ids]:
     """Encode answers as they are trained, each with the tokenizer's EOS after it."""
     eos = tokenizer.eos_token_id
     return [[*ids, eos] for ids in encode(tokenizer, answers)]
 
 
-def encode_prompts(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str]) -> list[Ids]:
+def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[Ids]:
     """Encode prompts with one BOS in front where the tokenizer has a BOS token."""
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     return [[*bos, *ids] for ids in encode(tokenizer, prompts)]
@@ -141,6 +140,6 @@ def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:
         LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(said))
 
 
-def adds_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:
+def adds_bos(tokenizer: Tokenizer) -> bool:
     """Tell whether the tokenizer puts BOS in front of a text by itself; Llama-3's first public files do not."""
     return tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]

@@ -12,6 +12,7 @@ from prompt_strategies import dpo
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import Template, template_for
 from prompt_strategies.tokens import Ids, special_ids
+from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 
 SAMPLE = 1_000
@@ -43,12 +44,10 @@ class SplitCounts:
         return f"{rows}, {self.checked} sequences checked{share}"
 
 
-def find_row_mistake(
-    cfg: Any, tokenizer: Any, split: str, dataset: Any, counts: SplitCounts, everything: bool
-) -> str | None:
-    """Check a split's rows, all or a sample, and count; returns the first mistake as one line, or None."""
+def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, counts: SplitCounts, everything: bool) -> None:
+    """Check a split's rows, all or a sample, and count. Raises UserError where too many are dropped, or one is bad."""
     if not counts.prepared or counts.dropped > cfg.guard_max_dropped * counts.examples:
-        return (
+        raise UserError(
             f"{split}: {counts.dropped} of {counts.examples} rows are dropped; `make inspect` tells which and why. "
             f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_dropped if that is meant"
         )
@@ -59,9 +58,8 @@ def find_row_mistake(
         counts.tokens += len(ids)
         counts.trained += len(labels) - labels.count(IGNORE_INDEX)
         if mistake := broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
-            return f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}"
+            raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
     LOG.info("%s: %s", split, counts)
-    return None
 
 
 def broken_rule(
@@ -113,8 +111,8 @@ def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:
     return next(found, "of unknown id (none in the shards has these tokens)")
 
 
-def find_collator_mistake(cfg: Any, trainer: Any) -> str | None:
-    """Collate two rows as the trainer will, and return a mistake where EOS is no longer trained in both."""
+def check_collator(cfg: Any, trainer: Any) -> None:
+    """Collate two rows as the trainer will. Raises UserError where EOS is no longer trained in both."""
     tokenizer, dataset = trainer.processing_class, trainer.train_dataset
     is_dpo = method_of(cfg).rows == "dpo"
     rows = [dataset[0], dataset[len(dataset) - 1]]
@@ -123,12 +121,11 @@ def find_collator_mistake(cfg: Any, trainer: Any) -> str | None:
     batch = trainer.data_collator([features] if cfg.sample_packing and not is_dpo else features)
     ends = batch["input_ids"] == tokenizer.eos_token_id
     trained = batch["completion_mask"] == 1 if is_dpo else batch["labels"] == tokenizer.eos_token_id
-    if int((ends & trained).sum()) == (4 if is_dpo else 2):
-        return None
-    return (
-        f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
-        f"{tokenizer.pad_token!r}); give pad_token a token of its own"
-    )
+    if int((ends & trained).sum()) != (4 if is_dpo else 2):
+        raise UserError(
+            f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
+            f"{tokenizer.pad_token!r}); give pad_token a token of its own"
+        )
 
 
 def count_examples(cfg: Any, entries: Sequence[Any]) -> int:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import xxhash
 from pydantic import BaseModel
 
 from axolotl_plugins.resume.identity import Identity, changes
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
+from rabbit_ko.hashing import file_digest
 
 PREFIX, CHECKSUMS, DAMAGED = "checkpoint-", "checksums.json", "damaged-"
 # The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
@@ -98,13 +98,8 @@ def _digests(checkpoint: Path) -> dict[str, str]:
 
 
 def _digest(file: Path) -> str:
-    if (size := file.stat().st_size) > LARGE:
-        return f"{size} bytes"
-    digest = xxhash.xxh3_128()
-    with file.open("rb") as content:
-        while block := content.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
+    size = file.stat().st_size
+    return f"{size} bytes" if size > LARGE else file_digest(file)
 
 
 def _set_aside(checkpoint: Path, say: Callable[[str], None]) -> None:

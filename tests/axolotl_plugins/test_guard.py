@@ -124,7 +124,7 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ),
         (
             {"datasets": [{"path": "data/other/sft", "split": "train", "type": "prompt_strategies.qir"}]},
-            "data/other/sft holds no train shards; run `make data RECIPE=other` first",
+            "data/other/sft holds no train shards; run `make data RECIPE=other`",
         ),
         (
             {"base_model": "runs/other/sft/merged"},
@@ -147,14 +147,14 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ({"test_datasets": [{"path": "data/smoke/sft"}]}, "test_datasets: each entry needs a `split`"),
         (
             {"datasets": [{"path": "data/smoke/sft", "split": "train", "type": "prompt_strategies.qir_dpo"}]},
-            r"datasets\[0\].type: `prompt_strategies.qir_dpo` is not a prompt for sft; known are ",
+            r"datasets\[0\].type: `prompt_strategies.qir_dpo` is not a prompt for sft; did you mean",
         ),
         ({"chat_template": "chatml"}, "chat_template: take it away"),
-        ({"val_set_size": 0.1}, "val_set_size: answers of one conversation would be in both splits"),
-        ({"streaming": True}, "streaming: rows cannot be checked"),
-        ({"train_on_inputs": True}, "train_on_inputs: only answers are trained"),
+        ({"val_set_size": 0.1}, "val_set_size: take it away: answers of one conversation would be in both splits"),
+        ({"streaming": True}, "streaming: take it away: rows cannot be checked"),
+        ({"train_on_inputs": True}, "train_on_inputs: take it away: only answers are trained"),
         ({"save_total_limit": 1}, "save_total_limit: with 1, the last checkpoint goes"),
-        ({"save_only_model": True}, "save_only_model: a run could not resume"),
+        ({"save_only_model": True}, "save_only_model: take it away: a run could not resume"),
         ({"merge_method": "memory_efficient"}, "merge_method: must be `legacy`"),
         ({"rl": "simpo"}, "rl: `simpo` is not a method of this project; known are dpo, ipo"),
         ({"base_model": "/no/such/model"}, "base_model: /no/such/model: no such folder"),
@@ -182,7 +182,7 @@ def test_a_trackio_that_is_too_old_for_transformers_is_refused(recipe: Path, mon
     monkeypatch.setattr("trackio.init", lambda project, bucket_id: None)
     load_stage(path)
     monkeypatch.setattr("trackio.init", lambda project: None)
-    with pytest.raises(SystemExit, match="use_trackio: the installed trackio is older than transformers wants"):
+    with pytest.raises(SystemExit, match="use_trackio: the installed trackio is too old for transformers"):
         load_stage(path)
 
 

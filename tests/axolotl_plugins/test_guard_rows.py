@@ -12,7 +12,7 @@ import pytest
 from axolotl.integrations.base import PluginManager
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.checks.parent import ADAPTER, MERGED_ADAPTER, adapter_digest
+from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.fingerprints import shards_fingerprint
 from axolotl_plugins.guard import Guard
 from prompt_strategies import dpo, sft

@@ -95,7 +95,7 @@ def test_what_is_no_secret_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_it_ends_a_run_and_is_taken_away_when_another_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axolotl_plugins.guard.find_collator_mistake", lambda *_: None)
+    monkeypatch.setattr("axolotl_plugins.guard.check_collator", lambda *_: None)
     guard, cfg = Guard(), config(tmp_path)
     (tmp_path / RUN_FILE).write_text("of an earlier run")
     guard.post_trainer_create(cfg, FinishedTrainer())

@@ -9,13 +9,14 @@ from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from axolotl_plugins.checks.tokenizer import find_tokenizer_mistake
+from axolotl_plugins.checks.base_model import check_tokenizer
 from prompt_strategies import qir
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.dpo import examples, to_preference_texts
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import QIR
 from prompt_strategies.tokens import Dropped, Example
+from rabbit_ko.errors import UserError
 from tests.prompt_strategies.test_sft import tokenize
 from tests.prompt_strategies.trl import tokenize_with_trl
 
@@ -66,10 +67,9 @@ def test_a_pair_whose_answer_would_merge_is_dropped_in_dpo_and_counted(merging: 
 def test_a_tokenizer_that_puts_a_space_before_each_text_is_refused(tmp_path: Any) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "eos_token_id": 0}')
     cfg = DictDefault(base_model=str(tmp_path))
-    assert find_tokenizer_mistake(cfg, make([]), QIR) is None
-    mistake = find_tokenizer_mistake(cfg, make([], metaspace=True), QIR)
-    assert mistake is not None
-    assert "puts a space before each text" in mistake
+    check_tokenizer(cfg, make([]), QIR)
+    with pytest.raises(UserError, match="puts a space before each text"):
+        check_tokenizer(cfg, make([], metaspace=True), QIR)
 
 
 def test_trl_reads_one_bos_where_the_tokenizer_adds_none(tmp_path: Path) -> None:
