@@ -56,13 +56,9 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
     if method.rows == "dpo" and config.get("lora_model_dir"):
         raise UserError("lora_model_dir: axolotl ignores it in DPO and starts from the bare base; merge it first")
     if config.get("save_total_limit") == 1:
-        raise UserError(
-            "save_total_limit: with 1, the last checkpoint goes before the next is complete; use 2 or more"
-        )
+        raise UserError("save_total_limit: with 1, the last checkpoint goes before the next is complete; use 2")
     if config.get("use_trackio") and not _transformers_can_use_trackio():
-        raise UserError(
-            "use_trackio: the installed trackio is too old for transformers; use_tensorboard shows the same"
-        )
+        raise UserError("use_trackio: the installed trackio is too old for transformers; set use_tensorboard")
 
 
 def _transformers_can_use_trackio() -> bool:
@@ -91,14 +87,10 @@ def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[d
         if entry.get("shards"):
             raise UserError(f"{place}.shards: take fewer rows with `fraction` in data.yaml, which counts them")
         folder, split = Path(entry["path"]), entry["split"].split("[")[0]
-        if (
-            folder.parts[:1] == DATA.parts
-            and folder.parts[1:]
-            and not (folder.is_file() or any(folder.glob(f"{split}-*.parquet")))
-        ):
-            raise UserError(
-                f"{place}.path: {folder} holds no {split} shards; run `make data RECIPE={folder.parts[1]}`"
-            )
+        is_built = folder.is_file() or any(folder.glob(f"{split}-*.parquet"))
+        if not is_built and folder.is_relative_to(DATA) and folder != DATA:
+            recipe = folder.parts[1]
+            raise UserError(f"{place}.path: {folder} holds no {split} shards; run `make data RECIPE={recipe}` first")
         yield entry
 
 

@@ -45,7 +45,7 @@ class SplitCounts:
 
 
 def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, counts: SplitCounts, everything: bool) -> None:
-    """Check a split's rows, all or a sample, and count. Raises UserError where too many are dropped, or one is bad."""
+    """Check all rows of a split, or a sample, and count. Raises UserError where one is wrong, or too many dropped."""
     if not counts.prepared or counts.dropped > cfg.guard_max_dropped * counts.examples:
         raise UserError(
             f"{split}: {counts.dropped} of {counts.examples} rows are dropped; `make inspect` tells which and why. "

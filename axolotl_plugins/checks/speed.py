@@ -8,7 +8,6 @@ from axolotl.utils.schemas.enums import (
     LEGACY_ATTN_FLAG_TO_IMPL,
     attn_impl_base,
 )
-from trl import DPOTrainer
 
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.attention import AUTO
@@ -37,8 +36,7 @@ def check_speed(config: dict[str, Any], processes: int) -> None:
         for key, why in UNWANTED_IN_DPO.items():
             if config.get(key):
                 raise UserError(f"{key}: {why}; take it away")
-        # Later versions of TRL no longer compute Liger's loss in a path of its own.
-        if config.get("dpo_use_liger_kernel") and hasattr(DPOTrainer, "_compute_loss_liger"):
+        if config.get("dpo_use_liger_kernel"):
             _check_liger_loss(config, processes)
 
 
@@ -59,6 +57,10 @@ def _check_packing(config: dict[str, Any]) -> None:
 
 
 def _check_liger_loss(config: dict[str, Any], processes: int) -> None:
+    from trl import DPOTrainer
+
+    if not hasattr(DPOTrainer, "_compute_loss_liger"):
+        return  # later versions of TRL no longer compute it in a path of its own
     if config.get("precompute_ref_log_probs"):
         raise UserError("dpo_use_liger_kernel: TRL's does not take precomputed log-probabilities; choose one of them")
     if processes > 1 and not any(map(config.get, ("deepspeed", "fsdp", "fsdp_config"))):

@@ -124,7 +124,7 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ),
         (
             {"datasets": [{"path": "data/other/sft", "split": "train", "type": "prompt_strategies.qir"}]},
-            "data/other/sft holds no train shards; run `make data RECIPE=other`",
+            "data/other/sft holds no train shards; run `make data RECIPE=other` first",
         ),
         (
             {"base_model": "runs/other/sft/merged"},
