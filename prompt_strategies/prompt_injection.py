@@ -23,7 +23,7 @@ _CONTROL = re.compile(
     r"|<</?SYS>>"
     r"|(?<![\w\])])\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
 )
-# Control and format characters, marks that go on top of another, and the letters and symbols that show nothing.
+# Control and format characters, marks that stand on top of another, and the letters and symbols that show nothing.
 _INVISIBLE = dict.fromkeys(
     code
     for code in (*range(0x10000), *range(0xE0000, 0xE0200))

@@ -107,11 +107,11 @@ def test_prepared_folder_follows_all_that_decides_about_its_rows(
 
 
 def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> None:
-    for name in ("whole/dataset_info.json", "half/data-00000-of-00001.arrow"):
+    for name in ("complete/dataset_info.json", "half/data-00000-of-00001.arrow"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     remove_unfinished(tmp_path)
-    assert [folder.name for folder in tmp_path.glob("*/")] == ["whole"]
+    assert [folder.name for folder in tmp_path.glob("*/")] == ["complete"]
 
 
 @pytest.mark.parametrize(
