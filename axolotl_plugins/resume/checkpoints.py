@@ -14,6 +14,8 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import file_digest
 
 PREFIX, CHECKSUMS, DAMAGED = "checkpoint-", "checksums.json", "damaged-"
+# What earlier versions called the file of checksums.
+EARLIER = "whole.json"
 # The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
 STATE_FILE = "trainer_state.json"
 # Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
@@ -50,6 +52,10 @@ def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], N
     Raises OtherRun where it is of a run with another identity.
     """
     for checkpoint in checkpoints(output_dir):
+        if (checkpoint / EARLIER).exists():
+            raise OtherRun(
+                f"{checkpoint} is of an earlier version of this project, whose code for prompts was another"
+            )
         checksums = _read_checksums(checkpoint)
         if checksums is None or checksums.files != _digests(checkpoint):
             _set_aside(checkpoint, say)

@@ -94,6 +94,13 @@ def test_another_run_is_told_what_has_changed(output: Path, changes: dict[str, s
     assert len(checkpoints(output)) == 2
 
 
+def test_a_checkpoint_of_an_earlier_version_is_refused_and_not_set_aside(output: Path) -> None:
+    (output / "checkpoint-10" / CHECKSUMS).rename(output / "checkpoint-10/whole.json")
+    with pytest.raises(OtherRun, match="checkpoint-10 is of an earlier version of this project"):
+        find(output)
+    assert len(checkpoints(output)) == 2
+
+
 def test_what_is_no_checkpoint_is_left_alone(output: Path) -> None:
     (output / "checkpoint-best").mkdir()
     assert remove_all(output) == 2
