@@ -3,8 +3,8 @@
     TRITON_INTERPRET=1 python -m tests.equivalence
 
 Runs in a copy of the project that has trained, on axolotl's own trainers in float32, with the adapters as trained.
-Triton's interpreter runs Liger's loss on a CPU. Most measurements have a broken twin, to show how far a real mistake
-would move the same figure.
+Triton's interpreter runs Liger's loss on a CPU. Most measurements are made with a mistake, too, to
+show how far it would move the same figure.
 """
 
 import json

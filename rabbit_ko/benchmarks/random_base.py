@@ -15,9 +15,9 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
 
-from axolotl_plugins.preflight import read_config
 from rabbit_ko.planning.shape import SHAPES
 from rabbit_ko.planning.stage import read_stage
+from rabbit_ko.recipes import read_config
 
 SEED = 0
 # The same architecture, small enough for some steps on a CPU; the vocabulary is then the tokenizer's.

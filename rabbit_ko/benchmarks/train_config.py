@@ -8,7 +8,7 @@ import yaml
 
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.attention import AUTO, INSTALLED
-from axolotl_plugins.preflight import read_config
+from rabbit_ko.recipes import read_config
 
 METER = "rabbit_ko.benchmarks.meter.Meter"
 LIGER = "axolotl.integrations.liger.LigerPlugin"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.checkpoints import STATE_FILE, checkpoints
+from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
 from rabbit_ko.errors import UserError, reason
 
 PICTURE = "curves.png"

@@ -101,7 +101,7 @@ def make_plan(
         )
     try:
         part = share(stage.batch, machine.gpus)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{stage.path}: {error}") from None
     on_each = replace(stage, batch=part)
     rows = _rows(stage, *given)

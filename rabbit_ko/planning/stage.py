@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from axolotl_plugins import LORA_KERNELS
-from axolotl_plugins.preflight import read_config
 from axolotl_plugins.processes import Batch, configured_batch
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.planning.shape import Shape, load_shape
+from rabbit_ko.recipes import read_config
 
 Kind = Literal["sft", "dpo"]
 # Those that take keys and values as they are, where sdpa repeats them for every query head.

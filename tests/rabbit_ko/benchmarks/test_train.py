@@ -82,7 +82,7 @@ def test_on_a_gpu_a_recipe_is_trained_as_it_is_written(tmp_path: Path, path: Pat
     of_place = {"base_model", "datasets", "dataset_prepared_path", "output_dir", "max_steps", "sequence_len"}
     of_time = {"test_datasets", "evals_per_epoch", "save_steps", "save_total_limit", "save_strategy"}
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    assert changed <= of_place | of_time | {"plugins", "attn_implementation", "guard_any_dpo_base"}
+    assert changed <= of_place | of_time | {"plugins", "attn_implementation", "guard_any_parent"}
     assert after["plugins"] == [*before["plugins"], METER]
     assert bool(said) == (before["attn_implementation"] != "sdpa")
 

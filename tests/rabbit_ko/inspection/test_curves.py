@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from axolotl_plugins.checkpoints import STATE_FILE
+from axolotl_plugins.resume.checkpoints import STATE_FILE
 from rabbit_ko.errors import UserError
 from rabbit_ko.inspection.curves import draw_run, main, panels, read_history, series
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import datasets
 from filelock import FileLock
 
 from axolotl_plugins.fingerprints import shards_fingerprint, tokenizer_fingerprint
-from prompt_strategies.fingerprint import source_fingerprint
+from prompt_strategies.template import source_fingerprint
+from rabbit_ko.hashing import versions
 
 OPTIONS = (
     "added_tokens_overrides",
@@ -36,11 +36,18 @@ OPTIONS = (
 
 def set_prepared_path(cfg: Any) -> None:
     """Put the prepared rows, and what `datasets` keeps of the raw ones, into folders named by what they depend on."""
-    digest = hashlib.sha256()
-    for part in _dependencies(cfg):
-        digest.update(part.encode() + b"\0")
-    cfg["dataset_prepared_path"] = str(Path(cfg["dataset_prepared_path"]) / digest.hexdigest()[:16])
+    digest = hashlib.sha256("\0".join(_dependencies(cfg)).encode()).hexdigest()
+    cfg["dataset_prepared_path"] = str(Path(cfg["dataset_prepared_path"]) / digest[:16])
     use_raw_folder(cfg)
+
+
+def _dependencies(cfg: Any) -> Iterator[str]:
+    yield source_fingerprint()
+    yield json.dumps({option: cfg.get(option) for option in OPTIONS}, sort_keys=True, default=str)
+    yield json.dumps(versions(("transformers", "tokenizers")))
+    for entry in (*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])):
+        yield shards_fingerprint(entry)
+    yield tokenizer_fingerprint(cfg)
 
 
 def use_raw_folder(cfg: Any) -> None:
@@ -61,12 +68,3 @@ def remove_unfinished(prepared: Path) -> None:
             # `datasets` writes this file last.
             if not (folder / "dataset_info.json").exists():
                 shutil.rmtree(folder)
-
-
-def _dependencies(cfg: Any) -> Iterator[str]:
-    yield source_fingerprint()
-    yield json.dumps({option: cfg.get(option) for option in OPTIONS}, sort_keys=True, default=str)
-    yield f"{version('transformers')} {version('tokenizers')}"
-    for entry in (*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])):
-        yield shards_fingerprint(entry)
-    yield tokenizer_fingerprint(cfg)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from transformers import TrainerState
 
-from axolotl_plugins.callbacks import PATIENCE, KeepIntervals, StopWhenLost, what_is_no_number, why_lost
-from axolotl_plugins.checkpoints import STATE_FILE
+from axolotl_plugins.progress import PATIENCE, StopWhenLost, what_is_no_number, why_lost
+from axolotl_plugins.resume.attempt import KeepIntervals
+from axolotl_plugins.resume.checkpoints import STATE_FILE
 
 FALLING = [3.0 - 0.04 * log for log in range(50)]
 
@@ -27,7 +28,7 @@ def test_a_figure_that_is_no_number_stops_a_run_at_once(name: str, value: Any) -
     assert what_is_no_number({"loss": 1.0, "grad_norm": None, "epoch": math.nan}) is None
 
 
-def test_a_run_that_goes_on_logs_and_saves_as_often_as_it_says_now() -> None:
+def test_a_resumed_run_logs_and_saves_as_often_as_it_says_now() -> None:
     state = TrainerState(logging_steps=10, save_steps=100, eval_steps=50, max_steps=40)
     KeepIntervals().on_train_begin(SimpleNamespace(logging_steps=1, save_steps=0.25, eval_steps=50), state, None)
     assert (state.logging_steps, state.save_steps, state.eval_steps) == (1, 10, 50)

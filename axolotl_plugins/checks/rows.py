@@ -10,8 +10,10 @@ from axolotl_plugins.log import LOG
 from axolotl_plugins.stage_rows import tokenized_rows
 from prompt_strategies import dpo
 from prompt_strategies.sft import IGNORE_INDEX
-from prompt_strategies.template import Template
+from prompt_strategies.template import Template, template_for
 from prompt_strategies.tokens import Ids, special_ids
+from rabbit_ko.errors import UserError
+from rabbit_ko.methods import method_of
 
 SAMPLE = 1_000
 # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
@@ -42,25 +44,22 @@ class SplitCounts:
         return f"{rows}, {self.checked} sequences checked{share}"
 
 
-def check_split(
-    cfg: Any, tokenizer: Any, template: Template, split: str, dataset: Any, counts: SplitCounts, everything: bool
-) -> str | None:
-    """Hold a split's rows against the rules, and count; returns the first mistake as one line, or None."""
+def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, counts: SplitCounts, everything: bool) -> None:
+    """Check all rows of a split, or a sample, and count. Raises UserError where one is wrong, or too many dropped."""
     if not counts.prepared or counts.dropped > cfg.guard_max_dropped * counts.examples:
-        return (
+        raise UserError(
             f"{split}: {counts.dropped} of {counts.examples} rows are dropped; `make inspect` tells which and why. "
             f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_dropped if that is meant"
         )
-    special = special_ids(tokenizer)
+    template, special = template_for(cfg.datasets[0].type), special_ids(tokenizer)
     counts.checked = counts.tokens = counts.trained = 0
     for ids, labels in _pairs(dataset, tokenizer, everything):
         counts.checked += 1
         counts.tokens += len(ids)
         counts.trained += len(labels) - labels.count(IGNORE_INDEX)
         if mistake := broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
-            return f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}"
+            raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
     LOG.info("%s: %s", split, counts)
-    return None
 
 
 def broken_rule(
@@ -82,35 +81,6 @@ def broken_rule(
     if not tokenizer.decode(ids[max(0, edge - TAIL) : edge]).endswith(template.response):
         return f"the mask does not end behind {template.response.strip()!r}"
     return None
-
-
-def check_collator(cfg: Any, trainer: Any) -> str | None:
-    """Collate two rows as the trainer will, and see whether both EOS are still trained."""
-    tokenizer, dataset = trainer.processing_class, trainer.train_dataset
-    rows = [dataset[0], dataset[len(dataset) - 1]]
-    columns = ("input_ids", "labels", "attention_mask", "position_ids", "prompt_ids", "chosen_ids", "rejected_ids")
-    features: list[Any] = [{name: row[name] for name in columns if name in row} for row in rows]
-    batch = trainer.data_collator([features] if cfg.sample_packing and not cfg.rl else features)
-    ends = batch["input_ids"] == tokenizer.eos_token_id
-    trained = batch["completion_mask"] == 1 if cfg.rl else batch["labels"] == tokenizer.eos_token_id
-    if int((ends & trained).sum()) == (4 if cfg.rl else 2):
-        return None
-    return (
-        f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
-        f"{tokenizer.pad_token!r}); give pad_token a token of its own"
-    )
-
-
-def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
-    """Count the rows that a split's shards hold; with every turn as a target, its answers."""
-    total = 0
-    for entry in entries:
-        dataset = load_dataset_with_config(entry, cfg.hf_use_auth_token)
-        if entry.type.endswith("every_turn"):
-            total += sum(turn["role"] == "assistant" for row in dataset for turn in row["messages"])
-        else:
-            total += len(dataset)
-    return total
 
 
 def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
@@ -139,3 +109,32 @@ def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:
     rows = tokenized_rows(cfg, tokenizer, split)
     found = (row.id for row in rows if any(row.prompt + answer == ids for answer in row.answers))
     return next(found, "of unknown id (none in the shards has these tokens)")
+
+
+def check_collator(cfg: Any, trainer: Any) -> None:
+    """Collate two rows as the trainer will. Raises UserError where EOS is no longer trained in both."""
+    tokenizer, dataset = trainer.processing_class, trainer.train_dataset
+    is_dpo = method_of(cfg).rows == "dpo"
+    rows = [dataset[0], dataset[len(dataset) - 1]]
+    columns = ("input_ids", "labels", "attention_mask", "position_ids", "prompt_ids", "chosen_ids", "rejected_ids")
+    features: list[Any] = [{name: row[name] for name in columns if name in row} for row in rows]
+    batch = trainer.data_collator([features] if cfg.sample_packing and not is_dpo else features)
+    ends = batch["input_ids"] == tokenizer.eos_token_id
+    trained = batch["completion_mask"] == 1 if is_dpo else batch["labels"] == tokenizer.eos_token_id
+    if int((ends & trained).sum()) != (4 if is_dpo else 2):
+        raise UserError(
+            f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
+            f"{tokenizer.pad_token!r}); give pad_token a token of its own"
+        )
+
+
+def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
+    """Count the rows that a split's shards hold; with every turn as a target, its answers."""
+    total = 0
+    for entry in entries:
+        dataset = load_dataset_with_config(entry, cfg.hf_use_auth_token)
+        if entry.type.endswith("_every_turn"):
+            total += sum(turn["role"] == "assistant" for row in dataset for turn in row["messages"])
+        else:
+            total += len(dataset)
+    return total

@@ -1,4 +1,4 @@
-"""A packed run that goes on sees the rows that it has not seen, in any epoch and with any number of processes."""
+"""A packed run that is resumed sees the rows that it has not seen, in any epoch and with any number of processes."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import TrainerState
 
-from axolotl_plugins.packing import keep_order
+from axolotl_plugins.resume.packing import keep_order
 
 EPOCHS = 3
 Batches = list[list[int]]
@@ -84,7 +84,7 @@ def rows_of(batches: Batches) -> list[int]:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_that_goes_on_takes_the_batches_that_are_left(processes: int) -> None:
+def test_a_resumed_run_takes_the_batches_that_are_left(processes: int) -> None:
     for rank in range(processes):
         whole = list(attempt(rank=rank, processes=processes))
         assert len({len(epoch) for epoch in whole}) == 1

@@ -12,9 +12,9 @@ import pytest
 from axolotl.integrations.base import PluginManager
 from transformers import PreTrainedTokenizerBase
 
+from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.fingerprints import shards_fingerprint
 from axolotl_plugins.guard import Guard
-from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest
 from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORE_INDEX
@@ -60,13 +60,13 @@ def test_unchanged_rows_are_read_from_the_cache_and_checked_again(monkeypatch: p
     assert load_datasets("sft", preprocess=False).counts["train"].checked > 100
 
 
-def test_too_many_rows_left_out_for_length_stop_the_run() -> None:
+def test_too_many_rows_dropped_for_length_stop_the_run() -> None:
     line = refusal("sft", sequence_len=150)
     assert f"of {rows_in_shards()} rows are dropped; `make inspect` tells which and why" in line
     assert "Raise sequence_len (150) if they are too long, or guard_max_dropped" in line
 
 
-def test_a_share_of_left_out_rows_can_be_allowed() -> None:
+def test_a_share_of_dropped_rows_can_be_allowed() -> None:
     counts = load_datasets("sft", sequence_len=250, guard_max_dropped=0.9).counts["train"]
     assert 0 < counts.dropped < counts.examples
 
@@ -167,19 +167,19 @@ def test_pairs_that_trl_would_read_otherwise_stop_dpo(merged: Path, monkeypatch:
 
 def test_dpo_from_a_model_that_is_no_merged_run_is_refused_unless_told_so(merged: Path) -> None:
     (merged.parent / "run.json").unlink()
-    assert "is no merged SFT model of this project" in refusal("dpo")
-    load_datasets("dpo", guard_any_dpo_base=True)
+    assert "is not a merged SFT model of this project" in refusal("dpo")
+    load_datasets("dpo", guard_any_parent=True)
 
 
 def test_dpo_from_a_merged_dpo_run_or_from_an_adapter_is_refused(merged: Path) -> None:
     run_file = merged.parent / "run.json"
     run = json.loads(run_file.read_text())
     run_file.write_text(json.dumps({**run, "config": {"rl": "dpo"}}))
-    assert "is no merged SFT model; run `make merge`" in refusal("dpo")
+    assert "is not a merged SFT model; run `make merge`" in refusal("dpo")
     run_file.write_text(json.dumps(run))
     shutil.copytree(merged, merged.parent, dirs_exist_ok=True)
     (merged.parent / "adapter_config.json").write_text("{}")
-    assert "is no merged SFT model; run `make merge`" in refusal("dpo", base_model="runs/smoke/sft")
+    assert "is not a merged SFT model; run `make merge`" in refusal("dpo", base_model="runs/smoke/sft")
 
 
 def test_a_shard_that_changed_but_kept_its_time_is_read_anew() -> None:
@@ -207,7 +207,7 @@ def test_dpo_after_sft_on_other_shards_is_refused(merged: Path) -> None:
 def test_dpo_on_another_recipes_preferences_is_refused(merged: Path) -> None:
     shutil.copytree("data/smoke/dpo", "data/other/dpo")
     entry = {"path": "data/other/dpo", "split": "train", "type": "prompt_strategies.qir_dpo"}
-    assert "was trained on data/smoke, this run's preferences are data/other's" in refusal("dpo", datasets=[entry])
+    assert "was trained on data/smoke, and this run's rows are data/other's" in refusal("dpo", datasets=[entry])
 
 
 def test_dpo_with_another_prompt_than_sft_is_refused(merged: Path) -> None:

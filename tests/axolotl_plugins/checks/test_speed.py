@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import trl
 
-from axolotl_plugins.speed_checks import find_speed_mistake
+from axolotl_plugins.checks.speed import check_speed
+from rabbit_ko.errors import UserError
 from tests.axolotl_plugins.test_guard import recipe as recipe
 from tests.axolotl_plugins.test_guard import rewrite
 from tests.stages import load_stage
@@ -48,10 +49,10 @@ def test_harmful_or_idle_options_are_one_line(
     monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], processes: int, message: str
 ) -> None:
     monkeypatch.setattr(trl.DPOTrainer, "_compute_loss_liger", None, raising=False)
-    mistake = find_speed_mistake(config, processes)
-    assert mistake is not None
-    assert mistake.startswith(message)
-    assert len(mistake.splitlines()) == 1
+    with pytest.raises(UserError) as error:
+        check_speed(config, processes)
+    assert str(error.value).startswith(message)
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_harmful_or_idle_options_are_one_line(
     ],
 )
 def test_what_works_is_let_through(config: dict[str, Any], processes: int) -> None:
-    assert find_speed_mistake(config, processes) is None
+    check_speed(config, processes)
 
 
 def test_the_guard_stops_a_stage_before_axolotl_passes_over_it(recipe: Path) -> None:

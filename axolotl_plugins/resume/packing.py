@@ -1,4 +1,4 @@
-"""The order of packed rows: each epoch's follows from the seed and the epoch alone, so that a run can go on in it."""
+"""The order of packed rows: each epoch's follows from the seed and the epoch alone, so that a run can resume."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ def keep_order(trainer: Any) -> None:
     """Let a trainer's packed batches be the same after an interruption.
 
     Axolotl shuffles them with the global random numbers, and a new epoch does not reach its sampler through
-    accelerate's wrappers for going on and for several processes.
+    accelerate's wrappers for resumed runs and for several processes.
     """
     trainer._create_multipack_sampler = partial(_create, trainer, trainer._create_multipack_sampler)
 
