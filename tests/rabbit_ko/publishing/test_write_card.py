@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from click.testing import Result
 from huggingface_hub import ModelCard
+from rabbit_ko.publishing.model_card.__main__ import app
+from rabbit_ko.publishing.model_card.examples import MULTI_TURN, SINGLE_TURN, make_examples, read_shown
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from typer.testing import CliRunner
 
 from prompt_strategies.template import QIR, render_prompt
 from rabbit_ko.evaluation.models import generate, load_stage
 from rabbit_ko.evaluation.stages import find_stage
-from rabbit_ko.publishing.model_card.__main__ import app
-from rabbit_ko.publishing.model_card.examples import MULTI_TURN, SINGLE_TURN, make_examples, read_shown
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.evaluation.serving import served
 from tests.rabbit_ko.publishing.model_card.card_folder import CONFIG, card_of, put_run

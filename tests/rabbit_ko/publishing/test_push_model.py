@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from rabbit_ko.publishing.model_card.names import hub_id
+from rabbit_ko.publishing.model_card.push import push
 from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.hub import Files
-from rabbit_ko.publishing.model_card.names import hub_id
-from rabbit_ko.publishing.model_card.push import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER
 from tests.dataset_builders.hub_server import Hub
