@@ -14,7 +14,9 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score
 from rabbit_ko.evaluation.results.figures import State
 from rabbit_ko.evaluation.results.text import ENGLISH, KOREAN, describe
+from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
+from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.model_card import Language, header
 from rabbit_ko.publishing.model_facts import shards_fingerprint
@@ -51,6 +53,24 @@ def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     golden = (GOLDEN / f"model_card.{language}.md").read_text(encoding="utf-8")
     digest = file_digest(MODELS["dpo"] / "run.json")
     assert card_of("dpo", language, **shown).replace(digest, "0" * 64) == golden
+
+
+def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "orpo", Method("orpo", rows="dpo", rl="orpo", parent="sft"))
+    monkeypatch.setattr(
+        "rabbit_ko.publishing.model_facts.find_stage",
+        lambda recipe, name: Stage(recipe, name, f"runs/{recipe}/{name}"),
+    )
+    monkeypatch.setitem(MODELS, "orpo", Path("runs/mine/orpo"))
+    MODELS["dpo"].rename(MODELS["orpo"])
+    config = {"base_model": str(MODELS["sft"] / "merged"), "adapter": "lora", "rl": "orpo", "orpo_alpha": 0.1}
+    put_run("orpo", "", started="2026-01-02T00:00:00+00:00", config=config | {"datasets": [{"type": "qir"}]})
+    card = card_of("orpo")
+    assert "# mine ORPO\n" in card
+    assert "Then ORPO on 1,234 preference pairs.\n" in card
+    assert "| `rl` | orpo |\n| `orpo_alpha` | 0.1 |\n" in card
+    assert "| closed | dpo | mine.jsonl |" in card
+    assert "이어서 선호 쌍 1,234개로 ORPO를 했습니다.\n" in card_of("orpo", "ko")
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
