@@ -1,7 +1,4 @@
-"""The dataset card: the hub's YAML header, and a body in English and Korean, made from the manifest alone.
-
-The template, `dataset_card.md.jinja`, holds the words; the figures in it are the manifest's.
-"""
+"""The dataset card: the hub's YAML header, and a body in English and Korean, whose figures are the manifest's."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,17 +19,8 @@ EXAMPLE_CHARACTERS = 2_000
 # The axolotl type of rows that belong to no recipe.
 DEFAULT_TYPE = "prompt_strategies.qir"
 # The hub's own names: https://huggingface.co/docs/hub/repositories-licenses
-_LOWERED = (
-    "Apache-2.0",
-    "CC0-1.0",
-    "CC-BY-4.0",
-    "CC-BY-SA-3.0",
-    "CC-BY-SA-4.0",
-    "CC-BY-NC-4.0",
-    "CC-BY-NC-SA-4.0",
-    "MIT",
-)
-HUB_LICENSES = {name: name.lower() for name in _LOWERED} | {"ODC-BY-1.0": "odc-by"}
+_CC_BY = [f"CC-BY-{terms}" for terms in ("4.0", "SA-3.0", "SA-4.0", "NC-4.0", "NC-SA-4.0")]
+HUB_LICENSES = {name: name.lower() for name in ("Apache-2.0", "CC0-1.0", "MIT", *_CC_BY)} | {"ODC-BY-1.0": "odc-by"}
 _BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 # The hub's categories, in powers of ten.
 SIZES = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(_BOUNDS)), "n>1T"]
@@ -41,10 +29,9 @@ Splits = dict[str, list[Shard]]
 
 
 def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str:
-    """Return the text of README.md for the hub dataset `repo`.
+    """Return the text of README.md for the hub dataset `repo`; folder: that of the shards, for the example row.
 
-    folder: that of the shards, for the example, the first row as the folder's recipe renders it.
-    Raises UserError where the recipe's YAML cannot be read.
+    Raises UserError where the folder's recipe, which says how the example is rendered, cannot be read.
     """
     splits = {kind: _splits(manifest, kind) for kind in ROW_KINDS if manifest.in_folder(kind)}
     kind, parts = next(iter(splits.items()))
@@ -88,14 +75,17 @@ def _splits(manifest: Manifest, kind: str) -> Splits:
 
 def _header(manifest: Manifest, title: str, splits: Mapping[RowKind, Splits]) -> DatasetCardData:
     rows = sum(shard.rows for kind in splits for shard in manifest.in_folder(kind))
+    names = {source.license.name for source in manifest.sources}
+    license = names.pop() if len(names) == 1 else "mixed"
+    other_name = re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-") or "other"
     files = {
-        kind: [{"split": split, "path": f"{kind}/{split}-*.parquet"} for split in parts]
-        for kind, parts in splits.items()
+        kind: [{"split": split, "path": f"{kind}/{split}-*.parquet"} for split in splits[kind]] for kind in splits
     }
     return DatasetCardData(
         pretty_name=title,
         language=sorted({source.language for source in manifest.sources if source.language}),
-        **_license(manifest),
+        license=HUB_LICENSES.get(license, "other"),
+        license_name=None if license in HUB_LICENSES else other_name,
         task_categories=["text-generation"],
         tags=["rabbit-ko", *splits],
         size_categories=[SIZES[min(max(0, len(str(rows)) - 3), len(SIZES) - 1)]],
@@ -103,19 +93,10 @@ def _header(manifest: Manifest, title: str, splits: Mapping[RowKind, Splits]) ->
     )
 
 
-def _license(manifest: Manifest) -> dict[str, str]:
-    """Return the one license of all sources by the hub's name; else `other`, and the body lists them."""
-    names = {source.license.name for source in manifest.sources}
-    name = names.pop() if len(names) == 1 else "mixed"
-    if name in HUB_LICENSES:
-        return {"license": HUB_LICENSES[name]}
-    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "other"}
-
-
 def _example(shard: Path, prompt_type: str) -> str:
     """Return a shard's first row as the model reads it, in a diff whose lines with `+` are trained."""
     [row] = next(pq.ParquetFile(shard).iter_batches(batch_size=1)).to_pylist()
-    messages = row["messages"] if "messages" in row else [*row["prompt"], *row["chosen"]]
+    messages = row.get("messages") or [*row["prompt"], *(row.get("chosen") or row["completion"])]
     prompt, answer = render_prompt(template_for(prompt_type), messages[:-1]), render_answer(messages[-1])
     lines = [f"  {line}" for line in prompt.removesuffix("\n").split("\n")]
     text = "\n".join([*lines, *(f"+ {line}" for line in answer.split("\n"))])

@@ -1,7 +1,4 @@
-"""The model card of a stage: the hub's YAML header, and a body in Korean or English.
-
-The templates, `model_card.*.md.jinja`, hold the words; every figure in them was measured or read from a file.
-"""
+"""The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +16,6 @@ from rabbit_ko.evaluation.results import text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
 from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, Figure, State
 from rabbit_ko.evaluation.results.table import Row
-from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
@@ -30,6 +26,7 @@ from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.storage import write
 
 Language = Literal["ko", "en"]
+CARD_FILE = "README.md"
 # Stands on a card for the repo until the model is pushed.
 REPO = "org/name"
 # The header's key for the hash of the run.json that the card was written from.
@@ -53,17 +50,12 @@ def write_card(
     system_prompt = facts.manifest.config["system_prompt"] if system_prompt_shares(facts) else ""
     answers = examples.make_examples(model, tokenizer, facts.stage.template, system_prompt)
     tokens = (tokenizer.bos_token or "", tokenizer.eos_token or "")
-    file = card_file(facts.stage)
+    file = Path(facts.stage.model) / CARD_FILE
     write(str(file), render_card(facts, answers, language, tokens, *picked).encode())
     stale = [origin.result for origin in facts.table.in_state(State.STALE)]
     return file, [
         f"{result.stage} {result.task}: of an earlier model, dropped; `{result.command}`" for result in stale
     ]
-
-
-def card_file(stage: Stage) -> Path:
-    """Return the place of a stage's card."""
-    return Path(stage.model) / "README.md"
 
 
 def render_card(
@@ -98,7 +90,6 @@ def render_card(
         repo=REPO,
         bos=tokens[0],
         eos=tokens[1],
-        parts=facts.stage.template,
         rank=adapter_rank(Path(facts.stage.model)) if facts.is_adapter else None,
         rules=rules(facts.manifest),
         shares=system_prompt_shares(facts),
@@ -146,6 +137,7 @@ def header(facts: Facts) -> ModelCardData:
     base, results = hub_id(facts.base), list(_eval_results(facts))
     uses_lora = any(run.config.get("adapter") in ("lora", "qlora") for run in facts.runs.values())
     languages = {source.language for source in facts.sources}
+    title = f"{facts.recipe.name} {facts.stage.name.upper()}"
     return ModelCardData(
         base_model=base,
         base_model_relation=("adapter" if facts.is_adapter else "finetune") if base else None,
@@ -156,7 +148,7 @@ def header(facts: Facts) -> ModelCardData:
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["rabbit-ko", "axolotl", *(["lora"] if uses_lora else []), *facts.runs],
-        **({"model_name": facts.title, "eval_results": results} if results else {}),
+        **({"model_name": title, "eval_results": results} if results else {}),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE)},
     )
 

@@ -13,7 +13,7 @@ from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result
 from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.table import Row, Table, make_table
+from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
@@ -62,10 +62,6 @@ class Facts:
     results: dict[str, Result]
     license: str
 
-    @property
-    def title(self) -> str:
-        return f"{self.recipe.name} {self.stage.name.upper()}"
-
 
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     """Read all that a stage's card is written from. Raises UserError where something is missing or does not fit."""
@@ -75,6 +71,10 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     kinds = {METHODS[trained].rows for trained in runs}
     sources = [source for source in manifest.sources if source.stage in kinds]
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
+    fresh = [
+        replace(row, figures={trained: figure for trained, figure in row.figures.items() if not figure.is_stale})
+        for row in table.rows
+    ]
     return Facts(
         recipe,
         stage,
@@ -83,7 +83,7 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         sources,
         base,
         is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
-        table=replace(table, rows=[_without_stale(row) for row in table.rows]),
+        table=replace(table, rows=fresh),
         results={found.result.task: found.result for found in table.results[name] if found.state is not State.STALE},
         license=license or _license(base, sources),
     )
@@ -93,10 +93,6 @@ def _license(base: str, sources: list[SourceSummary]) -> str:
     """Return the one license of the data under a base of one's own; of a base on the hub nothing is known here."""
     names = {source.license.name for source in sources}
     return OTHER_LICENSE if hub_id(base) or len(names) != 1 else HUB_LICENSES.get(names.pop(), OTHER_LICENSE)
-
-
-def _without_stale(row: Row) -> Row:
-    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
@@ -117,9 +113,9 @@ def last_trained(recipe_name: str) -> str:
 
 
 def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
-    """Read the runs that led to a stage's model by stage, the first one first.
+    """Read the runs that led to a stage's model by stage, first to last.
 
-    Raises UserError where one is missing or damaged, or a later one started from an earlier model.
+    Raises UserError where one is missing or damaged, or the stage's parent was trained anew after it.
     """
     run, parent = _read_run(recipe, stage), METHODS[stage].parent
     if parent is None or not Path(run.config["base_model"]).is_relative_to(recipe.run(parent)):

@@ -77,10 +77,7 @@ def _check_license(source: SourceSummary) -> None:
 
 
 def _copy(folder: Path, manifest: Manifest, url: str) -> None:
-    """Copy shards and manifest, and remove shards of an earlier push.
-
-    The manifest goes first and comes back last, so that a folder with a manifest is complete.
-    """
+    """Copy shards, then the manifest, and remove older shards; an incomplete folder has no manifest."""
     fs, root = filesystem(url)
     if "file" in fs.protocol and Path(root).resolve() == folder.resolve():
         raise UserError(f"{folder}: cannot be pushed onto itself; give another URL")

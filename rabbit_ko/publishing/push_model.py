@@ -9,7 +9,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.publishing.export import Exported, find_format
-from rabbit_ko.publishing.model_card import REPO, RUN_DIGEST, card_file
+from rabbit_ko.publishing.model_card import CARD_FILE, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
 from rabbit_ko.recipes import RUN_FILE, find_recipe
 
@@ -23,7 +23,7 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", public: boo
     stage = find_trained(find_recipe(recipe), name)
     exported = export(stage)
     card = card_for(stage, repo, exported)
-    files: hub.Files = {**exported.files, RUN_FILE: Path(stage.model) / RUN_FILE, "README.md": card.encode()}
+    files: hub.Files = {**exported.files, RUN_FILE: Path(stage.model) / RUN_FILE, CARD_FILE: card.encode()}
     return hub.commit(repo, files, f"{recipe} {name}", public, "model")
 
 
@@ -32,7 +32,7 @@ def card_for(stage: Stage, repo: str, exported: Exported) -> str:
 
     Raises UserError where there is no card, or it was written from another run.
     """
-    file = card_file(stage)
+    file = Path(stage.model) / CARD_FILE
     command = f"`make card RECIPE={stage.recipe} STAGE={stage.name}`"
     try:
         card = ModelCard.load(file)

@@ -18,7 +18,8 @@ from axolotl_plugins.lineage import MERGED_ADAPTER, adapter_digest
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from rabbit_ko.hub import Files, hub_id
-from rabbit_ko.publishing.export import FORMATS
+from rabbit_ko.publishing import export
+from rabbit_ko.publishing.export import FORMATS, find_format
 from rabbit_ko.publishing.push_model import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER
@@ -239,8 +240,13 @@ def test_a_copy_with_other_times_is_pushed_as_well(adapter: Path, pushed: list[t
     assert len(pushed) == 1
 
 
+def test_each_module_of_the_export_package_is_a_format() -> None:
+    modules = Path(export.__file__).parent.glob("*.py")
+    assert set(FORMATS) == {module.stem for module in modules} - {"__init__"} == {"adapter", "merged"}
+    assert all(callable(find_format(name)) for name in FORMATS)
+
+
 def test_an_unknown_format_is_named_with_the_known_ones(adapter: Path) -> None:
-    assert FORMATS == ["adapter", "merged"]
     with pytest.raises(UserError, match="FORMAT=gguf: there is no such format; known are adapter, merged"):
         push("mine", "sft", "org/name", format="gguf")
 
