@@ -244,6 +244,12 @@ def test_a_run_that_was_interrupted_took_the_seconds_of_all_its_attempts(trained
     assert "- Time: 2.0 h, 44 steps" in card_of("sft")
 
 
+def test_a_run_of_an_earlier_version_has_its_dropped_rows_on_the_card(trained: Path) -> None:
+    train = {"examples": 1_234, "tokens": 56_789, "trained": 12_345, "left_out": 7}
+    put_run("sft", str(MODELS["base"]), rows={"train": train})
+    assert "12,345 are trained answers; 7 rows were too long\n" in card_of("sft")
+
+
 def test_a_run_file_of_something_else_is_named(trained: Path) -> None:
     (MODELS["sft"] / "run.json").write_text("{}")
     with pytest.raises(UserError, match=r"runs/mine/sft/run.json: not what a finished run leaves"):
