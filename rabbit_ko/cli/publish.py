@@ -3,22 +3,13 @@
 import logging
 import re
 import warnings
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from rabbit_ko.cli.app import RecipeName, app
-
-
-class Language(StrEnum):
-    """The languages of a model card."""
-
-    ko = "ko"
-    en = "en"
-
 
 Picked = Annotated[
     Path | None, typer.Option(metavar="FILE", help="an answer to show: YAML with question: and answer:")
@@ -30,7 +21,7 @@ Public = Annotated[bool, typer.Option("--public", help="let everybody see it")]
 def card(
     recipe: RecipeName = "smoke",
     stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
-    lang: Annotated[Language, typer.Option(help="the card's language")] = Language.ko,
+    lang: Annotated[Literal["ko", "en"], typer.Option(help="the card's language")] = "ko",
     good: Picked = None,
     bad: Picked = None,
     license: Annotated[
@@ -49,12 +40,11 @@ def card(
     if license and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
         raise typer.BadParameter("say it by the hub's name, such as cc-by-nc-4.0", param_hint="--license")
     from rabbit_ko.publishing.model_card import write_card
-    from rabbit_ko.publishing.model_facts import last_trained
 
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     with Console(stderr=True).status("reading the results, then the model answers"):
-        file, stale = write_card(recipe, stage or last_trained(recipe), lang.value, good, bad, license)
+        file, stale = write_card(recipe, stage, lang, good, bad, license)
     for line in stale:
         typer.echo(line, err=True)
     print(file)

@@ -13,7 +13,7 @@ from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result
 from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.table import Table, make_table
+from rabbit_ko.evaluation.results.table import Row, Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
@@ -64,17 +64,18 @@ class Facts:
 
 
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:
-    """Read all that a stage's card is written from. Raises UserError where something is missing or does not fit."""
+    """Read all that a card is written from, of the last finished stage where the name is empty.
+
+    Raises UserError where something is missing or does not fit.
+    """
     recipe = find_recipe(recipe_name)
-    stage, runs = find_trained(recipe, name), read_runs(recipe, name)
-    manifest, table = read_data(recipe, runs), make_table(recipe_name, ("base", *runs))
+    stage = find_trained(recipe, name)
+    runs = read_runs(recipe, stage.name)
+    manifest, table = read_data(recipe, runs), make_table(recipe.name, ("base", *runs))
     kinds = {METHODS[trained].rows for trained in runs}
     sources = [source for source in manifest.sources if source.stage in kinds]
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
-    fresh = [
-        replace(row, figures={trained: figure for trained, figure in row.figures.items() if not figure.is_stale})
-        for row in table.rows
-    ]
+    own = [found for found in table.results[stage.name] if found.state is not State.STALE]
     return Facts(
         recipe,
         stage,
@@ -83,10 +84,14 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         sources,
         base,
         is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
-        table=replace(table, rows=fresh),
-        results={found.result.task: found.result for found in table.results[name] if found.state is not State.STALE},
+        table=replace(table, rows=[_without_stale(row) for row in table.rows]),
+        results={found.result.task: found.result for found in own},
         license=license or _license(base, sources),
     )
+
+
+def _without_stale(row: Row) -> Row:
+    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
 
 
 def _license(base: str, sources: list[SourceSummary]) -> str:
@@ -96,20 +101,18 @@ def _license(base: str, sources: list[SourceSummary]) -> str:
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run. Raises UserError where there is none, and for the base model."""
+    """Return a stage with a finished run; the last one that has one where the name is empty.
+
+    Raises UserError where there is none, and for the base model, which others have made.
+    """
+    stages = [method.name for method in recipe.methods]
     if name == "base":
-        stages = " or ".join(method.name for method in recipe.methods)
-        raise UserError(f"STAGE=base: the base model is not this project's; say {stages}")
-    return find_stage(recipe.name, name)
-
-
-def last_trained(recipe_name: str) -> str:
-    """Return a recipe's last stage that has a finished run. Raises UserError where none has."""
-    recipe = find_recipe(recipe_name)
-    if not recipe.finished:
-        stage = next((method.name for method in recipe.methods), "sft")
-        raise UserError(f"{recipe.runs}: no finished run; run `make {stage} RECIPE={recipe_name}` first")
-    return recipe.finished[-1].name
+        raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
+    if not name and not recipe.finished:
+        raise UserError(
+            f"{recipe.runs}: no finished run; run `make {[*stages, 'sft'][0]} RECIPE={recipe.name}` first"
+        )
+    return find_stage(recipe.name, name or recipe.finished[-1].name)
 
 
 def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
