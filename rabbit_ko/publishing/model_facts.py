@@ -105,13 +105,11 @@ def find_trained(recipe: Recipe, name: str) -> Stage:
 
     Raises UserError where there is none, and for the base model, which others have made.
     """
-    stages = [method.name for method in recipe.methods]
+    stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
         raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
     if not name and not recipe.finished:
-        raise UserError(
-            f"{recipe.runs}: no finished run; run `make {[*stages, 'sft'][0]} RECIPE={recipe.name}` first"
-        )
+        raise UserError(f"{recipe.runs}: no finished run; run `make {stages[0]} RECIPE={recipe.name}` first")
     return find_stage(recipe.name, name or recipe.finished[-1].name)
 
 
