@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rabbit_ko.errors import UserError
 
 # The kinds of rows, which are the names of the folders of their shards.
 RowKind = Literal["sft", "dpo"]
+ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 
 
 @dataclass(frozen=True)

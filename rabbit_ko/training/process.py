@@ -31,7 +31,7 @@ def run_logged(command: Sequence[str], log: Path, debug: bool = False) -> None:
     debug: all of it goes to the terminal. Raises UserError with one line where the command fails. Ctrl-C and SIGTERM
     reach the command, which ends by itself.
     """
-    environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
         command,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from axolotl_plugins.checkpoints import checkpoints
+from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import RUN_FILE, Recipe

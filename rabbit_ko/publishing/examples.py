@@ -1,4 +1,4 @@
-"""Answers on the card: some that the model gives while the card is written, and those that a person has picked."""
+"""Answers on a model card: those that the model gives while the card is written, and those that a person picked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ MULTI_TURN = (
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation as the model reads and writes it; `is_cut` where an answer ran into the limit."""
+    """A conversation as the model reads and writes it; is_cut: an answer reached MAX_NEW_TOKENS."""
 
     text: str
     is_cut: bool
 
 
-class Shown(BaseModel):
+class PickedAnswer(BaseModel):
     """A question and its answer that a person has picked."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -37,21 +37,20 @@ class Shown(BaseModel):
     answer: str
 
 
-def read_shown(file: Path) -> Shown:
+def read_picked(file: Path) -> PickedAnswer:
     """Read `question:` and `answer:` from a YAML or JSON file. Raises UserError where it holds anything else."""
     try:
-        return Shown.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return PickedAnswer.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValidationError):
-        raise UserError(
-            f"{file}: not an answer to show; write YAML with a text each in `question:` and `answer:`"
-        ) from None
+        advice = "write YAML with a text each in `question:` and `answer:`"
+        raise UserError(f"{file}: not an answer to show; {advice}") from None
 
 
-def make_examples(model: Any, tokenizer: Any, template: Template, instruction: str) -> list[Example]:
-    """Let the model answer a single question, under the instruction if there is one, and two in a row without it."""
-    system = [{"role": "system", "content": instruction}] if instruction else []
+def make_examples(model: Any, tokenizer: Any, template: Template, system_prompt: str) -> list[Example]:
+    """Let the model answer one question, under the system prompt if there is one, and two in turn without it."""
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     return [
         _converse(model, tokenizer, template, system, SINGLE_TURN),
         _converse(model, tokenizer, template, [], MULTI_TURN),

@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from typer.testing import CliRunner
 
 from prompt_strategies.template import QIR, render_prompt
+from rabbit_ko.cli import main
 from rabbit_ko.evaluation.models import generate, load_stage
 from rabbit_ko.evaluation.stages import find_stage
-from rabbit_ko.publishing.model_card.__main__ import app
-from rabbit_ko.publishing.model_card.examples import MULTI_TURN, SINGLE_TURN, make_examples, read_shown
+from rabbit_ko.publishing.examples import MULTI_TURN, SINGLE_TURN, make_examples, read_picked
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.evaluation.serving import served
-from tests.rabbit_ko.publishing.model_card.card_folder import CONFIG, card_of, put_run
-from tests.rabbit_ko.publishing.model_card.model_folder import answer_nothing, make_models
+from tests.rabbit_ko.publishing.card_folder import CONFIG, card_of, put_run
+from tests.rabbit_ko.publishing.model_folder import answer_nothing, make_models
 
 CARD = MODELS["sft"] / "README.md"
 
@@ -32,8 +30,7 @@ TOKENS = 24
 @pytest.fixture(autouse=True)
 def _short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut answers early, as these models have nothing to say."""
-    for module in ("examples", "render"):
-        monkeypatch.setattr(f"rabbit_ko.publishing.model_card.{module}.MAX_NEW_TOKENS", TOKENS)
+    monkeypatch.setattr("rabbit_ko.publishing.examples.MAX_NEW_TOKENS", TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +50,12 @@ def models(made: Path, in_tmp: Path) -> Path:
     return in_tmp
 
 
-def run_card(*arguments: str) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(app, arguments)
+def run_card(*arguments: str) -> int:
+    """Run the command line; return its exit code."""
+    with pytest.raises(SystemExit) as exited:
+        main(["card", "--recipe", "mine", *arguments])
+    assert isinstance(exited.value.code, int)
+    return exited.value.code
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -87,72 +87,90 @@ def test_an_answer_that_ends_by_itself_ends_with_eos_and_is_not_called_cut(model
         assert not example.is_cut
 
 
-def test_the_command_replaces_what_the_trainer_wrote(models: Path) -> None:
+def test_the_command_replaces_what_the_trainer_wrote(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "rabbit-ko" not in CARD.read_text(encoding="utf-8")
     Path("good.yaml").write_text("question: 수도는?\nanswer: |\n  서울\n  입니다.\n", encoding="utf-8")
     Path("bad.json").write_text('{"question": "하나 더하기 하나는?", "answer": "셋"}', encoding="utf-8")
-    result = run_card("write", "mine", "sft", "--good", "good.yaml", "--bad", "bad.json", "--license", "mit")
-    assert (result.exit_code, result.stdout) == (0, f"{CARD}\n"), result.stderr
+    assert run_card("--good", "good.yaml", "--bad", "bad.json", "--license", "mit") == 0
+    assert capsys.readouterr().out == f"{CARD}\n"
     card = CARD.read_text(encoding="utf-8")
     assert ModelCard(card).data.license == "mit"
     assert "```text\n서울\n입니다.\n\n```" in card
     assert "```text\n셋\n```" in card
-    assert f"### Instruction:\n{CONFIG['instruction']}\n\n### Response:\n" in card
+    assert f"### Instruction:\n{CONFIG['system_prompt']}\n\n### Response:\n" in card
     assert card.count(f"{TOKENS}토큰에서 잘") == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "expected"),
     [
-        (["sft", "--good", "none.yaml"], 1, "error: none.yaml: no such file\n"),
-        (["sft", "--bad", "list.yaml"], 1, "error: list.yaml: not an answer to show; write YAML with a text each in"),
-        (["dpo"], 1, "error: runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first\n"),
-        (["base"], 1, "error: STAGE=base: the base model is not this project's; say sft or dpo\n"),
-        (["sft", "--lang", "fr"], 2, "'fr' is not one of 'ko', 'en'"),
-        (["sft", "--license", "MIT License"], 2, "say it by the hub's name"),
+        (["--stage", "sft", "--good", "none.yaml"], 1, "error: none.yaml: no such file\n"),
+        (["--bad", "list.yaml"], 1, "error: list.yaml: not an answer to show; write YAML with a text each in"),
+        (["--stage", "dpo"], 1, "error: runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first\n"),
+        (["--stage", "base"], 1, "error: STAGE=base: the base model is not this project's; say sft\n"),
+        (["--recipe", "mein"], 1, "error: RECIPE=mein: there is no such recipe; did you mean `mine`?\n"),
+        (["--lang", "fr"], 2, "'fr' is not one of 'ko', 'en'"),
+        (["--license", "MIT License"], 2, "say it by the hub's name"),
     ],
 )
-def test_what_is_wrong_is_one_line(models: Path, arguments: list[str], status: int, expected: str) -> None:
+def test_what_is_wrong_is_one_line(
+    models: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, expected: str
+) -> None:
     Path("list.yaml").write_text("- question\n- answer\n")
     before = CARD.read_bytes()
-    result = run_card("write", "mine", *arguments)
-    assert result.exit_code == status
-    assert expected in result.stderr.replace("\n│ ", "")
-    assert "Traceback" not in result.stderr
+    assert run_card(*arguments) == status
+    said = capsys.readouterr().err
+    assert expected in said.replace("\n│ ", "")
+    assert "Traceback" not in said
     assert CARD.read_bytes() == before
 
 
-def test_weights_that_cannot_be_loaded_are_named_and_the_old_card_stays(models: Path) -> None:
+def test_without_a_finished_run_there_is_no_stage_to_describe(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (MODELS["sft"] / "run.json").unlink()
+    assert run_card() == 1
+    assert capsys.readouterr().err == "error: runs/mine: no finished run; run `make sft RECIPE=mine` first\n"
+
+
+def test_weights_that_cannot_be_loaded_are_named_and_the_old_card_stays(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     CARD.write_text("old")
     (MODELS["base"] / "model.safetensors").unlink()
-    result = run_card("write", "mine", "sft")
-    assert result.exit_code == 1
-    assert re.fullmatch("error: runs/mine/sft: the model cannot be loaded: .*\n", result.stderr)
+    assert run_card() == 1
+    assert re.fullmatch("error: runs/mine/sft: the model cannot be loaded: .*\n", capsys.readouterr().err)
     assert CARD.read_text() == "old"
 
 
 @pytest.mark.parametrize(
-    ("where", "error", "expected"),
+    ("where", "error", "status", "expected"),
     [
-        ("make_examples", KeyboardInterrupt(), "error: interrupted"),
+        ("examples.make_examples", KeyboardInterrupt(), 130, "error: interrupted"),
         (
-            "write",
+            "model_card.write",
             OSError(errno.ENOSPC, "", "runs/mine/sft/README.md"),
+            1,
             "error: .*README.md: No space left",
         ),
     ],
 )
 def test_a_card_that_breaks_off_leaves_the_old_one(
-    models: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException, expected: str
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    error: BaseException,
+    status: int,
+    expected: str,
 ) -> None:
     def fail(*_: object) -> None:
         raise error
 
     before = CARD.read_bytes()
-    monkeypatch.setattr(f"rabbit_ko.publishing.model_card.write.{where}", fail)
-    result = run_card("write", "mine", "sft")
-    assert result.exit_code == 1
-    assert re.fullmatch(f"{expected}.*\n", result.stderr)
+    monkeypatch.setattr(f"rabbit_ko.publishing.{where}", fail)
+    assert run_card() == status
+    assert re.search(f"^{expected}.*\n$", capsys.readouterr().err, re.MULTILINE)
     assert CARD.read_bytes() == before
 
 
@@ -161,7 +179,7 @@ def test_only_a_question_and_an_answer_are_shown(tmp_path: Path, text: str) -> N
     file = tmp_path / "shown.yaml"
     file.write_text(text)
     with pytest.raises(Exception, match=r"shown.yaml: not an answer to show"):
-        read_shown(file)
+        read_picked(file)
 
 
 @pytest.mark.parametrize("folder", [MODELS["sft"], MODELS["sft"] / "merged"])

@@ -8,9 +8,9 @@ from typing import Any
 from axolotl_plugins.fingerprints import shards_fingerprint
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
-from rabbit_ko.publishing.model_card.examples import Example
-from rabbit_ko.publishing.model_card.facts import Facts, gather
-from rabbit_ko.publishing.model_card.render import Language, render_card
+from rabbit_ko.publishing.examples import Example
+from rabbit_ko.publishing.model_card import Language, render_card
+from rabbit_ko.publishing.model_facts import Facts, gather
 from tests.dataset_builders.data_folder import STATED, make_data_folder, summary
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe
 
@@ -23,7 +23,7 @@ SOURCES = [
     summary("dpo", known("CC-BY-NC-4.0"), name="closed", path="mine.jsonl", revision=None, rejected={}),
 ]
 CONFIG = {
-    "instruction": "짧게 답하세요.",
+    "system_prompt": "짧게 답하세요.",
     "quality": {
         "action": "reject",
         "length": {"action": None, "min": 4, "max": 50_000},
@@ -41,6 +41,7 @@ CONFIG = {
 def make_card_folder(base: str = "", sources: list[SourceSummary] | None = None) -> None:
     """Write the recipe into the working directory. base: a model on the hub in place of the local one."""
     make_recipe()
+    Path("axolotl_configs/mine/data.yaml").touch()
     (MODELS["sft"] / "merged").mkdir()
     put_data(SOURCES if sources is None else sources)
     put_run("sft", base or str(MODELS["base"]))

@@ -12,15 +12,18 @@ from dataset_builders.licenses import License, known
 from dataset_builders.manifest import Manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score
+from rabbit_ko.evaluation.results.figures import State
 from rabbit_ko.evaluation.results.text import ENGLISH, KOREAN, describe
-from rabbit_ko.publishing.model_card.data import shards_fingerprint
-from rabbit_ko.publishing.model_card.examples import Example, Shown
-from rabbit_ko.publishing.model_card.header import header
-from rabbit_ko.publishing.model_card.render import Language, duration
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.hashing import file_digest
+from rabbit_ko.methods import METHODS, Method
+from rabbit_ko.publishing.examples import Example, PickedAnswer
+from rabbit_ko.publishing.model_card import Language, header
+from rabbit_ko.publishing.model_facts import shards_fingerprint
 from tests.dataset_builders.data_folder import summary
 from tests.rabbit_ko.evaluation.results.measured import make_stale, put_results
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result, retrain
-from tests.rabbit_ko.publishing.model_card.card_folder import (
+from tests.rabbit_ko.publishing.card_folder import (
     APACHE,
     card_of,
     facts_of,
@@ -44,11 +47,30 @@ def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     put_results()
     make_stale()
     shown: dict[str, Any] = {
-        "good": Shown(question="수도는?", answer="서울입니다."),
-        "bad": Shown(question="# 1+1?", answer="````\n3"),
+        "good": PickedAnswer(question="수도는?", answer="서울입니다."),
+        "bad": PickedAnswer(question="# 1+1?", answer="````\n3"),
     }
-    golden = (GOLDEN / f"card.{language}.md").read_text(encoding="utf-8")
-    assert card_of("dpo", language, **shown) == golden
+    golden = (GOLDEN / f"model_card.{language}.md").read_text(encoding="utf-8")
+    digest = file_digest(MODELS["dpo"] / "run.json")
+    assert card_of("dpo", language, **shown).replace(digest, "0" * 64) == golden
+
+
+def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "orpo", Method("orpo", rows="dpo", rl="orpo", parent="sft"))
+    monkeypatch.setattr(
+        "rabbit_ko.publishing.model_facts.find_stage",
+        lambda recipe, name: Stage(recipe, name, f"runs/{recipe}/{name}"),
+    )
+    monkeypatch.setitem(MODELS, "orpo", Path("runs/mine/orpo"))
+    MODELS["dpo"].rename(MODELS["orpo"])
+    config = {"base_model": str(MODELS["sft"] / "merged"), "adapter": "lora", "rl": "orpo", "orpo_alpha": 0.1}
+    put_run("orpo", "", started="2026-01-02T00:00:00+00:00", config=config | {"datasets": [{"type": "qir"}]})
+    card = card_of("orpo")
+    assert "# mine ORPO\n" in card
+    assert "Then ORPO on 1,234 preference pairs.\n" in card
+    assert "| `rl` | orpo |\n| `orpo_alpha` | 0.1 |\n" in card
+    assert "| closed | dpo | mine.jsonl |" in card
+    assert "이어서 선호 쌍 1,234개로 ORPO를 했습니다.\n" in card_of("orpo", "ko")
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
@@ -107,7 +129,7 @@ def test_an_earlier_models_figures_are_on_no_card(trained: Path) -> None:
     assert "| 0.4375 |" in card_of("sft")
     retrain("sft")
     assert "0.4375" not in card_of("sft")
-    assert [origin.result.task for origin in facts_of("sft").stale] == ["gsm8k"]
+    assert [origin.result.task for origin in facts_of("sft").table.in_state(State.STALE)] == ["gsm8k"]
 
 
 def test_an_earlier_models_verdicts_are_on_no_card(trained: Path) -> None:
@@ -162,7 +184,7 @@ def test_text_cannot_break_out_of_a_fence_or_a_cell_or_the_header(trained: Path)
     hostile = "```\n# 제목\n````\n{{ title }} | <b>"
     put_data([summary("sft", License(name="a|b\n# c"), name="<b>`x", rejected={"[me](http://x) | y": 1})])
     put_run("sft", str(MODELS["base"]))
-    shown = Shown(question=hostile, answer="---\nlicense: mit\n---")
+    shown = PickedAnswer(question=hostile, answer="---\nlicense: mit\n---")
     card = card_of("sft", "ko", [Example(hostile, False)] * 2, good=shown)
     assert card.count(f"\n`````text\n{hostile}\n`````\n") == 3
     assert "| \\<b\\>\\`x | sft | " in card
@@ -222,6 +244,12 @@ def test_a_run_that_was_interrupted_took_the_seconds_of_all_its_attempts(trained
     assert "- Time: 2.0 h, 44 steps" in card_of("sft")
 
 
+def test_a_run_of_an_earlier_version_has_its_dropped_rows_on_the_card(trained: Path) -> None:
+    train = {"examples": 1_234, "tokens": 56_789, "trained": 12_345, "left_out": 7}
+    put_run("sft", str(MODELS["base"]), rows={"train": train})
+    assert "12,345 are trained answers; 7 rows were too long\n" in card_of("sft")
+
+
 def test_a_run_file_of_something_else_is_named(trained: Path) -> None:
     (MODELS["sft"] / "run.json").write_text("{}")
     with pytest.raises(UserError, match=r"runs/mine/sft/run.json: not what a finished run leaves"):
@@ -237,5 +265,7 @@ def test_the_base_has_no_card(trained: Path) -> None:
     ("seconds", "korean", "english"),
     [(21, "21초", "21 s"), (119, "119초", "119 s"), (120, "2분", "2 min"), (29_520, "8.2시간", "8.2 h")],
 )
-def test_times_are_told_as_people_say_them(seconds: float, korean: str, english: str) -> None:
-    assert (duration(seconds, "ko"), duration(seconds, "en")) == (korean, english)
+def test_times_are_told_as_people_say_them(trained: Path, seconds: float, korean: str, english: str) -> None:
+    put_run("sft", str(MODELS["base"]), seconds=seconds)
+    assert f"- 시간: {korean}, 44스텝\n" in card_of("sft", "ko")
+    assert f"- Time: {english}, 44 steps\n" in card_of("sft")

@@ -8,8 +8,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 from tests.rabbit_ko.evaluation.results.result_folder import ENTRY, MODELS
-from tests.rabbit_ko.publishing.model_card.card_folder import SOURCES, put_data, put_run
+from tests.rabbit_ko.publishing.card_folder import SOURCES, put_data, put_run
 
 SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -18,6 +19,7 @@ def make_models(tokenizer: PreTrainedTokenizerBase) -> None:
     """Write the recipe into the working directory."""
     configs = Path("axolotl_configs/mine")
     configs.mkdir(parents=True)
+    (configs / "data.yaml").touch()
     (configs / "sft.yaml").write_text(f"base_model: {MODELS['base']}\n{ENTRY}")
     torch.manual_seed(0)
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 5}
@@ -27,10 +29,11 @@ def make_models(tokenizer: PreTrainedTokenizerBase) -> None:
     adapter = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
     model = get_peft_model(base, adapter)
     save(model, tokenizer, MODELS["sft"])
-    save(model.merge_and_unload(), tokenizer, MODELS["sft"] / "merged")
+    merged = model.merge_and_unload()
+    setattr(merged.config, MERGED_ADAPTER, adapter_digest(MODELS["sft"]))
+    save(merged, tokenizer, MODELS["sft"] / "merged")
     put_data(SOURCES)
     put_run("sft", str(MODELS["base"]))
-    (MODELS["sft"] / "merged/tokenizer_config.json").touch()
 
 
 def save(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

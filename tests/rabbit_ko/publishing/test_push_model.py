@@ -1,5 +1,6 @@
 """Pushing a model to a hub on this machine, with the real client, and what may not be pushed."""
 
+import json
 import os
 import re
 import shutil
@@ -13,16 +14,19 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
+from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
-from rabbit_ko.hub import Files
-from rabbit_ko.publishing.model_card.names import hub_id
-from rabbit_ko.publishing.model_card.push import push
+from rabbit_ko.hub import Files, hub_id
+from rabbit_ko.publishing import export
+from rabbit_ko.publishing.export import FORMATS, find_format
+from rabbit_ko.publishing.push_model import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER
 from tests.dataset_builders.hub_server import Hub
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
-from tests.rabbit_ko.publishing.model_card.card_folder import card_of, make_card_folder, put_adapter, put_run
-from tests.rabbit_ko.publishing.model_card.model_folder import make_models
+from tests.rabbit_ko.publishing.card_folder import card_of, make_card_folder, put_adapter, put_run
+from tests.rabbit_ko.publishing.model_folder import make_models
 
 BASE = "meta-llama/Llama-3.2-3B-Instruct"
 SFT, MERGED = MODELS["sft"], MODELS["sft"] / "merged"
@@ -33,6 +37,7 @@ tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
 print(tokenizer.eos_token, sum(weight.double().sum().item() for weight in model.parameters()))
 """
+PUSH = "from rabbit_ko.cli import main; main()"
 SECRETS = ("debug.log", "training_args.bin", "optimizer.pt", ".env", "prepared/rows.arrow", "checkpoint-8/model.bin")
 Result = subprocess.CompletedProcess[str]
 
@@ -65,12 +70,12 @@ def adapter(in_tmp: Path) -> Path:
     return SFT
 
 
-def put_weights(file: Path) -> None:
+def put_weights(file: Path, value: float = 0.0) -> None:
     """Write one weight."""
     import numpy as np
 
     file.parent.mkdir(exist_ok=True)
-    save_file({"weight": np.zeros(3, np.float32)}, file)
+    save_file({"weight": np.full(3, value, np.float32)}, file)
 
 
 def put_card(stage: str) -> None:
@@ -81,7 +86,7 @@ def put_card(stage: str) -> None:
 def put_merged() -> None:
     """Write a merged model."""
     put_weights(MERGED / "model.safetensors")
-    (MERGED / "config.json").write_text("{}")
+    (MERGED / "config.json").write_text(json.dumps({MERGED_ADAPTER: adapter_digest(SFT)}))
     (MERGED / "tokenizer_config.json").write_text("{}")
 
 
@@ -93,7 +98,7 @@ def files_of(pushed: list[tuple[Any, ...]]) -> Files:
 
 def run_push(hub: Hub, *arguments: str, token: str = WRITER) -> Result:
     """Push in a process of its own, with the hub in place of the real one; expect no secret in its output."""
-    command = [sys.executable, "-m", "rabbit_ko.publishing.model_card", "push", "mine", "sft", *arguments]
+    command = [sys.executable, "-c", PUSH, "push-model", "--recipe", "mine", "--repo", "org/name", *arguments]
     return run_client(hub, command, token)
 
 
@@ -107,7 +112,7 @@ def run_client(hub: Hub, command: list[str], token: str = WRITER) -> Result:
 
 
 def test_only_what_is_on_the_list_goes(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
-    assert push("mine", "sft", "org/name", merged=False, public=False) == "url"
+    assert push("mine", "sft", "org/name", public=False) == "url"
     files = files_of(pushed)
     assert sorted(files) == [
         "README.md",
@@ -122,9 +127,9 @@ def test_only_what_is_on_the_list_goes(adapter: Path, pushed: list[tuple[Any, ..
 
 
 def test_the_card_names_the_repo_and_its_header_what_is_pushed(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
-    push("mine", "sft", "me/rabbit", merged=False, public=False)
+    push("mine", "sft", "me/rabbit", public=False)
     put_merged()
-    push("mine", "sft", "me/rabbit", merged=True, public=True)
+    push("mine", "sft", "me/rabbit", format="merged", public=True)
     cards = [ModelCard(files["README.md"].decode()) for _, files, *_ in pushed]
     assert [card.data.library_name for card in cards] == ["peft", "transformers"]
     assert [card.data.base_model_relation for card in cards] == ["adapter", "finetune"]
@@ -137,7 +142,7 @@ def test_the_card_names_the_repo_and_its_header_what_is_pushed(adapter: Path, pu
 
 def test_of_the_merged_model_its_own_files_go(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
     put_merged()
-    push("mine", "sft", "org/name", merged=True, public=False)
+    push("mine", "sft", "org/name", format="merged", public=False)
     files = files_of(pushed)
     assert sorted(files) == ["README.md", "config.json", "model.safetensors", "run.json", "tokenizer_config.json"]
     assert files["model.safetensors"] == MERGED / "model.safetensors"
@@ -152,9 +157,9 @@ def test_all_parts_of_an_index_go_and_a_missing_one_is_named(adapter: Path, push
     (MERGED / "model.safetensors.index.json").write_text(f'{{"weight_map": {{{weights}}}}}')
     put_weights(MERGED / parts[0])
     with pytest.raises(UserError, match=rf"{parts[1]}: is missing, and nothing to push"):
-        push("mine", "sft", "org/name", merged=True, public=False)
+        push("mine", "sft", "org/name", format="merged", public=False)
     put_weights(MERGED / parts[1])
-    push("mine", "sft", "org/name", merged=True, public=False)
+    push("mine", "sft", "org/name", format="merged", public=False)
     assert {*parts, "model.safetensors.index.json"} <= files_of(pushed).keys()
 
 
@@ -165,7 +170,7 @@ def test_pickled_weights_are_refused(adapter: Path, pushed: list[tuple[Any, ...]
     (SFT / "adapter_model.safetensors").rename(SFT / pickle)
     expected = f"adapter_model.safetensors: is missing, and there is {pickle}, which may run code where it is loaded;"
     with pytest.raises(UserError, match=re.escape(expected)):
-        push("mine", "sft", "org/name", merged=False, public=False)
+        push("mine", "sft", "org/name", public=False)
     assert not pushed
 
 
@@ -177,7 +182,7 @@ def test_what_only_has_the_name_of_safetensors_is_refused(
     with pytest.raises(
         UserError, match=r"adapter_model.safetensors: not whole safetensors: .*; train or merge again"
     ):
-        push("mine", "sft", "org/name", merged=False, public=False)
+        push("mine", "sft", "org/name", public=False)
     assert not pushed
 
 
@@ -187,19 +192,18 @@ def test_an_adapter_on_a_model_of_this_machine_goes_merged_only(adapter: Path, p
     put_card("sft")
     expected = (
         "runs/mine/sft: the adapter is on runs/mine/base, which is only on this machine; run `make merge RECIPE=mine "
-        "STAGE=sft` and push the merged model with MERGED=1"
+        "STAGE=sft` and push the merged model with FORMAT=merged"
     )
     with pytest.raises(UserError, match=expected):
-        push("mine", "sft", "org/name", merged=False, public=False)
+        push("mine", "sft", "org/name", public=False)
     put_merged()
-    push("mine", "sft", "org/name", merged=True, public=False)
+    push("mine", "sft", "org/name", format="merged", public=False)
     assert len(pushed) == 1
 
 
-def age(file: Path) -> None:
-    """Make a file older than the run."""
-    before = (SFT / "run.json").stat().st_mtime - 10
-    os.utime(file, (before, before))
+def change_adapter() -> None:
+    """Put another adapter in the place of that which was merged."""
+    put_weights(SFT / "adapter_model.safetensors", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -209,11 +213,13 @@ def age(file: Path) -> None:
         (lambda: (SFT / "README.md").write_text("---\ntags: [dpo]\n---\n"), "README.md: no card of this project"),
         (lambda: (SFT / "README.md").write_text("no header"), "README.md: no card of this project"),
         (
-            lambda: age(SFT / "README.md"),
-            "README.md: older than the run that it describes; run `make card RECIPE=mine",
+            lambda: put_run("sft", BASE, seed=2),
+            "README.md: written from another run than the one that is there; run `make card RECIPE=mine",
         ),
         (lambda: shutil.rmtree(MERGED), "runs/mine/sft/merged: no merged model of this run; run `make merge"),
-        (lambda: age(MERGED / "tokenizer_config.json"), "runs/mine/sft/merged: no merged model of this run"),
+        (change_adapter, "runs/mine/sft/merged: no merged model of this run; run `make merge"),
+        ((MERGED / "tokenizer_config.json").unlink, "runs/mine/sft/merged: no merged model of this run"),
+        (lambda: (MERGED / "config.json").write_text("{}"), "runs/mine/sft/merged: no merged model of this run"),
     ],
 )
 def test_what_is_missing_or_of_an_earlier_run_is_not_pushed(
@@ -222,13 +228,39 @@ def test_what_is_missing_or_of_an_earlier_run_is_not_pushed(
     put_merged()
     change()
     with pytest.raises(UserError, match=expected):
-        push("mine", "sft", "org/name", merged=True, public=False)
+        push("mine", "sft", "org/name", format="merged", public=False)
     assert not pushed
+
+
+def test_a_copy_with_other_times_is_pushed_as_well(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    put_merged()
+    for file in (SFT / "README.md", MERGED / "tokenizer_config.json"):
+        os.utime(file, (0, 0))
+    push("mine", "sft", "org/name", format="merged", public=False)
+    assert len(pushed) == 1
+
+
+def test_each_module_of_the_export_package_is_a_format() -> None:
+    modules = Path(export.__file__).parent.glob("*.py")
+    assert set(FORMATS) == {module.stem for module in modules} - {"__init__"} == {"adapter", "merged"}
+    assert all(callable(find_format(name)) for name in FORMATS)
+
+
+def test_an_unknown_format_is_named_with_the_known_ones(adapter: Path) -> None:
+    with pytest.raises(UserError, match="FORMAT=gguf: there is no such format; known are adapter, merged"):
+        push("mine", "sft", "org/name", format="gguf")
+
+
+def test_the_command_wants_to_know_where_to(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["push-model", "--recipe", "mine"])
+    expected = "error: push-model: say where: make push-model RECIPE=mine REPO=org/name\n"
+    assert capsys.readouterr() == ("", expected)
 
 
 def test_the_base_is_not_pushed(adapter: Path) -> None:
     with pytest.raises(UserError, match="STAGE=base: the base model is not this project's"):
-        push("mine", "base", "org/name", merged=False, public=False)
+        push("mine", "base", "org/name", public=False)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +278,7 @@ def test_what_is_pushed_loads_as_the_same_model(
 ) -> None:
     make_models(smoke_tokenizer)
     put_card("sft")
-    result = run_push(hub, "org/name", "--merged")
+    result = run_push(hub, "--format", "merged")
     assert result.returncode == 0, result.stderr
     repo = hub.data.repos["org/name"]
     assert result.stdout == f"{hub.url}/org/name/commit/{repo.commits[-1][0]}\n"
@@ -260,9 +292,9 @@ def test_what_is_pushed_loads_as_the_same_model(
 
 def test_the_merged_model_takes_the_place_of_the_adapter(adapter: Path, hub: Hub) -> None:
     put_merged()
-    assert run_push(hub, "org/name").returncode == 0
+    assert run_push(hub).returncode == 0
     assert "adapter_model.safetensors" in hub.data.repos["org/name"].files
-    assert run_push(hub, "org/name", "--merged").returncode == 0
+    assert run_push(hub, "--format", "merged").returncode == 0
     files = hub.data.repos["org/name"].files
     assert not {"adapter_model.safetensors", "adapter_config.json"} & files.keys()
     assert len(hub.data.repos["org/name"].commits) == 3
@@ -279,14 +311,14 @@ def test_a_repo_of_the_other_visibility_is_refused(
     adapter: Path, hub: Hub, is_private: bool, arguments: list[str], expected: str
 ) -> None:
     hub.data.add("org/name", is_private, "model")
-    result = run_push(hub, "org/name", *arguments)
+    result = run_push(hub, *arguments)
     assert result.returncode == 1
     assert expected in result.stderr
     assert len(hub.data.repos["org/name"].commits) == 1
 
 
 def test_a_token_that_may_not_write_is_one_line(adapter: Path, hub: Hub) -> None:
-    result = run_push(hub, "org/name", token=READER)
+    result = run_push(hub, token=READER)
     assert result.returncode == 1
     assert re.fullmatch("error: org/name: the hub answers 403, forbidden; check the name.*\n", result.stderr)
     assert not hub.data.repos

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rabbit_ko.publishing.model_card.card_folder import make_card_folder
+from tests.rabbit_ko.publishing.card_folder import make_card_folder
 
 
 @pytest.fixture
