@@ -80,7 +80,7 @@ def test_nothing_is_done_twice(project: Path) -> None:
         ("dataset_builders/sources/koalpaca.py", ["data"]),
         ("prompt_strategies/prompt_injection.py", ["data", "sft", "merge", "dpo"]),
         ("dataset_builders/gates/refusals.py", ["data"]),
-        ("rabbit_ko/inspection/report/page.py", []),
+        ("rabbit_ko/inspection/pages.py", []),
         ("README.md", []),
     ],
 )

@@ -21,8 +21,6 @@ PANELS = {
 }
 FROM_ZERO = {"rewards/accuracies", "grad_norm", "tokens_per_second"}
 
-Series = list[tuple[int, float]]
-
 
 def read_history(run: Path) -> list[dict[str, Any]]:
     """Return what a run has logged until its end, or, while it has none, until its last checkpoint.
@@ -35,23 +33,20 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     try:
         return list(json.loads((found / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{found / STATE_FILE}: damaged: {reason(error)}; `make curves` needs a complete one"
-        ) from None
+        raise UserError(f"{found / STATE_FILE}: damaged: {reason(error)}; the run must log a new one") from None
 
 
-def series(history: list[dict[str, Any]], name: str) -> Series:
+def series(history: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     """Return (step, value) for each step at which a value was logged; where it was logged twice, the later one."""
     return sorted({log["step"]: float(log[name]) for log in history if name in log}.items())
 
 
-def panels(history: list[dict[str, Any]]) -> dict[str, dict[str, Series]]:
+def panels(history: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """Return what each panel shows, in training and in evaluation; without the panels that have nothing to show."""
-    every = {
-        name: {"training": series(history, name), "evaluation": series(history, f"eval_{name}")} for name in PANELS
-    }
-    logged = {name: {when: points for when, points in both.items() if points} for name, both in every.items()}
-    return {name: lines for name, lines in logged.items() if lines}
+    keys = {"training": "", "evaluation": "eval_"}
+    logged = {name: {when: series(history, prefix + name) for when, prefix in keys.items()} for name in PANELS}
+    shown = {name: {when: points for when, points in lines.items() if points} for name, lines in logged.items()}
+    return {name: lines for name, lines in shown.items() if lines}
 
 
 def draw_run(run: Path) -> Path:
@@ -79,14 +74,13 @@ def draw_run(run: Path) -> Path:
     return run / PICTURE
 
 
-def _plot(axis: Any, name: str, lines: dict[str, Series]) -> None:
+def _plot(axis: Any, name: str, lines: dict[str, list[tuple[int, float]]]) -> None:
     for when, points in lines.items():
         marker = "o" if len(points) < 50 else None
         axis.plot(*zip(*points, strict=True), marker=marker, markersize=3.5, color=COLOURS[when], label=when)
     axis.set_title(PANELS[name], loc="left", fontsize=11)
-    axis.set_xlabel("step")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_ylim(bottom=0 if name in FROM_ZERO else None)
+    axis.set(xlabel="step", ylim=(0 if name in FROM_ZERO else None, None))
     axis.legend(frameon=False) if len(lines) > 1 else None
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)

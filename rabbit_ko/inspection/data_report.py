@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,12 +11,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from dataset_builders.verify import read_manifest
 from rabbit_ko.inspection.pages import Array, render
-from rabbit_ko.inspection.shard_scan import Row, ScannedRows, lowest_draws, read_shards, scan_rows
-from rabbit_ko.inspection.token_lengths import StageTokens, count_tokens, pack
+from rabbit_ko.inspection.shard_scan import OnRows, Row, ScannedRows, lowest_draws, read_shards, scan_rows
+from rabbit_ko.inspection.token_lengths import count_tokens
 from rabbit_ko.methods import RowKind
 from rabbit_ko.recipes import Recipe
-
-LONGEST_ID = 500
 
 
 class Turn(BaseModel):
@@ -31,7 +28,7 @@ Part = Literal["messages", "prompt", "chosen", "rejected", "completion"]
 CONVERTED = TypeAdapter(dict[Part, list[Turn]])
 
 
-def render_report(recipe: Recipe, max_tokenized: int, samples: int, on_rows: Callable[[str, int], None]) -> str:
+def render_report(recipe: Recipe, max_tokenized: int, samples: int, on_rows: OnRows) -> str:
     """Return a page about a recipe's data, with the tokens of at most `max_tokenized` rows of each split.
 
     samples: how many rows of each source, and of each reason, are shown. on_rows: is called with what is read and how
@@ -39,20 +36,18 @@ def render_report(recipe: Recipe, max_tokenized: int, samples: int, on_rows: Cal
     says, or a stage cannot be loaded or reads another folder.
     """
     manifest = read_manifest(str(recipe.data))
-    rejected: list[pa.Table] = []
+    lowest: dict[str, pa.Table] = {}
     for batch in read_shards(recipe.data, manifest, "rejected", on_rows):
-        rejected = lowest_draws([*rejected, batch], "reason", samples)
-    by_reason = {rows["reason"][0].as_py(): rows.to_pylist() for rows in rejected}
+        lowest = lowest_draws([*lowest.values(), batch], "reason", samples)
+    rejected = {reason: rows.to_pylist() for reason, rows in lowest.items()}
     reasons = {reason for source in manifest.sources for reason in (*source.rejected, *source.reported)}
     # The evidence of these starts with the id of the row that was kept.
     duplicates = sorted(reason for reason in reasons if "duplicate" in reason)
-    pairs = {reason: by_reason[reason] for reason in duplicates if reason in by_reason}
+    pairs = {reason: rejected[reason] for reason in duplicates if reason in rejected}
     ids = {key for rows in pairs.values() for row in rows for key in possible_kept_ids(row["evidence"])}
-    scans = [
-        scan
-        for kind in get_args(RowKind)
-        if (scan := scan_rows(read_shards(recipe.data, manifest, kind, on_rows), kind, samples, max_tokenized, ids))
-    ]
+    shards = {kind: read_shards(recipe.data, manifest, kind, on_rows) for kind in get_args(RowKind)}
+    scanned = [scan_rows(batches, kind, samples, max_tokenized, ids) for kind, batches in shards.items()]
+    scans = [scan for scan in scanned if scan]
     wanted = {key: row for scan in scans for key, row in scan.wanted.items()}
     return render(
         "data_report.html.jinja",
@@ -62,37 +57,33 @@ def render_report(recipe: Recipe, max_tokenized: int, samples: int, on_rows: Cal
         duplicates=duplicates,
         pairs={reason: [(row, kept_row(row, wanted)) for row in rows] for reason, rows in pairs.items()},
         reasons=sum((Counter(source.rejected) for source in manifest.sources), Counter[str]()).most_common(),
-        rejected=by_reason,
+        rejected=rejected,
         converted=converted,
+        median=np.median,
     )
 
 
-def _stage(recipe: Recipe, scan: ScannedRows, on_rows: Callable[[str, int], None]) -> dict[str, Any]:
+def _stage(recipe: Recipe, scan: ScannedRows, on_rows: OnRows) -> dict[str, Any]:
     """Return what the page shows of one kind of rows; tokens where a stage trains on them and rows were drawn."""
     stage = next((method.name for method in recipe.methods if method.rows == scan.kind), None)
-    tokens: StageTokens | None = None
-    if stage and scan.drawn:
-        tokens = count_tokens(recipe, stage, recipe.data / scan.kind, scan.drawn, on_rows)
-    is_packed = tokens and scan.kind == "sft" and "train" in tokens.splits
-    packing = pack(np.array(tokens.splits["train"].lengths), tokens.cfg) if tokens and is_packed else None
+    tokens = count_tokens(recipe, stage, scan.drawn, on_rows) if stage and scan.drawn else None
     sources = sorted(scan.measures["source"].unique().to_pylist())
     lines = {name: _columns(scan.measures.filter(pc.equal(scan.measures["source"], name))) for name in sources}
     every = _columns(scan.measures)
     lines |= {"all": every} if len(sources) > 1 else {}
     rows = Counter(scan.measures["split"].to_pylist())
-    return {"scan": scan, "tokens": tokens, "packing": packing, "lines": lines, "every": every, "rows": rows}
+    return {"scan": scan, "tokens": tokens, "lines": lines, "every": every, "rows": rows}
 
 
 def _columns(measures: pa.Table) -> dict[str, Array]:
-    """Return measures as arrays; those of Hangul without the rows that have no letters."""
+    """Return measures as arrays, one entry for each row; `known` is `hangul` of the rows that have letters."""
     columns: dict[str, Array] = {name: measures[name].to_numpy() for name in measures.column_names}
-    return {**columns, "hangul": columns["hangul"][~np.isnan(columns["hangul"])]}
+    return {**columns, "known": columns["hangul"][~np.isnan(columns["hangul"])]}
 
 
 def possible_kept_ids(evidence: str) -> list[str]:
     """Return what may be the id at the start of a duplicate's evidence, the longest first; an id may hold a space."""
-    start = evidence[:LONGEST_ID]
-    starts = {start[: match.start()].rstrip(",:;") for match in re.finditer(r"\s|$", start)}
+    starts = {evidence[: match.start()].rstrip(",:;") for match in re.finditer(r"\s|$", evidence[:500])}
     return sorted(starts - {""}, key=len, reverse=True)
 
 

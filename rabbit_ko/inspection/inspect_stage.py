@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pyarrow.parquet as pq
+from rich.console import Console
 
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import render
+from rabbit_ko.inspection.token_pieces import SplitSummary, answers, print_row, print_summary, summarize
 
 if TYPE_CHECKING:
     from axolotl_plugins.stage_rows import TokenizedRow
-    from rabbit_ko.inspection.token_pieces import SplitSummary
 
 SHOWN_DROPPED = 200
 
@@ -31,7 +32,7 @@ class InspectedStage:
     cfg: Any
     tokenizer: Any
     shown: list["TokenizedRow"]
-    summary: "SplitSummary"
+    summary: SplitSummary
 
 
 def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
@@ -63,7 +64,6 @@ def inspect_stage(config: Path, count: int = 10, row_id: str = "", split: str = 
     """
     cfg, tokenizer = load_stage(config)
     from axolotl_plugins.stage_rows import tokenized_rows
-    from rabbit_ko.inspection.token_pieces import summarize
 
     try:
         rows = list(tokenized_rows(cfg, tokenizer, split))
@@ -72,27 +72,25 @@ def inspect_stage(config: Path, count: int = 10, row_id: str = "", split: str = 
     shown = [row for row in rows if row.id == row_id] if row_id else rows[:count]
     if row_id and not shown:
         raise UserError(f"{config}: no row of the {split} split has the id {row_id}")
-    title = f"{config.parent.name} {config.stem}, {split}"
-    return InspectedStage(title, cfg, tokenizer, shown, summarize(rows))
+    return InspectedStage(f"{config.parent.name} {config.stem}, {split}", cfg, tokenizer, shown, summarize(rows))
 
 
 def show(stage: InspectedStage, html: Path | None, as_json: bool) -> None:
     """Print the shown rows and the counts over all, for people or as JSON; or write them as a page instead."""
-    from rabbit_ko.inspection.terminal import print_stage
-
     if html:
         html.write_text(render_rows(stage), encoding="utf-8")
         print(f"{html}: {len(stage.shown)} rows")
     elif as_json:
         print(to_json(stage))
     else:
-        print_stage(stage)
+        console = Console()
+        for row in stage.shown:
+            print_row(console, stage.tokenizer, row)
+        print_summary(console, stage.summary, stage.cfg.sequence_len)
 
 
 def to_json(stage: InspectedStage) -> str:
     """Return the counts and the shown rows, with each answer as pieces of text and their token ids."""
-    from rabbit_ko.inspection.token_pieces import answers
-
     rows = [
         {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")}
         | {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(stage.tokenizer, row).items()}
@@ -104,8 +102,6 @@ def to_json(stage: InspectedStage) -> str:
 
 def render_rows(stage: InspectedStage) -> str:
     """Return a page: rows with token boundaries and ids, lengths, trained shares, and what is dropped."""
-    from rabbit_ko.inspection.token_pieces import answers
-
     shown = [(row, answers(stage.tokenizer, row)) for row in stage.shown if not row.dropped]
     rejected = list(islice(rejected_rows(stage.cfg), SHOWN_DROPPED))
     return render("rows_page.html.jinja", stage=stage, shown=shown, rejected=rejected, shown_dropped=SHOWN_DROPPED)
@@ -113,10 +109,10 @@ def render_rows(stage: InspectedStage) -> str:
 
 def rejected_rows(cfg: Any) -> Iterator[dict[str, str]]:
     """Yield the rows that the builders rejected, from beside the stage's shards; those of all kinds are together."""
-    for folder in sorted({Path(entry.path).parent / "rejected" for entry in cfg.datasets}):
-        for file in sorted(folder.glob("*.parquet")):
-            for batch in pq.ParquetFile(file).iter_batches(SHOWN_DROPPED):
-                yield from batch.to_pylist()
+    folders = {Path(entry.path).parent / "rejected" for entry in cfg.datasets}
+    for file in sorted(file for folder in folders for file in folder.glob("*.parquet")):
+        for batch in pq.ParquetFile(file).iter_batches(SHOWN_DROPPED):
+            yield from batch.to_pylist()
 
 
 @click.command()

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 Array = npt.NDArray[Any]
 Numbers = Array | Sequence[int]
 
-SHOWN_CHARACTERS = 400
 BINS = 30
 
 
@@ -28,7 +27,7 @@ def render(template: str, **values: Any) -> str:
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": "{:,}".format, "percent": percent, "clip": clip}
-    environment.filters |= {"quantile": quantile, "bars": bars, "length_bars": length_bars, "median": median}
+    environment.filters |= {"quantile": quantile, "bars": bars, "length_bars": length_bars}
     return environment.get_template(template).render(values)
 
 
@@ -53,11 +52,6 @@ def quantile(values: Numbers, share: float) -> int:
     return int(np.quantile(values, share, method="inverted_cdf")) if len(values) else 0
 
 
-def median(values: Array) -> float | None:
-    """Return the median, or None where there are no values."""
-    return float(np.median(values)) if len(values) else None
-
-
 def percent(share: float | None) -> str:
     """Write a share so that neither a few rows look like none nor nearly all like all."""
     if share is None:
@@ -67,7 +61,7 @@ def percent(share: float | None) -> str:
     return "> 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
 
 
-def clip(text: str, characters: int = SHOWN_CHARACTERS) -> str:
+def clip(text: str, characters: int = 400) -> str:
     """Cut a text that is long, and say how much is cut."""
     rest = len(text) - characters
     return f"{text[:characters]} … and {rest:,} characters" if rest > 0 else text

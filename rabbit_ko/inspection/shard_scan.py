@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +20,8 @@ from rabbit_ko.inspection.pages import Array
 BATCH = 10_000
 
 Row = dict[str, Any]
+# Is called with what is read, and how many rows of it.
+OnRows = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -46,32 +47,29 @@ def scan_rows(
     It holds some 50 bytes for each row, and the text of the kept ones. Returns None where there are no rows.
     """
     measures: list[pa.Table] = []
-    kept: list[pa.Table] = []
-    tokenized: list[pa.Table] = []
+    by_source: dict[str, pa.Table] = {}
+    by_split: dict[str, pa.Table] = {}
     wanted: dict[str, Row] = {}
     for batch in batches:
         measures.append(pa.table({"source": batch["source"], "split": batch["split"], **measure(batch)}))
-        kept = lowest_draws([*kept, batch], "source", shown)
-        tokenized = lowest_draws([*tokenized, batch], "split", drawn)
+        by_source = lowest_draws([*by_source.values(), batch], "source", shown)
+        by_split = lowest_draws([*by_split.values(), batch], "split", drawn)
         found = batch.filter(pc.is_in(batch["id"], pa.array(sorted(ids), pa.string())))
         wanted |= {row["id"]: row for row in found.to_pylist()}
     if not measures:
         return None
-    by_source = {rows["source"][0].as_py(): rows.to_pylist() for rows in kept}
-    by_split = {rows["split"][0].as_py(): rows for rows in tokenized}
-    return ScannedRows(kind, pa.concat_tables(measures), by_source, by_split, wanted)
+    texts = {source: rows.to_pylist() for source, rows in by_source.items()}
+    return ScannedRows(kind, pa.concat_tables(measures), texts, by_split, wanted)
 
 
-def lowest_draws(tables: Iterable[pa.Table], column: str, size: int) -> list[pa.Table]:
-    """Return the `size` rows with the lowest draws for each value of a column, in the order of the values."""
+def lowest_draws(tables: Iterable[pa.Table], column: str, size: int) -> dict[str, pa.Table]:
+    """Return the `size` rows with the lowest draws for each value of a column."""
     rows = pa.concat_tables(tables)
-    groups = (rows.filter(pc.equal(rows[column], name)) for name in sorted(rows[column].unique().to_pylist()))
-    return [group.sort_by("draw").slice(0, size) for group in groups if size]
+    names = sorted(rows[column].unique().to_pylist()) if size else []
+    return {name: rows.filter(pc.equal(rows[column], name)).sort_by("draw").slice(0, size) for name in names}
 
 
-def read_shards(
-    data: Path, manifest: Manifest, folder: Folder, on_rows: Callable[[str, int], None]
-) -> Iterator[pa.Table]:
+def read_shards(data: Path, manifest: Manifest, folder: Folder, on_rows: OnRows) -> Iterator[pa.Table]:
     """Yield a folder's rows with two more columns: `split`, and `draw`, a hash of the row's texts outside messages.
 
     Which rows have the lowest draws depends on no order of rows, batches or shards. `on_rows` is called with the
@@ -129,7 +127,7 @@ def _sums(column: pa.ListArray) -> dict[str, Array]:
     is_letter = ~is_digit & ~np.repeat(is_system, text.lengths)
     letter_owners = np.repeat(owners, text.lengths)
 
-    def total(values: Array, rows: npt.NDArray[np.int64] = owners) -> Array:
+    def total(values: Array, rows: Array = owners) -> Array:
         return np.bincount(rows, values, len(column)).astype(np.int32)
 
     return {

@@ -1,9 +1,9 @@
 """The lengths of rows in tokens, as a recipe's stages train them, and how much of a training step is padding."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,36 +11,18 @@ import pyarrow as pa
 from rabbit_ko.errors import UserError
 from rabbit_ko.inspection.inspect_stage import load_stage
 from rabbit_ko.inspection.pages import Array
+from rabbit_ko.inspection.shard_scan import OnRows
+from rabbit_ko.inspection.token_pieces import SplitSummary, summarize
+from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe, read_config
-
-if TYPE_CHECKING:
-    from axolotl_plugins.stage_rows import TokenizedRow
-    from rabbit_ko.inspection.token_pieces import SplitSummary
 
 BATCH = 1_000
 
 
-@dataclass(frozen=True)
-class StageTokens:
-    """What a stage makes of rows, by split.
-
-    note: says where the tokenizer is not the one that the config names. elsewhere: the folders that the stage reads
-    and that are not counted here.
-    """
-
-    config: Path
-    cfg: Any
-    tokenizer: Any
-    note: str
-    elsewhere: list[str]
-    splits: dict[str, "SplitSummary"]
-
-
-@dataclass(frozen=True)
-class Packing:
+class Packing(NamedTuple):
     """The share of positions that hold a token, in [0, 1], with `sample_packing` and in padded batches without it.
 
-    packed: None where the rows do not fill one batch of sequences of `capacity` tokens, `rows_per_sequence` rows each.
+    packed: in sequences of `capacity` tokens and `rows_per_sequence` rows; None where rows do not fill one batch.
     """
 
     capacity: int
@@ -49,35 +31,50 @@ class Packing:
     padded: float
 
 
-def count_tokens(
-    recipe: Recipe, stage: str, folder: Path, rows: dict[str, pa.Table], on_rows: Callable[[str, int], None]
-) -> StageTokens:
-    """Tokenize a folder's rows, given by split, as a recipe's stage trains them.
+@dataclass(frozen=True)
+class StageTokens:
+    """What a stage makes of rows, by split.
+
+    note: says where the tokenizer is not the one that the config names. elsewhere: the folders that the stage reads
+    and that are not counted here. packing: that of the train split; None in preferences, which axolotl does not pack.
+    """
+
+    config: Path
+    cfg: Any
+    tokenizer: Any
+    note: str
+    elsewhere: list[str]
+    splits: dict[str, SplitSummary]
+    packing: Packing | None
+
+
+def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table], on_rows: OnRows) -> StageTokens:
+    """Tokenize rows of the recipe's data, given by split, as a stage trains them.
 
     `on_rows` is called with what is tokenized and how many rows it was. Raises UserError where the stage cannot be
     loaded, or reads another folder.
     """
     cfg, tokenizer, note = _load(recipe, stage)
     from axolotl_plugins.stage_rows import tokenize_batch
-    from rabbit_ko.inspection.token_pieces import summarize
 
-    entries = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}
-    paths = {entry.path for found in entries.values() for entry in found}
-    here = {path for path in paths if Path(path).resolve() == folder.resolve()}
-    if not here:
-        raise UserError(
-            f"{recipe.config(stage)}: it reads {', '.join(sorted(paths))}, and the page is about {folder}"
-        )
+    config, kind = recipe.config(stage), METHODS[stage].rows
+    folder = recipe.data / kind
+    every = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}
+    paths = {entry.path for entries in every.values() for entry in entries}
+    elsewhere = sorted(path for path in paths if Path(path).resolve() != folder.resolve())
+    here = {split: [entry for entry in entries if entry.path not in elsewhere] for split, entries in every.items()}
+    if not here["train"]:
+        raise UserError(f"{config}: it reads {', '.join(elsewhere)}, and the page is about {folder}")
 
-    def tokenize(split: str) -> Iterator["TokenizedRow"]:
-        for entry in (entry for entry in entries[split] if entry.path in here):
+    def tokenize(split: str) -> Iterator[Any]:
+        for entry in here[split]:
             for batch in rows[split].to_batches(BATCH):
                 yield from tokenize_batch(cfg, tokenizer, entry, batch.to_pydict())
-                on_rows(f"{folder.name} {split}, tokens", len(batch))
+                on_rows(f"{kind} {split}, tokens", len(batch))
 
-    splits = [split for split in rows if any(entry.path in here for entry in entries.get(split, ()))]
-    summaries = {split: summarize(tokenize(split)) for split in sorted(splits, reverse=True)}
-    return StageTokens(recipe.config(stage), cfg, tokenizer, note, sorted(paths - here), summaries)
+    splits = {split: summarize(tokenize(split)) for split in here if here[split] and split in rows}
+    packing = pack(np.array(splits["train"].lengths), cfg) if kind == "sft" and "train" in splits else None
+    return StageTokens(config, cfg, tokenizer, note, elsewhere, splits, packing)
 
 
 def _load(recipe: Recipe, stage: str) -> tuple[Any, Any, str]:
@@ -88,9 +85,8 @@ def _load(recipe: Recipe, stage: str) -> tuple[Any, Any, str]:
     except UserError as error:
         if not parent:
             raise UserError(f"{error}; ROWS=0 makes the page without tokens") from error
-    base = read_config(recipe.config(parent))["base_model"]
     note = f"the tokenizer of {parent.upper()}'s base, since {stage.upper()}'s base is not there yet"
-    return *load_stage(config, base_model=base), note
+    return *load_stage(config, base_model=read_config(recipe.config(parent))["base_model"]), note
 
 
 def pack(lengths: Array, cfg: Any) -> Packing | None:
@@ -121,10 +117,7 @@ def pack(lengths: Array, cfg: Any) -> Packing | None:
     sizes = [len(sequence) for batch in sampler.generate_batches(set_stats=True) for sequence in batch]
     packed = sampler.efficiency() if sizes else None
     return Packing(
-        capacity,
-        packed,
-        sum(sizes) / len(sizes) if sizes else 0.0,
-        padded_share(lengths[order], cfg.micro_batch_size),
+        capacity, packed, sum(sizes) / max(len(sizes), 1), padded_share(lengths[order], cfg.micro_batch_size)
     )
 
 

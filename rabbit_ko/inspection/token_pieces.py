@@ -1,12 +1,23 @@
-"""Tokenized rows to look at: as pieces of text that keep their token ids, and as counts over a whole split."""
+"""Tokenized rows to look at: pieces of text that keep their token ids, counts over a split, and both printed."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_plugins.stage_rows import TokenizedRow
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
 from prompt_strategies.tokens import Ids, special_ids
+from rabbit_ko.inspection.pages import quantile
+
+if TYPE_CHECKING:
+    from axolotl_plugins.stage_rows import TokenizedRow
+
+# A row must not steer the terminal: an escape character is shown as ␛.
+CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
+CONTROL_PICTURES |= {0x7F: "␡", 0x9B: "␛"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class SplitSummary:
     dropped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
-def summarize(rows: Iterable[TokenizedRow]) -> SplitSummary:
+def summarize(rows: Iterable["TokenizedRow"]) -> SplitSummary:
     """Count the rows of a split."""
     summary = SplitSummary()
     for row in rows:
@@ -51,7 +62,7 @@ def summarize(rows: Iterable[TokenizedRow]) -> SplitSummary:
     return summary
 
 
-def answers(tokenizer: Any, row: TokenizedRow) -> dict[str, list[Piece]]:
+def answers(tokenizer: Any, row: "TokenizedRow") -> dict[str, list[Piece]]:
     """Return a row once for each answer, by what the answer is called; SFT's only one has no name."""
     names = ("chosen", "rejected") if len(row.answers) == 2 else ("",)
     return {name: pieces(tokenizer, row.prompt, answer) for name, answer in zip(names, row.answers, strict=False)}
@@ -77,3 +88,42 @@ def _whole_characters(tokenizer: Any, tokens: Ids, special: frozenset[int]) -> I
         if is_whole or following is None or following in special:
             yield text, pending
             pending = ()
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer the terminal."""
+    return text.translate(CONTROL_PICTURES)
+
+
+def print_row(console: Console, tokenizer: Any, row: "TokenizedRow") -> None:
+    """Print a row with each of its answers: prompt tokens dim, trained ones green, special ones boxed."""
+    name = (printable(row.id), "bold")
+    source = printable(row.source)
+    if row.dropped:
+        console.print(Text.assemble(name, f"  {source}  dropped: {row.dropped.value}"))
+    shortened = f"  {row.dropped_exchanges} oldest exchanges dropped" if row.dropped_exchanges else ""
+    for (side, pieces), answer in zip(answers(tokenizer, row).items(), row.answers, strict=True):
+        title = f"  {source}{side and f'  {side}'}  {len(row.prompt)} + {len(answer)} tokens"
+        console.print(Text.assemble(name, title, (shortened, "yellow")))
+        console.print(Text.assemble(*map(_styled, pieces)), soft_wrap=True)
+        console.print()
+
+
+def print_summary(console: Console, summary: SplitSummary, sequence_len: int) -> None:
+    """Print the trained share of each source, the lengths, and what the strategy drops."""
+    table = Table("source", *(Column(name, justify="right") for name in ("rows", "tokens", "trained")))
+    for name, tokens in sorted(summary.tokens.items()):
+        share = f"{summary.trained[name] / tokens:.1%}"
+        table.add_row(Text(printable(name)), f"{summary.rows[name]:,}", f"{tokens:,}", share)
+    console.print(table)
+    median, most, longest = (quantile(summary.lengths, share) for share in (0.5, 0.95, 1.0))
+    console.print(f"tokens: median {median}, 95% up to {most}, longest {longest} of sequence_len {sequence_len}")
+    console.print(f"{summary.shortened:,} rows without their oldest exchanges")
+    for reason, rows in summary.dropped.items():
+        console.print(f"{len(rows):,} rows dropped: {reason}")
+
+
+def _styled(piece: Piece) -> tuple[str, str]:
+    if piece.special:
+        return f"⟦{piece.text}⟧", "bold reverse green" if piece.trained else "reverse"
+    return printable(piece.text), "green" if piece.trained else "dim"
