@@ -71,8 +71,7 @@ def _stage(recipe: Recipe, scan: ScannedRows, on_rows: OnRows) -> dict[str, Any]
     lines = {name: _columns(scan.measures.filter(pc.equal(scan.measures["source"], name))) for name in sources}
     every = _columns(scan.measures)
     lines |= {"all": every} if len(sources) > 1 else {}
-    rows = Counter(scan.measures["split"].to_pylist())
-    return {"scan": scan, "tokens": tokens, "lines": lines, "every": every, "rows": rows}
+    return {"scan": scan, "tokens": tokens, "lines": lines, "every": every, "rows": Counter(every["split"])}
 
 
 def _columns(measures: pa.Table) -> dict[str, Array]:

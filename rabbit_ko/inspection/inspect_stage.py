@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import click
 import pyarrow.parquet as pq
@@ -51,7 +52,9 @@ def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
 
     disable_progress_bars()
     try:
-        cfg = load_cfg(str(config), is_preprocess=True, **overrides)
+        # Otherwise it would replace the log of the stage's run.
+        with patch("axolotl.cli.config.prepare_debug_log"):
+            cfg = load_cfg(str(config), is_preprocess=True, **overrides)
         return cfg, load_tokenizer(cfg)
     except (SystemExit, OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{config}: {reason(error).removeprefix(f'{config}: ')}") from error

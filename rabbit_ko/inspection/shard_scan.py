@@ -123,8 +123,7 @@ def _sums(column: pa.ListArray) -> dict[str, Array]:
     roles, contents = turns.field("role"), turns.field("content").fill_null("")
     is_user, is_system = (pc.equal(roles, role).to_numpy(zero_copy_only=False) for role in ("user", "system"))
     text = fold(contents)
-    is_digit = (text.codes >= ord("0")) & (text.codes <= ord("9"))
-    is_letter = ~is_digit & ~np.repeat(is_system, text.lengths)
+    is_letter = ~((text.codes >= ord("0")) & (text.codes <= ord("9")) | np.repeat(is_system, text.lengths))
     letter_owners = np.repeat(owners, text.lengths)
 
     def total(values: Array, rows: Array = owners) -> Array:

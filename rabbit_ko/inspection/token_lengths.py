@@ -57,8 +57,7 @@ def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table], on_rows:
     cfg, tokenizer, note = _load(recipe, stage)
     from axolotl_plugins.stage_rows import tokenize_batch
 
-    config, kind = recipe.config(stage), METHODS[stage].rows
-    folder = recipe.data / kind
+    config, folder = recipe.config(stage), recipe.data / METHODS[stage].rows
     every = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}
     paths = {entry.path for entries in every.values() for entry in entries}
     elsewhere = sorted(path for path in paths if Path(path).resolve() != folder.resolve())
@@ -70,10 +69,10 @@ def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table], on_rows:
         for entry in here[split]:
             for batch in rows[split].to_batches(BATCH):
                 yield from tokenize_batch(cfg, tokenizer, entry, batch.to_pydict())
-                on_rows(f"{kind} {split}, tokens", len(batch))
+                on_rows(f"{folder.name} {split}, tokens", len(batch))
 
     splits = {split: summarize(tokenize(split)) for split in here if here[split] and split in rows}
-    packing = pack(np.array(splits["train"].lengths), cfg) if kind == "sft" and "train" in splits else None
+    packing = pack(np.array(splits["train"].lengths), cfg) if folder.name == "sft" and "train" in splits else None
     return StageTokens(config, cfg, tokenizer, note, elsewhere, splits, packing)
 
 

@@ -97,8 +97,7 @@ def printable(text: str) -> str:
 
 def print_row(console: Console, tokenizer: Any, row: "TokenizedRow") -> None:
     """Print a row with each of its answers: prompt tokens dim, trained ones green, special ones boxed."""
-    name = (printable(row.id), "bold")
-    source = printable(row.source)
+    name, source = (printable(row.id), "bold"), printable(row.source)
     if row.dropped:
         console.print(Text.assemble(name, f"  {source}  dropped: {row.dropped.value}"))
     shortened = f"  {row.dropped_exchanges} oldest exchanges dropped" if row.dropped_exchanges else ""

@@ -136,8 +136,12 @@ def run_command(*arguments: str) -> object:
 def test_the_command_prints_rows_and_json_and_writes_a_page(
     smoke_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    log = smoke_recipe / "runs/smoke/sft/debug.log"
+    log.parent.mkdir()
+    log.write_text("what a run has logged")
     assert run_command("--n", "1") == 0
     printed = capsys.readouterr().out
+    assert log.read_text() == "what a run has logged"
     assert "### Response:" in printed
     assert "of sequence_len 1024" in printed
     row_id = printed.split()[0]
