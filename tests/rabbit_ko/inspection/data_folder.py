@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,37 +12,43 @@ import pyarrow.parquet as pq
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary
-from dataset_builders.rows import SCHEMAS, Folder, Stage, assistant, system, user
+from dataset_builders.rows import SCHEMAS, Folder, Stage
 
 Rows = list[dict[str, Any]]
 
 
-def sft_row(key: str, *turns: str, instruction: str = "", source: str = "faq") -> dict[str, Any]:
+def message(role: str, content: str) -> dict[str, str]:
+    """A turn."""
+    return {"role": role, "content": content}
+
+
+def sft_row(key: str, *turns: str, system_prompt: str = "", source: str = "faq") -> dict[str, Any]:
     """An SFT row of these turns, the user's first."""
-    messages = [(user, assistant)[place % 2](text) for place, text in enumerate(turns)]
-    return {"id": f"{source}/{key}", "source": source, "messages": [*system(instruction), *messages]}
+    messages = [message(("user", "assistant")[place % 2], text) for place, text in enumerate(turns)]
+    first = [message("system", system_prompt)] if system_prompt else []
+    return {"id": f"{source}/{key}", "source": source, "messages": [*first, *messages]}
 
 
 def dpo_row(key: str, question: str, chosen: str, rejected: str) -> dict[str, Any]:
     """A DPO row."""
-    sides = {"chosen": [assistant(chosen)], "rejected": [assistant(rejected)]}
-    return {"id": f"pairs/{key}", "source": "pairs", "prompt": [user(question)], **sides}
+    sides = {"chosen": [message("assistant", chosen)], "rejected": [message("assistant", rejected)]}
+    return {"id": f"pairs/{key}", "source": "pairs", "prompt": [message("user", question)], **sides}
 
 
-def dropped(key: str, reason: str, evidence: str = "", row: str = "") -> dict[str, Any]:
+def rejected_row(key: str, reason: str, evidence: str = "", row: str = "") -> dict[str, Any]:
     """A rejected row."""
     return {"id": f"faq/{key}", "source": "faq", "reason": reason, "evidence": evidence, "row": row}
 
 
 SFT = [sft_row(str(number), f"질문 {number}번", "답 " * (1 + 7 * number % 31) + f"{number}") for number in range(40)]
-SFT += [sft_row("long one", "첫 질문", "첫 답", "두 번째 질문", "두 번째 답", instruction="짧게 답하세요.")]
+SFT += [sft_row("long one", "첫 질문", "첫 답", "두 번째 질문", "두 번째 답", system_prompt="짧게 답하세요.")]
 DPO = [dpo_row(str(number), f"질문 {number}번", f"좋은 답 {number}번입니다.", "나쁜 답") for number in range(6)]
-TWIN = json.dumps({"messages": SFT[-1]["messages"]}, ensure_ascii=False)
-DROPPED = [
-    dropped("a", "exact duplicate", "faq/long one", TWIN),
-    dropped("b", "near duplicate", "faq/nowhere, 91% alike", TWIN),
-    dropped("c", "no answer", row='{"instruction": "<script>alert(1)</script>"}'),
-    dropped("d", "over max_samples"),
+SAME = json.dumps({"messages": SFT[-1]["messages"]}, ensure_ascii=False)
+REJECTED = [
+    rejected_row("a", "exact duplicate", "faq/long one", SAME),
+    rejected_row("b", "near duplicate", "faq/nowhere, 91% alike", SAME),
+    rejected_row("c", "no answer", row='{"system_prompt": "<script>alert(1)</script>"}'),
+    rejected_row("d", "over max_samples"),
 ]
 
 
@@ -70,9 +77,7 @@ def write_folder(
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             name = path.relative_to(data).as_posix()
             shards.append(Shard(file=name, rows=len(rows), bytes=path.stat().st_size, sha256=digest))
-    reasons = {
-        reason: 1 for reason in ("exact duplicate", "near duplicate", "no answer", "over max_samples") if rejected
-    }
+    reasons = dict(sorted(Counter(row["reason"] for row in rejected or []).items()))
     sources = [
         summary("faq", "sft", sum(map(len, sft)), reasons, known("MIT", "https://example.org/faq")),
         summary("pairs", "dpo", sum(map(len, dpo)), {}, License()),

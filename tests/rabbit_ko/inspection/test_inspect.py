@@ -1,5 +1,6 @@
 """What inspection shows is what is trained: every token, in order, on a page that needs nothing else."""
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -9,29 +10,28 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from axolotl.loaders import load_tokenizer
+from click.testing import CliRunner
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.stage_rows import TokenizedRow as InspectedRow
-from axolotl_plugins.stage_rows import tokenized_rows
+from axolotl_plugins.stage_rows import TokenizedRow, tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
-from rabbit_ko.inspection.rows.page import render_page
-from rabbit_ko.inspection.rows.rows import pieces
-from rabbit_ko.inspection.rows.summary import summarize
-from rabbit_ko.inspection.rows.terminal import print_row, print_summary
+from rabbit_ko.cli import main
+from rabbit_ko.inspection.inspect_stage import InspectedStage, command, render_rows
+from rabbit_ko.inspection.token_pieces import answers, print_row, print_summary, summarize
 from tests.stages import load_on_cpu
 
 
-def row_of(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> InspectedRow:
+def row_of(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> TokenizedRow:
     """A row of two texts."""
     [prompt_ids, answer_ids] = encode(tokenizer, [prompt, answer])
-    return InspectedRow("x/1", "x", prompt_ids, ([*answer_ids, tokenizer.eos_token_id],), 2, None)
+    return TokenizedRow("x/1", "x", prompt_ids, ([*answer_ids, tokenizer.eos_token_id],), 2, None)
 
 
 def test_pieces_hold_every_token_once_and_read_as_the_text(tokenizer: PreTrainedTokenizerBase) -> None:
     text = "뷁쀍 👩\u200d👩\u200d👧 e\u0301 \ufffd 漢字\r\n\tcode \ufffd"
     row = row_of(tokenizer, text, text)
-    shown = pieces(tokenizer, row, 0)
+    shown = answers(tokenizer, row)[""]
     assert [token for piece in shown for token in piece.ids] == row.prompt + row.answers[0]
     assert "".join(piece.text for piece in shown if not piece.trained) == tokenizer.decode(row.prompt)
     assert [piece.text for piece in shown if piece.special] == [tokenizer.eos_token]
@@ -45,18 +45,17 @@ def stage(smoke_recipe: Path) -> Any:
     return cfg, load_tokenizer(cfg)
 
 
-def test_every_row_is_shown_or_left_out_with_its_reason(stage: Any) -> None:
+def test_every_row_is_shown_or_dropped_with_its_reason(stage: Any) -> None:
     rows = list(tokenized_rows(stage[0], stage[1], "train"))
     summary = summarize(rows)
     in_shards = pq.read_table(sorted(Path("data/smoke/sft").glob("train-*"))[0]).num_rows
-    assert len(rows) == len(summary.lengths) + summary.dropped.total() == in_shards
+    assert len(rows) == len(summary.lengths) + sum(map(len, summary.dropped.values())) == in_shards
     assert summary.dropped.keys() == {Dropped.TOO_LONG.value}
     assert max(summary.lengths) <= 200
     assert summary.shortened == sum(row.dropped_exchanges > 0 for row in rows) > 0
-    assert Counter(row.source for row in rows if not row.dropped) == {
-        name: source.rows for name, source in summary.sources.items()
-    }
-    assert sum(count for _, _, count in summary.histogram()) == len(summary.lengths)
+    assert Counter(row.source for row in rows if not row.dropped) == summary.rows
+    assert summary.tokens.total() == sum(row.total for row in rows)
+    assert summary.trained.total() == sum(row.trained for row in rows)
 
 
 class Page(HTMLParser):
@@ -86,7 +85,7 @@ def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) ->
     cfg, tokenizer = stage
     rows = list(tokenized_rows(cfg, tokenizer, "train"))
     whole = [row for row in rows if not row.dropped][:5]
-    source = render_page("smoke sft", cfg, tokenizer, whole, summarize(rows))
+    source = render_rows(InspectedStage("smoke sft", cfg, tokenizer, whole, summarize(rows)))
     page = Page(source)
     assert page.ids == [token for row in whole for token in row.prompt + row.answers[0]]
     assert page.text == tokenizer.decode(page.ids)
@@ -99,7 +98,7 @@ def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) ->
 
 def test_text_of_a_row_is_no_markup(smoke_tokenizer: PreTrainedTokenizerBase, stage: Any) -> None:
     row = row_of(smoke_tokenizer, "<script>alert('가')</script> [bold]굵게[/bold]", "</div>&amp;")
-    source = render_page("x", stage[0], smoke_tokenizer, [row], summarize([row]))
+    source = render_rows(InspectedStage("x", stage[0], smoke_tokenizer, [row], summarize([row])))
     assert "<script" not in source
     assert "<script>alert('가')</script> [bold]굵게[/bold]</div>&amp;" in Page(source).text
     console = Console(record=True, width=200)
@@ -125,3 +124,66 @@ def test_colours_tell_prompt_and_answer_apart(smoke_tokenizer: PreTrainedTokeniz
     assert re.search("\x1b\\[2m질", shown)
     assert re.search("\x1b\\[32m답", shown)
     assert re.search("\x1b\\[1;7;32m⟦<\\|end_of_text\\|>⟧", shown)
+
+
+def run_command(*arguments: str) -> object:
+    """Run `rabbit inspect`; returns its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", *arguments])
+    return ended.value.code
+
+
+def test_the_command_prints_rows_and_json_and_writes_a_page(
+    smoke_recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = smoke_recipe / "runs/smoke/sft/debug.log"
+    log.parent.mkdir()
+    log.write_text("what a run has logged")
+    assert run_command("--n", "1") == 0
+    printed = capsys.readouterr().out
+    assert log.read_text() == "what a run has logged"
+    assert "### Response:" in printed
+    assert "of sequence_len 1024" in printed
+    row_id = printed.split()[0]
+    assert run_command("--id", row_id, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in found["rows"]] == [row_id]
+    assert "".join(piece["text"] for piece in found["rows"][0]["answer"] if piece["trained"]) in printed.replace(
+        "⟦", ""
+    ).replace("⟧", "")
+    assert len(found["summary"]["lengths"]) == sum(found["summary"]["rows"].values())
+    assert run_command("--html", "rows.html", "--split", "test") == 0
+    assert "smoke sft, test" in Path("rows.html").read_text(encoding="utf-8")
+
+
+def test_axolotls_own_command_shows_the_same_rows(smoke_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("--n", "2", "--json") == 0
+    shown = capsys.readouterr().out
+    result = CliRunner().invoke(command, ["axolotl_configs/smoke/sft.yaml", "--n", "2", "--json"])
+    assert (result.exit_code, result.output) == (0, shown)
+    assert CliRunner().invoke(command, ["axolotl_configs/smoke/none.yaml"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ["--id", "x/nowhere"],
+            1,
+            "error: axolotl_configs/smoke/sft.yaml: no row of the train split has the id x/nowhere",
+        ),
+        (["--stage", "dpo"], 1, "runs/smoke/sft/merged is not there; run `make merge RECIPE=smoke` first"),
+        (["--stage", "dpp"], 1, "error: STAGE=dpp: recipe smoke has no such stage; did you mean `dpo`?"),
+        (["--recipe", "smok"], 1, "error: RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
+        (["--recipe", "aog-8b"], 1, "error: data/aog-8b: no data yet; run `make data RECIPE=aog-8b` first"),
+        (["--split", "dev"], 2, "Invalid value for '--split'"),
+        (["axolotl_configs/smoke/sft.yaml"], 2, "unexpected extra argument"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(
+    smoke_recipe: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    assert run_command(*arguments) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert code == 2 or len(told.splitlines()) == 1
