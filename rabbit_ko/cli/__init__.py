@@ -14,7 +14,7 @@ import typer
 from click import Command, Context, Parameter
 from typer.main import get_command
 
-from rabbit_ko.cli import data, evaluate, look, publish, train  # noqa: F401  each adds its commands to `app`
+from rabbit_ko.cli import data, evaluate, look, plan, publish, train  # noqa: F401  each adds its commands to `app`
 from rabbit_ko.cli.app import app
 from rabbit_ko.errors import UserError, is_of_storage, reason, suggest
 
