@@ -51,9 +51,8 @@ DROPPED = ("test_datasets", "evals_per_epoch", "eval_strategy", "saves_per_epoch
 
 
 def make_base(stage: Path, folder: Path, small: bool) -> None:
-    """Write random weights and a tokenizer for a stage's base; the folder has its config when all is written."""
+    """Write random weights and a tokenizer for a stage's base; the folder appears when both are written."""
     tokenizer = make_tokenizer(read_config(stage), small)
-    tokenizer.save_pretrained(folder)
     shape = json.loads((SHAPES / f"{read_stage(stage).shape.name}.json").read_text(encoding="utf-8"))
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     config = LlamaConfig(**shape | ids | ({**SMALL, "vocab_size": len(tokenizer)} if small else {}))
@@ -62,6 +61,7 @@ def make_base(stage: Path, folder: Path, small: bool) -> None:
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32 if small else torch.bfloat16)
     new = folder.with_name(f".{folder.name}")
+    tokenizer.save_pretrained(new)
     model.save_pretrained(new)
     new.rename(folder)
 

@@ -100,7 +100,7 @@ def read_shape(path: Path, name: str = "") -> ModelShape:
     try:
         given = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if value is not None}
         return ModelShape.model_validate({**given, "name": name or path.stem})
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, LookupError) as error:
         raise UserError(
             f"{path}: not the config of a model of the kinds llama, mistral: {reason(error)[:200]}"
         ) from None
