@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -16,15 +16,14 @@ from statistics import median
 from rabbit_ko.benchmarks import corpus
 from rabbit_ko.benchmarks.contenders import CONTENDERS, CONVMERGE, GATES, PLAIN, Contender, Input, rows_out
 from rabbit_ko.benchmarks.process_cost import METHOD, Cost, measure
-from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table
+from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table, ratio, speeds
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.hashing import file_digest
 
 PACKAGES = ("pyarrow", "datasets", "rensa", "convmerge", "datasketch")
 LEGEND = (
     f"`{PLAIN}` is this project's build with its quality gates off. `{GATES}` has those that are on by default and "
-    "a benchmark to decontaminate from; convmerge's steps together do the same. Of variants, the fastest is "
-    "bold. A step's rows/s are rows of the whole input."
+    "a benchmark to decontaminate from; convmerge's steps together do the same."
 )
 HEADINGS = (
     "",
@@ -39,19 +38,19 @@ HEADINGS = (
 
 @dataclass
 class Result:
-    """What one contender took on one input: its steps, round by round; no rounds where it did not run."""
+    """What one contender took on one input, round by round; no rounds where it did not run."""
 
     contender: Contender
-    rounds: list[dict[str, Cost]] = field(default_factory=list)
+    rounds: list[Cost] = field(default_factory=list)
     rows_out: int = 0
 
     @property
     def seconds(self) -> list[float]:
-        return [sum(step.seconds for step in steps.values()) for steps in self.rounds]
+        return [cost.seconds for cost in self.rounds]
 
     @property
-    def peak_bytes(self) -> int:
-        return max(step.peak_bytes for steps in self.rounds for step in steps.values())
+    def peak(self) -> str:
+        return f"{max(cost.peak_bytes for cost in self.rounds) / 1e6:,.0f} MB"
 
 
 def bench_builds(
@@ -62,7 +61,7 @@ def bench_builds(
     only: names of contenders, all without it. out: the folder for the rows, which stay, and for builds, which go.
     json_file: also write the measurements there. Raises UserError where there is no such contender.
     """
-    names = list(dict.fromkeys(contender.name for contender in CONTENDERS))
+    names = [contender.name for contender in CONTENDERS]
     for name in only:
         if name not in names:
             raise UserError(f"--only: there is no contender `{name}`{suggest(name, names)}")
@@ -104,43 +103,42 @@ def _take_turns(contenders: Sequence[Contender], given: Input, rounds: int, fold
         for result in able:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            commands = result.contender.commands(given, folder)
-            result.rounds.append({name: measure(command) for name, command in commands.items()})
+            steps = [measure(command) for command in result.contender.commands(given, folder)]
+            cost = Cost(sum(step.seconds for step in steps), max(step.peak_bytes for step in steps))
+            result.rounds.append(cost)
             result.rows_out = rows_out(folder)
-            what = f"{given.source} {given.rows:,}, round {number}: {result.contender.label}"
-            print(f"{what}: {result.seconds[-1]:.1f} s", file=sys.stderr, flush=True)
+            what = f"{given.source} {given.rows:,}, round {number}: {result.contender.name}"
+            print(f"{what}: {cost.seconds:.1f} s", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     return results
 
 
 def _write(path: Path, machine: str, inputs: Sequence[Input], results: Sequence[Sequence[Result]]) -> None:
-    def entry(result: Result) -> dict[str, object]:
-        rounds = [{name: asdict(step) for name, step in steps.items()} for steps in result.rounds]
-        contender = result.contender
-        return {"name": contender.name, "variant": contender.variant, "rounds": rounds, "rows": result.rows_out}
-
     runs = [
-        {"source": given.source, "rows": given.rows, "contenders": [entry(result) for result in measured]}
+        {"source": given.source, "rows": given.rows, "contenders": [_entry(result) for result in measured]}
         for given, measured in zip(inputs, results, strict=False)
     ]
     path.write_text(json.dumps({"machine": machine, "memory": METHOD, "corpora": runs}, indent=2), encoding="utf-8")
 
 
+def _entry(result: Result) -> dict[str, object]:
+    rounds = [asdict(cost) for cost in result.rounds]
+    return {"name": result.contender.name, "rounds": rounds, "rows": result.rows_out}
+
+
 def build_table(given: Input, results: Sequence[Result]) -> str:
-    """Compare the contenders on one input, with a line for each step of a chain."""
-    builds = {result.contender.name: result for result in results}
-    lines: list[list[str]] = []
+    """Compare the contenders on one input."""
+    ours = [next((one.seconds for one in results if one.contender.name == name), []) for name in (PLAIN, GATES)]
+    lines = []
     for result in results:
-        contender = result.contender
-        name = f"**{contender.label}**" if _is_fastest(result, results) else contender.label
-        if not result.rounds:
+        contender, seconds = result.contender, result.seconds
+        if seconds:
+            ratios = [ratio(seconds, build) if build else DASH for build in ours]
+            figures = [*ratios, *speeds(given.rows, seconds), result.peak, f"{result.rows_out:,}"]
+        else:
             why = f"`{CONVMERGE}`" if contender.missing else f"not run beyond {contender.most_rows:,} rows"
-            lines.append([name, DASH, DASH, why, DASH, DASH, DASH])
-            continue
-        ratios = [_ratio(builds.get(build), result) for build in (PLAIN, GATES)]
-        speeds = _speeds(given.rows, result.seconds)
-        lines.append([name, *ratios, *speeds, _megabytes(result.peak_bytes), f"{result.rows_out:,}"])
-        lines += _step_lines(given, result)
+            figures = [DASH, DASH, why, DASH, DASH, DASH]
+        lines.append([contender.name, *figures])
     return markdown_table(HEADINGS, lines)
 
 
@@ -151,35 +149,6 @@ def scaling_table(small: Input, large: Input, before: Sequence[Result], after: S
         if first.rounds and second.rounds:
             times = median(second.seconds) / median(first.seconds)
             exponent = math.log(times) / math.log(large.rows / small.rows)
-            peaks = _megabytes(first.peak_bytes), _megabytes(second.peak_bytes)
-            lines.append([first.contender.label, f"{exponent:.2f}", *peaks])
+            lines.append([first.contender.name, f"{exponent:.2f}", first.peak, second.peak])
     peaks_at = (f"peak memory at {given.rows:,}" for given in (small, large))
     return markdown_table(("", "exponent of time in rows", *peaks_at), lines)
-
-
-def _is_fastest(result: Result, results: Sequence[Result]) -> bool:
-    variants = [other for other in results if other.contender.name == result.contender.name and other.rounds]
-    return len(variants) > 1 and result is min(variants, key=lambda other: median(other.seconds))
-
-
-def _ratio(build: Result | None, other: Result) -> str:
-    if not build or not build.rounds:
-        return DASH
-    return f"{median(theirs / ours for theirs, ours in zip(other.seconds, build.seconds, strict=True)):.2f}"
-
-
-def _speeds(rows: int, seconds: Sequence[float]) -> list[str]:
-    speeds = [rows / time for time in seconds]
-    return [f"{median(speeds):,.0f}", f"{max(speeds):,.0f} to {min(speeds):,.0f}"]
-
-
-def _step_lines(given: Input, result: Result) -> Iterable[list[str]]:
-    names = list(result.rounds[0])
-    for name in names if len(names) > 1 else ():
-        steps = [steps[name] for steps in result.rounds]
-        speeds = _speeds(given.rows, [step.seconds for step in steps])
-        yield [f"… `{name}`", DASH, DASH, *speeds, _megabytes(max(step.peak_bytes for step in steps)), DASH]
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"

@@ -19,19 +19,17 @@ BLOCK = 8 << 20
 CONVMERGE = "pip install 'convmerge[quality]'"
 # Arguments of `python`; each word is formatted by itself, so that a path may hold spaces.
 BUILD = "-m dataset_builders build {folder}/%s.yaml --out {folder}/out"
-COPY = "-m rabbit_ko.benchmarks.contenders %s {file} {folder} {workers}"
-CONVERT = "-m convmerge convert --input {file} --output {folder}/%s --from {format} --workers {workers}"
+COPY = "-m rabbit_ko.benchmarks.contenders %s {file} {folder}"
+CONVERT = "-m convmerge convert --input {file} --output {folder}/%s --from {format} --workers {cores}"
 # Convmerge's steps, the slowest last, on what the ones before have left.
-CHAIN = {
-    "convert": CONVERT % "1",
-    "dedupe": "-m convmerge dedupe --input {folder}/1 --output {folder}/2",
-    "filter": "-m convmerge filter --input {folder}/2 --output {folder}/3 --min-script hangul=0.1 --min-chars 4 "
-    "--max-chars 50000 --workers {workers}",
-    "decontam": "-m convmerge decontam --input {folder}/3 --output {folder}/4 --against {benchmark} --ngram 13 "
-    "--check all",
-    "dedupe --near": "-m convmerge dedupe --input {folder}/4 --output {folder}/out.jsonl --near --threshold 0.8 "
-    "--workers {workers}",
-}
+CHAIN = (
+    CONVERT % "1",
+    "-m convmerge dedupe --input {folder}/1 --output {folder}/2",
+    "-m convmerge filter --input {folder}/2 --output {folder}/3 --min-script hangul=0.1 --min-chars 4 "
+    "--max-chars 50000 --workers {cores}",
+    "-m convmerge decontam --input {folder}/3 --output {folder}/4 --against {benchmark} --ngram 13 --check all",
+    "-m convmerge dedupe --input {folder}/4 --output {folder}/out.jsonl --near --threshold 0.8 --workers {cores}",
+)
 # The key of the list of benchmarks in a data.yaml.
 BENCHMARKS = "sets"
 
@@ -48,24 +46,18 @@ class Input:
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to build: its steps in order. Contenders of one name are variants, of which the fastest counts."""
+    """One way to build, on all cores: the commands of its steps, in order."""
 
     name: str
-    variant: str
-    steps: dict[str, str]
-    workers: int = 1
+    steps: tuple[str, ...]
     most_rows: int | None = None
     modules: tuple[str, ...] = ()
-
-    @property
-    def label(self) -> str:
-        return f"{self.name}, {self.variant}" if self.variant else self.name
 
     @property
     def missing(self) -> bool:
         return not all(map(find_spec, self.modules))
 
-    def commands(self, given: Input, folder: Path) -> dict[str, tuple[str, ...]]:
+    def commands(self, given: Input, folder: Path) -> list[tuple[str, ...]]:
         """Return the command of each step, which works in the given folder; writes what they read there."""
         source = {"source": given.source, "path": str(given.file), "add_system_prompt": True, "probability": 0.8}
         contamination = {BENCHMARKS: [{"name": "planted", "path": str(given.benchmark)}]}
@@ -77,28 +69,19 @@ class Contender:
             "file": given.file,
             "benchmark": given.benchmark,
             "format": {"koalpaca": "alpaca"}.get(given.source, "auto"),
-            "workers": self.workers,
+            "cores": CORES,
         }
-        return {
-            name: (sys.executable, *(word.format(**values) for word in step.split()))
-            for name, step in self.steps.items()
-        }
+        return [(sys.executable, *(word.format(**values) for word in step.split())) for step in self.steps]
 
 
 CONTENDERS = (
-    Contender(PLAIN, "", {"build": BUILD % PLAIN}),
-    Contender(GATES, "", {"build": BUILD % GATES}),
-    Contender("pyarrow copy", "in blocks", {"copy": COPY % "in_blocks"}),
-    Contender("pyarrow copy", "whole file in memory", {"copy": COPY % "in_memory"}),
-    *(
-        Contender(name, f"{workers} process{'es' if workers > 1 else ''}", steps, workers, most_rows, modules)
-        for name, steps, most_rows, modules in (
-            ("datasets.map", {"map": COPY % "row_wise"}, None, ()),
-            ("convmerge convert", {"convert": CONVERT % "out.jsonl"}, None, ("convmerge",)),
-            ("convmerge, all steps", CHAIN, SLOW, ("convmerge", "datasketch")),
-        )
-        for workers in (1, CORES)
-    ),
+    Contender(PLAIN, (BUILD % PLAIN,)),
+    Contender(GATES, (BUILD % GATES,)),
+    Contender("pyarrow copy in blocks", (COPY % "in_blocks",)),
+    Contender("pyarrow copy in memory", (COPY % "in_memory",)),
+    Contender("datasets.map", (COPY % "row_wise",)),
+    Contender("convmerge convert", (CONVERT % "out.jsonl",), modules=("convmerge",)),
+    Contender("convmerge, all steps", CHAIN, SLOW, ("convmerge", "datasketch")),
 )
 
 
@@ -112,7 +95,7 @@ def rows_out(folder: Path) -> int:
     return sum(pq.read_metadata(shard).num_rows for shard in shards)
 
 
-def in_blocks(source: str, out: str, _workers: int) -> None:
+def in_blocks(source: str, out: str) -> None:
     """Read JSON lines in blocks and write each as a row group."""
     blocks = pj.open_json(source, pj.ReadOptions(block_size=BLOCK))
     with blocks, pq.ParquetWriter(f"{out}/copy.parquet", blocks.schema, compression="zstd") as writer:
@@ -120,19 +103,19 @@ def in_blocks(source: str, out: str, _workers: int) -> None:
             writer.write_batch(block)
 
 
-def in_memory(source: str, out: str, _workers: int) -> None:
+def in_memory(source: str, out: str) -> None:
     """Read a whole file into memory on all cores, then write it."""
     table = pj.read_json(source, pj.ReadOptions(block_size=BLOCK))
     pq.write_table(table, f"{out}/copy.parquet", compression="zstd")
 
 
-def row_wise(source: str, out: str, workers: int) -> None:
+def row_wise(source: str, out: str) -> None:
     """Load the rows with `datasets`, make messages of each, and write them, as people's own scripts do."""
     from datasets import disable_progress_bars, load_dataset
 
     disable_progress_bars()
     rows = load_dataset("json", data_files=source, split="train", cache_dir=f"{out}/cache")
-    rows = rows.map(_messages, remove_columns=rows.column_names, num_proc=workers if workers > 1 else None)
+    rows = rows.map(_messages, remove_columns=rows.column_names, num_proc=CORES)
     rows.to_parquet(f"{out}/rows.parquet")
 
 
@@ -148,5 +131,4 @@ def _messages(row: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    way, raw, folder, workers = sys.argv[1:]
-    {"in_blocks": in_blocks, "in_memory": in_memory, "row_wise": row_wise}[way](raw, folder, int(workers))
+    {"in_blocks": in_blocks, "in_memory": in_memory, "row_wise": row_wise}[sys.argv[1]](*sys.argv[2:])

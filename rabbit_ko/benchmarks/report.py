@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -27,3 +28,14 @@ def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> s
     rule = "| --- |" + " ---: |" * (len(headings) - 1)
     rows = [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in (headings, *lines)]
     return "\n".join([rows[0], rule, *rows[1:]])
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> str:
+    """Return how much longer they took than we did: the median of each round's ratio."""
+    return f"{median(one / other for one, other in zip(theirs, ours, strict=True)):.2f}"
+
+
+def speeds(rows: int, seconds: Sequence[float]) -> list[str]:
+    """Return the rows per second of the median round, and of the fastest and the slowest."""
+    each = [rows / time for time in seconds]
+    return [f"{median(each):,.0f}", f"{max(each):,.0f} to {min(each):,.0f}"]

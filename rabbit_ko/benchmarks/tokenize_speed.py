@@ -10,12 +10,11 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
 from prompt_strategies.template import QIR, render_answer, render_prompt
-from rabbit_ko.benchmarks.report import describe_machine, markdown_table
+from rabbit_ko.benchmarks.report import describe_machine, markdown_table, ratio, speeds
 from rabbit_ko.recipes import GUARD
 
 STRATEGY = "prompt_strategies.qir"
@@ -41,7 +40,8 @@ def bench_tokenizing(shards: Path, tokenizer_path: str, rows: int, rounds: int) 
     tokens = sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) / rows
     print(describe_machine("axolotl", "datasets", "transformers", "tokenizers"))
     print(f"{rows:,} rows of {tokens:.0f} tokens, tokenizer {Path(tokenizer_path).name}, {rounds} rounds\n")
-    print(markdown_table(HEADINGS, [_line(name, times, seconds[STRATEGY], rows) for name, times in seconds.items()]))
+    lines = [[name, ratio(times, seconds[STRATEGY]), *speeds(rows, times)] for name, times in seconds.items()]
+    print(markdown_table(HEADINGS, lines))
 
 
 def _conversations(shards: Path, count: int) -> Conversations:
@@ -105,9 +105,3 @@ def _take_turns(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[s
             run()
             seconds[name].append(perf_counter() - start)
     return {name: times[1:] for name, times in seconds.items()}
-
-
-def _line(name: str, seconds: list[float], own: list[float], rows: int) -> list[str]:
-    ratio = median(other / mine for other, mine in zip(seconds, own, strict=True))
-    speeds = [rows / time for time in seconds]
-    return [name, f"{ratio:.2f}", f"{median(speeds):,.0f}", f"{max(speeds):,.0f} to {min(speeds):,.0f}"]

@@ -45,7 +45,6 @@ class Meter(BasePlugin, TrainerCallback):
         DPOTrainer.compute_ref_log_probs = timed
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
-        """Count each batch that the trainer is given."""
         step, tokenizer = trainer.training_step, trainer.processing_class
 
         def counted(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -55,11 +54,9 @@ class Meter(BasePlugin, TrainerCallback):
         trainer.training_step = counted
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        """Note when training starts and each step ends."""
         return [self]
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Start the clock."""
         self.ends.append(perf_counter())
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -71,7 +68,6 @@ class Meter(BasePlugin, TrainerCallback):
         self.ends.append(perf_counter())
 
     def post_train(self, cfg: Any, model: Any) -> None:
-        """Write the file."""
         cuda, starts = torch.cuda.is_available(), [start for start, _ in self.reference]
         content = {
             "seconds": [after - before for before, after in pairwise(self.ends)],

@@ -5,14 +5,11 @@ change. Without a GPU the shape is small, rows are shorter, and no hours are pro
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +18,25 @@ from transformers import AutoTokenizer
 
 from dataset_builders.manifest import MANIFEST
 from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table
-from rabbit_ko.benchmarks.training_setup import STEPS, generate_rows, make_base, take_rows, write_config, write_rows
+from rabbit_ko.benchmarks.training_setup import (
+    SHORTER,
+    STEPS,
+    Bench,
+    prepare_base,
+    prepare_rows,
+    run_logged,
+    write_config,
+)
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.memory import GIB
 from rabbit_ko.planning.model_shape import load_shape
 from rabbit_ko.planning.speed import FAST, Gpu, gpu_named, row_hours
 from rabbit_ko.planning.stage import Stage, read_stage
-from rabbit_ko.planning.work import ROW_TOKENS, Rows, count_rows, describe_rows, row_lengths, token_flops
+from rabbit_ko.planning.work import Rows, count_rows, describe_rows, row_lengths, token_flops
 from rabbit_ko.recipes import CONFIGS
 
 PACKAGES = ("axolotl", "torch", "transformers", "trl", "peft", "liger-kernel")
 EPOCHS = 3
-# With a small shape, sequences and rows are shorter by this.
-SHORTER = 4
-# Room for the template around a generated row.
-TEMPLATE = 64
-TAIL = 30
 MFU_FORMULA = (
     "MFU = positions/s x FLOPs of a position / (GPUs x stated dense bf16 FLOP/s). FLOPs of a position: with LoRA "
     "4 a frozen weight and 6 an adapter's, without it 6 a weight, of all weights but the embedding; attention "
@@ -55,20 +55,6 @@ HEADINGS = (
     "peak memory",
     f"hours for {EPOCHS} epochs",
 )
-
-
-@dataclass(frozen=True)
-class Bench:
-    """One call: where it works, how many steps count, how many are before them, and whether the shape is small.
-
-    attention: what takes the place of the recipes' own.
-    """
-
-    folder: Path
-    steps: int
-    warmup: int
-    small: bool
-    attention: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +85,6 @@ class Speed:
     trained: float
     rows: float
     padding: float
-    step_seconds: float
     seconds_per_row: float
     reference_seconds_per_row: float
 
@@ -111,10 +96,8 @@ class Trained:
     recipe: str
     stage: str
     shape: str
-    parameters: int
     device: str
     gpus: int
-    tokens_per_second: float
     peak_memory_gib: float
     mfu: float | None
     hours_3_epochs: float | None
@@ -176,12 +159,7 @@ def measure_stage(path: Path, bench: Bench, data: Path | None) -> Trained:
     Raises UserError where a process fails, whose output stays in a log.
     """
     written = read_stage(path)
-    base = bench.folder / f"base-{written.shape.name}{'-small' if bench.small else ''}"
-    if not (base / "config.json").exists():
-        # In a process of its own, so that this one holds nothing on the GPU.
-        arguments = f"Path({str(path)!r}), Path({str(base)!r}), {bench.small}"
-        code = f"from pathlib import Path; from {make_base.__module__} import make_base; make_base({arguments})"
-        run_logged(base.name, [sys.executable, "-c", code], bench)
+    base = prepare_base(written, bench)
     changes: dict[str, Any] = {"data": bench.folder / f"rows-{written.recipe}"}
     if bench.small:
         changes |= {"sequence_len": written.sequence_len // SHORTER, "shape": load_shape(str(base))}
@@ -191,23 +169,6 @@ def measure_stage(path: Path, bench: Bench, data: Path | None) -> Trained:
     rows = describe_rows(stage, row_lengths(stage, tokenizer), counted)
     steps, changed = _train(stage, base, bench)
     return result_of(stage, rows, steps, bench, rows_from, changed)
-
-
-def prepare_rows(stage: Stage, tokenizer: Any, bench: Bench, source: Path | None) -> str:
-    """Write the rows of a run, some of the source's or generated ones without it, and return what they are."""
-    # A packed sequence holds many rows. Pairs are as many as the steps take, since the reference reads all of them.
-    mean = ROW_TOKENS / (SHORTER if bench.small else 1)
-    in_batch = stage.batch.size * (1.1 * stage.sequence_len / mean if stage.packed else 1)
-    count = ceil((bench.steps + bench.warmup) * in_batch)
-    if source is None:
-        write_rows(
-            stage.data, stage.kind, generate_rows(stage.kind, tokenizer, count, mean, stage.sequence_len - TEMPLATE)
-        )
-        return f"generated, lognormal around {mean:g} tokens and the template"
-    write_rows(stage.data, stage.kind, take_rows(source, stage.kind, count))
-    known = len(tokenizer) >= stage.shape.vocab_size
-    whose = "the base's tokenizer" if known else "the smoke recipe's tokenizer, which makes other lengths of them"
-    return f"of {source}, with {whose}"
 
 
 def _train(stage: Stage, base: Path, bench: Bench) -> tuple[Steps, list[str]]:
@@ -230,22 +191,6 @@ def _train(stage: Stage, base: Path, bench: Bench) -> tuple[Steps, list[str]]:
     return Steps(**json.loads((folder / STEPS).read_text(encoding="utf-8"))), changed
 
 
-def run_logged(name: str, command: list[str], bench: Bench) -> None:
-    """Run a command with its output in a log; raises UserError with its last error where it fails."""
-    log = bench.folder / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{name}: running, its output goes to {log}", file=sys.stderr, flush=True)
-    # Beside a second GPU, the trainer would split each batch over both within one process.
-    settings = {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "0"}
-    with log.open("w", encoding="utf-8") as file:
-        ended = subprocess.run(command, env={**settings, **os.environ}, stdout=file, stderr=subprocess.STDOUT)
-    if ended.returncode:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        print("\n".join(lines[-TAIL:]), file=sys.stderr)
-        errors = (line.strip() for line in reversed(lines) if "error: " in line.lower())
-        raise UserError(f"{log}: exit {ended.returncode}: {next(errors, 'no error named')[:200]}; read that log")
-
-
 def result_of(stage: Stage, rows: Rows, steps: Steps, bench: Bench, rows_from: str, changed: list[str]) -> Trained:
     """Put together what was measured of a stage."""
     speed = speed_of(steps, bench.warmup, stage.epochs)
@@ -254,10 +199,8 @@ def result_of(stage: Stage, rows: Rows, steps: Steps, bench: Bench, rows_from: s
         recipe=stage.recipe,
         stage=stage.method.name,
         shape="small" if bench.small else stage.shape.name,
-        parameters=stage.shape.parameters,
         device=steps.device,
         gpus=1,
-        tokens_per_second=speed.positions,
         peak_memory_gib=steps.peak_bytes / GIB,
         mfu=utilisation(stage, speed, rows.context, gpu_named(steps.device)),
         hours_3_epochs=None if bench.small else whole,
@@ -282,7 +225,6 @@ def speed_of(steps: Steps, warmup: int, epochs: float) -> Speed:
         trained=sum(steps.trained[warmup:]) / whole,
         rows=rows / whole,
         padding=1 - tokens / positions,
-        step_seconds=seconds / len(steps.seconds[warmup:]),
         seconds_per_row=seconds / rows,
         reference_seconds_per_row=reference,
     )

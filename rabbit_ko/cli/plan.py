@@ -124,7 +124,8 @@ def bench(
     else:
         import torch
 
-        from rabbit_ko.benchmarks.training_speed import Bench, bench_training
+        from rabbit_ko.benchmarks.training_setup import Bench
+        from rabbit_ko.benchmarks.training_speed import bench_training
         from rabbit_ko.planning.speed import measured_file
 
         trained = "aog-8b" if recipe == "smoke" else recipe

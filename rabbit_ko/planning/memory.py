@@ -1,4 +1,4 @@
-"""The memory that one GPU needs in training, part by part, and how each sharding spreads it.
+"""The memory that one GPU needs in training, part by part, how each sharding spreads it, and what makes it less.
 
 States of mixed-precision Adam as in Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion
 Parameter Models", 3.1 and 5: ZeRO-1 spreads optimizer states, ZeRO-2 gradients too, ZeRO-3 and FSDP2 weights too.
@@ -8,10 +8,12 @@ for frozen weights: a linear layer that is not trained keeps nothing, its LoRA a
 for one token, two a number, as bf16 and fp16 take, unless said otherwise; a test counts what autograd saves.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass
 from math import ceil
 from typing import Literal, get_args
 
+from axolotl_plugins.processes import Batch
 from rabbit_ko.planning.stage import Stage
 
 Sharding = Literal["ddp", "zero1", "zero2", "zero3", "fsdp2"]
@@ -25,6 +27,8 @@ COMMUNICATION = 0.8 * GIB
 FRAGMENTATION = 0.05
 # DeepSpeed keeps gathered weights up to this number of parameters (`stage3_max_live_parameters`).
 LIVE_PARAMETERS = 1_000_000_000
+# The shortest sequences that are advised.
+SHORTEST = 1024
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,14 @@ class Memory:
     def gib(self) -> dict[str, float]:
         """Return all parts and the total, in GiB."""
         return {name: size / GIB for name, size in {**asdict(self), "total": self.total}.items()}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A change to make after those before it, and the memory that is then needed."""
+
+    change: str
+    total_gib: float
 
 
 def can_estimate(stage: Stage, sharding: Sharding) -> bool:
@@ -178,3 +190,40 @@ def evaluation_bytes(stage: Stage) -> int:
     training.
     """
     return stage.tokens * stage.shape.vocab_size * (HALF + 2 * FULL) if stage.evaluated and stage.kind == "sft" else 0
+
+
+def advise(stage: Stage, gpus: int, sharding: Sharding, limit_gib: float) -> list[Advice]:
+    """Return changes that lower the memory, cheapest first, up to the first that fits into the limit."""
+    total = estimate(stage, gpus, sharding).total / GIB
+    steps: list[Advice] = []
+    for change, changed, over in _changes(stage, gpus, sharding):
+        if total <= limit_gib:
+            break
+        if (lower := estimate(changed, gpus, over).total / GIB) < total:
+            total = lower
+            steps.append(Advice(change, total))
+    return steps
+
+
+def _changes(stage: Stage, gpus: int, sharding: Sharding) -> Iterator[tuple[str, Stage, Sharding]]:
+    """Yield each change with the stage and sharding that it and those before it make."""
+    if stage.kind == "sft" and not stage.fused_loss:
+        stage = stage.model_copy(update={"fused_loss": True})
+        yield "liger_fused_linear_cross_entropy: true, with axolotl's LigerPlugin", stage, sharding
+    if not stage.checkpointing:
+        stage = stage.model_copy(update={"checkpointing": True})
+        yield "gradient_checkpointing: true, for a second forward pass", stage, sharding
+    while (micro := stage.batch.micro_batch_size) > 1:
+        micro = max(size for size in range(1, micro) if stage.batch.size % size == 0)
+        accumulation = stage.batch.size // micro
+        stage = stage.model_copy(update={"batch": Batch(micro, accumulation)})
+        yield f"micro_batch_size: {micro}, gradient_accumulation_steps: {accumulation} on each GPU", stage, sharding
+    if gpus > 1 and sharding not in ("zero3", "fsdp2") and can_estimate(stage, "fsdp2"):
+        sharding = "fsdp2"
+        yield "SHARDING=fsdp2, which spreads the weights", stage, sharding
+    if stage.rank is not None and not stage.four_bit and sharding == "ddp":
+        stage = stage.model_copy(update={"four_bit": True})
+        yield "adapter: qlora, load_in_4bit: true", stage, sharding
+    while stage.sequence_len > SHORTEST:
+        stage = stage.model_copy(update={"sequence_len": stage.sequence_len // 2})
+        yield f"sequence_len: {stage.sequence_len}; the guard counts rows that no longer fit", stage, sharding

@@ -8,14 +8,12 @@ from typing import Any
 from axolotl_plugins.processes import Batch, share
 from dataset_builders.manifest import MANIFEST
 from rabbit_ko.errors import UserError
-from rabbit_ko.planning.memory import GIB, Sharding, can_estimate, estimate
+from rabbit_ko.planning.memory import Advice, Sharding, advise, can_estimate, estimate
 from rabbit_ko.planning.speed import GPUS, MFU, Measurement, hours, measured_file, read_measurements
 from rabbit_ko.planning.stage import Stage, read_stage
 from rabbit_ko.planning.work import Rows, Work, count_rows, describe_rows, row_lengths, work_of
 from rabbit_ko.recipes import Recipe
 
-# The shortest sequences that are advised.
-SHORTEST = 1024
 # By the base that a recipe trains: what the model's card says of its own training.
 REPORTED = {
     "beomi/Llama-3-Open-Ko-8B": "the AOG model card reports about 8 hours on one A100 for 3 epochs of 53,000 rows",
@@ -41,14 +39,6 @@ class Machine:
     gpu_memory: float
     sharding: Sharding
     gpu: str | None = None
-
-
-@dataclass(frozen=True)
-class Advice:
-    """A change to make after those before it, and the memory that is then needed."""
-
-    change: str
-    total_gib: float
 
 
 @dataclass(frozen=True)
@@ -163,43 +153,6 @@ def _assumptions(on_each: Stage, rows: Rows, measured: list[Measurement], gpus: 
     if rows.filled is None:
         yield f"{assumed}: padding is not in them, since no row could be measured"
     yield f"{assumed}: operations / (GPUs x stated bf16 speed x MFU), at MFU {MFU:.2f} assumed, not measured"
-
-
-def advise(stage: Stage, gpus: int, sharding: Sharding, limit_gib: float) -> list[Advice]:
-    """Return changes that lower the memory, cheapest first, up to the first that fits into the limit."""
-    total = estimate(stage, gpus, sharding).total / GIB
-    steps: list[Advice] = []
-    for change, changed, over in _changes(stage, gpus, sharding):
-        if total <= limit_gib:
-            break
-        if (lower := estimate(changed, gpus, over).total / GIB) < total:
-            total = lower
-            steps.append(Advice(change, total))
-    return steps
-
-
-def _changes(stage: Stage, gpus: int, sharding: Sharding) -> Iterator[tuple[str, Stage, Sharding]]:
-    """Yield each change with the stage and sharding that it and those before it make."""
-    if stage.kind == "sft" and not stage.fused_loss:
-        stage = stage.model_copy(update={"fused_loss": True})
-        yield "liger_fused_linear_cross_entropy: true, with axolotl's LigerPlugin", stage, sharding
-    if not stage.checkpointing:
-        stage = stage.model_copy(update={"checkpointing": True})
-        yield "gradient_checkpointing: true, for a second forward pass", stage, sharding
-    while (micro := stage.batch.micro_batch_size) > 1:
-        micro = max(size for size in range(1, micro) if stage.batch.size % size == 0)
-        accumulation = stage.batch.size // micro
-        stage = stage.model_copy(update={"batch": Batch(micro, accumulation)})
-        yield f"micro_batch_size: {micro}, gradient_accumulation_steps: {accumulation} on each GPU", stage, sharding
-    if gpus > 1 and sharding not in ("zero3", "fsdp2") and can_estimate(stage, "fsdp2"):
-        sharding = "fsdp2"
-        yield "SHARDING=fsdp2, which spreads the weights", stage, sharding
-    if stage.rank is not None and not stage.four_bit and sharding == "ddp":
-        stage = stage.model_copy(update={"four_bit": True})
-        yield "adapter: qlora, load_in_4bit: true", stage, sharding
-    while stage.sequence_len > SHORTEST:
-        stage = stage.model_copy(update={"sequence_len": stage.sequence_len // 2})
-        yield f"sequence_len: {stage.sequence_len}; the guard counts rows that no longer fit", stage, sharding
 
 
 def as_text(plan: Plan) -> str:

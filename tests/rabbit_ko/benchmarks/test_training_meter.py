@@ -28,7 +28,6 @@ def test_speed_drops_the_warm_up_and_counts_padding_apart() -> None:
     speed = speed_of(STEPS, warmup=1, epochs=3)
     assert (speed.positions, speed.tokens, speed.trained, speed.rows) == (400, 300, 100, 2)
     assert speed.padding == pytest.approx(0.25)
-    assert speed.step_seconds == 2.5
 
 
 def test_projected_hours_are_rows_times_epochs_over_rows_a_second() -> None:
@@ -84,7 +83,7 @@ def test_a_batch_is_counted_by_its_padding_its_labels_and_its_ends() -> None:
 def test_the_table_has_a_dash_where_nothing_is_known() -> None:
     rows = Rows(10, "", 400, "", 400, None)
     speed = speed_of(STEPS, 1, 3)
-    plain = Trained("a", "sft", "x", 1, "CPU", 1, 400.0, 3.0, None, None, "generated", [], rows, speed, STEPS)
+    plain = Trained("a", "sft", "x", "CPU", 1, 3.0, None, None, "generated", [], rows, speed, STEPS)
     fast = replace(
         plain, recipe="a-fast", speed=speed_of(replace(STEPS, seconds=[1, 1, 1.5]), 1, 3), mfu=0.5, hours_3_epochs=2
     )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dataset_builders.manifest import MANIFEST
-from rabbit_ko.benchmarks import training_speed
-from rabbit_ko.benchmarks.training_setup import make_base
-from rabbit_ko.benchmarks.training_speed import Bench, Steps, Trained, built_data, prepare_rows, result_of, run_logged
+from rabbit_ko.benchmarks import training_setup, training_speed
+from rabbit_ko.benchmarks.training_setup import Bench, make_base, prepare_rows, run_logged
+from rabbit_ko.benchmarks.training_speed import Steps, Trained, built_data, result_of
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.model_shape import read_shape
@@ -46,9 +46,9 @@ def test_both_sides_of_a_pair_have_one_source(
         (recipes / "data" / recipe).mkdir(parents=True)
         (recipes / "data" / recipe / MANIFEST).touch()
     taken: list[str] = []
-    monkeypatch.setattr(training_speed, "take_rows", lambda data, *_: taken.append(str(data)))
-    monkeypatch.setattr(training_speed, "generate_rows", lambda *_: taken.append("generated"))
-    monkeypatch.setattr(training_speed, "write_rows", lambda *_: None)
+    monkeypatch.setattr(training_setup, "take_rows", lambda data, *_: taken.append(str(data)))
+    monkeypatch.setattr(training_setup, "generate_rows", lambda *_: taken.append("generated"))
+    monkeypatch.setattr(training_setup, "write_rows", lambda *_: None)
     bench = Bench(recipes, steps=2, warmup=1, small=False)
     data = built_data(PAIR, bench)
     said = [prepare_rows(read_stage(path), range(200_000), bench, data) for path in PAIR]

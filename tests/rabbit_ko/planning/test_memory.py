@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from axolotl_plugins.processes import Batch
 from rabbit_ko.methods import METHODS
-from rabbit_ko.planning.memory import GIB, SHARDINGS, Sharding, estimate
+from rabbit_ko.planning.memory import GIB, SHARDINGS, Sharding, advise, estimate
 from rabbit_ko.planning.model_shape import ModelShape
-from rabbit_ko.planning.plan import advise
 from rabbit_ko.planning.stage import Stage
 from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
 

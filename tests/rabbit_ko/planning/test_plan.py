@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.build import build
 from dataset_builders.recipe import load_config
-from rabbit_ko.benchmarks.training_speed import EPOCHS, Bench, Steps, result_of
+from rabbit_ko.benchmarks.training_setup import Bench
+from rabbit_ko.benchmarks.training_speed import EPOCHS, Steps, result_of
 from rabbit_ko.cli import main
 from rabbit_ko.planning.stage import read_stage
 from rabbit_ko.planning.work import count_rows, describe_rows
