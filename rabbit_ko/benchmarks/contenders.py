@@ -81,7 +81,7 @@ CONTENDERS = (
     Contender("pyarrow copy in memory", (COPY % "in_memory",)),
     Contender("datasets.map", (COPY % "row_wise",)),
     Contender("convmerge convert", (CONVERT % "out.jsonl",), modules=("convmerge",)),
-    Contender("convmerge, all steps", CHAIN, SLOW, ("convmerge", "datasketch")),
+    Contender("convmerge all steps", CHAIN, SLOW, ("convmerge", "datasketch")),
 )
 
 

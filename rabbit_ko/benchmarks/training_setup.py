@@ -121,9 +121,8 @@ def prepare_rows(stage: Stage, tokenizer: Any, bench: Bench, source: Path | None
     in_batch = stage.batch.size * (1.1 * stage.sequence_len / mean if stage.packed else 1)
     count = ceil((bench.steps + bench.warmup) * in_batch)
     if source is None:
-        write_rows(
-            stage.data, stage.kind, generate_rows(stage.kind, tokenizer, count, mean, stage.sequence_len - TEMPLATE)
-        )
+        rows = generate_rows(stage.kind, tokenizer, count, mean, stage.sequence_len - TEMPLATE)
+        write_rows(stage.data, stage.kind, rows)
         return f"generated, lognormal around {mean:g} tokens and the template"
     write_rows(stage.data, stage.kind, take_rows(source, stage.kind, count))
     known = len(tokenizer) >= stage.shape.vocab_size

@@ -34,9 +34,7 @@ def plan(
     row_tokens: Annotated[
         float | None, typer.Option(min=1, callback=_finite, help="tokens of a row, if you know better")
     ] = None,
-    measured: Annotated[
-        Path | None, typer.Option(help="measured speeds; runs/bench/train/<recipe>.json where it exists")
-    ] = None,
+    measured: Annotated[Path | None, typer.Option(help="measured speeds; what `rabbit bench` has left")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate memory, steps, tokens and hours of a recipe's stages, before a GPU is rented.
@@ -103,7 +101,7 @@ def bench(
     **tokenize**: this project's strategy beside axolotl's own and the bare tokenizer, on the recipe's built SFT
     shards. **data**: builds beside other tools, on generated rows; leaves 2 GB of them in runs/bench. **train**:
     steps of the recipe (aog-8b in the place of smoke) and of its fast variant on one GPU, with random weights; writes
-    runs/bench/train/<recipe>.json, which `rabbit plan` reads, and exits with 1 where a stage has failed.
+    `runs/bench/train/<recipe>.json`, which `rabbit plan` reads, and exits with 1 where a stage has failed.
 
     `rabbit bench --what train --recipe rabbit-ko-3b --stage dpo --steps 20`
     """

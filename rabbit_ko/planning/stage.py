@@ -87,6 +87,8 @@ def read_stage(path: Path) -> Stage:
         raise UserError(f"{path}: only adapters on all linear layers can be planned (`lora_target_linear: true`)")
     try:
         return Stage.model_validate({**config, **_derived(path, config)})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a stage: {reason(error)[:200]}") from error
 

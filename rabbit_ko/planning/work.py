@@ -130,12 +130,13 @@ def row_lengths(stage: Stage, tokenizer: Any) -> list[int]:
     rows, size = shards.count_rows(), min(shards.count_rows(), SAMPLE)
     sample = shards.take([index * rows // size for index in range(size)]).to_pylist()
     answers: list[tuple[str, ...]]
-    if stage.kind == "dpo":
-        prompts = [row["prompt"] for row in sample]
-        answers = [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in sample]
-    else:
+    if stage.kind == "sft":
         prompts = [row["messages"][:-1] for row in sample]
         answers = [(row["messages"][-1]["content"],) for row in sample]
+    else:
+        columns = [name for name in ("chosen", "rejected", "completion") if name in shards.schema.names]
+        prompts = [row["prompt"] for row in sample]
+        answers = [tuple(row[name][0]["content"] for name in columns) for row in sample]
     examples = tokenize(tokenizer, template_for(stage.prompt), prompts, answers, stage.sequence_len)
     kept = [example for example in examples if isinstance(example, Example)]
     return [len(example.prompt) + len(answer) for example in kept for answer in example.answers]

@@ -62,7 +62,7 @@ def plans(call: Call, *arguments: str) -> list[dict[str, Any]]:
     return read
 
 
-def test_the_plan_of_the_card_s_recipe(recipes: Path, call: Call) -> None:
+def test_the_plan_of_the_model_card_s_recipe(recipes: Path, call: Call) -> None:
     result = call("--recipe", "aog-8b", "--gpus", "1", "--gpu-memory", "80")
     assert result.code == 0
     assert result.out == GOLDEN.read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ def test_every_recipe_can_be_planned_with_every_sharding(recipes: Path, call: Ca
 @pytest.mark.parametrize(
     ("name", "memory"), [("aog-8b", 80), ("aog-8b-fast", 80), ("aog-8b-qlora", 24), ("rabbit-ko-3b-fast", 80)]
 )
-def test_recipes_fit_the_card_that_they_name(recipes: Path, call: Call, name: str, memory: int) -> None:
+def test_recipes_fit_the_gpu_that_they_name(recipes: Path, call: Call, name: str, memory: int) -> None:
     assert all(plan["fits"] for plan in plans(call, "--recipe", name, "--gpu-memory", str(memory)))
 
 
@@ -93,7 +93,7 @@ def test_recipes_fit_the_card_that_they_name(recipes: Path, call: Call, name: st
         ("rabbit-ko-3b-fast", 1, 40, {"micro_batch_size": 1, "gradient_accumulation_steps": 16}),
     ],
 )
-def test_smaller_cards_take_what_the_files_advise(
+def test_smaller_gpus_take_what_the_files_advise(
     recipes: Path, call: Call, name: str, stage: int, memory: int, changes: dict[str, Any]
 ) -> None:
     path = recipes / name / ("sft.yaml", "dpo.yaml")[stage]
@@ -195,7 +195,15 @@ def test_mistakes_are_one_line(recipes: Path, call: Call, arguments: list[str], 
 
 
 @pytest.mark.parametrize(
-    "changes", ["lora_target_linear: false", "micro_batch_size: [1]", "adapter: [lora", "datasets: []"]
+    "changes",
+    [
+        "lora_target_linear: false",
+        "micro_batch_size: [1]",
+        "adapter: [lora",
+        "datasets: []",
+        "rl: best",
+        "plugins: []",
+    ],
 )
 def test_a_stage_that_cannot_be_planned_is_one_line(recipes: Path, call: Call, changes: str) -> None:
     path = recipes / "aog-8b/sft.yaml"
