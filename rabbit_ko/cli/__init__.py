@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from click import Command, Group, Parameter, UsageError
 from typer.main import get_command
 
-from rabbit_ko.cli import data, evaluate, look, publish, train  # noqa: F401  each adds its commands to `app`
+from rabbit_ko.cli import data, evaluate, look, plan, publish, train  # noqa: F401  each adds its commands to `app`
 from rabbit_ko.cli.app import app, told
 from rabbit_ko.errors import suggest
 

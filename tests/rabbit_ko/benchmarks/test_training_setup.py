@@ -8,21 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from transformers import PreTrainedTokenizerBase
 
-from rabbit_ko.benchmarks.random_base import make_tokenizer
-from rabbit_ko.benchmarks.train import FAST, RECIPES
-from rabbit_ko.benchmarks.train_config import METER, Place, write_config
-from rabbit_ko.benchmarks.train_rows import draw_row_lengths, take_rows, write_rows, write_tokens
-from rabbit_ko.planning.measured import read_measurements
-from rabbit_ko.planning.rows import measure_lengths
+from rabbit_ko.benchmarks.training_setup import (
+    METER,
+    generate_rows,
+    make_tokenizer,
+    take_rows,
+    write_config,
+    write_rows,
+)
+from rabbit_ko.methods import METHODS, RowKind
+from rabbit_ko.planning.speed import FAST, read_measurements
+from rabbit_ko.planning.work import row_lengths
+from rabbit_ko.recipes import CONFIGS
 from tests.conftest import ROOT
 from tests.rabbit_ko.planning.stages import stage
 
-TRAINED = [RECIPES / name / file for name in ("aog-8b", "rabbit-ko-3b") for file in ("sft.yaml", "dpo.yaml")]
+TRAINED = [CONFIGS / name / file for name in ("aog-8b", "rabbit-ko-3b") for file in ("sft.yaml", "dpo.yaml")]
 
 
 @pytest.mark.slow
@@ -31,8 +36,10 @@ def test_the_real_trainer_is_timed_with_a_small_shape(tmp_path: Path, recipe: st
     command = [
         sys.executable,
         "-m",
-        "rabbit_ko.benchmarks.train",
-        recipe,
+        "rabbit_ko.cli",
+        "bench",
+        "--what=train",
+        f"--recipe={recipe}",
         "--stage",
         kind,
         "--steps",
@@ -46,7 +53,6 @@ def test_the_real_trainer_is_timed_with_a_small_shape(tmp_path: Path, recipe: st
     )
     assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
     assert f"| `{recipe}{FAST}` {kind} | " in result.stdout
-    assert (tmp_path / f"{recipe}.png").read_bytes().startswith(b"\x89PNG")
     plain, fast = json.loads((tmp_path / f"{recipe}.json").read_text())["results"]
     for entry in (plain, fast):
         check_counts(entry, kind)
@@ -57,7 +63,9 @@ def test_the_real_trainer_is_timed_with_a_small_shape(tmp_path: Path, recipe: st
         # Of three steps of 16 pairs, each is read once.
         assert sum(fast["steps"]["reference_rows"]) == 48
     # A small shape says nothing about the recipe's own.
-    assert read_measurements(tmp_path / f"{recipe}.json", stage(path=RECIPES / recipe / "x", kind=kind)) == []
+    assert (
+        read_measurements(tmp_path / f"{recipe}.json", stage(path=CONFIGS / recipe / "x", method=METHODS[kind])) == []
+    )
 
 
 def check_counts(entry: dict[str, Any], kind: str) -> None:
@@ -72,11 +80,17 @@ def check_counts(entry: dict[str, Any], kind: str) -> None:
     assert (entry["shape"], entry["mfu"], entry["hours_3_epochs"]) == ("small", None, None)
 
 
+def changes(folder: Path) -> dict[str, Any]:
+    """What a run changes in a stage, all of it below one folder."""
+    paths = dict.fromkeys(("base_model", "path", "dataset_prepared_path", "output_dir"), str(folder))
+    return {**paths, "max_steps": 3, "sequence_len": 1024}
+
+
 @pytest.mark.parametrize("path", [path for path in TRAINED if path.is_file()], ids=str)
 @pytest.mark.parametrize("fast", ["", FAST])
 def test_on_a_gpu_a_recipe_is_trained_as_it_is_written(tmp_path: Path, path: Path, fast: str) -> None:
-    path = RECIPES / f"{path.parent.name}{fast}" / path.name
-    said = write_config(path, Place(tmp_path, tmp_path, tmp_path, 3, 4096), cuda=True, attention="sdpa")
+    path = CONFIGS / f"{path.parent.name}{fast}" / path.name
+    said = write_config(path, changes(tmp_path), cuda=True, attention="sdpa")
     before = yaml.safe_load(path.read_text(encoding="utf-8"))
     after = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
     of_place = {"base_model", "datasets", "dataset_prepared_path", "output_dir", "max_steps", "sequence_len"}
@@ -88,57 +102,49 @@ def test_on_a_gpu_a_recipe_is_trained_as_it_is_written(tmp_path: Path, path: Pat
 
 
 def test_what_a_cpu_cannot_do_is_taken_away_and_said(tmp_path: Path) -> None:
-    said = write_config(RECIPES / "aog-8b-fast/sft.yaml", Place(tmp_path, tmp_path, tmp_path, 3, 1024), cuda=False)
+    said = write_config(CONFIGS / "aog-8b-fast/sft.yaml", changes(tmp_path), cuda=False)
     after = (tmp_path / "config.yaml").read_text(encoding="utf-8")
     assert "liger" not in after
     assert "kernel: true" not in after
-    assert [line.split(":")[0] for line in said] == [
+    assert {line.split(":")[0] for line in said} == {
         "lora_mlp_kernel",
         "lora_qkv_kernel",
         "lora_o_kernel",
         "bf16",
         "tf32",
-        "liger_rms_norm, liger_fused_linear_cross_entropy",
-    ]
+        "liger_rms_norm",
+        "liger_fused_linear_cross_entropy",
+    }
+    assert "bf16: False instead of True" in said
 
 
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
 def test_generated_rows_have_the_lengths_that_are_asked_for(
-    tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase
+    tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase, kind: RowKind
 ) -> None:
-    rng = np.random.default_rng(0)
-    lengths = draw_row_lengths(rng, 20_000, 400.0, 4096)
-    assert lengths.mean() == pytest.approx(400, rel=0.02)
-    texts = write_tokens(smoke_tokenizer, rng, lengths[:50])
-    found = [len(ids) for ids in smoke_tokenizer(texts, add_special_tokens=False)["input_ids"]]
-    assert found == pytest.approx(lengths[:50].tolist(), abs=40)
-    assert sum(found) == pytest.approx(lengths[:50].sum(), rel=0.02)
-    for kind in ("sft", "dpo"):
-        write_rows(tmp_path, kind, smoke_tokenizer, 100, 200.0, 960)
-        asked = stage(kind=kind, data=tmp_path, prompt=f"prompt_strategies.qir{'_dpo' if kind == 'dpo' else ''}")
-        read = measure_lengths(asked, smoke_tokenizer)
-        assert len(read) == (200 if kind == "dpo" else 100)
-        assert 180 < sum(read) / len(read) < 240
+    rows = generate_rows(kind, smoke_tokenizer, 2_000, 200.0, 960)
+    assert rows == generate_rows(kind, smoke_tokenizer, 2_000, 200.0, 960)
+    write_rows(tmp_path, kind, rows)
+    method, prompt = METHODS[kind], f"prompt_strategies.qir{'_dpo' if kind == 'dpo' else ''}"
+    lengths = row_lengths(stage(method=method, data=tmp_path, prompt=prompt), smoke_tokenizer)
+    assert len(lengths) == (4_000 if kind == "dpo" else 2_000)
+    # With the template, which is not among what is asked for.
+    assert 205 < np.mean(lengths) < 235
+    assert max(lengths) < 1_024
+    assert np.std(np.log(lengths)) == pytest.approx(0.6, abs=0.15)
 
 
 def test_rows_of_a_recipe_are_spread_evenly_over_its_shards(
     tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    write_rows(tmp_path / "data", "dpo", smoke_tokenizer, 10, 100.0, 960)
-    take_rows(tmp_path / "data", tmp_path / "taken", "dpo", 5)
-    assert pq.read_table(tmp_path / "taken/dpo")["id"].to_pylist() == [f"benchmark/{n}" for n in (0, 2, 4, 6, 8)]
-    take_rows(tmp_path / "data", tmp_path / "taken", "dpo", 50)
-    assert pq.read_table(tmp_path / "taken/dpo").num_rows == 10
+    write_rows(tmp_path, "dpo", generate_rows("dpo", smoke_tokenizer, 10, 100.0, 960))
+    taken = take_rows(tmp_path, "dpo", 5)
+    assert taken["id"].to_pylist() == [f"benchmark/{n}" for n in (0, 2, 4, 6, 8)]
+    assert take_rows(tmp_path, "dpo", 50).num_rows == 10
 
 
 def test_the_tokenizer_knows_the_special_tokens_of_the_recipe() -> None:
-    asked = yaml.safe_load((RECIPES / "aog-8b/sft.yaml").read_text(encoding="utf-8"))
+    asked = yaml.safe_load((CONFIGS / "aog-8b/sft.yaml").read_text(encoding="utf-8"))
     tokenizer = make_tokenizer(asked, small=True)
     assert tokenizer.pad_token == "<|reserved_special_token_0|>"
     assert tokenizer.pad_token_id not in (tokenizer.eos_token_id, tokenizer.unk_token_id, None)
-
-
-def test_a_recipe_without_a_fast_one_is_told_so_in_one_line() -> None:
-    command = [sys.executable, "-m", "rabbit_ko.benchmarks.train", "smoke"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("error: axolotl_configs: no sft.yaml and no dpo.yaml both in")

@@ -11,28 +11,29 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 
-from rabbit_ko.benchmarks import data, rows
-from rabbit_ko.benchmarks.contenders import CONTENDERS, Contender, Corpus
-from rabbit_ko.benchmarks.measure import Measured, measure
-from rabbit_ko.benchmarks.tables import Result, corpus_table, scaling_table
+from rabbit_ko.benchmarks import corpus
+from rabbit_ko.benchmarks.build_speed import Result, build_table, scaling_table
+from rabbit_ko.benchmarks.contenders import CONTENDERS, Contender, Input
+from rabbit_ko.benchmarks.process_cost import Cost, measure
+from rabbit_ko.cli import main
 from tests.conftest import ROOT
 
 COUNT = 20_000
-CORPUS = Corpus("koalpaca", 100, Path("rows.jsonl"), Path("questions.jsonl"))
+INPUT = Input("koalpaca", 100, Path("rows.jsonl"), Path("questions.jsonl"))
 
 
 @pytest.fixture(scope="module")
-def koalpaca() -> list[rows.Row]:
-    return list(rows.koalpaca(COUNT))
+def koalpaca() -> list[corpus.Row]:
+    return list(corpus.koalpaca(COUNT))
 
 
-def test_a_seed_gives_the_same_rows_and_fewer_are_the_beginning_of_more(koalpaca: list[rows.Row]) -> None:
-    assert list(rows.koalpaca(12_345)) == koalpaca[:12_345]
-    assert list(rows.koalpaca(100, seed=1)) != koalpaca[:100]
-    assert list(rows.guanaco(50)) == list(islice(rows.guanaco(60), 50))
+def test_a_seed_gives_the_same_rows_and_fewer_are_the_beginning_of_more(koalpaca: list[corpus.Row]) -> None:
+    assert list(corpus.koalpaca(12_345)) == koalpaca[:12_345]
+    assert list(corpus.koalpaca(100, seed=1)) != koalpaca[:100]
+    assert list(corpus.guanaco(50)) == list(islice(corpus.guanaco(60), 50))
 
 
-def test_rows_have_the_shape_of_koalpaca(koalpaca: list[rows.Row]) -> None:
+def test_rows_have_the_shape_of_koalpaca(koalpaca: list[corpus.Row]) -> None:
     assert len(koalpaca) == COUNT
     assert all(list(row) == ["instruction", "output", "url"] for row in koalpaca)
     sizes = [len(json.dumps(row, ensure_ascii=False).encode()) for row in koalpaca]
@@ -41,8 +42,8 @@ def test_rows_have_the_shape_of_koalpaca(koalpaca: list[rows.Row]) -> None:
     assert len({word for row in koalpaca for word in row["output"].split()}) > 10_000
 
 
-def test_every_fault_is_planted_as_often_as_it_should_be(koalpaca: list[rows.Row]) -> None:
-    questions = {row["question"] for row in rows.questions()}
+def test_every_fault_is_planted_as_often_as_it_should_be(koalpaca: list[corpus.Row]) -> None:
+    questions = {row["question"] for row in corpus.questions()}
     outputs = [row["output"] for row in koalpaca]
     pairs = Counter((row["instruction"], row["output"]) for row in koalpaca)
     found = {
@@ -60,14 +61,14 @@ def test_every_fault_is_planted_as_often_as_it_should_be(koalpaca: list[rows.Row
         "arithmetic": sum(output.startswith("2 * ") for output in outputs),
         "fake turn": sum("### Response:" in output for output in outputs),
     }
-    assert found.keys() == rows.PLANTS.keys()
-    for fault, (share, _) in rows.PLANTS.items():
+    assert found.keys() == corpus.PLANTS.keys()
+    for fault, (share, _) in corpus.PLANTS.items():
         assert 0.6 < found[fault] / (share * COUNT) < 1.5 or abs(found[fault] - share * COUNT) < 4, (fault, found)
         assert found[fault], fault
 
 
 def test_conversations_have_one_to_five_exchanges() -> None:
-    conversations = list(rows.guanaco(5_000))
+    conversations = list(corpus.guanaco(5_000))
     assert all(list(row) == ["text", "id"] for row in conversations)
     assert len({row["id"] for row in conversations}) == 5_000
     speakers = [re.findall("### (Human|Assistant):", row["text"]) for row in conversations]
@@ -95,23 +96,23 @@ def test_a_contender_that_fails_stops_the_benchmark_and_leaves_nothing_behind(tm
     state = Path(f"/proc/{int(note.read_text())}/stat")
     deadline = monotonic() + 30
     while state.exists() and state.read_text().split()[2] != "Z":
-        assert monotonic() < deadline, "the sleeper lives on"
+        assert monotonic() < deadline, "the sleeper is still alive"
         sleep(0.01)
 
 
 def test_ratios_are_medians_of_each_rounds_and_what_cannot_run_says_why() -> None:
     results = [
         _result("plain", [1.0, 2.0, 4.0], rows_out=90),
-        _result("copy", [3.0, 2.0, 2.0], "slow"),
-        _result("copy", [1.0, 1.0, 1.0], "fast"),
-        Result(Contender("absent", "", lambda _corpus, _folder: {}, modules=("no_such_module",))),
-        Result(Contender("tardy", "", lambda _corpus, _folder: {}, most_rows=10)),
+        _result("slow copy", [3.0, 2.0, 2.0]),
+        _result("fast copy", [1.0, 1.0, 1.0]),
+        Result(Contender("absent", (), modules=("no_such_module",))),
+        Result(Contender("tardy", (), most_rows=10)),
     ]
-    lines = corpus_table(CORPUS, results).splitlines()
+    lines = build_table(INPUT, results).splitlines()
     assert lines[2:] == [
         "| plain | 1.00 | - | 50 | 100 to 25 | 7 MB | 90 |",
-        "| copy, slow | 1.00 | - | 50 | 50 to 33 | 7 MB | 0 |",
-        "| **copy, fast** | 0.50 | - | 100 | 100 to 100 | 7 MB | 0 |",
+        "| slow copy | 1.00 | - | 50 | 50 to 33 | 7 MB | 0 |",
+        "| fast copy | 0.50 | - | 100 | 100 to 100 | 7 MB | 0 |",
         "| absent | - | - | `pip install 'convmerge[quality]'` | - | - | - |",
         "| tardy | - | - | not run beyond 10 rows | - | - | - |",
     ]
@@ -119,9 +120,9 @@ def test_ratios_are_medians_of_each_rounds_and_what_cannot_run_says_why() -> Non
 
 
 def test_the_exponent_of_time_is_that_of_the_medians() -> None:
-    large = Corpus("koalpaca", 1_000, CORPUS.file, CORPUS.evaluation)
+    large = Input("koalpaca", 1_000, INPUT.file, INPUT.benchmark)
     before, after = [_result("plain", [1.0, 1.0, 9.0])], [_result("plain", [20.0, 90.0, 20.0])]
-    table = scaling_table(CORPUS, large, before, after)
+    table = scaling_table(INPUT, large, before, after)
     assert table.splitlines()[2:] == ["| plain | 1.30 | 7 MB | 7 MB |"]
 
 
@@ -129,20 +130,21 @@ def test_a_tiny_run_prints_a_table_for_each_corpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    only = ["plain", "gates", "pyarrow copy"]
-    data.benchmark([300, 600], 200, rounds=1, only=only, out=tmp_path, json_file=tmp_path / "figures.json")
+    asked = ["--what", "data", "--rows", "300,600", "--conversations", "200", "--rounds", "1"]
+    files = [f"--out={tmp_path}", f"--json={tmp_path}/figures.json"]
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", *asked, "--only", "plain,gates,pyarrow copy in blocks", *files])
+    assert not ended.value.code
     printed = capsys.readouterr().out
     assert "cores" in printed.splitlines()[0]
     assert [size for size in ("300", "600", "200") if f", {size} rows, " in printed] == ["300", "600", "200"]
     assert printed.count("| plain | 1.00 | ") == printed.count("| gates | ") - 1 == 3
     corpora = json.loads((tmp_path / "figures.json").read_text())["corpora"]
-    for corpus in corpora:
-        left = {one["name"]: one["rows"] for one in corpus["contenders"]}
-        assert left["pyarrow copy"] == corpus["rows"]
-        assert 0.9 * corpus["rows"] < left["gates"] <= left["plain"] <= corpus["rows"]
-        assert all(
-            step["peak_bytes"] for one in corpus["contenders"] for steps in one["rounds"] for step in steps.values()
-        )
+    for built in corpora:
+        left = {one["name"]: one["rows"] for one in built["contenders"]}
+        assert left["pyarrow copy in blocks"] == built["rows"]
+        assert 0.9 * built["rows"] < left["gates"] <= left["plain"] <= built["rows"]
+        assert all(cost["peak_bytes"] for one in built["contenders"] for cost in one["rounds"])
     koalpaca = {one["name"]: one["rows"] for one in corpora[1]["contenders"]}
     assert koalpaca["gates"] < koalpaca["plain"], "the gates had nothing to do"
     assert not (tmp_path / "built").exists()
@@ -150,11 +152,29 @@ def test_a_tiny_run_prints_a_table_for_each_corpus(
 
 def test_every_contender_has_commands(tmp_path: Path) -> None:
     for contender in CONTENDERS:
-        steps = contender.steps(CORPUS, tmp_path)
-        assert steps, contender.label
-        assert all(command[:2] == (sys.executable, "-m") for command in steps.values()), contender.label
+        commands = contender.commands(INPUT, tmp_path)
+        assert commands, contender.name
+        for command in commands:
+            assert command[:2] == (sys.executable, "-m"), contender.name
+            assert not any("{" in word for word in command), contender.name
 
 
-def _result(name: str, seconds: list[float], variant: str = "", rows_out: int = 0) -> Result:
-    contender = Contender(name, variant, lambda _corpus, _folder: {})
-    return Result(contender, [{"build": Measured(time, 7_000_000)} for time in seconds], rows_out)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--what", "nothing"], ["--what", "data", "--rows", "many"], ["--what", "tokenize", "--rows", "0"]],
+)
+def test_wrong_usage_exits_with_two(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", *arguments])
+    assert ended.value.code == 2
+
+
+def test_a_contender_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--what", "data", "--only", "gate"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: --only: there is no contender `gate`; did you mean `gates`?\n"
+
+
+def _result(name: str, seconds: list[float], rows_out: int = 0) -> Result:
+    return Result(Contender(name, ()), [Cost(time, 7_000_000) for time in seconds], rows_out)

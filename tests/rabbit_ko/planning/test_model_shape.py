@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.planning.shape import KNOWN, SHAPES, load_shape, read_shape
+from rabbit_ko.planning.model_shape import KNOWN, SHAPES, load_shape, read_shape
 
 FILES = sorted(SHAPES.glob("*.json"))
 

@@ -1,9 +1,10 @@
 """The shape of a Llama: how many weights it has and where, from its config alone."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import BaseModel, Field
 
 from rabbit_ko.errors import UserError, reason
 
@@ -13,22 +14,21 @@ KNOWN = {
     "beomi/Llama-3-Open-Ko-8B": "llama-3-8b",
     "meta-llama/Llama-3.2-3B-Instruct": "llama-3.2-3b",
 }
-KINDS = ("llama", "mistral")
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Sizes under the names of the model's config; `heads x head_dim` is the width of a query."""
+class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=True):
+    """The sizes in a model's config; `heads x head_dim` is the width of a query."""
 
     name: str
+    model_type: Literal["llama", "mistral"] = Field(exclude=True)
     vocab_size: int
     hidden_size: int
     intermediate_size: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    tied: bool
+    layers: int = Field(validation_alias="num_hidden_layers")
+    heads: int = Field(validation_alias="num_attention_heads")
+    kv_heads: int = Field(validation_alias="num_key_value_heads", default_factory=lambda sizes: sizes["heads"])
+    head_dim: int = Field(default_factory=lambda sizes: sizes["hidden_size"] // sizes["heads"])
+    tied: bool = Field(validation_alias="tie_word_embeddings", default=False)
 
     @property
     def query_width(self) -> int:
@@ -68,10 +68,6 @@ class Shape:
         return self.linear_parameters + self.embedding_parameters + (2 * self.layers + 1) * self.hidden_size
 
     @property
-    def layer_parameters(self) -> int:
-        return self.linear_parameters // self.layers + 2 * self.hidden_size
-
-    @property
     def matmul_parameters(self) -> int:
         """Weights that every token is multiplied with: the linear layers and the output layer, not the embedding."""
         return self.linear_parameters + self.vocab_size * self.hidden_size
@@ -81,8 +77,8 @@ class Shape:
         return self.layers * rank * sum(inputs + outputs for inputs, outputs in self.linears.values())
 
 
-def load_shape(base_model: str) -> Shape:
-    """Return the shape of a recipe's base: one of `rabbit_ko/planning/shapes`, or of a folder with a config.json.
+def load_shape(base_model: str) -> ModelShape:
+    """Return the shape of a recipe's base: one of `shapes/`, or of a folder with a config.json.
 
     Raises UserError where neither is there, or the model is no Llama.
     """
@@ -99,30 +95,12 @@ def load_shape(base_model: str) -> Shape:
     )
 
 
-def read_shape(path: Path, name: str = "") -> Shape:
-    """Read a model's config; raises UserError where it cannot be read or is no Llama's."""
+def read_shape(path: Path, name: str = "") -> ModelShape:
+    """Return the shape in a model's config. Raises UserError where it cannot be read or is no Llama's."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return _from_config(name or path.stem, config)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        given = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if value is not None}
+        return ModelShape.model_validate({**given, "name": name or path.stem})
+    except (OSError, ValueError, AttributeError, LookupError) as error:
         raise UserError(
-            f"{path}: not the config of a model of the kinds {', '.join(KINDS)}: {reason(error)}"
-        ) from error
-
-
-def _from_config(name: str, config: dict[str, Any]) -> Shape:
-    kind = config["model_type"]
-    if kind not in KINDS:
-        raise ValueError(f"model_type {kind}")
-    heads = config["num_attention_heads"]
-    return Shape(
-        name=name,
-        vocab_size=config["vocab_size"],
-        hidden_size=config["hidden_size"],
-        intermediate_size=config["intermediate_size"],
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        kv_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        tied=bool(config.get("tie_word_embeddings")),
-    )
+            f"{path}: not the config of a model of the kinds llama, mistral: {reason(error)[:200]}"
+        ) from None
