@@ -31,7 +31,7 @@ def run(
     """Yield the results of all tasks, in the order in which they come; work starts while tasks are still listed.
 
     A task may run more than once, so it must leave the same files each time. Raises what a task raises, and UserError
-    where a process is killed or Ray cannot go on.
+    where a process is killed or Ray fails.
     """
     if executor == "ray":
         yield from _on_ray(function, list(tasks))
@@ -175,7 +175,7 @@ def _connected(ray: Any) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
-    modules = [str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies")]
+    modules = [str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies", "rabbit_ko")]
     try:
         ray.init(
             address,

@@ -1,0 +1,1 @@
+"""Rows of one kind that say the same, or nearly the same."""

@@ -1,0 +1,123 @@
+"""Near duplicates: MinHash signatures of rows, and the search by the bands of them that two rows may share.
+
+Two rows are alike as much as their sets of 5-grams of letters overlap (Jaccard). A signature has 120 places, and rows
+whose similarity is s agree in each with probability s (Broder, 1997). In 20 bands of 6 places, they share at least
+one band with probability 1 - (1 - s**6)**20: 0.998 for s = 0.8, and 0.27 for s = 0.5.
+
+Rows in one band are looked at in the order of their rank: a row is dropped only for a row that is kept, and as much
+alike as the threshold asks. So each dropped row can name the one that it is a duplicate of.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import rensa
+
+from dataset_builders.gates.letters import Letters, mix
+from rabbit_ko.storage import read_arrow, write_arrow
+
+BANDS = 20
+PLACES = 6
+PAIRS_AT_ONCE = 50_000
+_SEED = 42
+
+Indices = npt.NDArray[np.int64]
+Signatures = npt.NDArray[np.uint32]
+
+
+class HasSignatures(Protocol):
+    """A chunk that has left its signatures in a folder."""
+
+    @property
+    def folder(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+
+
+def signatures(text: Letters) -> tuple[Signatures, npt.NDArray[np.bool_]]:
+    """Return n signatures of 120 numbers, and which texts are long enough to have one."""
+    hashes, owners, _ = text.shingles
+    counts = np.bincount(owners, minlength=len(text.lengths))
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.uint64)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * PLACES, _SEED)
+    rows = np.array(matrix.to_rows(), np.uint32).reshape(len(counts), BANDS * PLACES)
+    return rows, counts > 0
+
+
+def write_signatures(folder: str, rows: Signatures, is_long_enough: npt.NDArray[np.bool_]) -> None:
+    """Write a chunk's signatures, and the hash of each band of them."""
+    places = rows.reshape(len(rows), BANDS, PLACES).astype(np.uint64)
+    bands = np.zeros((len(rows), BANDS), np.uint64)
+    for place in range(PLACES):
+        bands = mix(bands ^ places[:, :, place])
+    columns = {_band(number): pa.array(np.ascontiguousarray(bands[:, number])) for number in range(BANDS)}
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
+    write_arrow(f"{folder}/signatures.arrow", pa.table({"is_long_enough": is_long_enough, "places": lists, **columns}))
+
+
+def near_duplicates(
+    chunks: Sequence[HasSignatures], ranked: Indices, column: Callable[[str, str], Any], threshold: float
+) -> Iterator[tuple[int, int, float]]:
+    """Yield (row, the row that stays, their similarity), estimated with a standard error of 0.04 at most around 0.8.
+
+    ranked: the rows to look at, of which the first one stays. column: a column of all chunks' file.
+    """
+    rows = ranked[column("is_long_enough", "signatures")[ranked]] if len(ranked) else ranked
+    while len(rows):
+        pairs = _pairs(rows, column)
+        dropped = set[int]()
+        for row, kept, similarity in _alike(chunks, rows, pairs, threshold):
+            if row not in dropped and kept not in dropped:
+                dropped.add(row)
+                yield row, kept, similarity
+        if not dropped:
+            return
+        # The others have no row in common with any band; those that lost their first row get another one.
+        rows = rows[np.unique(pairs)]
+        rows = rows[~np.isin(rows, list(dropped))]
+
+
+def _pairs(rows: Indices, column: Callable[[str, str], Any]) -> Indices:
+    """Return m pairs of places in `rows`: one that shares a band with another, and the first one of that band."""
+    found = [np.zeros((0, 2), np.int64)]
+    for number in range(BANDS):
+        hashes = column(_band(number), "signatures")[rows]
+        order = np.argsort(hashes, kind="stable")
+        is_first = np.ones(len(order), np.bool_)
+        is_first[1:] = hashes[order[1:]] != hashes[order[:-1]]
+        firsts = order[np.flatnonzero(is_first)[np.cumsum(is_first) - 1]]
+        found.append(np.stack([order, firsts], axis=1)[~is_first])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _alike(
+    chunks: Sequence[HasSignatures], rows: Indices, pairs: Indices, threshold: float
+) -> Iterator[tuple[int, int, float]]:
+    """Yield the pairs that are alike, in the order of the rank of the row that is to go."""
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        some = rows[pairs[start : start + PAIRS_AT_ONCE]]
+        needed, places = np.unique(some, return_inverse=True)
+        found = _read_signatures(chunks, needed)
+        places = places.reshape(some.shape)
+        similarity = (found[places[:, 0]] == found[places[:, 1]]).mean(axis=1)
+        for place in np.flatnonzero(similarity >= threshold).tolist():
+            yield int(some[place, 0]), int(some[place, 1]), float(similarity[place])
+
+
+def _read_signatures(chunks: Sequence[HasSignatures], rows: Indices) -> Signatures:
+    """Read the signatures of some rows, in ascending order."""
+    found, first = [np.zeros((0, BANDS * PLACES), np.uint32)], 0
+    for chunk in chunks:
+        wanted = rows[(rows >= first) & (rows < first + chunk.rows)] - first
+        first += chunk.rows
+        if len(wanted):
+            places = read_arrow(f"{chunk.folder}/signatures.arrow", ["places"])["places"].combine_chunks()
+            found.append(np.asarray(places.take(wanted).flatten()).reshape(len(wanted), -1))
+    return np.concatenate(found)
+
+
+def _band(number: int) -> str:
+    return f"band_{number:02}"
