@@ -152,7 +152,7 @@ def _benchmarks(quality: Quality) -> tuple[Benchmark, ...]:
 
 
 def _index_benchmarks(quality: Quality, work: str) -> tuple[str, dict[str, BenchmarkInput]]:
-    """Save an index of all benchmarks for the workers; return its file, empty where there is none, and what they are."""
+    """Save an index of all benchmarks for the workers; return its file, empty where there is none, and their hashes."""
     gate, inputs = quality.contamination, dict[str, BenchmarkInput]()
     index = BenchmarkIndex.empty(gate.words, gate.letters)
     for benchmark in _benchmarks(quality):

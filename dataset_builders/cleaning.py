@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from dataset_builders.rows import Message, Row, all_messages
+from dataset_builders.rows import Message, Row, all_messages, contents, message_lists
 from prompt_strategies.prompt_injection import escape, find_injection
 
 PromptInjection = Literal["reject", "escape"]
@@ -16,7 +16,7 @@ UNSUSPICIOUS = (
     r"\t\n\r\x20-\x22\x24-\x3b\x3d-\x5a\x5c-\x7e\xa0-\u02ff\u2010-\u2027\u2030-\u205e\u3000-\u3029"
     r"\u3041-\u3096\u30a1-\u30fa\u3131-\u318e\u4e00-\u9fff\uac00-\ud7a3"
 )
-_SUSPECT = re.compile(f"[^{UNSUSPICIOUS}]")
+_is_suspect = re.compile(f"[^{UNSUSPICIOUS}]").search
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # The replacement character stands where a decoder gave up; the others are no characters at all.
 _BROKEN = re.compile("[\ufffd\ufdd0-\ufdef\ufffe\uffff]")
@@ -38,11 +38,10 @@ class Cleaned:
 def clean(row: Row, prompt_injection: PromptInjection) -> Cleaned:
     """Compose each text (NFC), escape injections where that is asked, and say what cannot be mended."""
     cleaned = Cleaned(row)
-    if any(_SUSPECT.search(message["content"]) for message in all_messages(row)):
-        changed = {
-            field.name: [_clean_message(message, prompt_injection, cleaned) for message in getattr(row, field.name)]
-            for field in fields(row)
-            if field.name not in ("id", "source")
+    if any(map(_is_suspect, contents(all_messages(row)))):
+        changed: dict[str, Any] = {
+            name: [_clean_message(message, prompt_injection, cleaned) for message in messages]
+            for name, messages in message_lists(row).items()
         }
         cleaned.row = replace(row, **changed)
     return cleaned

@@ -175,7 +175,9 @@ def _connected(ray: Any) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
-    modules = [str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies", "rabbit_ko")]
+    modules = [
+        str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies", "rabbit_ko")
+    ]
     try:
         ray.init(
             address,

@@ -15,7 +15,6 @@ from rabbit_ko.methods import RowKind
 from rabbit_ko.storage import read
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 3
 
 
 class _Model(BaseModel):
@@ -81,7 +80,7 @@ class Manifest(_Model):
     source and the packages that made them. `benchmarks` are those that the rows were compared with, by name.
     """
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[3] = 3
     fingerprint: str
     config: dict[str, Any]
     git_commit: str | None

@@ -5,10 +5,12 @@ A chunk leaves four files in its folder, the last of them `report.json`, whose p
 `signatures.arrow` where near duplicates are looked for, and `rejected.arrow`.
 """
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,14 +19,14 @@ import pyarrow as pa
 import xxhash
 
 from dataset_builders.cleaning import Cleaned, clean
-from dataset_builders.dedup.near import BANDS, PLACES, signatures, write_signatures
-from dataset_builders.gates import Batch, Quality, ask_gates
+from dataset_builders.dedup.near import Signature, signatures, write_signatures
+from dataset_builders.gates import Quality, ask_gates
+from dataset_builders.gates._gate import Batch
 from dataset_builders.gates.benchmarks import BenchmarkIndex
 from dataset_builders.read.chunks import Chunk
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.rows import (
-    SCHEMAS,
     Conversation,
     Message,
     RejectedRow,
@@ -34,6 +36,7 @@ from dataset_builders.rows import (
     has_system,
     is_multi_turn,
     kind_of,
+    message_lists,
     row_id,
     to_table,
 )
@@ -43,14 +46,13 @@ from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import Rejected, suggest
 from rabbit_ko.storage import write_arrow, write_json
 
-# What the gates, which need many times a row's size, look at together; and what is read again together.
-BATCH_ROWS, BATCH_CHARACTERS = 2_500, 1 << 20
-ROWS_PER_RECORD_BATCH = 64
+# Rows that the gates, which need many times a row's size, look at together, and rows that are read again together.
+BATCH_ROWS, ROWS_PER_RECORD_BATCH = 1_000, 64
 NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
 
 # A row that no gate has rejected, and its signature where it is long enough to have one.
-Kept = tuple[Cleaned, npt.NDArray[np.uint32] | None]
-T = TypeVar("T", Row, Cleaned)
+Kept = tuple[Cleaned, Signature | None]
+T = TypeVar("T")
 
 
 @dataclass
@@ -76,8 +78,7 @@ class Log:
 
 def rejected_row(row: Row, reason: str, evidence: str) -> RejectedRow:
     """Make a rejected row of a row of a shard; what sampling drops is named, but not kept."""
-    messages = {name: getattr(row, name) for name in SCHEMAS[kind_of(row)].names if name not in ("id", "source")}
-    text = "" if reason in SAMPLED_OUT else json.dumps(messages, ensure_ascii=False)
+    text = "" if reason in SAMPLED_OUT else json.dumps(message_lists(row), ensure_ascii=False)
     return RejectedRow(row.id, row.source, reason, evidence, text)
 
 
@@ -90,7 +91,9 @@ def process(
     """
     log = Log(entry)
     rows = sample(convert(read_rows(chunk), log), config.seed, log)
+    gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a fifth of the time
     kept = list(pass_gates(clean_rows(rows, log), config.quality, benchmarks, log))
+    gc.enable()
     if kept:
         _write_kept(kept, entry, config, folder)
     if log.rejected:
@@ -109,18 +112,17 @@ def process(
 def convert(raw_rows: Iterable[RawRow | Broken], log: Log) -> Iterator[Row]:
     """Make rows of raw ones by the rule of their source."""
     entry, rule = log.entry, SOURCES[log.entry.source].convert
-    required, optional = entry.required_columns, entry.optional_columns
+    required, columns = entry.required_columns, list((entry.required_columns | entry.optional_columns).items())
     for raw in raw_rows:
         log.read += 1
         if isinstance(raw, Broken):
             log.reject_raw(raw.text, None, raw.reason)
             continue
+        fields = {name: raw[column] for name, column in columns if column in raw}
         try:
-            for column in required.values():
-                if column not in raw:
-                    raise Rejected(f"no field `{column}`")
-            names = required | {name: column for name, column in optional.items() if column in raw}
-            row = rule({name: raw[column] for name, column in names.items()}, entry.label)
+            if missing := [column for name, column in required.items() if name not in fields]:
+                raise Rejected(f"no field `{missing[0]}`")
+            row = rule(fields, entry.label)
             row.id.encode()
         except (Rejected, UnicodeEncodeError) as error:
             reason = str(error) if isinstance(error, Rejected) else "broken unicode"
@@ -164,27 +166,13 @@ def pass_gates(
         log.reported += verdicts.reported
         for row, (reason, evidence) in verdicts.rejected.items():
             log.reject(batch.rows[row], reason, evidence)
-        compared: list[Any] = [None] * len(some)
-        if quality.is_on(quality.near_duplicates):
-            found, is_long_enough = signatures(batch.letters)
-            compared = [row if long else None for row, long in zip(found, is_long_enough.tolist(), strict=True)]
-        yield from (
-            (candidate, compared[row]) for row, candidate in enumerate(some) if row not in verdicts.rejected
-        )
+        compared = signatures(batch.letters) if quality.is_on(quality.near_duplicates) else [None] * len(some)
+        kept = zip(some, compared, strict=True)
+        yield from (candidate for row, candidate in enumerate(kept) if row not in verdicts.rejected)
 
 
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:
-    """Yield some rows at a time: so many, or as many as have so many characters."""
-    some: list[T] = []
-    characters = 0
-    for item in items:
-        some.append(item)
-        row = item.row if isinstance(item, Cleaned) else item
-        characters += sum(len(message["content"]) for message in all_messages(row))
-        if len(some) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
-            yield some
-            some, characters = [], 0
-    if some:
+    while some := list(islice(items, BATCH_ROWS)):
         yield some
 
 
@@ -208,10 +196,7 @@ def _write_kept(kept: list[Kept], entry: SourceConfig, config: DataConfig, folde
     flags = {"with_system_prompt": pa.array(is_given), "multi_turn": pa.array(map(is_multi_turn, rows), pa.bool_())}
     write_arrow(f"{folder}/keys.arrow", pa.table({**_keys(cleaned, drawn), **flags}))
     if config.quality.is_on(config.quality.near_duplicates):
-        nothing = np.zeros(BANDS * PLACES, np.uint32)
-        compared = [nothing if signature is None else signature for _, signature in kept]
-        is_long_enough = np.array([signature is not None for _, signature in kept])
-        write_signatures(folder, np.stack(compared), is_long_enough)
+        write_signatures(folder, [signature for _, signature in kept])
 
 
 def with_system_prompt(row: Row, content: str) -> Row:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 
 from dataset_builders.cleaning import PromptInjection
-from dataset_builders.gates import STRICT, Quality, Share
+from dataset_builders.gates import Quality
+from dataset_builders.gates._gate import STRICT, Share
 from dataset_builders.gates.benchmarks import Benchmark
 from dataset_builders.licenses import License, known
 from dataset_builders.sources import SOURCES, find_upstream

@@ -79,6 +79,11 @@ def all_messages(row: Row) -> list[Message]:
     return row.messages if isinstance(row, Conversation) else [*row.prompt, *row.chosen, *row.rejected]
 
 
+def message_lists(row: Row) -> dict[str, list[Message]]:
+    """Return the columns of a row that hold messages."""
+    return {name: value for name, value in vars(row).items() if name not in ("id", "source")}
+
+
 def has_system(row: Row) -> bool:
     """Tell whether the row starts with a system message."""
     return row.prompt[0]["role"] == "system"
@@ -101,7 +106,7 @@ def to_table(folder: Folder, rows: Sequence[Row | RejectedRow]) -> pa.Table:
 def _message_lists(values: Sequence[list[Message]]) -> pa.ListArray:
     # Five times as fast as leaving lists of dicts to pyarrow.
     messages = list(chain.from_iterable(values))
-    fields = [pa.array([message[key] for message in messages], pa.string()) for key in ("role", "content")]  # type: ignore[literal-required]
+    fields = [pa.array([message[key] for message in messages], pa.string()) for key in ("role", "content")]
     offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32())
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(fields, ["role", "content"]))
 
@@ -158,8 +163,9 @@ def check_order(messages: Sequence[Message], last: str) -> None:
     expected = ["user", "assistant"] * (len(turns) // 2 + 1)
     if not turns or turns[-1]["role"] != last or [turn["role"] for turn in turns] != expected[: len(turns)]:
         raise Rejected("roles out of order")
-    if not all(turn["content"].strip() for turn in turns):
-        raise Rejected("empty turn")
+    for turn in turns:
+        if not turn["content"].strip():
+            raise Rejected("empty turn")
 
 
 def _without_blank_system(messages: Sequence[Message]) -> list[Message]:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from dataset_builders.dedup.exact import SAME_CONTENT, SAME_ID, equal_rows
 from dataset_builders.dedup.near import near_duplicates
-from dataset_builders.gates import Quality, Settings
+from dataset_builders.gates import Quality
+from dataset_builders.gates._gate import Settings
 from dataset_builders.pipeline import OVER_MAX
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below

@@ -19,7 +19,7 @@ FLAGS = ("with_system_prompt", "multi_turn", "normalized", "escaped")
 def summarize(
     entry: SourceConfig, number: int, found: Input, reports: Sequence[dict[str, Any]], split: Split
 ) -> SourceSummary:
-    """Count what became of the rows of a source, the `number`th of its recipe. Raises UserError where none is left."""
+    """Count what became of the rows of the `number`th source. Raises UserError where none is left."""
     is_mine = split.sources == number
     is_kept = is_mine & (split.statuses < len(SPLITS))
     statuses = np.bincount(split.statuses[is_mine], minlength=len(STATUSES)).tolist()

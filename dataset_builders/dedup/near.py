@@ -25,7 +25,7 @@ PAIRS_AT_ONCE = 50_000
 _SEED = 42
 
 Indices = npt.NDArray[np.int64]
-Signatures = npt.NDArray[np.uint32]
+Signature = npt.NDArray[np.uint32]
 
 
 class HasSignatures(Protocol):
@@ -37,25 +37,28 @@ class HasSignatures(Protocol):
     def rows(self) -> int: ...
 
 
-def signatures(text: Letters) -> tuple[Signatures, npt.NDArray[np.bool_]]:
-    """Return n signatures of 120 numbers, and which texts are long enough to have one."""
+def signatures(text: Letters) -> list[Signature | None]:
+    """Return a signature of 120 numbers for each text, and None where a text is shorter than an n-gram."""
     hashes, owners, _ = text.shingles
     counts = np.bincount(owners, minlength=len(text.lengths))
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.uint64)
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * PLACES, _SEED)
     rows = np.array(matrix.to_rows(), np.uint32).reshape(len(counts), BANDS * PLACES)
-    return rows, counts > 0
+    return [row if count else None for row, count in zip(rows, counts.tolist(), strict=True)]
 
 
-def write_signatures(folder: str, rows: Signatures, is_long_enough: npt.NDArray[np.bool_]) -> None:
+def write_signatures(folder: str, found: Sequence[Signature | None]) -> None:
     """Write a chunk's signatures, and the hash of each band of them."""
+    nothing = np.zeros(BANDS * PLACES, np.uint32)
+    rows = np.stack([nothing if signature is None else signature for signature in found])
     places = rows.reshape(len(rows), BANDS, PLACES).astype(np.uint64)
     bands = np.zeros((len(rows), BANDS), np.uint64)
     for place in range(PLACES):
         bands = mix(bands ^ places[:, :, place])
     columns = {_band(number): pa.array(np.ascontiguousarray(bands[:, number])) for number in range(BANDS)}
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
-    write_arrow(f"{folder}/signatures.arrow", pa.table({"is_long_enough": is_long_enough, "places": lists, **columns}))
+    columns["is_long_enough"] = pa.array([signature is not None for signature in found])
+    columns["places"] = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
+    write_arrow(f"{folder}/signatures.arrow", pa.table(columns))
 
 
 def near_duplicates(
@@ -107,8 +110,8 @@ def _alike(
             yield int(some[place, 0]), int(some[place, 1]), float(similarity[place])
 
 
-def _read_signatures(chunks: Sequence[HasSignatures], rows: Indices) -> Signatures:
-    """Read the signatures of some rows, in ascending order."""
+def _read_signatures(chunks: Sequence[HasSignatures], rows: Indices) -> Signature:
+    """Read the n by 120 numbers of some rows, in ascending order."""
     found, first = [np.zeros((0, BANDS * PLACES), np.uint32)], 0
     for chunk in chunks:
         wanted = rows[(rows >= first) & (rows < first + chunk.rows)] - first

@@ -21,8 +21,8 @@ CHUNK_ROWS = 10_000
 class Chunk:
     """Lines of a file by their bytes [start, end), or rows [start, end) of a parquet file.
 
-    `content` is a hash of the lines, or of the whole parquet file. `before` is the number of lines in front of it;
-    `header` is a CSV file's first line, which is read in front of every chunk.
+    `content` is a hash of the lines, or of the whole parquet file. Of a CSV file, `header` is the first line,
+    which is read in front of every chunk, and `before` the number of lines in front of it.
     """
 
     path: str
@@ -92,10 +92,9 @@ def _cut_lines(path: str, file: IO[bytes]) -> Generator[Chunk, None, InputFile]:
         digest.update(block)
         if is_csv and not header:
             header = _first_line(block)
-        end, lines = start + len(block), block.count(b"\n") + (not block.endswith(b"\n"))
-        first = max(start, len(header))
+        first, end = max(start, len(header)), start + len(block)
         yield Chunk(path, xxhash.xxh3_128_hexdigest(block), first, end, before + (first > start), header)
-        start, before = end, before + lines
+        start, before = end, before + (block.count(b"\n") if is_csv else 0)
     return InputFile(digest.hexdigest(), start)
 
 

@@ -87,7 +87,8 @@ def _read_parquet(chunk: Chunk) -> Iterator[RawRow | Broken]:
 
 def _parquet_batches(parquet: Any, chunk: Chunk) -> Iterator[pa.RecordBatch]:
     """Yield the chunk's rows; a row group that it does not touch is not read."""
-    groups, first, at = [], 0, 0
+    groups: list[int] = []
+    first = at = 0
     for group in range(parquet.num_row_groups):
         rows = parquet.metadata.row_group(group).num_rows
         if at < chunk.end and at + rows > chunk.start:

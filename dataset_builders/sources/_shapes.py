@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from dataset_builders.rows import Conversation, Row, assistant, contents, conversation, preference, row_id, system, user
+from dataset_builders.rows import (
+    Conversation,
+    Row,
+    assistant,
+    contents,
+    conversation,
+    preference,
+    row_id,
+    system,
+    user,
+)
 from dataset_builders.sources._source import RawRow, text, turns
 
 
@@ -16,11 +26,10 @@ def exchange(
     """
 
     def convert(row: RawRow, source: str) -> Row:
-        question, behind = text(row, user_field), text(row, context)
-        prompt = [
-            *system(text(row, system_field)),
-            user(f"{question}\n\n{behind}" if behind.strip() else question),
-        ]
+        question = text(row, user_field)
+        if context and (behind := text(row, context)).strip():
+            question = f"{question}\n\n{behind}"
+        prompt = [*system(text(row, system_field)), user(question)] if system_field else [user(question)]
         answers = [text(row, name) for name in answer_fields]
         name = row_id(source, [*contents(prompt), *answers], upstream=row.get(key))
         if len(answers) == 1:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dataset_builders.licenses import License
+from dataset_builders.licenses import NONE, License
 from dataset_builders.rows import Message, Row
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
@@ -38,7 +38,7 @@ class Source:
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     convert: Callable[[RawRow, str], Row]
-    license: License = License()
+    license: License = NONE
     upstream_rows: int | None = None
     translated: bool = False
 
@@ -53,7 +53,9 @@ def text(row: RawRow, field: str) -> str:
     Raises Rejected where it is no text, or holds half a surrogate pair, which no file can hold.
     """
     value = row.get(field)
-    content = _of_type(str, "" if value is None else value, field, "text")
+    if value is None:
+        return ""
+    content = _of_type(str, value, field, "text")
     try:
         content.encode()
     except UnicodeEncodeError:

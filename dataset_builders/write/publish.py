@@ -13,7 +13,7 @@ from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.rows import SCHEMAS
 from dataset_builders.write.shards import ShardTask
 from rabbit_ko.errors import UserError
-from rabbit_ko.storage import filesystem, files_below, is_url, read, read_json, remove, write
+from rabbit_ko.storage import files_below, filesystem, is_url, read, read_json, remove, write
 
 WORK = ".chunks"
 
