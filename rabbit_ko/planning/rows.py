@@ -114,7 +114,7 @@ def padded_share(lengths: Sequence[int], size: int) -> float:
 def _estimate(stage: Stage, config: DataConfig) -> int:
     total = 0.0
     for source in config.sources:
-        if SOURCES[source.source].stage != stage.kind:
+        if SOURCES[source.source].rows != stage.kind:
             continue
         rows = UPSTREAM.get(source.path, source.max_samples)
         if rows is None:

@@ -6,7 +6,6 @@ import pytest
 
 from dataset_builders.rows import Conversation, Preference, check_order
 from dataset_builders.sources import SOURCES
-from dataset_builders.sources.fields import WrongType
 from dataset_builders.sources.guanaco_ko import split_turns
 from rabbit_ko.errors import Rejected
 from tests.conftest import sample_rows
@@ -156,5 +155,5 @@ def test_rows_without_an_id_get_one_from_their_content() -> None:
     ],
 )
 def test_fields_of_another_type_are_named(source: str, row: dict[str, Any], message: str) -> None:
-    with pytest.raises(WrongType, match=message):
+    with pytest.raises(Rejected, match=message):
         convert(source, row)

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.rows import Conversation, Message, assistant, system, user
 from dataset_builders.sampling import below, draw
-from dataset_builders.system_prompt import SYSTEM_PROMPT
+from dataset_builders.recipe import SYSTEM_PROMPT
 from prompt_strategies import qir
 from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.prompt_injection import find_injection
