@@ -12,7 +12,6 @@ from tests.dataset_builders.files import OFF, RABBIT, read_rows, write_config
 from tests.dataset_builders.hub_repos import WRITER
 from tests.dataset_builders.hub_server import Hub
 
-
 PUSH = """
 from pathlib import Path
 from rabbit_ko.publishing.push_data import push

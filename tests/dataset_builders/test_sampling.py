@@ -45,6 +45,16 @@ def test_share_with_the_system_prompt_is_the_probability_and_the_same_rows_in_an
     assert report.with_system_prompt / report.kept == pytest.approx(0.8, abs=0.02)
 
 
+def test_only_rows_that_got_the_recipes_system_prompt_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"id": str(n), "instruction": "질문", "input": "짧게" * (n % 2), "output": f"{n}번 답"} for n in range(40)
+    ]
+    for given, expected in ((True, 20), (False, 0)):
+        [report] = build_rows(tmp_path, "openorca_ko", rows, {"add_system_prompt": given}, test_size=0.0).sources
+        kept_rows = read_rows(tmp_path / "data", "sft")
+        assert (report.with_system_prompt, sum(map(has_system, kept_rows))) == (expected, 20 + expected)
+
+
 def test_a_higher_probability_adds_rows_and_takes_none_away(tmp_path: Path) -> None:
     few, many = (
         {row["id"] for row in kept(tmp_path, ROWS, add_system_prompt=True, probability=share)[0] if has_system(row)}

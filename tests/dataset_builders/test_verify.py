@@ -49,9 +49,7 @@ def test_a_folder_as_it_was_built_is_verified(data: Path, capsys: pytest.Capture
     assert manifest.fingerprint in said.out
 
 
-def test_a_changed_a_missing_and_a_strange_file_are_all_named(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed, missing, *_ = sorted((data / "sft").iterdir())
     content = bytearray(changed.read_bytes())
     content[len(content) // 2] ^= 1

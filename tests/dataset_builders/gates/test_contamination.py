@@ -108,7 +108,9 @@ def test_decomposed_items_are_found_in_composed_rows(tmp_path: Path) -> None:
 )
 def test_mistakes_in_benchmarks_are_named(tmp_path: Path, benchmarks: list[Any], words: str) -> None:
     exam = write_jsonl(tmp_path / "exam.jsonl", [{"question": KOREAN, "number": 8}])
-    given = [entry if isinstance(entry, str) else {"name": "exam", "path": str(exam), **entry} for entry in benchmarks]
+    given = [
+        entry if isinstance(entry, str) else {"name": "exam", "path": str(exam), **entry} for entry in benchmarks
+    ]
     with pytest.raises(UserError, match=words):
         build_rows(tmp_path, "koalpaca", exchanges(5), quality={"contamination": {"benchmarks": given}})
 
@@ -126,7 +128,9 @@ def benchmarks() -> BenchmarkIndex:
     return index
 
 
-def test_measured_recall_on_planted_items_and_false_positives_on_everyday_dialogue(benchmarks: BenchmarkIndex) -> None:
+def test_measured_recall_on_planted_items_and_false_positives_on_everyday_dialogue(
+    benchmarks: BenchmarkIndex,
+) -> None:
     hub, rng = SHARED / "data/hub", random.Random(0)
     questions = pq.read_table(hub / "openai/gsm8k/main/test.parquet")["question"].to_pylist()
     passages = pq.read_table(hub / "skt/kobest_v1/boolq/test.parquet")["paragraph"].to_pylist()
