@@ -13,13 +13,13 @@ from dataset_builders.executor import Executor, run
 from dataset_builders.gates import Quality
 from dataset_builders.gates.benchmarks import NO_BENCHMARKS, Benchmark, BenchmarkIndex, load_index
 from dataset_builders.manifest import BenchmarkInput, Manifest, Shard, fingerprint_of, read_manifest
-from dataset_builders.pipeline import process
+from dataset_builders.pipeline import DoneChunk, process
 from dataset_builders.read.chunks import CHUNK_BYTES, Chunk
 from dataset_builders.read.files import Input, find_input, input_files, is_local, is_unchanged
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sources import SOURCES
-from dataset_builders.split import DoneChunk, Split, split_rows
+from dataset_builders.split import Split, split_rows
 from dataset_builders.summary import summarize
 from dataset_builders.write.publish import check_out, locked, publish, shard_is_done
 from dataset_builders.write.shards import ShardTask, plan_shards, write_shard
@@ -46,14 +46,6 @@ class ChunkTask:
     benchmarks: str
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A chunk that is processed, and its report."""
-
-    chunk: DoneChunk
-    report: dict[str, Any]
-
-
 def build(
     config: DataConfig,
     out: str | Path,
@@ -77,13 +69,17 @@ def build(
         workers = min(workers, 1 + sum(found.bytes for found in inputs) // CHUNK_BYTES)
         run_all = partial(run, workers=workers, executor=executor)
         index, benchmarks = _index_benchmarks(config.quality, work)
-        finished = _process_all(_chunk_tasks(config, inputs, index, benchmarks, work), run_all, progress)
-        splits = {kind: split_rows(_chunks_of(kind, finished, config), config) for kind in get_args(RowKind)}
+        chunks = _process_all(_chunk_tasks(config, inputs, index, benchmarks, work), run_all, progress)
+        kinds = [SOURCES[entry.source].rows for entry in config.sources]
+        splits = {
+            kind: split_rows([chunk for chunk in chunks if kinds[chunk.source] == kind], config)
+            for kind in get_args(RowKind)
+        }
         sources = []
         for number, (entry, found) in enumerate(zip(config.sources, inputs, strict=True)):
-            reports = [done.report for done in finished if done.chunk.source == number]
-            sources.append(summarize(entry, number, found, reports, splits[SOURCES[entry.source].rows]))
-        tasks = _shard_tasks(config, splits, finished, work)
+            mine = [chunk for chunk in chunks if chunk.source == number]
+            sources.append(summarize(entry, number, found, mine, splits[kinds[number]]))
+        tasks = _shard_tasks(config, splits, chunks, work)
         shards = _write_all(tasks, run_all, progress)
         manifest = Manifest(
             fingerprint=fingerprint_of(shards),
@@ -126,13 +122,13 @@ def current(config: DataConfig, out: str | Path) -> Manifest | None:
     return manifest if is_current else None
 
 
-def process_chunk(task: ChunkTask) -> Finished:
+def process_chunk(task: ChunkTask) -> DoneChunk:
     """Process a chunk, or find it done."""
     report = read_json(f"{task.folder}/report.json")
     if report is None:
         benchmarks = load_index(task.benchmarks) if task.benchmarks else NO_BENCHMARKS
         report = process(task.chunk, task.config.sources[task.source], task.config, benchmarks, task.folder)
-    return Finished(DoneChunk(task.folder, task.source, report["rows"]), report)
+    return DoneChunk(task.folder, task.source, **report)
 
 
 def _place(out: str | Path) -> str:
@@ -152,7 +148,7 @@ def _benchmarks(quality: Quality) -> tuple[Benchmark, ...]:
 
 
 def _index_benchmarks(quality: Quality, work: str) -> tuple[str, dict[str, BenchmarkInput]]:
-    """Save an index of all benchmarks for the workers; return its file, empty where there is none, and their hashes."""
+    """Save an index of all benchmarks for the workers; return its file, or nothing, and what went in."""
     gate, inputs = quality.contamination, dict[str, BenchmarkInput]()
     index = BenchmarkIndex.empty(gate.words, gate.letters)
     for benchmark in _benchmarks(quality):
@@ -210,33 +206,28 @@ def _chunk_tasks(
             seen[name] += 1
 
 
-def _process_all(tasks: Iterator[ChunkTask], run: Any, progress: Progress) -> list[Finished]:
+def _process_all(tasks: Iterator[ChunkTask], run: Any, progress: Progress) -> list[DoneChunk]:
     """Process all chunks; the result is in the order of the chunks' names, whatever the order of the files."""
-    finished: list[Finished] = []
-    known = 0
+    done: list[DoneChunk] = []
+    listed: list[str] = []
 
-    def counted() -> Iterator[ChunkTask]:
-        nonlocal known
+    def noted() -> Iterator[ChunkTask]:
         for task in tasks:
-            known += 1
+            listed.append(task.folder)
             yield task
 
-    for done in run(process_chunk, counted()):
-        finished.append(done)
-        progress("chunks", len(finished), known)
-    return sorted(finished, key=lambda done: done.chunk.folder)
-
-
-def _chunks_of(kind: RowKind, finished: Sequence[Finished], config: DataConfig) -> list[DoneChunk]:
-    return [done.chunk for done in finished if SOURCES[config.sources[done.chunk.source].source].rows == kind]
+    for chunk in run(process_chunk, noted()):
+        done.append(chunk)
+        progress("chunks", len(done), len(listed))
+    return sorted(done, key=lambda chunk: chunk.folder)
 
 
 def _shard_tasks(
-    config: DataConfig, splits: dict[RowKind, Split], finished: Sequence[Finished], work: str
+    config: DataConfig, splits: dict[RowKind, Split], chunks: Sequence[DoneChunk], work: str
 ) -> list[ShardTask]:
-    chunks = sorted(done.chunk.folder.rsplit("/", 1)[1] for done in finished)
-    made_of = config.model_dump(exclude={"sources"}), [entry.max_samples for entry in config.sources], chunks
-    rejected = [done.chunk.folder for done in finished if done.report["rejected"]]
+    names = sorted(chunk.folder.rsplit("/", 1)[1] for chunk in chunks)
+    made_of = config.model_dump(exclude={"sources"}), [entry.max_samples for entry in config.sources], names
+    rejected = [chunk.folder for chunk in chunks if chunk.rejected]
     return plan_shards(splits, rejected, f"{work}/shards/{fingerprint.key(made_of)}", config.rows_per_shard)
 
 

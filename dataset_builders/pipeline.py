@@ -55,6 +55,22 @@ Kept = tuple[Cleaned, Signature | None]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class DoneChunk:
+    """A finished chunk: its folder, the place of its source in the config, and the numbers of its rows.
+
+    rows: those that are left. missing: a required column that no row has, where that is why none is left.
+    """
+
+    folder: str
+    source: int
+    rows: int
+    read: int
+    rejected: dict[str, int]
+    reported: dict[str, int]
+    missing: str
+
+
 @dataclass
 class Log:
     """What a chunk's steps leave beside the rows that go on: rows that were read, and those that are dropped."""

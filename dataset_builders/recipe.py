@@ -12,6 +12,7 @@ from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import STRICT, Share
 from dataset_builders.gates.benchmarks import Benchmark
 from dataset_builders.licenses import License, known
+from dataset_builders.read.hub import Location
 from dataset_builders.sources import SOURCES, find_upstream
 from rabbit_ko.errors import UserError, reason, suggest
 
@@ -33,17 +34,11 @@ RENAMED = {
 }
 
 
-class SourceConfig(BaseModel):
+class SourceConfig(Location):
     """One source: where its rows are, how many of them are kept, and which of them get the system prompt."""
 
-    model_config = STRICT
-
     source: str
-    path: str = Field(min_length=1)
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
     columns: dict[str, str] = {}
     add_system_prompt: bool = False
     probability: Share | None = None

@@ -7,6 +7,8 @@ depends on the order of files or chunks.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from dataset_builders.dedup.exact import SAME_CONTENT, SAME_ID, equal_rows
 from dataset_builders.dedup.near import near_duplicates
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Settings
-from dataset_builders.pipeline import OVER_MAX
+from dataset_builders.pipeline import OVER_MAX, DoneChunk
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below
 from rabbit_ko.storage import read_arrow
@@ -27,15 +29,6 @@ DUPLICATE_ID, EXACT_DUPLICATE, NEAR_DUPLICATE, OVER = range(2, len(STATUSES))
 
 Indices = npt.NDArray[np.int64]
 Duplicate = tuple[int, int, float]
-
-
-@dataclass(frozen=True)
-class DoneChunk:
-    """A finished chunk: its folder, the place of its source in the config, and the number of its rows."""
-
-    folder: str
-    source: int
-    rows: int
 
 
 @dataclass
@@ -75,6 +68,16 @@ class Split:
         columns = [read_arrow(f"{done.folder}/{file}.arrow", [name])[name].to_numpy().copy() for done in self.chunks]
         return np.concatenate(columns) if columns else np.zeros(0, np.uint64)
 
+    def take(self, rows: Indices, name: str, file: str) -> list[Any]:
+        """Read a column for some rows, in ascending order, from those chunks that hold them."""
+        found: list[Any] = []
+        for chunk, (start, end) in zip(self.chunks, pairwise(self.starts), strict=True):
+            wanted = rows[(rows >= start) & (rows < end)] - start
+            if len(wanted):
+                column = read_arrow(f"{chunk.folder}/{file}.arrow", [name])[name].combine_chunks()
+                found.append(column.take(wanted))
+        return found
+
     def ranked(self, source: int | None = None) -> Indices:
         """Return the kept rows, of all sources or of one; of two that are equal, the one that comes first stays.
 
@@ -108,7 +111,7 @@ def _drop_duplicates(split: Split, quality: Quality, actions: set[str], source: 
         _drop(split, EXACT_DUPLICATE, _equal(split, SAME_CONTENT, source), action)
     if action := action_in(quality.near_duplicates):
         rows, threshold = split.ranked(source), quality.near_duplicates.threshold
-        _drop(split, NEAR_DUPLICATE, near_duplicates(split.chunks, rows, split.column, threshold), action)
+        _drop(split, NEAR_DUPLICATE, near_duplicates(rows, split.column, split.take, threshold), action)
 
 
 def _equal(split: Split, hashed: tuple[str, str], source: int | None = None) -> Iterable[Duplicate]:

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from dataset_builders.manifest import SourceSummary
+from dataset_builders.pipeline import DoneChunk
 from dataset_builders.read.files import Input
 from dataset_builders.recipe import SourceConfig
 from dataset_builders.sources import SOURCES
@@ -17,7 +17,7 @@ FLAGS = ("with_system_prompt", "multi_turn", "normalized", "escaped")
 
 
 def summarize(
-    entry: SourceConfig, number: int, found: Input, reports: Sequence[dict[str, Any]], split: Split
+    entry: SourceConfig, number: int, found: Input, chunks: Sequence[DoneChunk], split: Split
 ) -> SourceSummary:
     """Count what became of the rows of the `number`th source. Raises UserError where none is left."""
     is_mine = split.sources == number
@@ -38,15 +38,15 @@ def summarize(
         input_files=len(found.files),
         input_bytes=sum(file.bytes for file in found.files),
         input_sha256=found.sha256,
-        read=sum(report["read"] for report in reports),
+        read=sum(chunk.read for chunk in chunks),
         kept=int(is_kept.sum()),
         splits={name: counts.pop(name) for name in SPLITS if counts[name]},
-        rejected=_total([report["rejected"] for report in reports], counts),
-        reported=_total([report["reported"] for report in reports], reported),
+        rejected=_total([chunk.rejected for chunk in chunks], counts),
+        reported=_total([chunk.reported for chunk in chunks], reported),
         **{name: int(split.column(name)[is_kept].sum()) for name in FLAGS},
     )
     if not summary.kept:
-        missing = next((report["missing"] for report in reports if report["missing"]), "")
+        missing = next((chunk.missing for chunk in chunks if chunk.missing), "")
         dropped = f"of {summary.read} rows none is left; dropped: {summary.reasons}"
         raise UserError(f"{entry.path}: {missing or dropped}")
     return summary

@@ -9,7 +9,7 @@ alike as the threshold asks. So each dropped row can name the one that it is a d
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pyarrow as pa
 import rensa
 
 from dataset_builders.gates.letters import Letters, mix
-from rabbit_ko.storage import read_arrow, write_arrow
+from rabbit_ko.storage import write_arrow
 
 BANDS = 20
 PLACES = 6
@@ -26,15 +26,8 @@ _SEED = 42
 
 Indices = npt.NDArray[np.int64]
 Signature = npt.NDArray[np.uint32]
-
-
-class HasSignatures(Protocol):
-    """A chunk that has left its signatures in a folder."""
-
-    @property
-    def folder(self) -> str: ...
-    @property
-    def rows(self) -> int: ...
+Column = Callable[[str, str], Any]
+Take = Callable[[Indices, str, str], list[Any]]
 
 
 def signatures(text: Letters) -> list[Signature | None]:
@@ -62,17 +55,17 @@ def write_signatures(folder: str, found: Sequence[Signature | None]) -> None:
 
 
 def near_duplicates(
-    chunks: Sequence[HasSignatures], ranked: Indices, column: Callable[[str, str], Any], threshold: float
+    ranked: Indices, column: Column, take: Take, threshold: float
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (row, the row that stays, their similarity), estimated with a standard error of 0.04 at most around 0.8.
 
-    ranked: the rows to look at, of which the first one stays. column: a column of all chunks' file.
+    ranked: the rows to look at, of which the first one stays. column, take: a column of all chunks, or some of its rows.
     """
     rows = ranked[column("is_long_enough", "signatures")[ranked]] if len(ranked) else ranked
     while len(rows):
         pairs = _pairs(rows, column)
         dropped = set[int]()
-        for row, kept, similarity in _alike(chunks, rows, pairs, threshold):
+        for row, kept, similarity in _alike(rows, pairs, take, threshold):
             if row not in dropped and kept not in dropped:
                 dropped.add(row)
                 yield row, kept, similarity
@@ -83,7 +76,7 @@ def near_duplicates(
         rows = rows[~np.isin(rows, list(dropped))]
 
 
-def _pairs(rows: Indices, column: Callable[[str, str], Any]) -> Indices:
+def _pairs(rows: Indices, column: Column) -> Indices:
     """Return m pairs of places in `rows`: one that shares a band with another, and the first one of that band."""
     found = [np.zeros((0, 2), np.int64)]
     for number in range(BANDS):
@@ -96,30 +89,17 @@ def _pairs(rows: Indices, column: Callable[[str, str], Any]) -> Indices:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _alike(
-    chunks: Sequence[HasSignatures], rows: Indices, pairs: Indices, threshold: float
-) -> Iterator[tuple[int, int, float]]:
+def _alike(rows: Indices, pairs: Indices, take: Take, threshold: float) -> Iterator[tuple[int, int, float]]:
     """Yield the pairs that are alike, in the order of the rank of the row that is to go."""
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         some = rows[pairs[start : start + PAIRS_AT_ONCE]]
         needed, places = np.unique(some, return_inverse=True)
-        found = _read_signatures(chunks, needed)
+        read = [lists.flatten().to_numpy() for lists in take(needed, "places", "signatures")]
+        found = np.concatenate(read).reshape(-1, BANDS * PLACES)
         places = places.reshape(some.shape)
         similarity = (found[places[:, 0]] == found[places[:, 1]]).mean(axis=1)
         for place in np.flatnonzero(similarity >= threshold).tolist():
             yield int(some[place, 0]), int(some[place, 1]), float(similarity[place])
-
-
-def _read_signatures(chunks: Sequence[HasSignatures], rows: Indices) -> Signature:
-    """Read the n by 120 numbers of some rows, in ascending order."""
-    found, first = [np.zeros((0, BANDS * PLACES), np.uint32)], 0
-    for chunk in chunks:
-        wanted = rows[(rows >= first) & (rows < first + chunk.rows)] - first
-        first += chunk.rows
-        if len(wanted):
-            places = read_arrow(f"{chunk.folder}/signatures.arrow", ["places"])["places"].combine_chunks()
-            found.append(np.asarray(places.take(wanted).flatten()).reshape(len(wanted), -1))
-    return np.concatenate(found)
 
 
 def _band(number: int) -> str:

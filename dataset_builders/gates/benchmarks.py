@@ -11,24 +11,20 @@ from functools import cache, cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
+from dataset_builders.read.hub import Location
 from rabbit_ko.storage import read_arrow, read_json, write_arrow, write_json
 
 _FILTER_BITS = 22
 
 
-class Benchmark(BaseModel):
-    """Where a benchmark is, on this machine or on the hub, and which of its columns count, or else all with text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class Benchmark(Location):
+    """Where a benchmark is, and which of its columns count, or else all with text."""
 
     name: str = Field(min_length=1)
-    path: str = Field(min_length=1)
-    subset: str | None = None
     split: str = "test"
-    revision: str | None = None
     columns: tuple[str, ...] = Field(default=(), strict=False)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from dataset_builders.read.chunks import CHUNK_BYTES, Chunk, InputFile, cut, suffix_of
-from dataset_builders.read.hub import HubDataset, commit_of, download
+from dataset_builders.read.hub import Location, commit_of, download
 from rabbit_ko.errors import UserError
 from rabbit_ko.storage import filesystem, is_url
 
@@ -41,7 +41,7 @@ class Input:
         return _joint_digest(file.sha256 for file in self.files)
 
 
-def find_input(wanted: HubDataset, folder: str) -> Input:
+def find_input(wanted: Location, folder: str) -> Input:
     """Return the files of a path, a URL or a hub dataset; `folder` is for what comes from the hub.
 
     Raises UserError where there is nothing to read.
@@ -51,7 +51,7 @@ def find_input(wanted: HubDataset, folder: str) -> Input:
     return Input(*download(wanted, folder))
 
 
-def is_unchanged(wanted: HubDataset, sha256: str, revision: str | None) -> bool:
+def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
     """Tell whether an input is what it was: the same content, or on the hub the same commit.
 
     Where the hub cannot be asked, the recorded commit counts. Raises UserError where there is nothing to read.
@@ -64,7 +64,7 @@ def is_unchanged(wanted: HubDataset, sha256: str, revision: str | None) -> bool:
         return True
 
 
-def is_local(wanted: HubDataset) -> bool:
+def is_local(wanted: Location) -> bool:
     """Tell a path or URL from the name of a hub dataset. Raises UserError where it is neither."""
     path = wanted.path
     if is_url(path) or Path(path).expanduser().exists():

@@ -3,26 +3,26 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.storage import filesystem, read_json, write_json
 
 
-class HubDataset(Protocol):
-    """What names a dataset on the hub, or a path or URL: a source of a recipe, or a benchmark."""
+class Location(BaseModel):
+    """Where rows are: a path, a URL, or the name of a dataset on the hub with the part of it that is meant."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def subset(self) -> str | None: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def revision(self) -> str | None: ...
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    path: str = Field(min_length=1)
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
 
 
-def download(wanted: HubDataset, folder: str) -> tuple[list[str], str | None]:
+def download(wanted: Location, folder: str) -> tuple[list[str], str | None]:
     """Load a dataset once, and keep it in `folder` until the build is done; return the file and the commit.
 
     Raises UserError where it cannot be loaded.
@@ -40,7 +40,7 @@ def download(wanted: HubDataset, folder: str) -> tuple[list[str], str | None]:
     return [f"{name}.parquet"], revision
 
 
-def commit_of(wanted: HubDataset) -> str | None:
+def commit_of(wanted: Location) -> str | None:
     """Return the commit that a revision stands for now; None where HF_HUB_OFFLINE forbids to ask.
 
     Raises UserError where the hub does not tell.
@@ -53,7 +53,7 @@ def commit_of(wanted: HubDataset) -> str | None:
     return commit
 
 
-def _load(wanted: HubDataset, revision: str | None) -> Any:
+def _load(wanted: Location, revision: str | None) -> Any:
     from datasets import load_dataset
     from huggingface_hub.utils.logging import set_verbosity_error
 
@@ -61,7 +61,7 @@ def _load(wanted: HubDataset, revision: str | None) -> Any:
     return load_dataset(wanted.path, wanted.subset, split=wanted.split, revision=revision or wanted.revision)
 
 
-def _tried(wanted: HubDataset, action: Callable[[], Any]) -> Any:
+def _tried(wanted: Location, action: Callable[[], Any]) -> Any:
     try:
         return action()
     except Exception as error:

@@ -94,12 +94,8 @@ def _rejected_rows(folder: str) -> Rows:
 def _evidence(split: Split) -> dict[int, str]:
     """Name, for each duplicate, the row that stays, and how alike they are."""
     kept = np.unique(np.array([kept for kept, _ in split.duplicate_of.values()], np.int64))
-    names: dict[int, str] = {}
-    for chunk, (start, end) in zip(split.chunks, pairwise(split.starts), strict=True):
-        wanted = kept[(kept >= start) & (kept < end)]
-        if len(wanted):
-            ids = read_arrow(f"{chunk.folder}/rows.arrow", ["id"])["id"].take(wanted - start)
-            names.update(zip(wanted.tolist(), ids.to_pylist(), strict=True))
+    ids = (row_id for column in split.take(kept, "id", "rows") for row_id in column.to_pylist())
+    names = dict(zip(kept.tolist(), ids, strict=True))
     return {
         row: names[kept] if similarity == 1 else f"{names[kept]} ({similarity:.2f} alike)"
         for row, (kept, similarity) in split.duplicate_of.items()

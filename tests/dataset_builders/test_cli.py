@@ -107,7 +107,7 @@ def _is_one_line(errors: str, *expected: str) -> None:
         ("sources: [{source: koalpaca, path: x, add_instruction: true}]", ["is called `add_system_prompt` now"]),
         (
             "sources: [{source: koalpaca, path: x, limit: 5}]",
-            ["sources[0].limit: `limit` is called `max_samples` now"],
+            ["[0].limit: `limit` is called `max_samples` now"],
         ),
         ("sources: [{source: koalpaca, path: x, forgery: escape}]", ["is called `prompt_injection` now"]),
         (

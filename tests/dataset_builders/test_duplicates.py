@@ -65,9 +65,7 @@ def test_measured_recall_and_false_positives_on_planted_copies(tmp_path: Path) -
     for row in read_rows(tmp_path / "data", "rejected"):
         assert row["reason"] == "near duplicate"
         pairs[row["id"].removeprefix("alpaca/")] = row["evidence"].split()[0].removeprefix("alpaca/")
-    assert all(one[1:] == other[1:] and one[0] != other[0] for one, other in pairs.items()), (
-        "each names the row that it is a duplicate of"
-    )
+    assert all(one[1:] == other[1:] and one[0] != other[0] for one, other in pairs.items()), "each names its original"
     found = {int(name[1:]) for name in pairs}
     clear = [n for n, share in enumerate(alike) if share >= 0.85]
     unlike = [n for n, share in enumerate(alike) if share < 0.75]

@@ -128,7 +128,7 @@ def benchmarks() -> BenchmarkIndex:
     return index
 
 
-def test_measured_recall_on_planted_items_and_false_positives_on_everyday_dialogue(
+def test_measured_recall_on_planted_items_and_false_positives_on_dialogue(
     benchmarks: BenchmarkIndex,
 ) -> None:
     hub, rng = SHARED / "data/hub", random.Random(0)
