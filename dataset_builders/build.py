@@ -19,9 +19,9 @@ from dataset_builders.read.files import Input, find_input, input_files, is_local
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sources import SOURCES
-from dataset_builders.split import Split, split_rows
+from dataset_builders.split import split_rows
 from dataset_builders.summary import summarize
-from dataset_builders.write.publish import check_out, locked, publish, shard_is_done
+from dataset_builders.write.publish import check_out, locked, publish
 from dataset_builders.write.shards import ShardTask, plan_shards, write_shard
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
@@ -79,7 +79,8 @@ def build(
         for number, (entry, found) in enumerate(zip(config.sources, inputs, strict=True)):
             mine = [chunk for chunk in chunks if chunk.source == number]
             sources.append(summarize(entry, number, found, mine, splits[kinds[number]]))
-        tasks = _shard_tasks(config, splits, chunks, work)
+        rejected = [chunk.folder for chunk in chunks if chunk.rejected]
+        tasks = plan_shards(splits, rejected, f"{work}/shards", config.rows_per_shard)
         shards = _write_all(tasks, run_all, progress)
         manifest = Manifest(
             fingerprint=fingerprint_of(shards),
@@ -222,21 +223,9 @@ def _process_all(tasks: Iterator[ChunkTask], run: Any, progress: Progress) -> li
     return sorted(done, key=lambda chunk: chunk.folder)
 
 
-def _shard_tasks(
-    config: DataConfig, splits: dict[RowKind, Split], chunks: Sequence[DoneChunk], work: str
-) -> list[ShardTask]:
-    names = sorted(chunk.folder.rsplit("/", 1)[1] for chunk in chunks)
-    made_of = config.model_dump(exclude={"sources"}), [entry.max_samples for entry in config.sources], names
-    rejected = [chunk.folder for chunk in chunks if chunk.rejected]
-    return plan_shards(splits, rejected, f"{work}/shards/{fingerprint.key(made_of)}", config.rows_per_shard)
-
-
 def _write_all(tasks: list[ShardTask], run: Any, progress: Progress) -> list[Shard]:
-    made = [shard for task in tasks if (shard := shard_is_done(task))]
-    done = {shard.file for shard in made}
-    progress("shards", len(made), len(tasks))
-    left = sorted((task for task in tasks if task.file not in done), key=lambda task: -task.rows)
-    for shard in run(write_shard, left):
-        made.append(shard)
-        progress("shards", len(made), len(tasks))
-    return sorted(made, key=lambda shard: shard.file)
+    shards: list[Shard] = []
+    for shard in run(write_shard, sorted(tasks, key=lambda task: -task.rows)):
+        shards.append(shard)
+        progress("shards", len(shards), len(tasks))
+    return sorted(shards, key=lambda shard: shard.file)

@@ -49,8 +49,19 @@ def cores() -> int:
 def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
     _start_forkserver()
     pool = ProcessPoolExecutor(workers, get_context("forkserver"), _start_worker)
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
+    left = 0
     try:
-        yield from _as_they_come(pool, function, tasks)
+        for task in tasks:
+            with _ctrl_c_held_back():
+                future = pool.submit(function, task)
+            future.add_done_callback(done.put)
+            left += 1
+            while not done.empty():
+                left -= 1
+                yield done.get().result()
+        for _ in range(left):
+            yield done.get().result()
     except BrokenProcessPool:
         raise UserError(
             "a worker process was killed, most likely for want of memory; `--workers 1` needs the least, and what is "
@@ -58,23 +69,6 @@ def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], wor
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _as_they_come(
-    pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task]
-) -> Iterator[Result]:
-    done: SimpleQueue[Future[Result]] = SimpleQueue()
-    left = 0
-    for task in tasks:
-        with _ctrl_c_held_back():
-            future = pool.submit(function, task)
-        future.add_done_callback(done.put)
-        left += 1
-        while not done.empty():
-            left -= 1
-            yield done.get().result()
-    for _ in range(left):
-        yield done.get().result()
 
 
 @contextmanager

@@ -19,10 +19,10 @@ import pyarrow as pa
 import xxhash
 
 from dataset_builders.cleaning import Cleaned, clean
-from dataset_builders.dedup.near import Signature, signatures, write_signatures
 from dataset_builders.gates import Quality, ask_gates
 from dataset_builders.gates._gate import Batch
 from dataset_builders.gates.benchmarks import BenchmarkIndex
+from dataset_builders.near_duplicates import Signature, signatures, write_signatures
 from dataset_builders.read.chunks import Chunk
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.recipe import DataConfig, SourceConfig

@@ -39,7 +39,7 @@ class SourceConfig(Location):
 
     source: str
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     add_system_prompt: bool = False
     probability: Share | None = None
     fraction: Share = 1.0

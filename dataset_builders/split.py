@@ -5,7 +5,7 @@ depends on the order of files or chunks.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_builders.dedup.exact import SAME_CONTENT, SAME_ID, equal_rows
-from dataset_builders.dedup.near import near_duplicates
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Settings
+from dataset_builders.near_duplicates import near_duplicates
 from dataset_builders.pipeline import OVER_MAX, DoneChunk
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below
@@ -26,6 +25,9 @@ TRAIN, TEST = 0, 1
 SPLITS = ("train", "test")
 STATUSES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", OVER_MAX)
 DUPLICATE_ID, EXACT_DUPLICATE, NEAR_DUPLICATE, OVER = range(2, len(STATUSES))
+# Two hashes of 64 bits each that only equal ids, or equal contents, have in common; draws depend on the id alone.
+SAME_ID = ("order", "sample")
+SAME_CONTENT = ("content_high", "content_low")
 
 Indices = npt.NDArray[np.int64]
 Duplicate = tuple[int, int, float]
@@ -114,10 +116,17 @@ def _drop_duplicates(split: Split, quality: Quality, actions: set[str], source: 
         _drop(split, NEAR_DUPLICATE, near_duplicates(rows, split.column, split.take, threshold), action)
 
 
-def _equal(split: Split, hashed: tuple[str, str], source: int | None = None) -> Iterable[Duplicate]:
+def _equal(split: Split, hashed: tuple[str, str], source: int | None = None) -> Iterator[Duplicate]:
+    """Yield (row, the row that stays, 1.0) for rows that have both of these hashes in common."""
     ranked = split.ranked(source)
     high, low = (split.column(name)[ranked] for name in hashed)
-    return ((row, kept, 1.0) for row, kept in equal_rows(ranked, high, low))
+    order = np.lexsort((low, high))
+    is_same = (high[order][1:] == high[order][:-1]) & (low[order][1:] == low[order][:-1])
+    first = 0
+    for place in np.flatnonzero(is_same).tolist():
+        if not (place and is_same[place - 1]):
+            first = place
+        yield int(ranked[order[place + 1]]), int(ranked[order[first]]), 1.0
 
 
 def _drop(split: Split, status: int, duplicates: Iterable[Duplicate], action: str) -> None:

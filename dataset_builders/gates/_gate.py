@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dataset_builders.gates.benchmarks import NO_BENCHMARKS, BenchmarkIndex
 from dataset_builders.gates.letters import Letters, fold
-from dataset_builders.rows import Preference, Row, all_messages, kind_of
+from dataset_builders.rows import Row, all_messages, kind_of
 from rabbit_ko.methods import RowKind
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -62,23 +62,6 @@ class Batch:
         if self.kind == "dpo":
             is_answer[np.cumsum([len(texts) for texts in self._texts]) - 1] = False
         return np.repeat(is_answer, self._message_letters.lengths)
-
-    @property
-    def answers(self) -> tuple[pa.StringArray, list[int]]:
-        """Every answer of all rows, and the row that each is of."""
-        found = [
-            (message["content"], number)
-            for number, row in enumerate(self.rows)
-            for message in all_messages(row)
-            if message["role"] == "assistant"
-        ]
-        return pa.array([text for text, _ in found], pa.string()), [number for _, number in found]
-
-    @property
-    def pairs(self) -> tuple[list[str], list[str]]:
-        """The chosen and the rejected answers of preferences."""
-        pairs = [row for row in self.rows if isinstance(row, Preference)]
-        return [row.chosen[0]["content"] for row in pairs], [row.rejected[0]["content"] for row in pairs]
 
     @cached_property
     def _texts(self) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
+from dataset_builders.rows import all_messages
 
 
 class LengthRatio(Settings):
@@ -14,10 +15,10 @@ class LengthRatio(Settings):
 def find_unlike_lengths(batch: Batch, settings: LengthRatio) -> dict[int, str]:
     """Return the preferences whose answers are too unlike in length."""
     found = {}
-    for row, (chosen, rejected) in enumerate(zip(*batch.pairs, strict=True)):
-        shorter, longer = sorted((len(chosen), len(rejected)))
-        if longer > settings.max * max(shorter, 1):
-            found[row] = f"{len(chosen):,} and {len(rejected):,} characters"
+    for number, row in enumerate(batch.rows):
+        chosen, rejected = (len(message["content"]) for message in all_messages(row)[-2:])
+        if max(chosen, rejected) > settings.max * max(min(chosen, rejected), 1):
+            found[number] = f"{chosen:,} and {rejected:,} characters"
     return found
 
 

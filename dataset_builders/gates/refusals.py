@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
+from dataset_builders.rows import all_messages
 
 OPENING = 200  # refusals come at once; further down, "I cannot help you" is what somebody says in a story
 
@@ -118,8 +119,14 @@ class Refusals(Settings):
 
 def find_refusals(batch: Batch, _: Refusals) -> dict[int, str]:
     """Return the conversations of which an answer refuses, each with the words."""
-    answers, rows = batch.answers
-    return {rows[answer]: words for answer, words in refusals(answers).items()}
+    answers = [
+        (row, message["content"])
+        for row, conversation in enumerate(batch.rows)
+        for message in all_messages(conversation)
+        if message["role"] == "assistant"
+    ]
+    found = refusals(pa.array([answer for _, answer in answers], pa.string()))
+    return {answers[place][0]: words for place, words in found.items()}
 
 
 def refusals(answers: pa.StringArray) -> dict[int, str]:

@@ -1,7 +1,6 @@
 """Your own instruction data: instruction, input and output, the input behind the instruction where there is one."""
 
-from dataset_builders.sources._shapes import exchange
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, exchange
 
 SOURCE = Source(
     rows="sft",

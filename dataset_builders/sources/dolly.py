@@ -1,8 +1,7 @@
 """databricks/databricks-dolly-15k: English tasks and answers by Databricks' employees; CC BY-SA 3.0."""
 
 from dataset_builders.licenses import hub_dataset
-from dataset_builders.sources._shapes import exchange
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, exchange
 
 SOURCE = Source(
     rows="sft",

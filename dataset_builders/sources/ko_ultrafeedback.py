@@ -1,8 +1,7 @@
 """maywell/ko_Ultrafeedback_binarized: instructions with two answers; non-commercial, not for re-upload."""
 
 from dataset_builders.licenses import License
-from dataset_builders.sources._shapes import exchange
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, exchange
 
 SOURCE = Source(
     rows="dpo",

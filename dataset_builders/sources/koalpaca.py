@@ -1,8 +1,7 @@
 """beomi/KoAlpaca-v1.1a: questions from a Korean Q&A site with rewritten answers; no license stated."""
 
 from dataset_builders.licenses import License
-from dataset_builders.sources._shapes import exchange
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, exchange
 
 SOURCE = Source(
     rows="sft",

@@ -1,7 +1,6 @@
 """Your own conversations in the chat form: a list of turns with `role` (user, assistant, system) and `content`."""
 
-from dataset_builders.sources._shapes import turn_list
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, turn_list
 
 SOURCE = Source(
     rows="sft",

@@ -1,8 +1,7 @@
 """kyujinpy/OpenOrca-KO: translated flan, t0, cot, niv and KoCoT tasks; MIT."""
 
 from dataset_builders.licenses import hub_dataset
-from dataset_builders.sources._shapes import exchange
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, exchange
 
 SOURCE = Source(
     rows="sft",

@@ -1,8 +1,7 @@
 """kuotient/orca-math-korean-dpo-pairs: word problems, a right and a worse solution; CC BY-SA 4.0."""
 
 from dataset_builders.licenses import hub_dataset
-from dataset_builders.sources._shapes import exchange
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, exchange
 
 SOURCE = Source(
     rows="dpo",

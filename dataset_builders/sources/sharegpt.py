@@ -1,7 +1,6 @@
 """Your own conversations in ShareGPT's form: a list of turns with `from` (human, gpt, system) and `value`."""
 
-from dataset_builders.sources._shapes import turn_list
-from dataset_builders.sources._source import Source
+from dataset_builders.sources._source import Source, turn_list
 
 SOURCE = Source(
     rows="sft",

@@ -13,7 +13,7 @@ from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.rows import SCHEMAS
 from dataset_builders.write.shards import ShardTask
 from rabbit_ko.errors import UserError
-from rabbit_ko.storage import files_below, filesystem, is_url, read, read_json, remove, write
+from rabbit_ko.storage import files_below, filesystem, is_url, read, remove, write
 
 WORK = ".chunks"
 
@@ -48,14 +48,6 @@ def check_out(out: str) -> None:
                 raise UserError(
                     f"{out}/{folder}/{name}: no shard, and the build replaces this folder; move the file away"
                 )
-
-
-def shard_is_done(task: ShardTask) -> Shard | None:
-    """Return what a shard holds that is written already."""
-    if (written := read_json(task.record)) is None:
-        return None
-    shard = Shard.model_validate(written)
-    return shard if _holds(task.out, shard) else None
 
 
 def publish(manifest: Manifest, tasks: Sequence[ShardTask], out: str) -> None:

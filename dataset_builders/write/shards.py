@@ -16,7 +16,7 @@ from dataset_builders.pipeline import ROWS_PER_RECORD_BATCH, rejected_row
 from dataset_builders.rows import SCHEMAS, Conversation, Folder, Preference, Row, to_table
 from dataset_builders.split import SPLITS, STATUSES, Split
 from rabbit_ko.methods import RowKind
-from rabbit_ko.storage import read_arrow, read_arrow_rows, write, write_json
+from rabbit_ko.storage import read_arrow, read_arrow_rows, write
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,6 @@ class ShardTask:
     def file(self) -> str:
         """The shard's place in the recipe's data."""
         return f"{self.folder}/{self.name}"
-
-    @property
-    def record(self) -> str:
-        """The file that says what the shard holds, which is there when the shard is written."""
-        return f"{self.out}/records/{self.file}.json"
 
 
 def plan_shards(splits: dict[RowKind, Split], rejected: Sequence[str], out: str, rows: int) -> list[ShardTask]:
@@ -116,7 +111,7 @@ def _plan(chunks: Sequence[Rows], folder: Folder, split: str, out: str, rows_per
 
 
 def write_shard(task: ShardTask) -> Shard:
-    """Write a shard with zstd, and, last, the record of what it holds. Raises OSError."""
+    """Write a shard with zstd; return what it holds. Raises OSError."""
     columns = SCHEMAS[task.folder].names
     table = pa.concat_tables([_read(rows).select([*columns, "order"]) for rows in task.slices])
     others = ["id"] if task.folder != "rejected" else columns
@@ -126,9 +121,7 @@ def write_shard(task: ShardTask) -> Shard:
     pq.write_table(table.combine_chunks(), sink, compression="zstd")
     content = sink.getvalue()
     write(f"{task.out}/{task.file}", content)
-    shard = Shard(file=task.file, rows=len(table), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    write_json(task.record, shard.model_dump())
-    return shard
+    return Shard(file=task.file, rows=len(table), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _read(rows: Rows) -> pa.Table:

@@ -59,7 +59,7 @@ def near_duplicates(
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (row, the row that stays, their similarity), estimated with a standard error of 0.04 at most around 0.8.
 
-    ranked: the rows to look at, of which the first one stays. column, take: a column of all chunks, or some of its rows.
+    ranked: the rows to look at, of which the first one stays. column, take: a column of all rows, or some of it.
     """
     rows = ranked[column("is_long_enough", "signatures")[ranked]] if len(ranked) else ranked
     while len(rows):

@@ -1,1 +1,0 @@
-"""Rows of one kind that say the same, or nearly the same."""
