@@ -178,13 +178,13 @@ def pass_gates(
     """Ask the gates, many rows at a time, and compute the signatures of the rows that they let pass."""
     for some in _batches(candidates):
         batch = Batch([candidate.row for candidate in some], log.entry.language, benchmarks)
-        verdicts = ask_gates(batch, quality)
-        log.reported += verdicts.reported
-        for row, (reason, evidence) in verdicts.rejected.items():
+        rejected, reported = ask_gates(batch, quality)
+        log.reported += reported
+        for row, (reason, evidence) in rejected.items():
             log.reject(batch.rows[row], reason, evidence)
         compared = signatures(batch.letters) if quality.is_on(quality.near_duplicates) else [None] * len(some)
         kept = zip(some, compared, strict=True)
-        yield from (candidate for row, candidate in enumerate(kept) if row not in verdicts.rejected)
+        yield from (candidate for row, candidate in enumerate(kept) if row not in rejected)
 
 
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:

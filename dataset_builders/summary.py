@@ -36,7 +36,7 @@ def summarize(
         license=entry.stated_license,
         license_accepted=entry.license_accepted or None,
         input_files=len(found.files),
-        input_bytes=sum(file.bytes for file in found.files),
+        input_bytes=sum(size for _, size in found.files),
         input_sha256=found.sha256,
         read=sum(chunk.read for chunk in chunks),
         kept=int(is_kept.sum()),

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,38 +81,24 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
             yield f"{folder}: {source.name}: the rejected rows are not those that the manifest counts"
 
 
-@dataclass
-class Difference:
-    """Ids by what happened to them, from the first build to the second; a status is `sft/train`, or a reason.
+def diff(before: str, after: str) -> dict[str, list[str]]:
+    """Compare the rows of two folders, paths or URLs, by id.
 
-    moved: (status before, status after) -> ids.
+    Returns the ids by what happened to them: `+ sft/train`, `- sft/train`, `sft/train -> near duplicate`, or `says
+    something else`. Raises UserError where one has no manifest.
     """
-
-    added: dict[str, list[str]] = field(default_factory=dict)
-    removed: dict[str, list[str]] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
-    moved: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.moved)
-
-
-def diff(before: str, after: str) -> Difference:
-    """Compare the rows of two folders, paths or URLs, by id. Raises UserError where one has no manifest."""
     old, new = _statuses(before), _statuses(after)
-    difference = Difference()
+    changes: dict[str, list[str]] = {}
     for key in sorted(old.keys() | new.keys()):
-        row_id = key[0]
         (was, old_digest), (now, new_digest) = old.get(key, ("", b"")), new.get(key, ("", b""))
-        if not was:
-            difference.added.setdefault(now, []).append(row_id)
-        elif not now:
-            difference.removed.setdefault(was, []).append(row_id)
-        elif was != now:
-            difference.moved.setdefault((was, now), []).append(row_id)
+        if was != now:
+            what = f"+ {now}" if not was else f"- {was}" if not now else f"{was} -> {now}"
         elif old_digest != new_digest:
-            difference.changed.append(row_id)
-    return difference
+            what = "says something else"
+        else:
+            continue
+        changes.setdefault(what, []).append(key[0])
+    return dict(sorted(changes.items()))
 
 
 def _statuses(folder: str) -> dict[tuple[str, int], tuple[str, bytes]]:

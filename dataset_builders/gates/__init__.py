@@ -4,7 +4,6 @@ A new gate is one new module with a constant `GATE`, and one entry here.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import create_model
@@ -57,25 +56,20 @@ class Quality(_Quality):
         return self.action_of(gate) != "off"
 
 
-@dataclass
-class Verdicts:
-    """rejected: row -> (reason, evidence). reported: reason -> rows that are kept all the same."""
+def ask_gates(batch: Batch, quality: Quality) -> tuple[dict[int, tuple[str, str]], Counter[str]]:
+    """Ask every gate that is on about a batch of rows.
 
-    rejected: dict[int, tuple[str, str]] = field(default_factory=dict)
-    reported: Counter[str] = field(default_factory=Counter)
-
-
-def ask_gates(batch: Batch, quality: Quality) -> Verdicts:
-    """Ask every gate that is on about a batch of rows."""
-    verdicts = Verdicts()
+    Returns row -> (reason, evidence) of those that are rejected, and reason -> rows that are kept all the same.
+    """
+    rejected: dict[int, tuple[str, str]] = {}
+    reported = Counter[str]()
     for gate in GATES:
         settings = getattr(quality, gate.name)
         if not quality.is_on(settings) or batch.kind not in gate.kinds:
             continue
         found = gate.find(batch, settings)
         if quality.action_of(settings) == "report":
-            verdicts.reported[gate.reason] += len(found.keys() - verdicts.rejected.keys())
-            continue
-        for row, evidence in found.items():
-            verdicts.rejected.setdefault(row, (gate.reason, evidence))
-    return verdicts
+            reported[gate.reason] += len(found.keys() - rejected.keys())
+        else:
+            rejected = {row: (gate.reason, evidence) for row, evidence in found.items()} | rejected
+    return rejected, reported

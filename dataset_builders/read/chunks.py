@@ -16,6 +16,8 @@ from rabbit_ko.storage import filesystem
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
 
+FileDigest = tuple[str, int]
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -42,21 +44,13 @@ class Chunk:
         return suffix_of(self.path)
 
 
-@dataclass(frozen=True)
-class InputFile:
-    """The hash and the size of a file's content."""
-
-    sha256: str
-    bytes: int
-
-
 def suffix_of(path: str) -> str:
     """Return the ending of a file's name in lower case: `.jsonl`."""
     return PurePosixPath(path).suffix.lower()
 
 
-def cut(path: str) -> Generator[Chunk, None, InputFile]:
-    """Yield a file's chunks while it is read, and return its hash.
+def cut(path: str) -> Generator[Chunk, None, FileDigest]:
+    """Yield a file's chunks while it is read, and return its hash and size.
 
     Raises UserError where it is a broken parquet file.
     """
@@ -65,7 +59,7 @@ def cut(path: str) -> Generator[Chunk, None, InputFile]:
         return (yield from (_cut_parquet if suffix_of(path) == ".parquet" else _cut_lines)(path, file))
 
 
-def _cut_parquet(path: str, file: IO[bytes]) -> Generator[Chunk, None, InputFile]:
+def _cut_parquet(path: str, file: IO[bytes]) -> Generator[Chunk, None, FileDigest]:
     digest = hashlib.sha256()
     while block := file.read(CHUNK_BYTES):
         digest.update(block)
@@ -80,10 +74,10 @@ def _cut_parquet(path: str, file: IO[bytes]) -> Generator[Chunk, None, InputFile
     rows = parquet.metadata.num_rows
     for start in range(0, rows, CHUNK_ROWS):
         yield Chunk(path, digest.hexdigest(), start, min(start + CHUNK_ROWS, rows))
-    return InputFile(digest.hexdigest(), size)
+    return digest.hexdigest(), size
 
 
-def _cut_lines(path: str, file: IO[bytes]) -> Generator[Chunk, None, InputFile]:
+def _cut_lines(path: str, file: IO[bytes]) -> Generator[Chunk, None, FileDigest]:
     is_csv = suffix_of(path) == ".csv"
     digest = hashlib.sha256()
     header = b""
@@ -95,7 +89,7 @@ def _cut_lines(path: str, file: IO[bytes]) -> Generator[Chunk, None, InputFile]:
         first, end = max(start, len(header)), start + len(block)
         yield Chunk(path, xxhash.xxh3_128_hexdigest(block), first, end, before + (first > start), header)
         start, before = end, before + (block.count(b"\n") if is_csv else 0)
-    return InputFile(digest.hexdigest(), start)
+    return digest.hexdigest(), start
 
 
 def _first_line(block: bytes) -> bytes:

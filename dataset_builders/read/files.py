@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from dataset_builders.read.chunks import CHUNK_BYTES, Chunk, InputFile, cut, suffix_of
+from dataset_builders.read.chunks import CHUNK_BYTES, Chunk, FileDigest, cut, suffix_of
 from dataset_builders.read.hub import Location, commit_of, download
 from rabbit_ko.errors import UserError
 from rabbit_ko.storage import filesystem, is_url
@@ -17,12 +17,12 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 class Input:
     """A source's files by their paths, and the hub commit that they are of, where they are.
 
-    `files` has their hashes when all `chunks` have been asked for.
+    `files` has their hashes and sizes when all `chunks` have been asked for.
     """
 
     paths: list[str]
     revision: str | None = None
-    files: list[InputFile] = field(default_factory=list)
+    files: list[FileDigest] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -38,7 +38,7 @@ class Input:
     @property
     def sha256(self) -> str:
         """A hash of what all files hold, in any order."""
-        return _joint_digest(file.sha256 for file in self.files)
+        return _joint_digest(digest for digest, _ in self.files)
 
 
 def find_input(wanted: Location, folder: str) -> Input:

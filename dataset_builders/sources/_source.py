@@ -1,4 +1,4 @@
-"""What a source is, typed access to the fields of its raw rows, and the shapes that several sources have in common."""
+"""What a source is, typed access to the fields of its raw rows, and the shapes that several sources share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -106,20 +106,13 @@ def diff(
     import dataset_builders.verify as checks
 
     found = checks.diff(before, after)
-    lines = [
-        *((f"+ {status}", ids) for status, ids in found.added.items()),
-        *((f"- {status}", ids) for status, ids in found.removed.items()),
-        *((f"{was} -> {now}", ids) for (was, now), ids in found.moved.items()),
-        *([("says something else", found.changed)] if found.changed else []),
-    ]
     if as_json:
-        _print_json(dict(lines))
-    elif not lines:
+        _print_json(found)
+    elif not found:
         print("no row differs")
-    else:
-        for what, ids in lines:
-            more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
-            print(f"{len(ids):,} {what}: {', '.join(ids[:SHOWN_IDS])}{more}")
+    for what, ids in found.items() if not as_json else ():
+        more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
+        print(f"{len(ids):,} {what}: {', '.join(ids[:SHOWN_IDS])}{more}")
     raise typer.Exit(1 if found else 0)
 
 

@@ -112,10 +112,10 @@ def test_what_changed_is_named_by_row_and_reason(
     build_rows(tmp_path / "other", "alpaca", [*other, BAD], rows_per_shard=15, test_size=0.0)
     changed = diff(str(data), str(tmp_path / "other/data"))
     tests = {row["id"] for row in pq.read_table(next((data / "sft").glob("test*"))).to_pylist()}
-    assert changed.added == {"sft/train": ["alpaca/new"]}
-    assert sorted(chain(*changed.removed.values())) == ["alpaca/0", "alpaca/1"]
-    assert ["alpaca/3"] in [ids for (_, now), ids in changed.moved.items() if now == "empty turn"]
-    assert changed.changed == ["alpaca/2"] or "alpaca/2" in tests
-    assert set(changed.moved.get(("sft/test", "sft/train"), [])) == tests - {"alpaca/0", "alpaca/1", "alpaca/3"}
+    assert changed["+ sft/train"] == ["alpaca/new"]
+    assert sorted(chain(*(ids for what, ids in changed.items() if what.startswith("- ")))) == ["alpaca/0", "alpaca/1"]
+    assert ["alpaca/3"] in [ids for what, ids in changed.items() if what.endswith("-> empty turn")]
+    assert changed.get("says something else") == ["alpaca/2"] or "alpaca/2" in tests
+    assert set(changed.get("sft/test -> sft/train", [])) == tests - {"alpaca/0", "alpaca/1", "alpaca/3"}
     assert run("diff", str(data), str(tmp_path / "other/data")) == 1
     assert "1 + sft/train: alpaca/new" in capsys.readouterr().out
