@@ -152,12 +152,13 @@ def _call(row: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _check_versions(expected: dict[str, str]) -> None:
-    for name, here in fingerprint.versions().items():
-        if here != expected[name]:
-            raise UserError(
-                f"Ray: a node has {name} {here}, and this machine {expected[name]}; the bytes depend on it, so "
-                "install the same on all"
-            )
+    here = fingerprint.versions()
+    if mistakes := [name for name in sorted(expected | here) if here.get(name) != expected.get(name)]:
+        name = mistakes[0]
+        raise UserError(
+            f"Ray: a node has {name} {here.get(name)}, and this machine {expected.get(name)}; the bytes depend on it, "
+            "so install the same on all"
+        )
 
 
 @contextmanager

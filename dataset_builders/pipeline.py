@@ -1,57 +1,36 @@
 """One chunk's way from raw rows to rows that may be kept, with all that the split among all chunks' rows depends on.
 
-A chunk leaves four files in its folder, the last of them `report.json`, whose presence says that the chunk is done:
-`rows.arrow` (rows of one kind in the shards' order), `keys.arrow` (fixed-size columns of the same rows),
-`signatures.arrow` where near duplicates are looked for, and `rejected.arrow`.
+A chunk leaves the files of `write.chunks` in its folder, and at last `report.json`, which says that it is done.
 """
 
 import gc
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import xxhash
 
 from dataset_builders.cleaning import Cleaned, clean
 from dataset_builders.gates import Quality, ask_gates
 from dataset_builders.gates._gate import Batch
 from dataset_builders.gates.benchmarks import BenchmarkIndex
-from dataset_builders.near_duplicates import Signature, signatures, write_signatures
+from dataset_builders.near_duplicates import signatures
 from dataset_builders.read.chunks import Chunk
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.recipe import DataConfig, SourceConfig
-from dataset_builders.rows import (
-    Conversation,
-    Message,
-    RejectedRow,
-    Row,
-    all_messages,
-    contents,
-    has_system,
-    is_multi_turn,
-    kind_of,
-    message_lists,
-    row_id,
-    to_table,
-)
-from dataset_builders.sampling import Draws, below, draw
+from dataset_builders.rows import RejectedRow, Row, message_lists, row_id
+from dataset_builders.sampling import below, draw
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources._source import RawRow
+from dataset_builders.write.chunks import Kept, write_kept, write_rejected
 from rabbit_ko.errors import Rejected, suggest
-from rabbit_ko.storage import write_arrow, write_json
+from rabbit_ko.storage import write_json
 
-# Rows that the gates, which need many times a row's size, look at together, and rows that are read again together.
-BATCH_ROWS, ROWS_PER_RECORD_BATCH = 1_000, 64
+# Rows that the gates, which need many times a row's size, look at together.
+BATCH_ROWS = 1_000
 NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
 
-# A row that no gate has rejected, and its signature where it is long enough to have one.
-Kept = tuple[Cleaned, Signature | None]
 T = TypeVar("T")
 
 
@@ -73,7 +52,7 @@ class DoneChunk:
 
 @dataclass
 class Log:
-    """What a chunk's steps leave beside the rows that go on: rows that were read, and those that are dropped."""
+    """What a chunk's steps note beside the rows that they pass on: how many were read, and which were dropped."""
 
     entry: SourceConfig
     read: int = 0
@@ -107,13 +86,15 @@ def process(
     """
     log = Log(entry)
     rows = sample(convert(read_rows(chunk), log), config.seed, log)
-    gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a fifth of the time
-    kept = list(pass_gates(clean_rows(rows, log), config.quality, benchmarks, log))
-    gc.enable()
+    gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a tenth of the time
+    try:
+        kept = list(pass_gates(clean_rows(rows, log), config.quality, benchmarks, log))
+    finally:
+        gc.enable()
     if kept:
-        _write_kept(kept, entry, config, folder)
+        write_kept(kept, entry, config, folder)
     if log.rejected:
-        _write_rejected(log.rejected, config.seed, folder)
+        write_rejected(log.rejected, config.seed, folder)
     report = {
         "rows": len(kept),
         "read": log.read,
@@ -190,63 +171,6 @@ def pass_gates(
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:
     while some := list(islice(items, BATCH_ROWS)):
         yield some
-
-
-def _write_kept(kept: list[Kept], entry: SourceConfig, config: DataConfig, folder: str) -> None:
-    """Write the rows that are left, in the order of the shards, some with the system prompt in front."""
-    drawn = draw(config.seed, [cleaned.row.id for cleaned, _ in kept])
-    places = np.argsort(drawn["order"], kind="stable")
-    kept = [kept[place] for place in places]
-    drawn = {purpose: draws[places] for purpose, draws in drawn.items()}
-    cleaned = [candidate for candidate, _ in kept]
-    share = 1.0 if entry.probability is None else entry.probability
-    is_given = below(drawn["system_prompt"], share if entry.add_system_prompt else 0.0)
-    # A row's own system message stays as it is.
-    is_given &= ~np.array([has_system(candidate.row) for candidate in cleaned])
-    rows = [
-        with_system_prompt(candidate.row, config.system_prompt) if given else candidate.row
-        for candidate, given in zip(cleaned, is_given.tolist(), strict=True)
-    ]
-    table = to_table(kind_of(rows[0]), rows).append_column("order", pa.array(drawn["order"]))
-    write_arrow(f"{folder}/rows.arrow", table, ROWS_PER_RECORD_BATCH)
-    flags = {"with_system_prompt": pa.array(is_given), "multi_turn": pa.array(map(is_multi_turn, rows), pa.bool_())}
-    write_arrow(f"{folder}/keys.arrow", pa.table({**_keys(cleaned, drawn), **flags}))
-    if config.quality.is_on(config.quality.near_duplicates):
-        write_signatures(folder, [signature for _, signature in kept])
-
-
-def with_system_prompt(row: Row, content: str) -> Row:
-    """Return the row with a system message in front."""
-    message = Message(role="system", content=content)
-    if isinstance(row, Conversation):
-        return replace(row, messages=[message, *row.messages])
-    return replace(row, prompt=[message, *row.prompt])
-
-
-def _keys(cleaned: list[Cleaned], drawn: dict[str, Draws]) -> dict[str, npt.NDArray[Any]]:
-    """Return what the split among all rows looks at, without the rows themselves."""
-    digests = b"".join(
-        xxhash.xxh3_128_digest("\0".join(contents(all_messages(candidate.row))).encode()) for candidate in cleaned
-    )
-    high, low = np.frombuffer(digests, np.uint64).reshape(-1, 2).T
-    normalized, escaped = (
-        np.array([getattr(candidate, flag) for candidate in cleaned]) for flag in ("normalized", "escaped")
-    )
-    return {
-        **{purpose: drawn[purpose] for purpose in ("order", "test", "sample")},
-        "content_high": np.ascontiguousarray(high),
-        "content_low": np.ascontiguousarray(low),
-        # Of two rows with one id, what they say and were decides, and not which comes first.
-        "tie": (high & ~np.uint64(3)) | (normalized * 2 + escaped).astype(np.uint64),
-        "normalized": normalized,
-        "escaped": escaped,
-    }
-
-
-def _write_rejected(rows: list[RejectedRow], seed: int, folder: str) -> None:
-    order = pa.array(draw(seed, [row.id for row in rows])["order"])
-    table = to_table("rejected", rows).append_column("order", order).sort_by("order")
-    write_arrow(f"{folder}/rejected.arrow", table, ROWS_PER_RECORD_BATCH)
 
 
 def _missing_column(log: Log) -> str:

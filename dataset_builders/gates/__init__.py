@@ -47,7 +47,7 @@ class Quality(_Quality):
     """`quality:` in data.yaml: which gates are on, what they do with a row, and their bounds."""
 
     def action_of(self, gate: Settings) -> Action:
-        """Return what a gate does with a row that it minds."""
+        """Return what a gate does with a row that it finds."""
         action: Action = gate.action or self.action
         return action
 

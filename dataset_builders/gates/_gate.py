@@ -76,7 +76,7 @@ class Batch:
 class Gate:
     """A rule on single rows: its key under `quality:`, the reason for which rows are rejected, and its settings.
 
-    find: the rows of a batch that it minds, by their index, each with the evidence. kinds: the rows it looks at.
+    find: the rows of a batch that it finds, by their index, each with the evidence. kinds: the rows it looks at.
     """
 
     name: str

@@ -22,12 +22,12 @@ def split_turns(transcript: str) -> list[Message]:
 
     Raises Rejected where words stand before the first delimiter, or there is none.
     """
-    preamble, *pieces = _DELIMITER.split(transcript)
-    if preamble.strip() or not pieces:
+    preamble, *rest = _DELIMITER.split(transcript)
+    if preamble.strip() or not rest:
         raise Rejected("no delimiter at the start")
     return [
         Message(role=ROLES[speaker.lower()], content=content.strip())
-        for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)
+        for speaker, content in zip(rest[::2], rest[1::2], strict=True)
     ]
 
 

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_builders.manifest import Shard
-from dataset_builders.pipeline import ROWS_PER_RECORD_BATCH, rejected_row
+from dataset_builders.pipeline import rejected_row
 from dataset_builders.rows import SCHEMAS, Conversation, Folder, Preference, Row, to_table
 from dataset_builders.split import SPLITS, STATUSES, Split
+from dataset_builders.write.chunks import ROWS_PER_RECORD_BATCH
 from rabbit_ko.methods import RowKind
 from rabbit_ko.storage import read_arrow, read_arrow_rows, write
 
