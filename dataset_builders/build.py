@@ -1,6 +1,5 @@
 """A recipe's data from start to end: chunks, the split among their rows, shards, and the manifest, which is last."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from typing import Any, get_args
 from dataset_builders import fingerprint
 from dataset_builders.executor import Executor, run
 from dataset_builders.gates import Quality
-from dataset_builders.gates.benchmarks import NO_BENCHMARKS, Benchmark, BenchmarkIndex, load_index
+from dataset_builders.gates.benchmarks import NO_BENCHMARKS, Benchmark, BenchmarkIndex, load_index, read_texts
 from dataset_builders.manifest import BenchmarkInput, Manifest, Shard, fingerprint_of, read_manifest
 from dataset_builders.pipeline import DoneChunk, process
 from dataset_builders.read.chunks import CHUNK_BYTES, Chunk
 from dataset_builders.read.files import Input, find_input, input_files, is_local, is_unchanged
-from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sources import SOURCES
 from dataset_builders.split import split_rows
@@ -154,37 +152,13 @@ def _index_benchmarks(quality: Quality, work: str) -> tuple[str, dict[str, Bench
     index = BenchmarkIndex.empty(gate.words, gate.letters)
     for benchmark in _benchmarks(quality):
         found = find_input(benchmark, f"{work}/inputs")
-        index = index.with_benchmark(benchmark.name, _texts_of(benchmark, found))
+        index = index.with_benchmark(benchmark.name, read_texts(benchmark, found))
         inputs[benchmark.name] = BenchmarkInput(sha256=found.sha256, revision=found.revision)
     if not inputs:
         return "", inputs
     path = f"{work}/inputs/benchmarks-{fingerprint.key(gate.model_dump(), _hashes(inputs))}"
     index.save(path)
     return path, inputs
-
-
-def _texts_of(benchmark: Benchmark, found: Input) -> list[str]:
-    """Return the texts of a benchmark's columns. Raises UserError where one is missing, or none has text."""
-    texts: list[str] = []
-    seen = set[str]()
-    for row in (row for chunk in found.chunks() for row in read_rows(chunk) if not isinstance(row, Broken)):
-        seen.update(row)
-        texts += _texts([row[name] for name in benchmark.columns or row if name in row])
-    if missing := set(benchmark.columns) - seen:
-        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no column `{min(missing)}`")
-    if not texts:
-        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no text in its columns")
-    return texts
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in a value, however deep in lists and objects it is."""
-    if isinstance(value, str):
-        # As rows are cleaned; half a surrogate pair matches nothing.
-        yield unicodedata.normalize("NFC", value).encode(errors="replace").decode()
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _hashes(benchmarks: dict[str, BenchmarkInput]) -> dict[str, str]:

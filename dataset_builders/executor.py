@@ -156,8 +156,8 @@ def _check_versions(expected: dict[str, str]) -> None:
     if mistakes := [name for name in sorted(expected | here) if here.get(name) != expected.get(name)]:
         name = mistakes[0]
         raise UserError(
-            f"Ray: a node has {name} {here.get(name)}, and this machine {expected.get(name)}; the bytes depend on it, "
-            "so install the same on all"
+            f"Ray: a node has {name} {here.get(name)}, and this machine {expected.get(name)}; the bytes depend on "
+            "it, so install the same on all"
         )
 
 

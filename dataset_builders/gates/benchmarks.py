@@ -5,8 +5,11 @@ varies, is also compared by 30 letters in a row. Spaces and punctuation make no 
 that is shorter than an n-gram cannot be found.
 """
 
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +17,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
+from dataset_builders.read.files import Input
+from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.hub import Location
+from rabbit_ko.errors import UserError
 from rabbit_ko.storage import read_arrow, read_json, write_arrow, write_json
 
 _FILTER_BITS = 22
@@ -93,6 +99,30 @@ class BenchmarkIndex:
         """Write the index to a file, and its names beside it, last."""
         write_arrow(f"{path}.arrow", pa.table({"hashes": self.hashes, "owners": self.owners}))
         write_json(f"{path}.json", {"words": self.words, "letters": self.letters, "names": self.names})
+
+
+def read_texts(benchmark: Benchmark, found: Input) -> list[str]:
+    """Return the texts of a benchmark's columns. Raises UserError where one is missing, or none has text."""
+    texts: list[str] = []
+    seen = set[str]()
+    for row in (row for chunk in found.chunks() for row in read_rows(chunk) if not isinstance(row, Broken)):
+        seen.update(row)
+        texts += _texts([row[name] for name in benchmark.columns or row if name in row])
+    if missing := set(benchmark.columns) - seen:
+        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no column `{min(missing)}`")
+    if not texts:
+        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no text in its columns")
+    return texts
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a value, however deep in lists and objects it is."""
+    if isinstance(value, str):
+        # As rows are cleaned; half a surrogate pair matches nothing.
+        yield unicodedata.normalize("NFC", value).encode(errors="replace").decode()
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 NO_BENCHMARKS = BenchmarkIndex.empty()

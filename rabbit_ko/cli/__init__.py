@@ -79,7 +79,10 @@ def told(debug: bool) -> Iterator[None]:
     """Tell of a failure in one line, and exit with 1; with debug, in a traceback."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        # Inside a command typer catches a Ctrl-C, and exits with 130 without a word.
+        if isinstance(stopped, SystemExit) and stopped.code != 130:
+            raise
         raise _failure("interrupted; the same command resumes from here", 130) from None
     except typer.BadParameter as error:
         raise _failure(error.message, 2) from None
