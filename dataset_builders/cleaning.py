@@ -1,66 +1,64 @@
-"""Text as it may stand in a shard: in Unicode's composed form (NFC), without control characters, forging nothing.
-
-Nearly all text is made of characters that raise no question. One pass over the column finds the rest, and only that
-is looked at closely.
-"""
+"""Text as it may stand in a shard: in Unicode's composed form (NFC), without control characters or injections."""
 
 import re
 import unicodedata
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from dataset_builders.batch import Batch
+from dataset_builders.rows import Message, Row, all_messages, contents, message_lists
 from prompt_strategies.prompt_injection import escape, find_injection
 
 PromptInjection = Literal["reject", "escape"]
 
-# Letters, digits, punctuation, kana, hanja and composed Hangul; not what marks a heading or a control token.
+# Letters, digits, punctuation, kana, hanja and composed Hangul; not what marks a heading or a control token. Nearly
+# all text is made of these, and only the rest is looked at closely.
 UNSUSPICIOUS = (
-    r"\t\n\r\x20-\x22\x24-\x3b\x3d-\x5a\x5c-\x7e\x{a0}-\x{2ff}\x{2010}-\x{2027}\x{2030}-\x{205e}\x{3000}-\x{3029}"
-    r"\x{3041}-\x{3096}\x{30a1}-\x{30fa}\x{3131}-\x{318e}\x{4e00}-\x{9fff}\x{ac00}-\x{d7a3}"
+    r"\t\n\r\x20-\x22\x24-\x3b\x3d-\x5a\x5c-\x7e\xa0-\u02ff\u2010-\u2027\u2030-\u205e\u3000-\u3029"
+    r"\u3041-\u3096\u30a1-\u30fa\u3131-\u318e\u4e00-\u9fff\uac00-\ud7a3"
 )
-_SUSPECT = f"[^{UNSUSPICIOUS}]"
+_is_suspect = re.compile(f"[^{UNSUSPICIOUS}]").search
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # The replacement character stands where a decoder gave up; the others are no characters at all.
 _BROKEN = re.compile("[\ufffd\ufdd0-\ufdef\ufffe\uffff]")
 
 
-def clean(batch: Batch, prompt_injection: PromptInjection) -> tuple[Batch, dict[int, str]]:
-    """Compose each text (NFC), escape injections where that is asked, and tell of the rows that cannot be mended.
+@dataclass
+class Cleaned:
+    """A row with its texts as they may stand in a shard, and how they were changed.
 
-    Returns the batch with its changed texts, and row -> reason.
+    reason: why the row must be rejected all the same; empty where it need not.
     """
-    suspects = np.flatnonzero(pc.match_substring_regex(batch.contents, _SUSPECT).to_numpy(zero_copy_only=False))
-    normalized, escaped = batch.normalized.copy(), batch.escaped.copy()
-    rejected: dict[int, str] = {}
-    changed: dict[int, str] = {}
-    for message, row in zip(suspects.tolist(), batch.rows_of(suspects).tolist(), strict=True):
-        text = batch.contents[message].as_py()
-        composed = unicodedata.normalize("NFC", text)
-        harmless = escape(composed) if prompt_injection == "escape" else composed
-        if reason := _unfit(harmless):
-            rejected.setdefault(row, reason)
-        normalized[row] |= composed != text
-        escaped[row] |= harmless != composed
-        if harmless != text:
-            changed[message] = harmless
-    if not changed:
-        return batch, rejected
-    return batch.with_contents(_replaced(batch.contents, changed), normalized, escaped), rejected
+
+    row: Row
+    normalized: bool = False
+    escaped: bool = False
+    reason: str = ""
 
 
-def _unfit(text: str) -> str | None:
-    if prompt_injection := find_injection(text):
-        return prompt_injection
+def clean(row: Row, prompt_injection: PromptInjection) -> Cleaned:
+    """Compose each text (NFC), escape injections where that is asked, and say what cannot be mended."""
+    cleaned = Cleaned(row)
+    if any(map(_is_suspect, contents(all_messages(row)))):
+        changed: dict[str, Any] = {
+            name: [_clean_message(message, prompt_injection, cleaned) for message in messages]
+            for name, messages in message_lists(row).items()
+        }
+        cleaned.row = replace(row, **changed)
+    return cleaned
+
+
+def _clean_message(message: Message, prompt_injection: PromptInjection, cleaned: Cleaned) -> Message:
+    composed = unicodedata.normalize("NFC", message["content"])
+    harmless = escape(composed) if prompt_injection == "escape" else composed
+    cleaned.normalized |= composed != message["content"]
+    cleaned.escaped |= harmless != composed
+    cleaned.reason = cleaned.reason or _find_unfit(harmless)
+    return Message(role=message["role"], content=harmless)
+
+
+def _find_unfit(text: str) -> str:
+    if injection := find_injection(text):
+        return injection
     if _CONTROL_CHARACTER.search(text):
         return "control character"
-    return "broken unicode" if _BROKEN.search(text) else None
-
-
-def _replaced(texts: pa.StringArray, changed: dict[int, str]) -> pa.StringArray:
-    places = np.arange(len(texts))
-    places[list(changed)] = len(texts) + np.arange(len(changed))
-    return pa.concat_arrays([texts, pa.array(changed.values(), pa.string())]).take(pa.array(places))
+    return "broken unicode" if _BROKEN.search(text) else ""

@@ -31,7 +31,7 @@ def run(
     """Yield the results of all tasks, in the order in which they come; work starts while tasks are still listed.
 
     A task may run more than once, so it must leave the same files each time. Raises what a task raises, and UserError
-    where a process is killed or Ray cannot go on.
+    where a process is killed or Ray fails.
     """
     if executor == "ray":
         yield from _on_ray(function, list(tasks))
@@ -49,8 +49,19 @@ def cores() -> int:
 def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
     _start_forkserver()
     pool = ProcessPoolExecutor(workers, get_context("forkserver"), _start_worker)
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
+    left = 0
     try:
-        yield from _as_they_come(pool, function, tasks)
+        for task in tasks:
+            with _ctrl_c_held_back():
+                future = pool.submit(function, task)
+            future.add_done_callback(done.put)
+            left += 1
+            while not done.empty():
+                left -= 1
+                yield done.get().result()
+        for _ in range(left):
+            yield done.get().result()
     except BrokenProcessPool:
         raise UserError(
             "a worker process was killed, most likely for want of memory; `--workers 1` needs the least, and what is "
@@ -58,23 +69,6 @@ def _in_processes(function: Callable[[Task], Result], tasks: Iterable[Task], wor
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _as_they_come(
-    pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task]
-) -> Iterator[Result]:
-    done: SimpleQueue[Future[Result]] = SimpleQueue()
-    left = 0
-    for task in tasks:
-        with _ctrl_c_held_back():
-            future = pool.submit(function, task)
-        future.add_done_callback(done.put)
-        left += 1
-        while not done.empty():
-            left -= 1
-            yield done.get().result()
-    for _ in range(left):
-        yield done.get().result()
 
 
 @contextmanager
@@ -158,12 +152,13 @@ def _call(row: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _check_versions(expected: dict[str, str]) -> None:
-    for name, here in fingerprint.versions().items():
-        if here != expected[name]:
-            raise UserError(
-                f"Ray: a node has {name} {here}, and this machine {expected[name]}; the bytes depend on it, so "
-                "install the same on all"
-            )
+    here = fingerprint.versions()
+    if mistakes := [name for name in sorted(expected | here) if here.get(name) != expected.get(name)]:
+        name = mistakes[0]
+        raise UserError(
+            f"Ray: a node has {name} {here.get(name)}, and this machine {expected.get(name)}; the bytes depend on "
+            "it, so install the same on all"
+        )
 
 
 @contextmanager
@@ -175,7 +170,9 @@ def _connected(ray: Any) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
-    modules = [str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies")]
+    modules = [
+        str(Path(__file__).parents[1] / name) for name in ("dataset_builders", "prompt_strategies", "rabbit_ko")
+    ]
     try:
         ray.init(
             address,

@@ -19,6 +19,8 @@ class License(BaseModel):
     stated: str = ""
 
 
+NONE = License()
+
 # What the licenses' own texts allow: https://spdx.org/licenses/
 _KNOWN: dict[str, tuple[bool, bool]] = {
     "Apache-2.0": (True, True),

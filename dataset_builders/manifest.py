@@ -1,19 +1,20 @@
 """The manifest of a recipe's data: what went in, what became of it, and what every file holds.
 
-It is written last, so that a folder with a manifest is whole. It holds nothing that changes from run to run: the same
-inputs, code and package versions give the same bytes.
+It is written last, so that a folder with a manifest is complete. It holds nothing that changes from run to run: the
+same inputs, code and package versions give the same bytes.
 """
 
 import hashlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset_builders.licenses import License
-from dataset_builders.rows import Stage
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.methods import RowKind
+from rabbit_ko.storage import read
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
 
 
 class _Model(BaseModel):
@@ -29,16 +30,24 @@ class Shard(_Model):
     sha256: str
 
 
+class BenchmarkInput(_Model):
+    """What a benchmark was: the hash of its files, and the hub commit, where there is one."""
+
+    sha256: str
+    revision: str | None
+
+
 class SourceSummary(_Model):
     """What became of one source: `read == kept + sum(rejected.values())`, `kept == sum(splits.values())`.
 
-    `reported` counts rows that a gate would have rejected but only reports. `input_sha256` covers the content of all
-    input files, in any order; `revision` is the hub commit, where there is one.
+    `reported` counts rows that a gate would have rejected but only reports. `with_system_prompt` counts kept rows
+    that were given the recipe's system prompt. `input_sha256` covers the content of all input files, in any order;
+    `revision` is the hub commit, where there is one.
     """
 
     name: str
     source: str
-    stage: Stage
+    stage: RowKind
     path: str
     subset: str | None
     revision: str | None
@@ -67,16 +76,17 @@ class SourceSummary(_Model):
 class Manifest(_Model):
     """A recipe's data.
 
-    `fingerprint` depends on the rows' files alone, not on how they were made. `evaluation_sets` has the hash of the
-    files of each set that the rows were compared with.
+    `fingerprint` depends on the rows' files alone, not on how they were made. `code` and `versions` are the builders'
+    source and the packages that made them. `benchmarks` are those that the rows were compared with, by name.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     fingerprint: str
     config: dict[str, Any]
     git_commit: str | None
+    code: str = ""
     versions: dict[str, str]
-    evaluation_sets: dict[str, str] = {}
+    benchmarks: dict[str, BenchmarkInput] = {}
     sources: list[SourceSummary]
     shards: list[Shard]
 
@@ -87,6 +97,19 @@ class Manifest(_Model):
     def to_json(self) -> str:
         """Return the text of `manifest.json`."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def read_manifest(folder: str) -> Manifest:
+    """Read a folder's manifest. Raises UserError where there is none, or it is one of another kind."""
+    path = f"{folder}/{MANIFEST}"
+    try:
+        return Manifest.model_validate_json(read(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file, so nothing vouches for the shards; run `make data` first") from None
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: not a manifest of this version: {reason(error)[:200]}; build the data again"
+        ) from None
 
 
 def fingerprint_of(shards: list[Shard]) -> str:

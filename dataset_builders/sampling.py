@@ -1,19 +1,19 @@
-"""Sampling that is keyed by a row's id, so that neither order nor neighbours can change it."""
+"""Draws that are keyed by a row's id, so that neither order nor neighbours can change them."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataset_builders.batch import byte_strings
-
-PURPOSES = ("sample", "instruction", "order", "test")
+# Each has its place in the digest of an id; a purpose that is added goes to the end.
+PURPOSES = ("sample", "system_prompt", "order", "test")
 
 Draws = npt.NDArray[np.uint64]
 
 
-def draw(seed: int, row_ids: pa.StringArray) -> dict[str, Draws]:
+def draw(seed: int, row_ids: Sequence[str] | pa.StringArray) -> dict[str, Draws]:
     """Return, for each purpose, a number in [0, 2**64) for each row; it depends on the seed and the row's id alone.
 
     Draws for different purposes are independent; the rows below a tenth are among the rows below a fifth.
@@ -21,9 +21,9 @@ def draw(seed: int, row_ids: pa.StringArray) -> dict[str, Draws]:
     size = 8 * len(PURPOSES)
     keyed = hashlib.blake2b(digest_size=size, key=str(seed).encode())
     drawn = bytearray()
-    for row_id in byte_strings(row_ids):
+    for row_id in row_ids.to_pylist() if isinstance(row_ids, pa.Array) else row_ids:
         row = keyed.copy()
-        row.update(row_id)
+        row.update(row_id.encode())
         drawn += row.digest()
     numbers = np.frombuffer(drawn, ">u8").reshape(-1, len(PURPOSES)).T.astype(np.uint64)
     return dict(zip(PURPOSES, numbers, strict=True))

@@ -1,4 +1,4 @@
-"""Whether a folder of shards is what its manifest says."""
+"""Whether a folder of shards is what its manifest says, and what changed from one build to another."""
 
 import hashlib
 from collections import Counter
@@ -6,25 +6,12 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, fingerprint_of
+from dataset_builders.manifest import read_manifest as read_manifest
 from dataset_builders.rows import SCHEMAS
-from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem, read
-
-
-def read_manifest(folder: str) -> Manifest:
-    """Read a folder's manifest. Raises UserError where there is none, or it is one of another kind."""
-    path = f"{folder}/{MANIFEST}"
-    try:
-        return Manifest.model_validate_json(read(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file, so nothing vouches for the shards; run `make data` first") from None
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: not a manifest of this version: {reason(error)[:200]}; build the data again"
-        ) from None
+from rabbit_ko.errors import UserError
+from rabbit_ko.storage import files_below, read
 
 
 def verify(folder: str) -> Manifest:
@@ -33,7 +20,7 @@ def verify(folder: str) -> Manifest:
     Raises UserError with all that is wrong, one thing a line.
     """
     manifest = read_manifest(folder)
-    mistakes = [*_wrong_files(folder, manifest), *_strangers(folder, manifest)]
+    mistakes = [*_wrong_files(folder, manifest), *_unlisted_files(folder, manifest)]
     if not mistakes:
         mistakes = list(_wrong_counts(folder, manifest))
     if mistakes:
@@ -61,14 +48,13 @@ def _mistake(path: str, shard: Shard) -> str | None:
     return None if schema is None or found.equals(schema) else "not the columns of its kind"
 
 
-def _strangers(folder: str, manifest: Manifest) -> Iterator[str]:
+def _unlisted_files(folder: str, manifest: Manifest) -> Iterator[str]:
     """Name files that the manifest does not list; training would read them."""
-    fs, name = filesystem(folder)
     listed = {shard.file for shard in manifest.shards}
-    for part in SCHEMAS:
-        for path in sorted(fs.find(f"{name}/{part}")) if fs.exists(f"{name}/{part}") else ():
-            if (stranger := path[len(name) :].lstrip("/")) not in listed:
-                yield f"{folder}/{stranger}: not in the manifest"
+    for kind in SCHEMAS:
+        for name in files_below(f"{folder}/{kind}"):
+            if f"{kind}/{name}" not in listed:
+                yield f"{folder}/{kind}/{name}: not in the manifest"
 
 
 def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
@@ -79,8 +65,7 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
         table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), columns=columns, use_threads=False)
         if len(table) != shard.rows:
             yield f"{folder}/{shard.file}: {len(table):,} rows, and {shard.rows:,} in the manifest"
-        counts = table.group_by(columns).aggregate([([], "count_all")]).to_pylist()
-        for row in counts:
+        for row in table.group_by(columns).aggregate([([], "count_all")]).to_pylist():
             if len(columns) == 1:
                 kept[row["source"]] += row["count_all"]
             else:
@@ -94,3 +79,36 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
         reasons = {why: count for (name, why), count in dropped.items() if name == source.name}
         if has_rejected and reasons != source.rejected:
             yield f"{folder}: {source.name}: the rejected rows are not those that the manifest counts"
+
+
+def diff(before: str, after: str) -> dict[str, list[str]]:
+    """Compare the rows of two folders, paths or URLs, by id.
+
+    Returns the ids by what happened to them: `+ sft/train`, `- sft/train`, `sft/train -> near duplicate`, or `says
+    something else`. Raises UserError where one has no manifest.
+    """
+    old, new = _statuses(before), _statuses(after)
+    changes: dict[str, list[str]] = {}
+    for key in sorted(old.keys() | new.keys()):
+        (was, old_digest), (now, new_digest) = old.get(key, ("", b"")), new.get(key, ("", b""))
+        if was != now:
+            what = f"+ {now}" if not was else f"- {was}" if not now else f"{was} -> {now}"
+        elif old_digest != new_digest:
+            what = "says something else"
+        else:
+            continue
+        changes.setdefault(what, []).append(key[0])
+    return dict(sorted(changes.items()))
+
+
+def _statuses(folder: str) -> dict[tuple[str, int], tuple[str, bytes]]:
+    """Return (status, hash of the row) for each row by its id, and a number where an id stands more than once."""
+    statuses: dict[tuple[str, int], tuple[str, bytes]] = {}
+    seen = Counter[str]()
+    for shard in read_manifest(folder).shards:
+        split = shard.file.rsplit("-", 3)[0]
+        for row in pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), use_threads=False).to_pylist():
+            digest = hashlib.blake2b(repr(row).encode(), digest_size=8).digest()
+            statuses[row["id"], seen[row["id"]]] = (row.get("reason", split), digest)
+            seen[row["id"]] += 1
+    return statuses

@@ -1,4 +1,4 @@
-"""Files by path or URL, on this machine or in object storage; a file is there whole, or not at all."""
+"""Files by path or URL, on this machine or in object storage; a file is there complete, or not at all."""
 
 import json
 import os
@@ -83,6 +83,12 @@ def read_json(path: str) -> Any:
         return json.loads(read(path))
     except FileNotFoundError:
         return None
+
+
+def files_below(folder: str) -> list[str]:
+    """Return the names of all files below a folder, relative to it and sorted; none where there is no such folder."""
+    fs, name = filesystem(folder)
+    return [path[len(name) :].lstrip("/") for path in sorted(fs.find(name))] if fs.exists(name) else []
 
 
 def remove(path: str) -> None:

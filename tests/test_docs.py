@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.gates.settings import Quality
+from dataset_builders.gates import Quality
 from dataset_builders.recipe import load_config
 from tests.conftest import ROOT
 

@@ -1,1 +1,75 @@
-"""Gates: small functions that keep a row, or give a reason and evidence."""
+"""The gates: rules on one row at a time, each in a module of its own with its settings beside it.
+
+A new gate is one new module with a constant `GATE`, and one entry here.
+"""
+
+from collections import Counter
+from typing import Any
+
+from pydantic import create_model
+
+from dataset_builders.gates import contamination, hangul, length, length_ratio, refusals, repetition, subjects
+from dataset_builders.gates._gate import STRICT, Action, Batch, Gate, Settings, Share
+
+# In the order in which they are asked: the first one that rejects a row gives the reason.
+GATES: tuple[Gate, ...] = (
+    length.GATE,
+    hangul.GATE,
+    refusals.GATE,
+    repetition.GATE,
+    length_ratio.GATE,
+    subjects.GATE,
+    contamination.GATE,
+)
+
+
+class ExactDuplicates(Settings):
+    """Rows of one kind that say the same under different ids."""
+
+
+class NearDuplicates(Settings):
+    """The least similarity (Jaccard, of 5-grams of letters) at which a row counts as a duplicate of another."""
+
+    threshold: Share = 0.8
+
+
+_Quality: Any = create_model(
+    "_Quality",
+    __config__=STRICT,
+    action=(Action, "reject"),
+    **{gate.name: (gate.settings, gate.settings()) for gate in GATES},  # type: ignore[call-overload]
+    exact_duplicates=(ExactDuplicates, ExactDuplicates()),
+    near_duplicates=(NearDuplicates, NearDuplicates()),
+)
+
+
+class Quality(_Quality):
+    """`quality:` in data.yaml: which gates are on, what they do with a row, and their bounds."""
+
+    def action_of(self, gate: Settings) -> Action:
+        """Return what a gate does with a row that it finds."""
+        action: Action = gate.action or self.action
+        return action
+
+    def is_on(self, gate: Settings) -> bool:
+        """Tell whether a gate looks at rows at all."""
+        return self.action_of(gate) != "off"
+
+
+def ask_gates(batch: Batch, quality: Quality) -> tuple[dict[int, tuple[str, str]], Counter[str]]:
+    """Ask every gate that is on about a batch of rows.
+
+    Returns row -> (reason, evidence) of those that are rejected, and reason -> rows that are kept all the same.
+    """
+    rejected: dict[int, tuple[str, str]] = {}
+    reported = Counter[str]()
+    for gate in GATES:
+        settings = getattr(quality, gate.name)
+        if not quality.is_on(settings) or batch.kind not in gate.kinds:
+            continue
+        found = gate.find(batch, settings)
+        if quality.action_of(settings) == "report":
+            reported[gate.reason] += len(found.keys() - rejected.keys())
+        else:
+            rejected = {row: (gate.reason, evidence) for row, evidence in found.items()} | rejected
+    return rejected, reported

@@ -1,8 +1,9 @@
-"""Texts as one array of letters, and hashes of every piece of it: what the gates that compare texts work on.
+"""Texts as one array of letters, and hashes of their n-grams: what the gates that compare texts work on.
 
 Letters are folded: lower case, letters and digits alone, so that spacing and punctuation make no difference.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -36,16 +37,16 @@ class Letters:
         """Letters of each text."""
         return np.diff(self.offsets)
 
-    def of(self, offsets: Indices) -> "Letters":
-        """Return the letters of longer texts, each of which is several of these; offsets: their first ones."""
-        return replace(self, offsets=self.offsets[offsets])
+    def joined(self, firsts: Sequence[int]) -> "Letters":
+        """Return the letters of longer texts, each of which is several of these; firsts: where each one starts."""
+        return replace(self, offsets=self.offsets[np.asarray(firsts, np.int64)])
 
-    def pieces(self, starts: Indices, ends: Indices) -> Hashes:
+    def hashes(self, starts: Indices, ends: Indices) -> Hashes:
         """Return a hash of the letters [start, end) for each pair; the same letters have the same hash anywhere."""
         return mix((self._sums[ends] - self._sums[starts]) * _powers(len(self.codes) + 1)[1][starts])
 
     def runs(self, size: int) -> tuple[Indices, Indices]:
-        """Return the starts of every piece of `size` letters within one text, and the text that each is of."""
+        """Return the starts of every `size` letters in a row within one text, and the text that each is of."""
         counts = np.maximum(self.lengths - size + 1, 0)
         owners = np.repeat(np.arange(len(counts)), counts)
         shifts = self.offsets[:-1] - (np.cumsum(counts) - counts)
@@ -53,9 +54,9 @@ class Letters:
 
     @cached_property
     def shingles(self) -> tuple[Hashes, Indices, Indices]:
-        """The hashes of all pieces of 5 letters, the text that each is of, and where it starts."""
+        """The hashes of all 5-grams of letters, the text that each is of, and where it starts."""
         starts, owners = self.runs(SHINGLE)
-        return self.pieces(starts, starts + SHINGLE), owners, starts
+        return self.hashes(starts, starts + SHINGLE), owners, starts
 
     @cached_property
     def _sums(self) -> Hashes:
@@ -65,9 +66,9 @@ class Letters:
         return sums
 
 
-def fold(texts: pa.StringArray) -> Letters:
+def fold(texts: pa.StringArray | Sequence[str]) -> Letters:
     """Fold texts to their letters."""
-    strings = texts.to_pylist()
+    strings = texts.to_pylist() if isinstance(texts, pa.Array) else texts
     codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
     offsets = np.concatenate(([0], np.cumsum([len(text) for text in strings], dtype=np.int64)))
     # Letters beyond the basic plane are too rare to matter here.

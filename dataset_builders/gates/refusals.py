@@ -12,6 +12,9 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataset_builders.gates._gate import Batch, Gate, Settings
+from dataset_builders.rows import all_messages
+
 OPENING = 200  # refusals come at once; further down, "I cannot help you" is what somebody says in a story
 
 _START = r"(?:^|[.!?\n] {0,2})"
@@ -110,6 +113,22 @@ _SELF_SIGN = (  # one of these is in every answer that speaks of itself as a mod
 )
 
 
+class Refusals(Settings):
+    """Answers that refuse, or speak of themselves as a language model."""
+
+
+def find_refusals(batch: Batch, _: Refusals) -> dict[int, str]:
+    """Return the conversations of which an answer refuses, each with the words."""
+    answers = [
+        (row, message["content"])
+        for row, conversation in enumerate(batch.rows)
+        for message in all_messages(conversation)
+        if message["role"] == "assistant"
+    ]
+    found = refusals(pa.array([answer for _, answer in answers], pa.string()))
+    return {answers[place][0]: words for place, words in found.items()}
+
+
 def refusals(answers: pa.StringArray) -> dict[int, str]:
     """Return the words that refuse, or that say what the speaker is, for each such answer, by its index."""
     openings = pc.utf8_slice_codeunits(answers, 0, OPENING)
@@ -134,3 +153,7 @@ def _matched(texts: pa.StringArray, sign: str, pattern: str) -> dict[int, str]:
         return {}  # to compile the pattern once more costs as much as a thousand rows do
     words = pc.struct_field(pc.extract_regex(texts.take(rows), rf"(?P<words>(?:{pattern}).{{0,20}})"), "words")
     return {row: said.strip(" .!?\n") for row, said in zip(rows.to_pylist(), words.to_pylist(), strict=True)}
+
+
+# A preference may well teach when to refuse.
+GATE = Gate("refusals", "refusal", Refusals, find_refusals, ("sft",))

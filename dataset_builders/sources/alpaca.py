@@ -1,8 +1,10 @@
 """Your own instruction data: instruction, input and output, the input behind the instruction where there is one."""
 
-from dataset_builders.sources.exchange import Exchange
+from dataset_builders.sources._source import Source, exchange
 
-REQUIRED = ("instruction", "output")
-OPTIONAL = ("input", "system", "id")
-
-convert = Exchange(system="system", user="instruction", context="input", answers=("output",), key="id")
+SOURCE = Source(
+    rows="sft",
+    required=("instruction", "output"),
+    optional=("input", "system", "id"),
+    convert=exchange("instruction", ("output",), system_field="system", context="input", key="id"),
+)

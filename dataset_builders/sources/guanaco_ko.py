@@ -1,14 +1,11 @@
-"""nlpai-lab/openassistant-guanaco-ko: translated conversations, each in one string; about 10,000 rows, Apache-2.0."""
+"""nlpai-lab/openassistant-guanaco-ko: translated conversations, each in one string; Apache-2.0."""
 
 import re
 
 from dataset_builders.licenses import hub_dataset
 from dataset_builders.rows import Conversation, Message, contents, conversation, row_id
-from dataset_builders.sources.fields import ROLES, RawRow, text
+from dataset_builders.sources._source import ROLES, RawRow, Source, text
 from rabbit_ko.errors import Rejected
-
-REQUIRED = ("text", "id")
-LICENSE = hub_dataset("Apache-2.0", "nlpai-lab/openassistant-guanaco-ko")
 
 # Upstream writes a delimiter straight behind the text before it, so it need not begin a line.
 _DELIMITER = re.compile(r"### (Human|Assistant):")
@@ -25,10 +22,20 @@ def split_turns(transcript: str) -> list[Message]:
 
     Raises Rejected where words stand before the first delimiter, or there is none.
     """
-    preamble, *parts = _DELIMITER.split(transcript)
-    if preamble.strip() or not parts:
+    preamble, *rest = _DELIMITER.split(transcript)
+    if preamble.strip() or not rest:
         raise Rejected("no delimiter at the start")
     return [
         Message(role=ROLES[speaker.lower()], content=content.strip())
-        for speaker, content in zip(parts[::2], parts[1::2], strict=True)
+        for speaker, content in zip(rest[::2], rest[1::2], strict=True)
     ]
+
+
+SOURCE = Source(
+    rows="sft",
+    required=("text", "id"),
+    convert=convert,
+    license=hub_dataset("Apache-2.0", "nlpai-lab/openassistant-guanaco-ko"),
+    upstream_rows=10_000,  # as its page says, roughly
+    translated=True,
+)

@@ -2,10 +2,7 @@
 
 from dataset_builders.licenses import hub_dataset
 from dataset_builders.rows import Preference, contents, preference, row_id
-from dataset_builders.sources.fields import RawRow, turn, turns
-
-REQUIRED = ("context", "instruction", "chosen", "rejected")
-LICENSE = hub_dataset("MIT", "heegyu/hh-rlhf-ko")
+from dataset_builders.sources._source import RawRow, Source, turn, turns
 
 
 def convert(row: RawRow, source: str) -> Preference:
@@ -13,3 +10,12 @@ def convert(row: RawRow, source: str) -> Preference:
     prompt = [*turns(row, "context", "from", "value"), turn(row["instruction"], "instruction", "from", "value")]
     chosen, rejected = (turn(row[side], side, "from", "value")["content"] for side in ("chosen", "rejected"))
     return preference(row_id(source, [*contents(prompt), chosen, rejected]), source, prompt, chosen, rejected)
+
+
+SOURCE = Source(
+    rows="dpo",
+    required=("context", "instruction", "chosen", "rejected"),
+    convert=convert,
+    license=hub_dataset("MIT", "heegyu/hh-rlhf-ko"),
+    translated=True,
+)

@@ -1,14 +1,17 @@
-"""maywell/ko_Ultrafeedback_binarized: instructions, two answers; 61,966 rows, non-commercial, not for re-upload."""
+"""maywell/ko_Ultrafeedback_binarized: instructions with two answers; non-commercial, not for re-upload."""
 
 from dataset_builders.licenses import License
-from dataset_builders.sources.exchange import Exchange
+from dataset_builders.sources._source import Source, exchange
 
-REQUIRED = ("prompt", "chosen", "rejected")
-LICENSE = License(
-    name="non-commercial, no re-upload",
-    commercial=False,
-    redistribution=False,
-    stated="https://huggingface.co/datasets/maywell/ko_Ultrafeedback_binarized",
+SOURCE = Source(
+    rows="dpo",
+    required=("prompt", "chosen", "rejected"),
+    convert=exchange("prompt", ("chosen", "rejected")),
+    license=License(
+        name="non-commercial, no re-upload",
+        commercial=False,
+        redistribution=False,
+        stated="https://huggingface.co/datasets/maywell/ko_Ultrafeedback_binarized",
+    ),
+    upstream_rows=61_966,
 )
-
-convert = Exchange(user="prompt", answers=("chosen", "rejected"))

@@ -1,9 +1,13 @@
-"""kyujinpy/OpenOrca-KO: translated flan, t0, cot, niv and KoCoT tasks; 21,632 rows, MIT."""
+"""kyujinpy/OpenOrca-KO: translated flan, t0, cot, niv and KoCoT tasks; MIT."""
 
 from dataset_builders.licenses import hub_dataset
-from dataset_builders.sources.exchange import Exchange
+from dataset_builders.sources._source import Source, exchange
 
-REQUIRED = ("id", "instruction", "input", "output")
-LICENSE = hub_dataset("MIT", "kyujinpy/OpenOrca-KO")
-
-convert = Exchange(system="input", user="instruction", answers=("output",), key="id")
+SOURCE = Source(
+    rows="sft",
+    required=("id", "instruction", "input", "output"),
+    convert=exchange("instruction", ("output",), system_field="input", key="id"),
+    license=hub_dataset("MIT", "kyujinpy/OpenOrca-KO"),
+    upstream_rows=21_632,
+    translated=True,
+)

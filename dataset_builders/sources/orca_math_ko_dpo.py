@@ -1,9 +1,12 @@
-"""kuotient/orca-math-korean-dpo-pairs: word problems, a right and a worse solution; 192,848 rows, CC BY-SA 4.0."""
+"""kuotient/orca-math-korean-dpo-pairs: word problems, a right and a worse solution; CC BY-SA 4.0."""
 
 from dataset_builders.licenses import hub_dataset
-from dataset_builders.sources.exchange import Exchange
+from dataset_builders.sources._source import Source, exchange
 
-REQUIRED = ("system", "question", "chosen", "rejected")
-LICENSE = hub_dataset("CC-BY-SA-4.0", "kuotient/orca-math-korean-dpo-pairs")
-
-convert = Exchange(system="system", user="question", answers=("chosen", "rejected"))
+SOURCE = Source(
+    rows="dpo",
+    required=("system", "question", "chosen", "rejected"),
+    convert=exchange("question", ("chosen", "rejected"), system_field="system"),
+    license=hub_dataset("CC-BY-SA-4.0", "kuotient/orca-math-korean-dpo-pairs"),
+    upstream_rows=192_848,
+)

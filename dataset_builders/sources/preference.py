@@ -1,11 +1,8 @@
 """Your own preference pairs: a prompt with a chosen and a rejected answer, each a text or a list of chat messages."""
 
 from dataset_builders.rows import Message, Preference, contents, preference, row_id, system, user
-from dataset_builders.sources.fields import RawRow, text, turns
+from dataset_builders.sources._source import RawRow, Source, text, turns
 from rabbit_ko.errors import Rejected
-
-REQUIRED = ("prompt", "chosen", "rejected")
-OPTIONAL = ("system", "id")
 
 
 def convert(row: RawRow, source: str) -> Preference:
@@ -27,3 +24,11 @@ def _answer(row: RawRow, field: str) -> str:
     if not messages or messages[-1]["role"] != "assistant":
         raise Rejected(f"{field} does not end with an answer")
     return messages[-1]["content"]
+
+
+SOURCE = Source(
+    rows="dpo",
+    required=("prompt", "chosen", "rejected"),
+    optional=("system", "id"),
+    convert=convert,
+)

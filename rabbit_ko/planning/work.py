@@ -106,7 +106,7 @@ def count_rows(stage: Stage) -> tuple[int, str]:
 def _rows_of_sources(config: DataConfig, stage: Stage) -> int:
     total = 0.0
     for source in config.sources:
-        if SOURCES[source.source].stage == stage.kind:
+        if SOURCES[source.source].rows == stage.kind:
             rows = upstream_rows(source) or source.max_samples
             if rows is None:
                 raise UserError(f"{source.path}: its size is not known here; build the data, or say --rows")

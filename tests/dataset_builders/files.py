@@ -1,6 +1,7 @@
 """Small files for the builders to read, and what they make of them."""
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from dataset_builders.manifest import Manifest
 from dataset_builders.recipe import load_config
 
 OFF = {"action": "off"}
+# The command, in a process of its own, from the working tree.
+RABBIT = [sys.executable, "-c", "from rabbit_ko.cli import main; main()"]
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
@@ -44,5 +47,5 @@ def read_rows(data: Path, folder: str) -> list[dict[str, Any]]:
 
 def file_contents(folder: Path) -> dict[str, bytes]:
     """Return the content of every file below a folder, but for the builders' own working files."""
-    files = (path for path in folder.rglob("*") if path.is_file() and ".parts" not in path.parts)
+    files = (path for path in folder.rglob("*") if path.is_file() and ".chunks" not in path.parts)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -38,5 +38,5 @@ def s3_server() -> Iterator[Any]:
 
 def s3_contents(s3: Any, folder: str) -> dict[str, bytes]:
     """Return the content of every object below a folder, but for the builders' own working files."""
-    names = [name for name in s3.find(folder) if "/.parts/" not in name]
+    names = [name for name in s3.find(folder) if "/.chunks/" not in name]
     return {str(Path(name).relative_to(folder)): s3.cat_file(name) for name in names}

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
-from dataset_builders import publish
-from dataset_builders.build import build
+from dataset_builders.build import build, current
 from dataset_builders.recipe import load_config
+from dataset_builders.write.publish import WORK
 from rabbit_ko.errors import UserError
 from tests.conftest import ROOT, sample_rows
-from tests.dataset_builders.files import build_rows, file_contents, read_rows
+from tests.dataset_builders.files import OFF, build_rows, file_contents, read_rows, write_jsonl
 
 ROWS = [{"instruction": f"{number}번 질문", "output": f"{number}번 답"} for number in range(50)]
 
@@ -100,13 +100,13 @@ def test_a_build_that_fails_leaves_the_data_as_it_was(
         raise failure
 
     with monkeypatch.context() as patched:
-        patched.setattr("dataset_builders.shards.pq.write_table", fail)
+        patched.setattr("dataset_builders.write.shards.pq.write_table", fail)
         with pytest.raises(type(failure)):
             build_rows(tmp_path, "koalpaca", ROWS[:10])
     assert file_contents(tmp_path / "data") == before
     build_rows(tmp_path, "koalpaca", ROWS[:10])
     assert len(read_rows(tmp_path / "data", "sft")) == 10
-    assert not (tmp_path / "data" / publish.WORK).exists()
+    assert not (tmp_path / "data" / WORK).exists()
 
 
 def test_a_source_that_leaves_no_row_is_a_mistake(tmp_path: Path) -> None:
@@ -133,3 +133,45 @@ def test_a_link_to_a_folder_is_replaced_and_the_folder_stays(tmp_path: Path) -> 
         build_rows(tmp_path, "koalpaca", rows)
     assert not (tmp_path / "data/sft").is_symlink()
     assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_what_was_built_is_current_until_its_content_changes(tmp_path: Path) -> None:
+    manifest = build_rows(tmp_path, "koalpaca", ROWS)
+    config, data, rows = load_config(tmp_path / "data.yaml"), tmp_path / "data", tmp_path / "rows.jsonl"
+    assert current(config, data) == manifest
+    rows.touch()
+    assert current(config, data) == manifest, "a file's time says nothing"
+    assert current(config.model_copy(update={"seed": 1}), data) is None
+    content = rows.read_bytes()
+    rows.write_bytes(content + content[-1:])
+    assert current(config, data) is None
+    rows.write_bytes(content)
+    shard = next((data / "sft").glob("train*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert current(config, data) is None
+    shard.unlink()
+    assert current(config, data) is None
+    build(config, data)
+    assert current(config, data) == manifest
+    rows.unlink()
+    assert current(config, data) is None
+    assert current(config, tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("changed", ["code", "versions"])
+def test_data_that_other_code_or_packages_made_is_not_current(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    build_rows(tmp_path, "koalpaca", ROWS)
+    monkeypatch.setattr(f"dataset_builders.fingerprint.{changed}", lambda: "other")
+    assert current(load_config(tmp_path / "data.yaml"), tmp_path / "data") is None
+
+
+def test_a_benchmark_that_changed_makes_data_stale(tmp_path: Path) -> None:
+    exam = write_jsonl(tmp_path / "exam.jsonl", [{"question": "하나 둘 셋"}])
+    quality = {"contamination": {"action": "reject", "benchmarks": [{"name": "exam", "path": str(exam)}]}, **OFF}
+    manifest = build_rows(tmp_path, "koalpaca", ROWS, quality=quality)
+    assert manifest.benchmarks["exam"].revision is None
+    assert current(load_config(tmp_path / "data.yaml"), tmp_path / "data") == manifest
+    write_jsonl(exam, [{"question": "하나 둘 넷"}])
+    assert current(load_config(tmp_path / "data.yaml"), tmp_path / "data") is None

@@ -5,25 +5,23 @@ import unicodedata
 
 import pytest
 
-from dataset_builders.batch import from_rows
 from dataset_builders.cleaning import UNSUSPICIOUS, clean
-from dataset_builders.rows import Conversation, assistant, user
+from dataset_builders.rows import Conversation, all_messages, assistant, user
 from prompt_strategies.prompt_injection import find_injection
 
 DECOMPOSED = unicodedata.normalize("NFD", "한글 café")
 
 
-def cleaned(*answers: str) -> tuple[list[str], dict[int, str], list[bool]]:
-    """The answers as they are after cleaning, the reasons by row, and which rows were normalised."""
-    rows = [Conversation(f"x/{n}", "x", [user("질문"), assistant(answer)]) for n, answer in enumerate(answers)]
-    batch, rejected = clean(from_rows("sft", rows), "reject")
-    return batch.contents.to_pylist()[1::2], rejected, batch.normalized.tolist()
+def cleaned(text: str) -> tuple[str, str, bool]:
+    """An answer as it is after cleaning, the reason why its row is rejected, and whether it was normalised."""
+    found = clean(Conversation("x/1", "x", [user("질문"), assistant(text)]), "reject")
+    return all_messages(found.row)[1]["content"], found.reason, found.normalized
 
 
 def test_text_is_composed_and_recorded_and_other_text_is_untouched() -> None:
-    answers, rejected, normalized = cleaned("그대로", DECOMPOSED, "끝\u3000 ﬁ Ⅳ ½")
-    assert answers == ["그대로", "한글 café", "끝\u3000 ﬁ Ⅳ ½"]
-    assert (rejected, normalized) == ({}, [False, True, False])
+    assert cleaned("그대로") == ("그대로", "", False)
+    assert cleaned(DECOMPOSED) == ("한글 café", "", True)
+    assert cleaned("끝\u3000 ﬁ Ⅳ ½") == ("끝\u3000 ﬁ Ⅳ ½", "", False)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +39,18 @@ def test_text_is_composed_and_recorded_and_other_text_is_untouched() -> None:
     ],
 )
 def test_text_that_cannot_stand_in_a_shard_is_rejected(text: str, reason: str) -> None:
-    assert cleaned("좋은 답", text)[1] == {1: reason}
+    assert cleaned(text)[1] == reason
 
 
 @pytest.mark.parametrize(
     "text", ["탭\t과 줄\r\n바꿈", "이모지 👩‍👩‍👧 😀", "ㅋㅋㅋ ㅠㅠ", "漢字かな", "x² ≤ ½ → ∞", "가\u200b나"]
 )
 def test_ordinary_text_is_kept(text: str) -> None:
-    assert cleaned(text) == ([text], {}, [False])
+    assert cleaned(text) == (text, "", False)
 
 
 def test_no_unsuspicious_character_needs_a_closer_look() -> None:
-    allowed = re.compile(f"[{re.sub(r'x{([0-9a-f]+)}', lambda code: f'U{int(code[1], 16):08x}', UNSUSPICIOUS)}]")
+    allowed = re.compile(f"[{UNSUSPICIOUS}]")
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and allowed.match(chr(code))]
     assert len(characters) > 30_000
     text = "".join(characters)

@@ -1,7 +1,8 @@
-"""Mistakes on the command line: one line that says where and what to do, exit code 1 or 2, nothing left behind."""
+"""`rabbit data`: mistakes are one line that says where and what to do, exit code 1 or 2, and leave nothing behind."""
 
+import csv
+import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rabbit_ko.cli import main
 from tests.conftest import environment
-from tests.dataset_builders.files import write_config, write_jsonl
+from tests.dataset_builders.files import RABBIT, write_config, write_jsonl
 
 GOOD = {"instruction": "가", "output": "나"}
+CALL = ("data", "--config", "data.yaml", "--out", "data/x")
+Capture = pytest.CaptureFixture[str]
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the builders in a folder, without the network."""
-    variables = environment(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf"))
-    command = [sys.executable, "-m", "dataset_builders", "build", *arguments]
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120)
+def run(*arguments: str) -> int:
+    """Run the command in this process; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
 
 
-def fails_with(folder: Path, *expected: str) -> None:
+def fails_with(capture: Capture, *expected: str) -> None:
     """Build `data.yaml` and expect one line that holds all of `expected`, and no output."""
-    result = run(folder, "data.yaml", "--out", "data/x")
+    assert run(*CALL) == 1
+    _is_one_line(capture.readouterr().err, *expected)
+
+
+def fails_alone_with(folder: Path, *expected: str) -> None:
+    """The same in a process of its own, without the network and without anybody's credentials."""
+    variables = environment(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf"), HOME=str(folder))
+    variables |= {"AWS_EC2_METADATA_DISABLED": "true"}
+    result = subprocess.run(
+        [*RABBIT, *CALL], cwd=folder, env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
     assert result.returncode == 1
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    _is_one_line(result.stderr, *expected)
+
+
+def _is_one_line(errors: str, *expected: str) -> None:
+    assert len(errors.strip().splitlines()) == 1, errors
     for words in expected:
-        assert words in result.stderr
-    assert not list((folder / "data/x").glob("[!.]*"))
+        assert words in errors
+    assert not list(Path("data/x").glob("[!.]*"))
 
 
 @pytest.mark.parametrize(
@@ -80,15 +98,31 @@ def fails_with(folder: Path, *expected: str) -> None:
             ["two sources are called `alpaca`; give each a `name` of its own"],
         ),
         ("sources: [{source: koalpaca, path: ./none.jsonl}]", ["./none.jsonl: no such file or folder"]),
+        ("limit: 5\nsources: [{source: koalpaca, path: x}]", ["limit: unknown key"]),
+        ("instruction: x\nsources: [{source: koalpaca, path: x}]", ["`instruction` is called `system_prompt` now"]),
+        ("test_fraction: 0\nsources: [{source: koalpaca, path: x}]", ["`test_fraction` is called `test_size` now"]),
+        ("licence_policy: any\nsources: [{source: koalpaca, path: x}]", ["is called `license_policy` now"]),
+        ("sources: [{source: koalpaca, path: x, licence: MIT}]", ["sources[0].licence: ", "called `license` now"]),
+        ("sources: [{source: koalpaca, path: x, licence_accepted: so}]", ["is called `license_accepted` now"]),
+        ("sources: [{source: koalpaca, path: x, add_instruction: true}]", ["is called `add_system_prompt` now"]),
         (
-            "sources: [{source: koalpaca, path: org/none}]",
-            ["org/none: no such local path, and the hub dataset cannot be loaded"],
+            "sources: [{source: koalpaca, path: x, limit: 5}]",
+            ["[0].limit: `limit` is called `max_samples` now"],
+        ),
+        ("sources: [{source: koalpaca, path: x, forgery: escape}]", ["is called `prompt_injection` now"]),
+        (
+            "quality: {subjects: {left_out: [math]}}\nsources: [{source: koalpaca, path: x}]",
+            ["quality.subjects.left_out: `left_out` is called `drop` now"],
+        ),
+        (
+            "quality: {contamination: {sets: [kobest]}}\nsources: [{source: koalpaca, path: x}]",
+            ["quality.contamination.sets: `sets` is called `benchmarks` now"],
         ),
     ],
 )
-def test_config_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:
-    (tmp_path / "data.yaml").write_text(text)
-    fails_with(tmp_path, *expected)
+def test_config_mistakes(in_tmp: Path, capsys: Capture, text: str, expected: list[str]) -> None:
+    Path("data.yaml").write_text(text)
+    fails_with(capsys, *expected)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +135,12 @@ def test_config_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None
         ("[" * 100_000 + "\n", ["none is left", "1 broken JSON"]),
     ],
 )
-def test_a_file_that_holds_nothing_else_than_broken_rows(tmp_path: Path, lines: str, expected: list[str]) -> None:
-    (tmp_path / "rows.jsonl").write_text(lines)
-    write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": "rows.jsonl"})
-    fails_with(tmp_path, *expected)
+def test_a_file_that_holds_nothing_else_than_broken_rows(
+    in_tmp: Path, capsys: Capture, lines: str, expected: list[str]
+) -> None:
+    Path("rows.jsonl").write_text(lines)
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": "rows.jsonl"})
+    fails_with(capsys, *expected)
 
 
 @pytest.mark.parametrize(
@@ -117,60 +153,79 @@ def test_a_file_that_holds_nothing_else_than_broken_rows(tmp_path: Path, lines: 
         ("rows.txt", b"x", ["rows.txt: nothing to read", ".jsonl, .csv, .parquet"]),
     ],
 )
-def test_broken_files(tmp_path: Path, name: str, content: bytes, expected: list[str]) -> None:
-    (tmp_path / name).write_bytes(content)
-    write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": name})
-    fails_with(tmp_path, *expected)
+def test_broken_files(in_tmp: Path, capsys: Capture, name: str, content: bytes, expected: list[str]) -> None:
+    Path(name).write_bytes(content)
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": name})
+    fails_with(capsys, *expected)
 
 
-def test_a_missing_config_and_wrong_usage(tmp_path: Path) -> None:
-    fails_with(tmp_path, "data.yaml: no such file")
-    assert run(tmp_path, "data.yaml").returncode == 2
-    assert run(tmp_path, "data.yaml", "--out", "").returncode == 2
+def test_a_broken_line_of_csv_is_named_by_its_number_in_any_chunk(
+    in_tmp: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset_builders.read.chunks.CHUNK_BYTES", 100)
+    Path("rows.csv").write_text("instruction,output\n" + "가나다,라마바\n" * 98 + '"a"b,c\n')
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": "rows.csv"})
+    fails_with(capsys, "rows.csv:100: broken CSV")
 
 
-def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
+def test_a_missing_config_and_wrong_usage(in_tmp: Path, capsys: Capture) -> None:
+    fails_with(capsys, "data.yaml: no such file")
+    assert run("data", "--config", "data.yaml") == 2
+    assert run("data", "--out", "data/x") == 2
+
+
+def test_a_parquet_file_with_two_columns_of_one_name(in_tmp: Path, capsys: Capture) -> None:
     columns = [pa.array(["가"])] * 2
-    pq.write_table(pa.Table.from_arrays(columns, ["instruction", "instruction"]), tmp_path / "rows.parquet")
-    write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": "rows.parquet"})
-    fails_with(tmp_path, "rows.parquet: two columns are called `instruction`; rename one")
+    pq.write_table(pa.Table.from_arrays(columns, ["instruction", "instruction"]), "rows.parquet")
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": "rows.parquet"})
+    fails_with(capsys, "rows.parquet: two columns are called `instruction`; rename one")
 
 
-def test_object_storage_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": "s3://nowhere/rows.jsonl"})
-    fails_with(tmp_path, "data/x: ", "credentials")
+def test_a_hub_dataset_that_is_not_there(in_tmp: Path) -> None:
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": "org/none"})
+    fails_alone_with(in_tmp, "org/none: no such local path, and the hub dataset cannot be loaded")
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    assert "Traceback" in run(tmp_path, "data.yaml", "--out", "data/x", "--debug").stderr
+def test_object_storage_without_credentials(in_tmp: Path) -> None:
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": "s3://nowhere/rows.jsonl"})
+    fails_alone_with(in_tmp, "credentials")
+
+
+def test_debug_shows_the_traceback(in_tmp: Path) -> None:
+    with pytest.raises(Exception, match="no such file"):
+        main([*CALL, "--debug"])
+
+
+def test_data_that_is_up_to_date_is_said_so_in_a_line_and_not_built_again(in_tmp: Path, capsys: Capture) -> None:
+    write_jsonl(Path("rows.jsonl"), [{"instruction": f"{n}번 질문", "output": f"{n}번 답"} for n in range(9)])
+    write_config(Path("data.yaml"), {"source": "koalpaca", "path": "rows.jsonl"})
+    assert run(*CALL) == 0
+    assert "sft koalpaca" in capsys.readouterr().out
+    assert run(*CALL) == 0
+    assert capsys.readouterr().out == "data/x: up to date\n"
+    assert run(*CALL, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sources"][0]["kept"] == 9
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "JSONL", "csv", "parquet"])
-def test_a_folder_of_any_format_is_read_through_the_column_mapping(tmp_path: Path, suffix: str) -> None:
+def test_a_folder_of_any_format_is_read_through_the_column_mapping(
+    in_tmp: Path, capsys: Capture, suffix: str
+) -> None:
     rows: list[dict[str, Any]] = [{"질문": f'물음 {i}, "{i}"', "답변": f"답\n\n{i}"} for i in range(20)]
-    folder = tmp_path / "mine"
-    folder.mkdir()
+    file = Path("mine") / f"a.{suffix}"
+    file.parent.mkdir()
     if suffix.lower() == "jsonl":
-        write_jsonl(folder / f"a.{suffix}", rows)
+        write_jsonl(file, rows)
     elif suffix == "csv":
-        import csv
-
-        with (folder / "a.csv").open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.DictWriter(file, ["질문", "답변"])
+        with file.open("w", encoding="utf-8-sig", newline="") as lines:
+            writer = csv.DictWriter(lines, ["질문", "답변"])
             writer.writeheader()
             writer.writerows(rows)
     else:
-        pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+        pq.write_table(pa.Table.from_pylist(rows), file)
     columns = {"instruction": "질문", "output": "답변"}
-    write_config(tmp_path / "data.yaml", {"source": "alpaca", "name": "faq", "path": "mine", "columns": columns})
-    result = run(tmp_path, "data.yaml", "--out", "data/x", "--make-deps", "deps.mk")
-    assert result.returncode == 0, result.stderr
-    assert "faq" in result.stdout
-    assert (
-        tmp_path / "deps.mk"
-    ).read_text() == f"data/x/manifest.json: mine mine/a.{suffix}\nmine:\nmine/a.{suffix}:\n"
-    parts = (pq.read_table(path).to_pylist() for path in (tmp_path / "data/x/sft").glob("*.parquet"))
-    contents = {row["messages"][0]["content"] for part in parts for row in part}
-    assert contents == {row["질문"] for row in rows}
+    write_config(Path("data.yaml"), {"source": "alpaca", "name": "faq", "path": "mine", "columns": columns})
+    assert run(*CALL) == 0
+    assert "faq" in capsys.readouterr().out
+    shards = (pq.read_table(path).to_pylist() for path in Path("data/x/sft").glob("*.parquet"))
+    assert {row["messages"][0]["content"] for shard in shards for row in shard} == {row["질문"] for row in rows}

@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from dataset_builders import parts
 from dataset_builders.build import build
-from dataset_builders.publish import WORK, locked
+from dataset_builders.read import chunks
 from dataset_builders.recipe import DataConfig, load_config
 from dataset_builders.verify import verify
+from dataset_builders.write.publish import WORK, locked
 from rabbit_ko.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.corpora import exchange, exchanges, sentence
-from tests.dataset_builders.files import file_contents, write_config, write_jsonl
+from tests.dataset_builders.files import RABBIT, file_contents, write_config, write_jsonl
 
 KILLS = 20
 
 
 def raw_rows(count: int = 1_200) -> dict[str, list[Any]]:
-    """Rows for three sources, with copies, broken ones and rows that gates mind among them."""
+    """Rows for three sources, with copies, broken ones and rows that gates reject among them."""
     rng = random.Random(3)
     rows: list[Any] = exchanges(count, seed=3)
     rows += rng.sample(rows, count // 10)
@@ -56,9 +56,9 @@ def write_recipe(folder: Path, rows: dict[str, list[Any]], files: int) -> Path:
 
 
 @pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of a few dozen rows, so that a small corpus has many."""
-    monkeypatch.setattr(parts, "PART_BYTES", 16_000)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a few dozen rows, so that a small corpus has many."""
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 16_000)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,11 @@ def built(recipe: Path) -> dict[str, bytes]:
     return contents
 
 
-def test_parts_and_their_number_of_rows_make_no_difference(
-    recipe: Path, built: dict[str, bytes], small_parts: None, tmp_path: Path
+def test_chunks_and_their_number_of_rows_make_no_difference(
+    recipe: Path, built: dict[str, bytes], small_chunks: None, tmp_path: Path
 ) -> None:
     config = load_config(recipe)
-    assert sum(len(list(parts.cut(str(file), []))) for file in (recipe.parent / "koalpaca").iterdir()) > 20
+    assert sum(len(list(chunks.cut(str(file)))) for file in (recipe.parent / "koalpaca").iterdir()) > 20
     build(config, tmp_path / "data")
     assert file_contents(tmp_path / "data") == built
 
@@ -89,7 +89,7 @@ def test_parts_and_their_number_of_rows_make_no_difference(
 def test_processes_make_no_difference(
     recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataset_builders.build.PART_BYTES", 1_000)
+    monkeypatch.setattr("dataset_builders.build.CHUNK_BYTES", 1_000)
     build(load_config(recipe), tmp_path / "data", workers=3)
     assert file_contents(tmp_path / "data") == built
 
@@ -105,21 +105,22 @@ def test_other_files_with_the_same_rows_in_another_order_make_the_same_shards(
     assert contents == {name: content for name, content in built.items() if name != "manifest.json"}
 
 
-def is_whole_or_absent(data: Path, built: dict[str, bytes]) -> None:
-    """Check that whatever stands under a final name is what a whole build puts there."""
+def is_complete_or_absent(data: Path, built: dict[str, bytes]) -> None:
+    """Check that whatever stands under a final name is what a finished build puts there."""
     for name, content in file_contents(data).items():
-        assert content == built[name], f"{name} is not whole"
+        assert content == built[name], f"{name} is not complete"
     for folder in ("sft", "dpo", "rejected"):
         names = {f"{folder}/{path.name}" for path in (data / folder).glob("*")}
         assert names in (set(), {name for name in built if name.startswith(f"{folder}/")}), "a folder is half there"
 
 
 @pytest.mark.slow
-def test_a_build_that_is_killed_goes_on_and_makes_the_same_bytes(
+def test_a_build_that_is_killed_resumes_and_makes_the_same_bytes(
     recipe: Path, built: dict[str, bytes], tmp_path: Path
 ) -> None:
     script = (
-        "import sys; from dataset_builders import build, parts; parts.PART_BYTES = 16_000; build.PART_BYTES = 1_000;"
+        "import sys; from dataset_builders import build; from dataset_builders.read import chunks;"
+        "chunks.CHUNK_BYTES = 16_000; build.CHUNK_BYTES = 1_000;"
         "from dataset_builders.recipe import load_config; from pathlib import Path;"
         "print('ready', flush=True);"
         "build.build(load_config(Path(sys.argv[1])), sys.argv[2], workers=2)"
@@ -139,7 +140,7 @@ def test_a_build_that_is_killed_goes_on_and_makes_the_same_bytes(
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1
-            is_whole_or_absent(tmp_path / "data", built)
+            is_complete_or_absent(tmp_path / "data", built)
         else:
             assert process.returncode == 0
             assert file_contents(tmp_path / "data") == built
@@ -164,19 +165,19 @@ def interrupt(config: DataConfig, data: Path, step: str, monkeypatch: pytest.Mon
             build(config, data)
 
 
-def test_a_finished_part_is_not_done_again(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_chunk_is_not_done_again(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(recipe)
     interrupt(config, tmp_path / "data", "dataset_builders.build.plan_shards", monkeypatch)
     assert file_contents(tmp_path / "data") == {}
-    monkeypatch.setattr("dataset_builders.build.refine", stop)
+    monkeypatch.setattr("dataset_builders.build.process", stop)
     build(config, tmp_path / "data")
 
 
-def test_a_build_that_ended_after_its_shards_were_in_place_is_made_whole(
+def test_a_build_that_ended_after_its_shards_were_in_place_is_finished(
     recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(recipe)
-    interrupt(config, tmp_path / "data", "dataset_builders.publish.write", monkeypatch)
+    interrupt(config, tmp_path / "data", "dataset_builders.write.publish.write", monkeypatch)
     next((tmp_path / "data/sft").glob("train-*")).unlink()
     build(config, tmp_path / "data")
     assert file_contents(tmp_path / "data") == built
@@ -203,7 +204,7 @@ def test_of_two_builds_into_one_folder_the_second_says_so_and_stops(recipe: Path
     build(load_config(recipe), tmp_path / "data")
 
 
-def test_a_disk_that_is_full_is_one_line_and_the_next_build_goes_on(
+def test_a_disk_that_is_full_is_one_line_and_the_next_build_resumes(
     recipe: Path, built: dict[str, bytes], tmp_path: Path
 ) -> None:
     def no_more_than_a_little() -> None:
@@ -211,11 +212,13 @@ def test_a_disk_that_is_full_is_one_line_and_the_next_build_goes_on(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
 
-    command = [sys.executable, "-m", "dataset_builders", "build", str(recipe), "--out", str(tmp_path / "data")]
+    command = [*RABBIT, "data", "--config", str(recipe), "--out", str(tmp_path / "data")]
     options: dict[str, Any] = {"env": environment(), "capture_output": True, "text": True, "check": False}
     failed = subprocess.run(command, preexec_fn=no_more_than_a_little, **options)
     assert failed.returncode == 1
-    assert failed.stderr.strip().splitlines() == [f"error: {tmp_path / 'data'}: File too large"]
+    [line] = failed.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("File too large")
     assert file_contents(tmp_path / "data") == {}
     assert subprocess.run(command, **options).returncode == 0
     assert file_contents(tmp_path / "data") == built

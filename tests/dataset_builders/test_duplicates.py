@@ -23,7 +23,7 @@ def letters(row: Any) -> str:
 
 
 def jaccard(left: Any, right: Any) -> float:
-    """How much two rows' sets of 5-letter pieces overlap."""
+    """How much two rows' sets of 5-grams of letters overlap."""
     sets = []
     for row in (left, right):
         text = letters(row).replace("\n", "")
@@ -65,7 +65,7 @@ def test_measured_recall_and_false_positives_on_planted_copies(tmp_path: Path) -
     for row in read_rows(tmp_path / "data", "rejected"):
         assert row["reason"] == "near duplicate"
         pairs[row["id"].removeprefix("alpaca/")] = row["evidence"].split()[0].removeprefix("alpaca/")
-    assert all(one[1:] == other[1:] and one[0] != other[0] for one, other in pairs.items()), "each names its own twin"
+    assert all(one[1:] == other[1:] and one[0] != other[0] for one, other in pairs.items()), "each names its original"
     found = {int(name[1:]) for name in pairs}
     clear = [n for n, share in enumerate(alike) if share >= 0.85]
     unlike = [n for n, share in enumerate(alike) if share < 0.75]
@@ -82,7 +82,7 @@ def test_measured_recall_and_false_positives_on_planted_copies(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("quality", [EXACT, NEAR])
-def test_what_is_beyond_a_limit_pushes_out_no_copy_in_another_source(tmp_path: Path, quality: Any) -> None:
+def test_what_is_over_max_samples_pushes_out_no_copy_in_another_source(tmp_path: Path, quality: Any) -> None:
     rows = exchanges(60)
     entries: list[dict[str, Any]] = [
         {"source": "alpaca", "name": name, "path": str(write_jsonl(tmp_path / f"{name}.jsonl", with_ids(rows)))}
@@ -107,9 +107,9 @@ def test_a_chain_of_copies_keeps_rows_that_copy_no_kept_row(tmp_path: Path) -> N
     kept = [int(row["id"].removeprefix("alpaca/")) for row in read_rows(tmp_path / "data", "sft")]
     assert 1 < len(kept) < len(chain)
     for row in read_rows(tmp_path / "data", "rejected"):
-        twin, number = (int(name.split("/")[1].split()[0]) for name in (row["evidence"], row["id"]))
-        assert twin in kept
-        assert jaccard(chain[twin], chain[number]) > 0.7
+        kept_row, number = (int(name.split("/")[1].split()[0]) for name in (row["evidence"], row["id"]))
+        assert kept_row in kept
+        assert jaccard(chain[kept_row], chain[number]) > 0.7
     assert all(jaccard(chain[a], chain[b]) < 0.9 for a, b in pairwise(sorted(kept)))
 
 
@@ -119,7 +119,7 @@ def test_rows_that_are_too_short_to_compare_are_no_copies(tmp_path: Path) -> Non
     assert report.kept == 3
 
 
-def test_an_instruction_in_common_makes_no_copies(tmp_path: Path) -> None:
+def test_a_system_message_in_common_makes_no_copies(tmp_path: Path) -> None:
     system = " ".join(row["output"] for row in exchanges(5, seed=5))
     rows = [{"id": str(n), "input": system, **row} for n, row in enumerate(exchanges(10, words=5))]
     [report] = build_rows(tmp_path, "openorca_ko", rows, quality=NEAR).sources

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +13,10 @@ from dataset_builders.executor import run
 from rabbit_ko.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.corpora import exchanges
-from tests.dataset_builders.files import write_config, write_jsonl
+from tests.dataset_builders.files import RABBIT, write_config, write_jsonl
 
 FILES = 40
-INTERRUPTED = "error: interrupted; the same command goes on from here"
+INTERRUPTED = "error: interrupted; the same command resumes from here"
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
@@ -59,13 +58,13 @@ def test_a_worker_that_is_killed_is_told_of_in_a_line() -> None:
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A build of so many parts that it can be ended in the middle; `--out` is to be added."""
+    """A build of so many chunks that it can be ended in the middle; `--out` is to be added."""
     folder = tmp_path_factory.mktemp("recipe")
     content = write_jsonl(folder / "rows" / "0.jsonl", exchanges(700)).read_bytes()
     for number in range(1, FILES):
         (folder / "rows" / f"{number}.jsonl").write_bytes(content)
     config = write_config(folder / "data.yaml", {"source": "koalpaca", "path": str(folder / "rows")})
-    return [sys.executable, "-m", "dataset_builders", "build", str(config), "--workers", "2", "--out"]
+    return [*RABBIT, "data", "--config", str(config), "--workers", "2", "--out"]
 
 
 def start(command: list[str], out: Path) -> subprocess.Popen[str]:
@@ -94,13 +93,13 @@ def alive(group: int) -> list[int]:
 
 
 def is_at_work(out: Path) -> bool:
-    """Whether a part is done."""
-    return any(out.glob(".parts/parts/*/report.json"))
+    """Whether a chunk is done."""
+    return any(out.glob(".chunks/chunks/*/report.json"))
 
 
 def workers_start(out: Path) -> bool:
     """Whether the build has begun, but not yet its workers."""
-    return (out / ".parts/lock").exists()
+    return (out / ".chunks/lock").exists()
 
 
 @pytest.mark.slow
@@ -113,7 +112,7 @@ def test_ctrl_c_is_a_line_and_leaves_no_process(
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors.strip()) == (1, INTERRUPTED)
+    assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
     assert not (tmp_path / "data/manifest.json").exists()
     wait_until(lambda: not alive(process.pid), 10)
 

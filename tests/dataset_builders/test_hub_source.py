@@ -8,14 +8,27 @@ from typing import Any
 
 from tests.conftest import environment
 from tests.dataset_builders.data_folder import make_data_folder
-from tests.dataset_builders.files import OFF, read_rows, write_config
+from tests.dataset_builders.files import OFF, RABBIT, read_rows, write_config
 from tests.dataset_builders.hub_repos import WRITER
 from tests.dataset_builders.hub_server import Hub
 
+PUSH = """
+from pathlib import Path
+from rabbit_ko.publishing.push_data import push
+push(Path("mine"), "org/mine", False)
+"""
 
-def builders(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+
+def push(hub: Hub, home: Path) -> None:
+    """Push the folder `mine` to `org/mine`, with the real client."""
+    variables = environment(**hub.variables(home, WRITER))
+    variables.pop("HF_HUB_OFFLINE", None)
+    subprocess.run([sys.executable, "-c", PUSH], env=variables, cwd=home, check=True, timeout=120)
+
+
+def rabbit(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line with the hub at hand."""
-    command = [sys.executable, "-m", "dataset_builders", *arguments]
+    command = [*RABBIT, *arguments]
     variables = environment(**hub.variables(home, WRITER))
     variables.pop("HF_HUB_OFFLINE", None)
     return subprocess.run(command, env=variables, cwd=home, capture_output=True, text=True, timeout=120)
@@ -23,14 +36,13 @@ def builders(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProce
 
 def test_a_pushed_repo_is_a_source_of_another_recipe(hub: Hub, tmp_path: Path) -> None:
     make_data_folder(tmp_path / "mine")
-    pushed = builders(hub, tmp_path, "push", "mine", "org/mine")
-    assert pushed.returncode == 0, pushed.stderr
+    push(hub, tmp_path)
     entries: list[dict[str, Any]] = [
         {"source": "messages", "path": "org/mine", "subset": "sft", "license": "MIT"},
         {"source": "preference", "path": "org/mine", "subset": "dpo", "license": "MIT"},
     ]
     write_config(tmp_path / "data.yaml", *entries, quality=OFF, test_size=0.0)
-    built = builders(hub, tmp_path, "build", "data.yaml", "--out", "out")
+    built = rabbit(hub, tmp_path, "data", "--config", "data.yaml", "--out", "out")
     assert built.returncode == 0, built.stderr
     for stage, source in (("sft", "messages"), ("dpo", "preference")):
         theirs = read_rows(tmp_path / "mine", stage)
@@ -47,10 +59,10 @@ def test_a_pushed_repo_is_a_source_of_another_recipe(hub: Hub, tmp_path: Path) -
 
 def test_a_revision_that_is_not_there_is_one_line(hub: Hub, tmp_path: Path) -> None:
     make_data_folder(tmp_path / "mine")
-    builders(hub, tmp_path, "push", "mine", "org/mine")
+    push(hub, tmp_path)
     entry = {"source": "messages", "path": "org/mine", "subset": "sft", "revision": "v9"}
     write_config(tmp_path / "data.yaml", entry)
-    built = builders(hub, tmp_path, "build", "data.yaml", "--out", "out")
+    built = rabbit(hub, tmp_path, "data", "--config", "data.yaml", "--out", "out")
     assert built.returncode == 1
     assert len(built.stderr.strip().splitlines()) == 1
     assert "org/mine: no such local path, and the hub dataset cannot be loaded" in built.stderr

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +14,14 @@ from dataset_builders.build import build
 from dataset_builders.recipe import load_config
 from rabbit_ko.errors import UserError
 from tests.conftest import environment
-from tests.dataset_builders.files import file_contents, write_config
+from tests.dataset_builders.files import RABBIT, file_contents, write_config
 from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
 from tests.dataset_builders.test_determinism import raw_rows, write_recipe
 
 pytest.importorskip("ray", reason="Ray is not installed; `make setup EXTRAS=train,ray` does it")
 pytestmark = pytest.mark.slow
 
-# So many that a part takes a while.
+# So many that a chunk takes a while.
 ROWS = 6_000
 FILES = 8
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
@@ -50,7 +49,7 @@ def cluster(s3: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe's data.yaml, of many parts, whose paths are relative to its folder."""
+    """A recipe's data.yaml, of many chunks, whose paths are relative to its folder."""
     path = write_recipe(tmp_path_factory.mktemp("recipe"), raw_rows(ROWS), files=FILES)
     _with_paths(path, "")
     return path
@@ -109,7 +108,7 @@ def test_the_command_says_no_more_than_without_ray(
 ) -> None:
     s3.put(str(recipe.parent), f"{BUCKET}/in", recursive=True)
     _with_paths(Path(shutil.copy(recipe, tmp_path / "data.yaml")), f"s3://{BUCKET}/in/")
-    command = [sys.executable, "-m", "dataset_builders", "build", "data.yaml", "--out", f"s3://{BUCKET}/out"]
+    command = [*RABBIT, "data", "--config", "data.yaml", "--out", f"s3://{BUCKET}/out"]
     done = subprocess.run(
         [*command, "--executor", "ray"], cwd=tmp_path, env=environment(), capture_output=True, text=True
     )

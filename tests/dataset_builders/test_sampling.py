@@ -22,7 +22,7 @@ def kept(folder: Path, rows: list[dict[str, str]], seed: int = 42, **entry: Any)
 
 
 def has_system(row: Any) -> bool:
-    """Tell whether a row starts with an instruction."""
+    """Tell whether a row starts with a system message."""
     return bool(row["messages"][0]["role"] == "system")
 
 
@@ -36,13 +36,23 @@ def by_id(rows: list[Any]) -> dict[str, Any]:
     return {row["id"]: row for row in rows}
 
 
-def test_share_with_the_instruction_is_the_probability_and_the_same_rows_in_any_order(tmp_path: Path) -> None:
+def test_share_with_the_system_prompt_is_the_probability_and_the_same_rows_in_any_order(tmp_path: Path) -> None:
     options: dict[str, Any] = {"add_system_prompt": True, "probability": 0.8}
     rows, report = kept(tmp_path, ROWS, **options)
     again, _ = kept(tmp_path, shuffled(ROWS), **options)
     assert rows == again
     assert report.with_system_prompt == sum(map(has_system, rows))
     assert report.with_system_prompt / report.kept == pytest.approx(0.8, abs=0.02)
+
+
+def test_only_rows_that_got_the_recipes_system_prompt_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"id": str(n), "instruction": "질문", "input": "짧게" * (n % 2), "output": f"{n}번 답"} for n in range(40)
+    ]
+    for given, expected in ((True, 20), (False, 0)):
+        [report] = build_rows(tmp_path, "openorca_ko", rows, {"add_system_prompt": given}, test_size=0.0).sources
+        kept_rows = read_rows(tmp_path / "data", "sft")
+        assert (report.with_system_prompt, sum(map(has_system, kept_rows))) == (expected, 20 + expected)
 
 
 def test_a_higher_probability_adds_rows_and_takes_none_away(tmp_path: Path) -> None:
@@ -53,7 +63,7 @@ def test_a_higher_probability_adds_rows_and_takes_none_away(tmp_path: Path) -> N
     assert few < many
 
 
-def test_fraction_keeps_its_share_and_limit_its_number_in_any_order(tmp_path: Path) -> None:
+def test_fraction_keeps_its_share_and_max_samples_its_number_in_any_order(tmp_path: Path) -> None:
     rows, report = kept(tmp_path, ROWS, fraction=0.25, max_samples=1_000)
     again, _ = kept(tmp_path, shuffled(ROWS), fraction=0.25, max_samples=1_000)
     assert rows == again
@@ -62,12 +72,12 @@ def test_fraction_keeps_its_share_and_limit_its_number_in_any_order(tmp_path: Pa
     assert report.read == report.kept + sum(report.rejected.values())
 
 
-def test_a_limit_takes_the_rows_that_a_lower_one_takes_and_more(tmp_path: Path) -> None:
+def test_max_samples_takes_the_rows_that_a_lower_number_takes_and_more(tmp_path: Path) -> None:
     few, many = (set(by_id(kept(tmp_path, ROWS, max_samples=count)[0])) for count in (100, 300))
     assert few < many
 
 
-def test_what_sampling_leaves_out_is_named_but_not_kept(tmp_path: Path) -> None:
+def test_what_sampling_drops_is_named_but_not_kept(tmp_path: Path) -> None:
     rows, report = kept(tmp_path, ROWS[:100], fraction=0.5, max_samples=20)
     dropped = read_rows(tmp_path / "data", "rejected")
     assert {row["reason"] for row in dropped} == {"not sampled", "over max_samples"} == report.rejected.keys()

@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 
 from dataset_builders.rows import Conversation, Preference, check_order
-from dataset_builders.sources import SOURCES
-from dataset_builders.sources.fields import WrongType
+from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.sources.guanaco_ko import split_turns
 from rabbit_ko.errors import Rejected
-from tests.conftest import sample_rows
+from tests.conftest import ROOT, sample_rows
 
 SHAREGPT = [{"from": "human", "value": "하나"}, {"from": "gpt", "value": "둘"}]
 
@@ -156,5 +155,12 @@ def test_rows_without_an_id_get_one_from_their_content() -> None:
     ],
 )
 def test_fields_of_another_type_are_named(source: str, row: dict[str, Any], message: str) -> None:
-    with pytest.raises(WrongType, match=message):
+    with pytest.raises(Rejected, match=message):
         convert(source, row)
+
+
+def test_a_source_is_found_by_its_file_alone() -> None:
+    files = {path.stem for path in (ROOT / "dataset_builders/sources").glob("[!_]*.py")}
+    assert SOURCES.keys() == files
+    assert find_upstream("kyujinpy/openorca-ko") is SOURCES["openorca_ko"]
+    assert find_upstream("org/mine") is None

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.diff import diff
 from dataset_builders.manifest import Manifest
-from dataset_builders.verify import verify
+from dataset_builders.verify import diff, verify
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
-from tests.conftest import environment
 from tests.dataset_builders.corpora import exchanges
 from tests.dataset_builders.files import build_rows, read_rows
 
@@ -30,9 +27,11 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dataset_builders", *arguments]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+def run(*arguments: str) -> int:
+    """Run the command in this process; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
 
 
 def change_manifest(data: Path, **changes: Any) -> None:
@@ -41,15 +40,16 @@ def change_manifest(data: Path, **changes: Any) -> None:
     (data / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
-def test_a_folder_as_it_was_built_is_verified(data: Path) -> None:
+def test_a_folder_as_it_was_built_is_verified(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = verify(str(data))
     assert sum(shard.rows for shard in manifest.shards) == 41
-    result = run("verify", str(data))
-    assert (result.returncode, result.stderr) == (0, "")
-    assert manifest.fingerprint in result.stdout
+    assert run("verify", str(data)) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert manifest.fingerprint in said.out
 
 
-def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path) -> None:
+def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed, missing, *_ = sorted((data / "sft").iterdir())
     content = bytearray(changed.read_bytes())
     content[len(content) // 2] ^= 1
@@ -58,9 +58,8 @@ def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path) -> Non
     shutil.copy(data / "rejected/train-00000-of-00001.parquet", data / "sft/train-00009-of-00010.parquet")
     (data / "dpo/sub").mkdir(parents=True)
     shutil.copy(data / "rejected/train-00000-of-00001.parquet", data / "dpo/sub")
-    result = run("verify", str(data))
-    assert result.returncode == 1
-    lines = result.stderr.strip().splitlines()
+    assert run("verify", str(data)) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 4
     assert "not the bytes that were built" in lines[0]
     assert "missing" in lines[1]
@@ -95,13 +94,17 @@ def test_every_row_that_was_read_is_in_one_place(data: Path) -> None:
     assert sorted(ids) == sorted(f"alpaca/{row['id']}" for row in [*ROWS, BAD])
 
 
-def test_two_builds_of_the_same_rows_do_not_differ(data: Path, tmp_path: Path) -> None:
+def test_two_builds_of_the_same_rows_do_not_differ(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     build_rows(tmp_path / "again", "alpaca", [*ROWS, BAD][::-1], rows_per_shard=15, test_size=0.1)
-    result = run("diff", str(data), str(tmp_path / "again/data"))
-    assert (result.returncode, result.stdout) == (0, "no row differs\n")
+    assert run("diff", str(data), str(tmp_path / "again/data")) == 0
+    assert capsys.readouterr().out == "no row differs\n"
 
 
-def test_what_changed_is_named_by_row_and_reason(data: Path, tmp_path: Path) -> None:
+def test_what_changed_is_named_by_row_and_reason(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = [dict(row) for row in ROWS[2:]]
     other[0]["output"] += " 덧붙인 말."
     other[1]["output"] = ""
@@ -109,11 +112,10 @@ def test_what_changed_is_named_by_row_and_reason(data: Path, tmp_path: Path) -> 
     build_rows(tmp_path / "other", "alpaca", [*other, BAD], rows_per_shard=15, test_size=0.0)
     changed = diff(str(data), str(tmp_path / "other/data"))
     tests = {row["id"] for row in pq.read_table(next((data / "sft").glob("test*"))).to_pylist()}
-    assert changed.added == {"sft/train": ["alpaca/new"]}
-    assert sorted(chain(*changed.removed.values())) == ["alpaca/0", "alpaca/1"]
-    assert ["alpaca/3"] in [ids for (_, now), ids in changed.moved.items() if now == "empty turn"]
-    assert changed.changed == ["alpaca/2"] or "alpaca/2" in tests
-    assert set(changed.moved.get(("sft/test", "sft/train"), [])) == tests - {"alpaca/0", "alpaca/1", "alpaca/3"}
-    result = run("diff", str(data), str(tmp_path / "other/data"))
-    assert result.returncode == 1
-    assert "1 + sft/train: alpaca/new" in result.stdout
+    assert changed["+ sft/train"] == ["alpaca/new"]
+    assert sorted(chain(*(ids for what, ids in changed.items() if what.startswith("- ")))) == ["alpaca/0", "alpaca/1"]
+    assert ["alpaca/3"] in [ids for what, ids in changed.items() if what.endswith("-> empty turn")]
+    assert changed.get("says something else") == ["alpaca/2"] or "alpaca/2" in tests
+    assert set(changed.get("sft/test -> sft/train", [])) == tests - {"alpaca/0", "alpaca/1", "alpaca/3"}
+    assert run("diff", str(data), str(tmp_path / "other/data")) == 1
+    assert "1 + sft/train: alpaca/new" in capsys.readouterr().out

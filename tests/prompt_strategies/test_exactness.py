@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
+from dataset_builders.recipe import SYSTEM_PROMPT
 from dataset_builders.rows import Conversation, Message, assistant, system, user
 from dataset_builders.sampling import below, draw
-from dataset_builders.system_prompt import SYSTEM_PROMPT
 from prompt_strategies import qir
 from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.prompt_injection import find_injection

@@ -83,7 +83,7 @@ def commits(hub: Hub, repo: str = "org/name") -> int:
     return len(hub.data.repos[repo].commits) - 1
 
 
-def is_whole(hub: Hub, folder: Path) -> bool:
+def is_complete(hub: Hub, folder: Path) -> bool:
     """Tell whether the hub has every shard, byte for byte, and nothing else but the texts."""
     files = dict(hub.data.repos["org/name"].files)
     manifest = Manifest.model_validate_json(files.pop(MANIFEST))
@@ -97,7 +97,7 @@ def test_what_is_pushed_loads_as_the_same_rows(hub: Hub, folder: Path) -> None:
     url = push_to(hub, folder)
     assert url == f"{hub.url}/datasets/org/name/commit/{hub.data.repos['org/name'].commits[-1][0]}"
     assert commits(hub) == 1
-    assert is_whole(hub, folder)
+    assert is_complete(hub, folder)
     loaded = run_client(hub, folder.parent, LOAD, "org/name")
     assert loaded.returncode == 0, loaded.stderr
     assert json.loads(loaded.stdout) == {
@@ -138,12 +138,12 @@ def test_a_repo_of_the_other_visibility_is_refused(hub: Hub, folder: Path, is_pr
     assert hub.data.repos["org/name"].private == is_private
 
 
-def test_errors_that_pass_are_survived_with_one_whole_commit(hub: Hub, folder: Path) -> None:
+def test_errors_that_pass_are_survived_with_one_complete_commit(hub: Hub, folder: Path) -> None:
     hub.failing.update(STEPS)
     push_to(hub, folder)
     assert all(hub.count(step) > 1 for step in STEPS)
     assert commits(hub) == 1
-    assert is_whole(hub, folder)
+    assert is_complete(hub, folder)
 
 
 def test_a_connection_that_drops_in_mid_upload_is_survived(hub: Hub, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_connection_that_drops_in_mid_upload_is_survived(hub: Hub, tmp_path: P
     push_to(hub, tmp_path / "mine")
     assert hub.count("upload") == 5
     assert commits(hub) == 1
-    assert is_whole(hub, tmp_path / "mine")
+    assert is_complete(hub, tmp_path / "mine")
 
 
 @pytest.mark.parametrize(("fault", "attempts"), [("dropping", 2), ("losing", 1)])
@@ -165,7 +165,7 @@ def test_connections_that_drop_before_or_after_the_hub_acts_make_one_commit(
     assert all(hub.count(step) > 1 for step in STEPS if step != "commit")
     assert hub.count("commit") == attempts
     assert commits(hub) == 1
-    assert is_whole(hub, folder)
+    assert is_complete(hub, folder)
 
 
 def test_a_lost_answer_to_a_commit_that_deletes_is_survived(hub: Hub, folder: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_lost_answer_to_a_commit_that_deletes_is_survived(hub: Hub, folder: Pa
     hub.losing["commit"] = 1
     push_to(hub, folder)
     assert commits(hub) == 2
-    assert is_whole(hub, folder)
+    assert is_complete(hub, folder)
 
 
 @pytest.mark.parametrize(
@@ -250,4 +250,4 @@ def test_shards_of_an_earlier_push_go_in_the_same_commit(hub: Hub, folder: Path)
     make_data_folder(folder)
     push_to(hub, folder)
     assert commits(hub) == 2
-    assert is_whole(hub, folder)
+    assert is_complete(hub, folder)

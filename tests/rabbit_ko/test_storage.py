@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +10,17 @@ from typing import Any, cast
 import pytest
 
 from dataset_builders.build import build
+from dataset_builders.pipeline import process
 from dataset_builders.recipe import load_config
-from dataset_builders.refine import refine
 from dataset_builders.verify import verify
 from rabbit_ko import storage
 from tests.conftest import environment
-from tests.dataset_builders.files import file_contents
+from tests.dataset_builders.files import RABBIT, file_contents
 from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
 from tests.dataset_builders.test_determinism import raw_rows, write_recipe
 
 FILES = 2
-PARTS = 3 * FILES
+CHUNKS = 3 * FILES
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def s3() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe's data.yaml, of many parts."""
+    """A recipe's data.yaml, of many chunks."""
     return write_recipe(tmp_path_factory.mktemp("recipe"), raw_rows(200), files=FILES)
 
 
@@ -46,7 +45,7 @@ def built(recipe: Path) -> dict[str, bytes]:
 def test_object_storage_gets_the_bytes_that_a_folder_gets(recipe: Path, built: dict[str, bytes], s3: Any) -> None:
     build(load_config(recipe), f"s3://{BUCKET}/same")
     assert s3_contents(s3, f"{BUCKET}/same") == built
-    assert not [name for name in s3.find(BUCKET) if "/.parts/" in name]
+    assert not [name for name in s3.find(BUCKET) if "/.chunks/" in name]
     verify(f"s3://{BUCKET}/same")
 
 
@@ -60,36 +59,36 @@ def test_a_second_build_leaves_the_shards_alone(recipe: Path, built: dict[str, b
     assert s3_contents(s3, f"{BUCKET}/twice") == built
 
 
-def test_a_build_that_is_killed_goes_on(
+def test_a_build_that_is_killed_resumes(
     recipe: Path, built: dict[str, bytes], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = f"{BUCKET}/killed"
-    command = [sys.executable, "-m", "dataset_builders", "build", str(recipe), "--out", f"s3://{out}"]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
-    while process.poll() is None and len(_reports(s3, out)) < 1:
+    command = [*RABBIT, "data", "--config", str(recipe), "--out", f"s3://{out}"]
+    running = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+    while running.poll() is None and len(_reports(s3, out)) < 1:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    running.send_signal(signal.SIGKILL)
+    running.wait()
     done = len(_reports(s3, out))
-    assert 1 <= done < PARTS
+    assert 1 <= done < CHUNKS
     assert s3_contents(s3, out) == {}
-    refined: list[str] = []
+    processed: list[str] = []
 
     def counted(*args: Any) -> Any:
-        refined.append(args[-1])
-        return refine(*args)
+        processed.append(args[-1])
+        return process(*args)
 
-    monkeypatch.setattr("dataset_builders.build.refine", counted)
+    monkeypatch.setattr("dataset_builders.build.process", counted)
     build(load_config(recipe), f"s3://{out}")
-    assert len(refined) == PARTS - done
+    assert len(processed) == CHUNKS - done
     assert s3_contents(s3, out) == built
 
 
 def _reports(s3: Any, out: str) -> list[str]:
-    return [name for name in s3.find(f"{out}/.parts") if name.endswith("/report.json")]
+    return [name for name in s3.find(f"{out}/.chunks") if name.endswith("/report.json")]
 
 
-def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "file"
     storage.write(str(path), b"old")
     with pytest.raises(TypeError):

@@ -34,7 +34,7 @@ def reasons(folder: Path, source: str, good: list[Any], bad: list[Any], quality:
         ({"instruction": "웃어 봐", "output": "ㅋ" * 300}, "repetition"),
     ],
 )
-def test_rows_that_a_gate_minds_are_left_out_by_default(tmp_path: Path, row: Any, reason: str) -> None:
+def test_rows_that_a_gate_finds_are_rejected_by_default(tmp_path: Path, row: Any, reason: str) -> None:
     assert reasons(tmp_path, "koalpaca", GOOD, [row], ON) == {reason: 1}
     [dropped] = read_rows(tmp_path / "data", "rejected")
     assert dropped["evidence"]
@@ -56,7 +56,7 @@ def test_the_question_may_repeat_itself_and_so_may_a_rejected_answer(tmp_path: P
     assert reasons(tmp_path, "preference", [PAIR], [{**PAIR, "chosen": LOOP}], on) == {"repetition": 1}
 
 
-def test_answers_of_unlike_length_are_left_out(tmp_path: Path) -> None:
+def test_answers_of_unlike_length_are_rejected(tmp_path: Path) -> None:
     long = {**PAIR, "chosen": " ".join(row["output"] for row in GOOD)}
     assert reasons(tmp_path, "preference", [PAIR], [long], ON) == {"answers of unlike length": 1}
 
@@ -71,6 +71,6 @@ def test_a_gate_that_reports_counts_and_keeps(tmp_path: Path) -> None:
     assert (report.kept, report.rejected, report.reported) == (21, {}, {})
 
 
-def test_the_first_gate_that_minds_a_row_gives_the_reason(tmp_path: Path) -> None:
+def test_the_first_gate_that_rejects_a_row_gives_the_reason(tmp_path: Path) -> None:
     both = {"instruction": "sing", "output": "la la la " * 60}
     assert reasons(tmp_path, "koalpaca", GOOD, [both], ON) == {"too little Hangul": 1}

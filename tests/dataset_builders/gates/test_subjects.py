@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.gates.subject import subject
+from dataset_builders.gates._gate import Batch
+from dataset_builders.gates.subjects import Subjects, find_subjects, subjects
+from dataset_builders.rows import Conversation, assistant
 from tests.conftest import SHARED
 
-BOTH = frozenset({"math", "code"})
 AROUND = "아래처럼 하시면 됩니다.\n", "\n값을 준비하고 차례로 처리합니다. 궁금한 점이 있으면 더 물어보세요."
 
 # One text a line, with ⏎ for a line break. Each of these stands in the middle of AROUND.
@@ -162,7 +163,7 @@ def planted(block: str) -> list[str]:
 
 def found(name: str, texts: list[str]) -> list[str]:
     """The subjects that the gate finds in the texts, and prints."""
-    hits = [evidence.split(":")[0] for evidence in subject(pa.array(texts, pa.string()), BOTH).values()]
+    hits = [evidence.split(":")[0] for evidence in subjects(pa.array(texts, pa.string())).values()]
     print(f"{name}: of {len(texts)} texts {hits.count('math')} are math and {hits.count('code')} are code")
     return hits
 
@@ -192,13 +193,15 @@ def test_texts_that_mention_code_or_hold_numbers_are_left_alone() -> None:
     assert len(found("numbers", planted(NOT_MATH))) <= 1
 
 
-def test_only_the_subjects_that_are_left_out_are_found() -> None:
-    texts = pa.array(["사과", "2 + 3 = 5\n4 * 5 = 20", "import os\nprint(os.getcwd())", "", None], pa.string())
+def test_only_the_subjects_that_are_dropped_are_found() -> None:
+    texts = ["사과", "2 + 3 = 5\n4 * 5 = 20", "import os\nprint(os.getcwd())", ""]
+    batch = Batch([Conversation(f"x/{number}", "x", [assistant(text)]) for number, text in enumerate(texts)])
     both = {1: "math: 2 calculations in 20 characters", 2: "code: 27 of 28 characters"}
-    assert subject(texts, BOTH) == both
-    assert subject(texts, frozenset({"math"})) == {1: both[1]}
-    assert subject(texts, frozenset({"code"})) == {2: both[2]}
-    assert subject(texts, frozenset()) == subject(texts[:0], BOTH) == {}
+    assert find_subjects(batch, Subjects(drop=("math", "code"))) == both
+    assert find_subjects(batch, Subjects(drop=("math",))) == {1: both[1]}
+    assert find_subjects(batch, Subjects(drop=("code",))) == {2: both[2]}
+    assert find_subjects(batch, Subjects()) == subjects(pa.array([], pa.string())) == {}
+    assert subjects(pa.array([None], pa.string())) == {}
 
 
 def test_mathematics_is_told_from_chat(data: Path) -> None:

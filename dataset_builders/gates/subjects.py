@@ -1,7 +1,7 @@
 r"""The subject gate: rows that are mostly mathematics, or mostly code.
 
-The AOG recipe leaves KOpen-platypus out, since it is math and code heavy. This gate finds such rows in any source.
-The rule is our own; `tests/dataset_builders/gates/test_subject.py` measures it.
+The AOG recipe does without KOpen-platypus, since it is math and code heavy. This gate finds such rows in any source.
+The rule is our own; `tests/dataset_builders/gates/test_subjects.py` measures it.
 
 **code**: at least 20 characters of the text are code, and at least a fifth of it. Code is a fenced block that names
 its language, and each line that has the shape of a statement, a tag, a query or a shell command.
@@ -12,8 +12,13 @@ are an arithmetic expression with its result (`16 - 3 - 4 = 9`, `7,000 × 3 = 21
 LaTeX's mathematics (`\frac`). Numbers alone do not count: prices, dates, scores, amounts.
 """
 
+from typing import Literal
+
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
+
+from dataset_builders.gates._gate import Batch, Gate, Settings
 
 LEAST_CALCULATIONS = 2
 CHARACTERS_PER_CALCULATION = 300
@@ -74,22 +79,35 @@ _SIGN = (  # one of these is in every text with mathematics or code; most texts 
 )
 
 
-def subject(texts: pa.StringArray, dropped: frozenset[str]) -> dict[int, str]:
-    """Return the evidence for each row whose subject, `math` or `code`, is dropped, by its index.
+class Subjects(Settings):
+    """The subjects whose rows are dropped: math, code."""
+
+    drop: tuple[Literal["math", "code"], ...] = Field(default=(), strict=False)
+
+
+def find_subjects(batch: Batch, settings: Subjects) -> dict[int, str]:
+    """Return the rows whose subject is one of those to be dropped."""
+    if not settings.drop:
+        return {}
+    return {row: said for row, said in subjects(batch.texts).items() if said.partition(":")[0] in settings.drop}
+
+
+def subjects(texts: pa.StringArray) -> dict[int, str]:
+    """Return `math: ...` or `code: ...` with the evidence for each text with such a subject, by its index.
 
     A text holds all that counts for its row, such as question and answer on two lines. The module states the rule.
     """
     rows = pc.indices_nonzero(pc.match_substring_regex(texts, _SIGN))
     suspects = texts.take(rows)
     lengths = pc.utf8_length(suspects).to_pylist()
-    found: dict[int, tuple[str, str]] = {}
+    found: dict[int, str] = {}
     counts = zip(rows.to_pylist(), lengths, _code(suspects), _calculations(suspects), strict=True)
     for row, length, code, calculations in counts:
         if code >= LEAST_CODE and code >= CODE_SHARE * length:
-            found[row] = ("code", f"{code} of {length} characters")
+            found[row] = f"code: {code} of {length} characters"
         elif calculations >= LEAST_CALCULATIONS and calculations * CHARACTERS_PER_CALCULATION >= length:
-            found[row] = ("math", f"{calculations} calculations in {length} characters")
-    return {row: f"{name}: {evidence}" for row, (name, evidence) in found.items() if name in dropped}
+            found[row] = f"math: {calculations} calculations in {length} characters"
+    return found
 
 
 def _code(texts: pa.StringArray) -> list[int]:
@@ -103,3 +121,6 @@ def _calculations(texts: pa.StringArray) -> list[int]:
     """Count the calculations in each text."""
     counts: list[int] = pc.count_substring_regex(texts, _MATH).to_pylist()
     return counts
+
+
+GATE = Gate("subjects", "subject", Subjects, find_subjects)

@@ -11,16 +11,16 @@ from filelock import FileLock, Timeout
 
 from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.rows import SCHEMAS
-from dataset_builders.shards import ShardTask, record
+from dataset_builders.write.shards import ShardTask
 from rabbit_ko.errors import UserError
-from rabbit_ko.storage import filesystem, is_url, read, read_json, remove, write
+from rabbit_ko.storage import files_below, filesystem, is_url, read, remove, write
 
-WORK = ".parts"
+WORK = ".chunks"
 
 
 @contextmanager
 def locked(out: str) -> Iterator[str]:
-    """Hold `out` for one build and give the folder for its parts, which is removed when the build succeeds.
+    """Hold `out` for one build and give the folder for its chunks, which is removed when the build succeeds.
 
     Raises UserError where another build holds it. In object storage, the lock holds on this machine only.
     """
@@ -33,7 +33,7 @@ def locked(out: str) -> Iterator[str]:
         with FileLock(lock, timeout=0):
             try:
                 yield work
-                _remove_parts(work)
+                _remove_chunks(work)
             finally:
                 _remove_empty(lock, out)
     except Timeout:
@@ -42,20 +42,12 @@ def locked(out: str) -> Iterator[str]:
 
 def check_out(out: str) -> None:
     """Raise UserError where a folder that shards go to holds anything else: it would be lost."""
-    fs, name = filesystem(out)
     for folder in SCHEMAS:
-        for path in fs.find(f"{name}/{folder}") if fs.exists(f"{name}/{folder}") else ():
-            if not path.endswith(".parquet"):
-                stranger = f"{out}/{folder}{path[len(f'{name}/{folder}') :]}"
-                raise UserError(f"{stranger}: no shard, and the build replaces this folder; move the file away")
-
-
-def shard_is_done(task: ShardTask) -> Shard | None:
-    """Return what a shard holds that is written already."""
-    if (written := read_json(record(task))) is None:
-        return None
-    shard = Shard.model_validate(written)
-    return shard if _has(f"{task.out}/{task.file}", shard) else None
+        for name in files_below(f"{out}/{folder}"):
+            if not name.endswith(".parquet"):
+                raise UserError(
+                    f"{out}/{folder}/{name}: no shard, and the build replaces this folder; move the file away"
+                )
 
 
 def publish(manifest: Manifest, tasks: Sequence[ShardTask], out: str) -> None:
@@ -63,10 +55,10 @@ def publish(manifest: Manifest, tasks: Sequence[ShardTask], out: str) -> None:
     remove(f"{out}/{MANIFEST}")
     for folder in SCHEMAS:
         shards = manifest.in_folder(folder)
-        if _holds_just(f"{out}/{folder}", folder, shards):
-            continue
-        new = [task for task in tasks if task.folder == folder]
-        (_copy if is_url(out) else _swap)(folder, new, out)
+        is_same = {f"{folder}/{name}" for name in files_below(f"{out}/{folder}")} == {shard.file for shard in shards}
+        if not (is_same and all(_holds(out, shard) for shard in shards)):
+            new = [task for task in tasks if task.folder == folder]
+            (_copy if is_url(out) else _swap)(folder, new, out)
     write(f"{out}/{MANIFEST}", manifest.to_json().encode())
 
 
@@ -94,29 +86,21 @@ def _link(shard: Path, name: Path) -> None:
 
 
 def _copy(folder: str, tasks: Sequence[ShardTask], out: str) -> None:
-    """Copy shards one by one, since object storage cannot rename a folder; each is whole when it shows."""
+    """Copy shards one by one, since object storage cannot rename a folder; each is complete when it shows."""
     remove(f"{out}/{folder}")
     for task in tasks:
         fs, name = filesystem(f"{task.out}/{task.file}")
         fs.copy(name, filesystem(f"{out}/{task.file}")[1])
 
 
-def _holds_just(path: str, folder: str, shards: Sequence[Shard]) -> bool:
-    fs, name = filesystem(path)
-    names = {f"{folder}{found[len(name) :]}" for found in fs.find(name)} if fs.exists(name) else set()
-    return names == {shard.file for shard in shards} and all(
-        _has(f"{path}{shard.file.removeprefix(folder)}", shard) for shard in shards
-    )
-
-
-def _has(path: str, shard: Shard) -> bool:
+def _holds(folder: str, shard: Shard) -> bool:
     try:
-        return hashlib.sha256(read(path)).hexdigest() == shard.sha256
+        return hashlib.sha256(read(f"{folder}/{shard.file}")).hexdigest() == shard.sha256
     except FileNotFoundError:
         return False
 
 
-def _remove_parts(work: str) -> None:
+def _remove_chunks(work: str) -> None:
     fs, name = filesystem(work)
     for path in fs.ls(name, detail=False) if fs.exists(name) else ():
         if not path.endswith("/lock"):

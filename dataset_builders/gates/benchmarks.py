@@ -1,0 +1,160 @@
+"""The benchmarks that must not be trained on, and an index of their n-grams.
+
+An n-gram is 13 words in a row, as in GPT-3's and most later reports; Korean, whose words are long and whose spacing
+varies, is also compared by 30 letters in a row. Spaces and punctuation make no difference. A text of a benchmark
+that is shorter than an n-gram cannot be found.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
+from dataset_builders.read.files import Input
+from dataset_builders.read.formats import Broken, read_rows
+from dataset_builders.read.hub import Location
+from rabbit_ko.errors import UserError
+from rabbit_ko.storage import read_arrow, read_json, write_arrow, write_json
+
+_FILTER_BITS = 22
+
+
+class Benchmark(Location):
+    """Where a benchmark is, and which of its columns count, or else all with text."""
+
+    name: str = Field(min_length=1)
+    split: str = "test"
+    columns: tuple[str, ...] = Field(default=(), strict=False)
+
+
+def _each(name: str, path: str, *subsets: str) -> list[Benchmark]:
+    return [Benchmark(name=f"{name}/{subset}", path=path, subset=subset) for subset in subsets]
+
+
+KNOWN: dict[str, list[Benchmark]] = {
+    "kobest": _each("kobest", "skt/kobest_v1", "boolq", "copa", "hellaswag", "sentineg", "wic"),
+    "haerae": _each(
+        "haerae",
+        "HAERAE-HUB/HAE_RAE_BENCH",
+        *("general_knowledge", "history", "loan_words", "rare_words", "standard_nomenclature"),
+    ),
+    "gsm8k": [Benchmark(name="gsm8k", path="openai/gsm8k", subset="main")],
+    "gsm8k_ko": [Benchmark(name="gsm8k_ko", path="kuotient/gsm8k-ko")],
+    "logickor": [Benchmark(name="logickor", path="maywell/LogicKor", split="train")],
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkIndex:
+    """The hashes of all n-grams of some benchmarks, sorted, and the benchmark that each is of.
+
+    words, letters: the sizes of the n-grams. hashes: m numbers. owners: m places in `names`.
+    """
+
+    words: int
+    letters: int
+    names: tuple[str, ...]
+    hashes: Hashes
+    owners: Indices
+
+    @staticmethod
+    def empty(words: int = 13, letters: int = 30) -> "BenchmarkIndex":
+        """Return an index of no benchmark."""
+        return BenchmarkIndex(words, letters, (), np.zeros(0, np.uint64), np.zeros(0, np.int64))
+
+    def with_benchmark(self, name: str, texts: list[str]) -> "BenchmarkIndex":
+        """Return the index with another benchmark; of two with the same n-gram, the first has it."""
+        text = fold(texts)
+        spans = [word_ngrams(text, self.words), _hangul_ngrams(text, self.letters)]
+        new = np.concatenate([text.hashes(starts, ends) for starts, ends, _ in spans])
+        hashes = np.concatenate([self.hashes, new])
+        owners = np.concatenate([self.owners, np.full(len(new), len(self.names))])
+        unique, first = np.unique(hashes, return_index=True)
+        return BenchmarkIndex(self.words, self.letters, (*self.names, name), unique, owners[first])
+
+    def find(self, hashes: Hashes) -> list[tuple[int, str]]:
+        """Return the places of those hashes that are in the index, each with its benchmark."""
+        found = []
+        for place in np.flatnonzero(self._first_bits[hashes >> np.uint64(64 - _FILTER_BITS)]).tolist():
+            at = int(np.searchsorted(self.hashes, hashes[place]))
+            if at < len(self.hashes) and self.hashes[at] == hashes[place]:
+                found.append((place, self.names[self.owners[at]]))
+        return found
+
+    @cached_property
+    def _first_bits(self) -> npt.NDArray[np.bool_]:
+        """Whether any hash starts with these bits: most n-grams need no closer look."""
+        table = np.zeros(1 << _FILTER_BITS, np.bool_)
+        table[self.hashes >> np.uint64(64 - _FILTER_BITS)] = True
+        return table
+
+    def save(self, path: str) -> None:
+        """Write the index to a file, and its names beside it, last."""
+        write_arrow(f"{path}.arrow", pa.table({"hashes": self.hashes, "owners": self.owners}))
+        write_json(f"{path}.json", {"words": self.words, "letters": self.letters, "names": self.names})
+
+
+def read_texts(benchmark: Benchmark, found: Input) -> list[str]:
+    """Return the texts of a benchmark's columns. Raises UserError where one is missing, or none has text."""
+    texts: list[str] = []
+    seen = set[str]()
+    for row in (row for chunk in found.chunks() for row in read_rows(chunk) if not isinstance(row, Broken)):
+        seen.update(row)
+        texts += _texts([row[name] for name in benchmark.columns or row if name in row])
+    if missing := set(benchmark.columns) - seen:
+        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no column `{min(missing)}`")
+    if not texts:
+        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no text in its columns")
+    return texts
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a value, however deep in lists and objects it is."""
+    if isinstance(value, str):
+        # As rows are cleaned; half a surrogate pair matches nothing.
+        yield unicodedata.normalize("NFC", value).encode(errors="replace").decode()
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+NO_BENCHMARKS = BenchmarkIndex.empty()
+
+
+@cache
+def load_index(path: str) -> BenchmarkIndex:
+    """Read an index from a file, once a process."""
+    head, table = read_json(f"{path}.json"), read_arrow(f"{path}.arrow")
+    columns = (table[name].to_numpy() for name in ("hashes", "owners"))
+    return BenchmarkIndex(head["words"], head["letters"], tuple(head["names"]), *columns)
+
+
+def word_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
+    """Return start, end and text of every `size` words in a row."""
+    words = np.flatnonzero(text.starts)
+    owners = np.searchsorted(text.offsets, words, side="right") - 1
+    count = max(len(words) - size + 1, 0)
+    ends = np.append(words, len(text.codes))[size : size + count]
+    inside = owners[:count] == owners[size - 1 : size - 1 + count]
+    return words[:count][inside], ends[inside], owners[:count][inside]
+
+
+def letter_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
+    """Return start, end and text of every `size` letters in a row."""
+    starts, owners = text.runs(size)
+    return starts, starts + size, owners
+
+
+def _hangul_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
+    """Return the n-grams of letters that are mostly Hangul: 30 letters of English are a few words only."""
+    starts, ends, owners = letter_ngrams(text, size)
+    total = np.concatenate(([0], np.cumsum(is_hangul(text.codes))))
+    korean = 2 * (total[ends] - total[starts]) > size
+    return starts[korean], ends[korean], owners[korean]

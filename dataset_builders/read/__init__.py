@@ -1,0 +1,1 @@
+"""From paths, URLs and hub datasets to raw rows, one by one."""

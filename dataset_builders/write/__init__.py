@@ -1,0 +1,1 @@
+"""Parquet shards, and their way into a folder or object storage."""
