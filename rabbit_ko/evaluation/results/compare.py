@@ -1,7 +1,7 @@
 """Whether two stages differ by more than chance.
 
-Where both stages kept what each item came to, by a paired bootstrap over the items, which ask the same of both;
-otherwise by the standard errors of two means that have nothing to do with each other, which finds fewer differences.
+Where both stages kept the value of each item, by a paired bootstrap over the items, which ask the same of both;
+otherwise by the standard errors of two independent means, which finds fewer differences.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LEAST_ITEMS = 6
 _CELLS = 4_000_000
 
 
-class Method(StrEnum):
+class ComparedBy(StrEnum):
     """How the interval of a difference came about."""
 
     BOOTSTRAP = "paired bootstrap"
@@ -46,7 +46,7 @@ class Comparison:
     difference: float
     low: float
     high: float
-    method: Method
+    method: ComparedBy
 
     @property
     def exceeds_chance(self) -> bool:
@@ -70,7 +70,8 @@ def compare(before: Figure, after: Figure) -> Comparison | NotCompared | None:
         return None
     if before.is_stale or after.is_stale:
         return NotCompared(stage, Reason.STALE)
-    if differing := differing_settings(before, after):
+    was, now = _conditions(before.result), _conditions(after.result)
+    if differing := tuple(key for key in was | now if was.get(key) != now.get(key)):
         return NotCompared(stage, Reason.SETTINGS, differing)
     common = sorted(before.items.keys() & after.items.keys())
     if min(old.items, new.items, len(common) or old.items) < LEAST_ITEMS:
@@ -78,20 +79,15 @@ def compare(before: Figure, after: Figure) -> Comparison | NotCompared | None:
     if common:
         pairs = np.array([(before.items[item], after.items[item]) for item in common])
         low, high = paired_bootstrap(pairs[:, 0], pairs[:, 1])
-        return Comparison(stage, float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high, Method.BOOTSTRAP)
+        return Comparison(stage, float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high, ComparedBy.BOOTSTRAP)
     if old.stderr is None or new.stderr is None:
         return NotCompared(stage, Reason.NO_ERROR)
     difference, margin = new.value - old.value, 2 * hypot(old.stderr, new.stderr)
-    return Comparison(stage, difference, difference - margin, difference + margin, Method.ERRORS)
-
-
-def differing_settings(before: Figure, after: Figure) -> tuple[str, ...]:
-    """Return the names of what is not the same in both: settings, what ran the model, and the harness's version."""
-    old, new = (_conditions(figure.result) for figure in (before, after))
-    return tuple(key for key in {**old, **new} if old.get(key) != new.get(key))
+    return Comparison(stage, difference, difference - margin, difference + margin, ComparedBy.ERRORS)
 
 
 def _conditions(result: Result) -> dict[str, Any]:
+    """Return what has to be the same in both: settings, what ran the model, and the harness's version."""
     return {**result.settings, "backend": result.model.backend, "harness": result.versions.get("lm_eval")}
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from dataset_builders.manifest import Manifest, SourceSummary
 from rabbit_ko.evaluation.results.figures import StageResult, State
 from rabbit_ko.evaluation.results.table import Table, make_table
-from rabbit_ko.evaluation.stages import CONFIGS, STAGES, Stage, find_stage
+from rabbit_ko.evaluation.stages import STAGES, Stage, find_stage
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES
 from rabbit_ko.publishing.model_card.data import read_data
 from rabbit_ko.publishing.model_card.names import check_trained, hub_id, is_adapter_of_the_hub
 from rabbit_ko.publishing.model_card.runs import Run, read_runs
+from rabbit_ko.recipes import CONFIGS
 
 OTHER = "other"
 

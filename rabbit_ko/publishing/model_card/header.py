@@ -7,8 +7,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.results.figures import LOGICKOR, Figure, State
-from rabbit_ko.evaluation.results.table import Row
-from rabbit_ko.evaluation.results.text import FROM_HUB, describe
+from rabbit_ko.evaluation.results.table import FROM_HUB, Row, describe
 from rabbit_ko.publishing.model_card.data import hub_datasets
 from rabbit_ko.publishing.model_card.facts import Facts
 

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.score import TOTAL
+from rabbit_ko.evaluation.logickor.scores import TOTAL
 from rabbit_ko.evaluation.records import Result
-from rabbit_ko.evaluation.results.compare import Method, Reason
+from rabbit_ko.evaluation.results.compare import ComparedBy, Reason
 from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, State
-from rabbit_ko.evaluation.results.table import Row
-from rabbit_ko.evaluation.results.text import Words, by_stage, mark, measured, settings_of
+from rabbit_ko.evaluation.results.table import Row, Words, by_stage, mark, measured, settings_of
 from rabbit_ko.markdown import cell
 from rabbit_ko.publishing.model_card.facts import Facts
 
@@ -60,7 +59,7 @@ def logickor(facts: Facts, words: Words, total: str) -> list[LogicKor]:
 
 def outcomes(facts: Facts) -> list[tuple[str, str, str]]:
     """Return how the stages were compared, or why not: the method or reason, the settings that differ, the names."""
-    order: list[Method | Reason] = [*Method, *Reason]
+    order: list[ComparedBy | Reason] = [*ComparedBy, *Reason]
     found = sorted(facts.table.outcomes().items(), key=lambda item: order.index(item[0][0]))
     return [(how.name, ", ".join(settings), by_stage(names)) for (how, settings), names in found]
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.stages import RUNS, Stage, adapter_base
+from rabbit_ko.evaluation.stages import Stage, adapter_base
+from rabbit_ko.recipes import RUNS
 
 # Stands on a card for the repo until it is pushed.
 REPO = "org/name"

@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rabbit_ko.evaluation.models import adapter_rank
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.text import ENGLISH, KOREAN, is_limited, is_local
+from rabbit_ko.evaluation.results.table import ENGLISH, KOREAN, is_limited, is_local
 from rabbit_ko.markdown import cell, fence, link
 from rabbit_ko.publishing.model_card import data, measured
 from rabbit_ko.publishing.model_card.examples import MAX_NEW_TOKENS, Example, Shown

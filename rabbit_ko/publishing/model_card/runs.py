@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.stages import RUNS, Stage
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.recipes import RUNS
 
 RUN_FILE = "run.json"
 HYPERPARAMETERS = (

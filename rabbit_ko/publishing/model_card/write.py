@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from rabbit_ko.evaluation.models import load_stage
-from rabbit_ko.evaluation.results.text import command
 from rabbit_ko.publishing.model_card.data import instructed
 from rabbit_ko.publishing.model_card.examples import make_examples, read_shown
 from rabbit_ko.publishing.model_card.facts import card_file, gather
@@ -28,5 +27,5 @@ def write_card(
     write(str(file), render_card(facts, examples, language, tokens, *picked).encode())
     stale = [origin.result for origin in facts.stale]
     return file, [
-        f"{result.stage} {result.task}: of an earlier model, dropped; `{command(result)}`" for result in stale
+        f"{result.stage} {result.task}: of an earlier model, dropped; `{result.command}`" for result in stale
     ]

@@ -9,7 +9,14 @@ import numpy.typing as npt
 import pytest
 
 from rabbit_ko.evaluation.records import Model, Result, Sample, Score
-from rabbit_ko.evaluation.results.compare import Comparison, Method, NotCompared, Reason, compare, paired_bootstrap
+from rabbit_ko.evaluation.results.compare import (
+    ComparedBy,
+    Comparison,
+    NotCompared,
+    Reason,
+    compare,
+    paired_bootstrap,
+)
 from rabbit_ko.evaluation.results.figures import Figure, StageResult, State
 from tests.rabbit_ko.evaluation.results.result_folder import samples_of
 
@@ -99,7 +106,7 @@ def test_where_nothing_differs_but_by_chance_about_one_in_twenty_is_marked() -> 
 def test_a_clear_difference_is_marked(gain: float, direction: int) -> None:
     before, after = [0.5] * 20, [0.5 + gain] * 15 + [0.5] * 5
     comparison = compared(of_items(before), of_items(after))
-    assert comparison.method is Method.BOOTSTRAP
+    assert comparison.method is ComparedBy.BOOTSTRAP
     assert comparison.exceeds_chance
     assert comparison.difference * direction == pytest.approx(0.225)
 
@@ -122,7 +129,7 @@ def test_pairs_find_what_two_means_alone_do_not() -> None:
     error = stdev(before) / 10
     assert compared(of_items(before), of_items(after)).exceeds_chance
     alone = compared(figure(fmean(before), error), figure(fmean(after), error))
-    assert alone.method is Method.ERRORS
+    assert alone.method is ComparedBy.ERRORS
     assert not alone.exceeds_chance
 
 

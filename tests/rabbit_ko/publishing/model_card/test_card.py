@@ -12,7 +12,7 @@ from dataset_builders.licenses import License, known
 from dataset_builders.manifest import Manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score
-from rabbit_ko.evaluation.results.text import ENGLISH, KOREAN, describe
+from rabbit_ko.evaluation.results.table import ENGLISH, KOREAN, describe
 from rabbit_ko.publishing.model_card.data import shards_fingerprint
 from rabbit_ko.publishing.model_card.examples import Example, Shown
 from rabbit_ko.publishing.model_card.header import header
