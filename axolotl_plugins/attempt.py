@@ -15,14 +15,14 @@ from axolotl_plugins.checkpoints import (
     SEAL,
     STATE_FILE,
     Checkpoint,
-    Identity,
     OtherRun,
     find_checkpoint,
     remove_all,
 )
 from axolotl_plugins.log import LOG
 from axolotl_plugins.progress import Progress
-from axolotl_plugins.run_file import RUN_FILE
+from axolotl_plugins.resume.identity import Identity
+from rabbit_ko.recipes import RUN_FILE
 
 METRICS = "tensorboard"
 

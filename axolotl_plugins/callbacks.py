@@ -8,7 +8,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from axolotl_plugins.checkpoints import PREFIX, STATE_FILE, Identity, seal
+from axolotl_plugins.checkpoints import PREFIX, STATE_FILE, seal
+from axolotl_plugins.resume.identity import Identity
 
 DIVERGED, PATIENCE = 3.0, 5
 # The last one is the average over all steps, also over those after the last log.

@@ -9,6 +9,7 @@ from typing import Any
 
 import xxhash
 
+from axolotl_plugins.resume.identity import Identity, changes
 from rabbit_ko import storage
 
 PREFIX, SEAL, DAMAGED = "checkpoint-", "whole.json", "damaged-"
@@ -16,11 +17,6 @@ PREFIX, SEAL, DAMAGED = "checkpoint-", "whole.json", "damaged-"
 STATE_FILE = "trainer_state.json"
 # Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
 LARGE = 4 << 30
-# Values that are longer are not shown in a line.
-LONG = 100
-
-# What a run is: names of its parts, such as `config.learning_rate` or `data/mine/sft`, with a text for each.
-Identity = dict[str, str]
 
 
 class OtherRun(Exception):
@@ -51,7 +47,7 @@ def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], N
         sealed = _read_seal(checkpoint)
         if sealed is None or sealed["files"] != _digests(checkpoint):
             _set_aside(checkpoint, say)
-        elif changed := _changes(sealed["run"], identity):
+        elif changed := changes(sealed["run"], identity):
             raise OtherRun(f"{checkpoint} is of a run in which {changed}")
         elif _is_of_the_last_step(checkpoint):
             # Transformers would take one step more than there are from it.
@@ -112,17 +108,3 @@ def _set_aside(checkpoint: Path, say: Callable[[str], None]) -> None:
     aside = checkpoint.with_name(DAMAGED + checkpoint.name)
     checkpoint.rename(aside)
     say(f"{checkpoint} is damaged or was not written to its end; it is set aside as {aside.name}")
-
-
-def _changes(before: Identity, now: Identity) -> str:
-    """Say what differs, in a few words each."""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return ", ".join(_change(name, before.get(name), now.get(name)) for name in names)
-
-
-def _change(name: str, before: str | None, now: str | None) -> str:
-    if not name.startswith("config."):
-        return f"{name} was another"
-    if max(len(before or ""), len(now or "")) > LONG:
-        return f"{name.removeprefix('config.')} was another"
-    return f"{name.removeprefix('config.')} was {'not set' if before is None else before}, not {now or 'dropped'}"

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
@@ -23,22 +24,21 @@ from transformers import set_seed
 from axolotl_plugins.args import GuardArgs
 from axolotl_plugins.attempt import go_on, take_marks_away, watch
 from axolotl_plugins.attention import resolve_attention
-from axolotl_plugins.checkpoints import Identity
 from axolotl_plugins.checks import find_mistake
-from axolotl_plugins.identity import run_identity
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest, find_base_mistake
 from axolotl_plugins.log import LOG
 from axolotl_plugins.packing import keep_order
 from axolotl_plugins.prepared_path import remove_unfinished, set_prepared_path, use_raw_folder
 from axolotl_plugins.processes import count_processes, is_ray_worker, keep_batch
+from axolotl_plugins.resume.identity import Identity, dataset_fingerprints, find_overrides, run_identity
 from axolotl_plugins.row_checks import SplitCounts, check_collator, check_split, count_examples
-from axolotl_plugins.run_file import dataset_fingerprints, write_run_file
+from axolotl_plugins.run_file import write_run_file
 from axolotl_plugins.sharding import lay_over
 from axolotl_plugins.speed_checks import find_speed_mistake
 from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
-from rabbit_ko.errors import reason
+from rabbit_ko.errors import UserError, reason
 from rabbit_ko.recipes import GUARD
 
 
@@ -53,6 +53,7 @@ class Guard(BasePlugin):
         self.datasets: list[dict[str, str]] = []
         self.counts: dict[str, SplitCounts] = {}
         self.given: dict[str, Any] = {}
+        self.overrides: dict[str, Any] = {}
         self.identity: Identity = {}
         self.seconds_before = 0.0
 
@@ -65,11 +66,12 @@ class Guard(BasePlugin):
             self.given = dict(cfg)
             use_raw_folder(cfg)
             return
+        self.overrides = find_overrides(cfg)
         try:
             lay_over(cfg)
             self._check_config(cfg)
             keep_batch(cfg)
-        except ValueError as error:
+        except (UserError, ValueError) as error:
             refuse(cfg, str(error))
         resolve_attention(cfg)
         cfg["chat_template"] = "jinja"
@@ -85,7 +87,8 @@ class Guard(BasePlugin):
         )
         if mistake:
             refuse(cfg, mistake)
-        self.given = given
+        # Its validation fills in what lies within.
+        self.given = deepcopy(given)
 
     def get_input_args(self) -> str:
         """Name the guard's own keys, for axolotl to add to its schema."""
@@ -172,7 +175,16 @@ class Guard(BasePlugin):
             _remove_stray_base(Path(cfg.output_dir))
             self.trainer.save_state()
             counts = {split: count.as_dict() for split, count in self.counts.items()}
-            write_run_file(cfg, self.trainer, self.datasets, counts, self.started, self.seconds_before)
+            write_run_file(
+                cfg,
+                self.trainer,
+                self.datasets,
+                counts,
+                self.started,
+                self.seconds_before,
+                identity=self.identity,
+                overrides=self.overrides,
+            )
 
     def _check(self, cfg: Any, split: str, dataset: Any, everything: bool) -> None:
         if mistake := check_split(

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.prepared_path import shards_fingerprint
-from axolotl_plugins.run_file import RUN_FILE
+from axolotl_plugins.fingerprints import shards_fingerprint
 from rabbit_ko.hashing import file_digest
+from rabbit_ko.recipes import RUN_FILE
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
 MERGED_ADAPTER = "merged_adapter_sha256"

@@ -15,9 +15,8 @@ from typing import Any
 import datasets
 from filelock import FileLock
 
+from axolotl_plugins.fingerprints import shards_fingerprint, tokenizer_fingerprint
 from prompt_strategies.fingerprint import source_fingerprint
-from rabbit_ko.hashing import files_digest
-from rabbit_ko.hub import hub_commit
 
 OPTIONS = (
     "added_tokens_overrides",
@@ -33,7 +32,6 @@ OPTIONS = (
     "tokenizer_use_fast",
     "tokens",
 )
-TOKENIZER_FILES = ("*token*.json", "*token*.model", "vocab.*", "merges.txt")
 
 
 def set_prepared_path(cfg: Any) -> None:
@@ -63,30 +61,6 @@ def remove_unfinished(prepared: Path) -> None:
             # `datasets` writes this file last.
             if not (folder / "dataset_info.json").exists():
                 shutil.rmtree(folder)
-
-
-def shards_fingerprint(entry: Any) -> str:
-    """Return a digest of a dataset entry's files, or the commit of a hub dataset; empty where neither can be had."""
-    folder = Path(entry["path"])
-    if folder.exists():
-        return files_digest([folder] if folder.is_file() else folder.rglob("*"))
-    return hub_commit(entry["path"], "dataset", entry.get("revision"))
-
-
-def model_fingerprint(model: str, revision: str | None) -> str:
-    """Return a digest of a local model's weights and config, or the commit of a hub model."""
-    folder = Path(model)
-    if folder.is_dir():
-        return files_digest([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
-    return hub_commit(model, "model", revision)
-
-
-def tokenizer_fingerprint(config: dict[str, Any]) -> str:
-    """Return a digest of the files of a stage's tokenizer, or the commit of a hub model's."""
-    tokenizer = config.get("tokenizer_config") or config["base_model"]
-    if Path(tokenizer).exists():
-        return files_digest(file for pattern in TOKENIZER_FILES for file in Path(tokenizer).glob(pattern))
-    return hub_commit(tokenizer, "model", config.get("revision_of_model"))
 
 
 def _dependencies(cfg: Any) -> Iterator[str]:

@@ -7,11 +7,11 @@ from typing import Any
 from axolotl.utils.data.shared import load_dataset_with_config
 
 from axolotl_plugins.log import LOG
+from axolotl_plugins.stage_rows import tokenized_rows
 from prompt_strategies import dpo
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import Template
 from prompt_strategies.tokens import Ids, special_ids
-from rabbit_ko.inspection.rows.rows import inspect_rows
 
 SAMPLE = 1_000
 # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
@@ -136,6 +136,6 @@ def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids
 
 def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:
     """Return the id of the row that these tokens come from, by tokenizing the shards again."""
-    rows = inspect_rows(cfg, tokenizer, split)
+    rows = tokenized_rows(cfg, tokenizer, split)
     found = (row.id for row in rows if any(row.prompt + answer == ids for answer in row.answers))
     return next(found, "of unknown id (none in the shards has these tokens)")

@@ -1,34 +1,19 @@
 """`run.json`: what a finished run was, written last, so that a folder that has it holds a finished run."""
 
 import json
-import os
 import platform
-import re
 import subprocess
-from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_token
+from axolotl_plugins.redaction import redact
+from axolotl_plugins.resume.identity import Identity
+from rabbit_ko.recipes import RUN_FILE
 
-RUN_FILE = "run.json"
 PACKAGES = ("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch")
 OPTIONAL_PACKAGES = ("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes")
-_SECRET_NAME = re.compile(
-    r"(^|_)(auth|apikey|credentials?|key|pass|passwd|password|pat|pwd|secret|token|webhook)($|_url$|_id$)",
-    re.IGNORECASE,
-)
-_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=\?)\S*=\S*")
-
-
-def dataset_fingerprints(cfg: Any) -> list[dict[str, str]]:
-    """Return what the datasets hold now, which may be other shards by the time a run has ended."""
-    from axolotl_plugins.prepared_path import shards_fingerprint
-
-    paths = {entry["path"]: entry for entry in (*cfg.datasets, *(cfg.test_datasets or []))}
-    return [{"path": path, "fingerprint": shards_fingerprint(entry)} for path, entry in paths.items()]
 
 
 def write_run_file(
@@ -38,14 +23,19 @@ def write_run_file(
     rows: dict[str, Any],
     started: datetime,
     seconds_before: float = 0.0,
+    identity: Identity | None = None,
+    overrides: dict[str, Any] | None = None,
 ) -> None:
     """Write the file into `output_dir`; `datasets` is as they were read, `rows` holds the counts of each split.
 
-    seconds_before: what the run had taken up to the checkpoint that this attempt went on from.
+    seconds_before: what the run had taken up to the checkpoint that this attempt resumed from. identity: what the run
+    is made of. overrides: the keys of its config that are not as in its YAML.
     """
     ended = datetime.now(UTC)
     run = {
         "config": cfg.to_dict(),
+        "overrides": overrides or {},
+        "made_of": identity or {},
         "git": _git_state(),
         "versions": _versions(),
         "device": _device(trainer),
@@ -58,35 +48,8 @@ def write_run_file(
         "resumed_from": cfg.resume_from_checkpoint,
         **losses(trainer),
     }
-    text = json.dumps(redact(run, _secrets()), indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(redact(run), indent=2, ensure_ascii=False, default=str)
     (Path(cfg.output_dir) / RUN_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def redact(value: Any, secrets: Collection[str]) -> Any:
-    """Leave out keys that are named like secrets, and blot out secrets in texts: logins and queries of URLs too."""
-    if isinstance(value, dict):
-        return {key: redact(inner, secrets) for key, inner in value.items() if not _is_secret(key, inner)}
-    if isinstance(value, list | tuple):
-        return [redact(inner, secrets) for inner in value]
-    if not isinstance(value, str):
-        return value
-    for secret in secrets:
-        value = value.replace(secret, "***")
-    return (
-        _URL_SECRETS.sub(lambda match: "***@" if match[0].endswith("@") else "***", value)
-        if "://" in value
-        else value
-    )
-
-
-def _is_secret(name: str, value: Any) -> bool:
-    return isinstance(value, str) and _SECRET_NAME.search(name) is not None and not value.startswith(("<", "["))
-
-
-def _secrets() -> list[str]:
-    """Return what the environment and the hub login hold, longest first."""
-    values = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)} | {get_token() or ""}
-    return sorted((value for value in values if len(value) >= 8), key=len, reverse=True)
 
 
 def losses(trainer: Any) -> dict[str, Any]:

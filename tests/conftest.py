@@ -31,6 +31,14 @@ VENV = ROOT / ".venv"
 TOKENIZERS = ("smoke", "llama-3", "llama-3-no-bos", "qwen3")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest, and keep those that share a run in one process where there are several."""
+    for item in items:
+        if "project" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("project"))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _logging_stays_on() -> Iterator[None]:
     """Undo what a command line does to logging when a test runs it in this process."""
@@ -132,7 +140,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
     (folder / ".venv").symlink_to(VENV)
-    run(folder, "make", "data", "sft", "dpo", "--assume-old=.venv/.ready")
+    run(folder, "make", "data", "sft", "dpo")
     return folder
 
 

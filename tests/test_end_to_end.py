@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from prompt_strategies.template import QIR
 from tests.conftest import VENV, run
 
 pytestmark = pytest.mark.slow
+
+NEXT_YEAR = time.time() + 366 * 86_400
 
 
 def run_file(project: Path, stage: str) -> Any:
@@ -47,15 +52,35 @@ def test_every_stage_saves_the_projects_chat_template(project: Path, folder: str
     assert tokenizer.chat_template == chat_template(QIR)
 
 
-def test_a_second_make_does_nothing(project: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("*")}
-    result = run(project, "make", "data", "sft", "dpo", "--assume-old=.venv/.ready")
-    assert "axolotl" not in result.stdout + result.stderr
-    assert {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("*")} == before
+def test_nothing_is_trained_again_after_a_touch_a_copy_or_a_clock_that_is_ahead(
+    project: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    for path in copy.rglob("*"):
+        os.utime(path, (NEXT_YEAR, NEXT_YEAR), follow_symlinks=False)
+    before = {path: path.stat().st_mtime_ns for path in (copy / "runs").rglob("*")}
+    result = run(copy, "make", "data", "sft", "dpo")
+    assert result.stdout.splitlines() == [
+        "data/smoke: up to date",
+        "runs/smoke/sft: up to date",
+        "runs/smoke/dpo: up to date",
+    ]
+    assert {path: path.stat().st_mtime_ns for path in (copy / "runs").rglob("*")} == before
+
+
+def test_dpo_with_a_stale_sft_names_the_key_with_both_values_and_starts_nothing(project: Path) -> None:
+    config = project / "axolotl_configs/smoke/sft.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("learning_rate: 6e-3", "learning_rate: 5e-3"))
+    result = run(project, "make", "dpo", returns=2)
+    config.write_text(text)
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "runs/smoke/sft is stale: learning_rate was 0.006, not 0.005; run `make sft dpo RECIPE=smoke`" in line
 
 
 def test_chat_answers_and_stops_by_itself(project: Path) -> None:
-    result = run(project, "make", "chat", 'PROMPT=안녕하세요? "오늘" 날씨가 어떤가요?', "--assume-old=.venv/.ready")
+    result = run(project, "make", "chat", 'PROMPT=안녕하세요? "오늘" 날씨가 어떤가요?')
     assert result.stdout.strip()
     assert "[runs/smoke/dpo]" in result.stderr
     assert "[cut after" not in result.stderr
@@ -76,9 +101,7 @@ def test_a_run_that_fails_leaves_the_finished_one_alone(project: Path) -> None:
     config = project / "axolotl_configs/smoke/dpo.yaml"
     text = config.read_text()
     config.write_text(text.replace("num_epochs", "num_epoch"))
-    result = run(
-        project, "make", "dpo", "--assume-old=.venv/.ready", "--assume-old=runs/smoke/sft/run.json", returns=2
-    )
+    result = run(project, "make", "dpo", returns=2)
     config.write_text(text)
     assert "axolotl_configs/smoke/dpo.yaml: num_epoch: unknown key; did you mean `num_epochs`?" in result.stderr
     assert "Traceback" not in result.stderr
@@ -86,12 +109,12 @@ def test_a_run_that_fails_leaves_the_finished_one_alone(project: Path) -> None:
 
 
 def test_inspect_shows_rows_of_both_stages_in_the_terminal_and_as_a_page(project: Path) -> None:
-    shown = run(project, "make", "inspect", "N=2", "--assume-old=.venv/.ready").stdout
+    shown = run(project, "make", "inspect", "N=2").stdout
     assert shown.count("⟦<|begin_of_text|>⟧### Question:") == shown.count("⟦<|end_of_text|>⟧") == 2
     first = next(line.split()[0] for line in shown.splitlines() if " tokens" in line)
-    alone = run(project, "make", "inspect", f"ID={first}", "--assume-old=.venv/.ready").stdout
+    alone = run(project, "make", "inspect", f"ID={first}").stdout
     assert alone.count("⟦<|begin_of_text|>⟧") == 1
-    run(project, "make", "inspect", "STAGE=dpo", "HTML=pairs.html", "--assume-old=.venv/.ready")
+    run(project, "make", "inspect", "STAGE=dpo", "HTML=pairs.html")
     assert (project / "pairs.html").read_text().count("<article>") == 20
 
 

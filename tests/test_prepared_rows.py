@@ -23,7 +23,7 @@ def copy(project: Path, tmp_path: Path) -> Path:
 
 def make_sft(folder: Path, *arguments: str) -> str:
     """Run `make sft` once more; returns what axolotl says."""
-    result = run(folder, "make", "sft", *arguments, "--assume-old=.venv/.ready")
+    result = run(folder, "make", "sft", *arguments)
     return result.stdout + result.stderr
 
 

@@ -7,19 +7,17 @@ variables over, so that no flag is spelled twice and no value meets a shell.
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import typer
-from click import Command, Context, Parameter
+from click import Command, Group, Parameter, UsageError
 from typer.main import get_command
 
 from rabbit_ko.cli import data, evaluate, look, publish, train  # noqa: F401  each adds its commands to `app`
-from rabbit_ko.cli.app import app
-from rabbit_ko.errors import UserError, is_of_storage, reason, suggest
+from rabbit_ko.cli.app import app, told
+from rabbit_ko.errors import suggest
 
 PREFIX = "RABBIT_"
-# Variables of earlier versions, by what each is called now.
+# Variables of earlier versions, and what each is called now.
 RENAMED = {"CARD": "GPU", "ENGINE": "EXECUTOR", "MERGED": "FORMAT=merged", "PARALLEL": "SHARDING"}
 
 
@@ -30,30 +28,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     command = get_command(app)
     with told(debug):
-        command.main(
-            [argument for argument in given if argument != "--debug"],
-            prog_name="rabbit",
-            default_map=defaults_from_environment(command),
-        )
+        defaults = defaults_from_environment(command)
+    arguments = [argument for argument in given if argument != "--debug"]
+    command.main(arguments, prog_name="rabbit", default_map=defaults, obj=debug)
 
 
 def defaults_from_environment(root: Command) -> dict[str, dict[str, str]]:
-    """Return what RABBIT_ variables say, by command and parameter.
+    """Return what RABBIT_ variables say, by command and parameter; an empty one says nothing.
 
-    Raises UserError where no command knows a variable.
+    Raises UsageError where no command knows a variable.
     """
     given = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
     given.pop("DEBUG", None)
-    context = Context(root)
-    commands = {name: root.get_command(context, name) for name in root.list_commands(context)}  # type: ignore[attr-defined]
+    commands = root.commands if isinstance(root, Group) else {}
     known = {variable for command in commands.values() for variable in variables(command)}
-    for name in given.keys() - known:
-        raise typer.BadParameter(f"{name}: {_advice(name, known)}")
+    for name in sorted(given.keys() - known):
+        advice = (
+            f"is {RENAMED[name]} now" if name in RENAMED else f"no command knows it{suggest(name, sorted(known))}"
+        )
+        raise UsageError(f"{name}: {advice}")
     return {
         name: {
-            parameter.name: given[variable]
+            str(parameter.name): given[variable]
             for variable, parameter in variables(command).items()
-            if given.get(variable) and parameter.name
+            if given.get(variable)
         }
         for name, command in commands.items()
     }
@@ -61,41 +59,5 @@ def defaults_from_environment(root: Command) -> dict[str, dict[str, str]]:
 
 def variables(command: Command) -> dict[str, Parameter]:
     """Return a command's parameters by their variables: `--max-rows` is MAX_ROWS."""
-    return {
-        flag.removeprefix("--").replace("-", "_").upper(): parameter
-        for parameter in command.params
-        for flag in parameter.opts
-    }
-
-
-def _advice(name: str, known: set[str]) -> str:
-    if name in RENAMED:
-        return f"is {RENAMED[name]} now"
-    return f"no command has such a variable{suggest(name, sorted(known))}"
-
-
-@contextmanager
-def told(debug: bool) -> Iterator[None]:
-    """Tell of a failure in one line, and exit with 1; with debug, in a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise _failure("interrupted; the same command resumes from here", 130) from None
-    except typer.BadParameter as error:
-        raise _failure(error.message, 2) from None
-    except Exception as error:
-        if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):
-            raise
-        raise _failure(_one_line(error), 1) from None
-
-
-def _failure(line: str, code: int) -> SystemExit:
-    print(f"error: {line}", file=sys.stderr)
-    return SystemExit(code)
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno:
-        said = os.strerror(error.errno)
-        return f"{error.filename}: {said}" if error.filename else said
-    return str(error) if isinstance(error, UserError) else reason(error)
+    names = ((flag.removeprefix("--"), parameter) for parameter in command.params for flag in parameter.opts)
+    return {name.replace("-", "_").upper(): parameter for name, parameter in names}

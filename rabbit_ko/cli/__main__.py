@@ -1,5 +1,6 @@
-"""`python -m rabbit_ko.cli` is `rabbit`, for launchers that start modules."""
+"""python -m rabbit_ko.cli: the command, for `accelerate launch -m rabbit_ko.cli eval`."""
 
 from rabbit_ko.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,19 +1,65 @@
-"""The command's root, and the options that many commands share."""
+"""The command's root: how errors are told, and the options that many commands share."""
 
-from typing import Annotated
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
+import click
 import typer
+from typer.core import TyperGroup
+
+from rabbit_ko.errors import UserError, is_of_storage, reason
+from rabbit_ko.recipes import find_recipe
+
+
+@contextmanager
+def told(debug: bool) -> Iterator[None]:
+    """Tell of a failure in one line, and raise SystemExit: 1, or 2 for wrong usage; with debug, let it through."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise _failure("interrupted; the same command resumes from here", 130) from None
+    except click.UsageError as error:
+        if error.ctx is not None:
+            raise
+        raise _failure(error.message, 2) from None
+    except Exception as error:
+        if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):
+            raise
+        raise _failure(_one_line(error), 1) from None
+
+
+def _failure(line: str, code: int) -> SystemExit:
+    print(f"error: {line}", file=sys.stderr)
+    return SystemExit(code)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        said = os.strerror(error.errno)
+        return f"{error.filename}: {said}" if error.filename else said
+    return str(error) if isinstance(error, UserError) else reason(error)
+
+
+class Root(TyperGroup):
+    """All commands, whose failures are told here and nowhere else; the context's `obj` says whether to debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        with told(bool(ctx.obj)):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="rabbit",
+    cls=Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-RecipeName = Annotated[str, typer.Option("--recipe", metavar="NAME", help="a folder under axolotl_configs/")]
-AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
 @app.callback()
@@ -24,3 +70,17 @@ def rabbit() -> None:
     Each command is a make target too: `make sft RECIPE=aog-8b` is `rabbit sft --recipe aog-8b`. Everywhere `--debug`
     shows tracebacks. The exit code is 0, 1 where something failed, 2 where the call was wrong.
     """
+
+
+def _known(context: typer.Context, name: str) -> str:
+    """Refuse an unknown recipe; a recipe that makes its own base needs no hub, unless something is pushed there."""
+    recipe = find_recipe(name)
+    if recipe.base_script and not (context.info_name or "").startswith("push"):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    return name
+
+
+RecipeName = Annotated[
+    str, typer.Option("--recipe", metavar="NAME", help="a folder under axolotl_configs/", callback=_known)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]

@@ -1,1 +1,147 @@
-"""Commands."""
+"""`rabbit sft`, `dpo` and every other method, `merge`, `status`, `new`, `all`."""
+
+import json
+import shlex
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.data import build_recipe
+from rabbit_ko.methods import METHODS, Method
+from rabbit_ko.recipes import Recipe
+
+Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, `--key=value ...`")]
+Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
+Sharding = Annotated[
+    str | None,
+    typer.Option(help="ddp, zero1, zero2, zero3 or fsdp2; zero2 on several GPUs with DeepSpeed"),
+]
+Accelerate = Annotated[
+    str, typer.Option("--launch", metavar='"..."', help="arguments for `accelerate launch`, in the place of --gpus")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="train anew, and remove what there is of the stage")]
+
+
+def _help(method: Method) -> str:
+    rows = "conversations" if method.rows == "sft" else "preference pairs"
+    start = f"the merged {method.parent} model" if method.parent else "the recipe's base model"
+    return f"""Train a stage on {rows}: {method.name}.
+
+    Starts from {start}, and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{method.name}`. The
+    data are built first where they are not up to date. A run that was interrupted resumes from its last complete
+    checkpoint. One that is up to date, by its config, shards, prompt and base, is not trained again.
+
+    Example: `rabbit {method.name} --recipe aog-8b --args=--micro-batch-size=2`
+    """
+
+
+def _add(method: Method) -> None:
+    def command(
+        context: typer.Context,
+        recipe: RecipeName = "smoke",
+        args: Overrides = "",
+        gpus: Gpus = None,
+        sharding: Sharding = None,
+        launch: Accelerate = "",
+        fresh: Fresh = False,
+    ) -> None:
+        from rabbit_ko.training.run import Launch, train
+
+        build_recipe(Recipe(recipe))
+        if train(
+            Recipe(recipe), method.name, Launch(shlex.split(args), gpus, sharding, launch, fresh, bool(context.obj))
+        ):
+            print(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
+
+    app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)
+
+
+for each in METHODS.values():
+    _add(each)
+
+
+@app.command()
+def merge(
+    recipe: RecipeName = "smoke",
+    stage: Annotated[str, typer.Option(help="the stage whose adapter is merged")] = "sft",
+) -> None:
+    """Merge a stage's adapter into its base.
+
+    Leaves a complete model with its tokenizer and chat template in `runs/<recipe>/<stage>/merged`, which
+    transformers, vLLM and the next stage load. DPO does this by itself for the stage that it starts from.
+    """
+    from rabbit_ko.training.run import merge as merge_adapter
+
+    made = merge_adapter(Recipe(recipe), stage)
+    print(f"{Recipe(recipe).run(stage) / 'merged'}: {'merged' if made else 'up to date'}")
+
+
+@app.command()
+def status(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
+    """Show what there is of a recipe: its data, each stage, and the command that comes next.
+
+    A stage is missing, interrupted at a step, stale with what has changed, or up to date. Content decides (config,
+    shards, prompt, base), never the time of a file.
+    """
+    from rabbit_ko.cli.data import data_status
+    from rabbit_ko.training.status import stage_status
+
+    found = Recipe(recipe)
+    states = {"data": data_status(found)}
+    states |= {method.name: str(stage_status(found, method.name)) for method in found.methods}
+    following = next((name for name, state in states.items() if state != "up to date"), None)
+    if as_json:
+        print(json.dumps({"recipe": recipe, "stages": states, "next": following}, ensure_ascii=False, indent=2))
+        return
+    table = Table("stage", "state", box=None, pad_edge=False)
+    for name, state in states.items():
+        table.add_row(name, state)
+    Console(soft_wrap=True).print(table)
+    print(f"next: make {following} RECIPE={recipe}" if following else f"next: make eval RECIPE={recipe}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the new recipe's name")],
+    source: Annotated[str, typer.Option("--from", metavar="RECIPE", help="the recipe to copy")] = "rabbit-ko-3b",
+    base: Annotated[str, typer.Option(help="the base model: a folder or a hub id; that of the copied recipe")] = "",
+) -> None:
+    """Make a recipe of your own from another one, with all its paths and names right.
+
+    Copies `axolotl_configs/<recipe>`; with `--base`, looks at that model's tokens and names those that end an answer
+    and pad a batch in its YAMLs. Then put your files into its data.yaml.
+
+    Example: `rabbit new mine --from rabbit-ko-3b --base Qwen/Qwen3-4B`
+    """
+    from rabbit_ko.recipes import find_recipe
+    from rabbit_ko.training.new_recipe import copy_recipe
+
+    for line in copy_recipe(find_recipe(source), name, base):
+        print(line)
+    print(f"next: list your files in axolotl_configs/{name}/data.yaml, then make data RECIPE={name}")
+
+
+@app.command("all")
+def run_all(
+    recipe: RecipeName = "smoke",
+    judge_url: Annotated[str, typer.Option(help="an OpenAI-compatible server that judges LogicKor's answers")] = "",
+    judge_model: Annotated[str, typer.Option(help="the judge's name there")] = "",
+) -> None:
+    """Go the whole way: data, every stage, its evaluation, LogicKor where a judge is named, results, the last card.
+
+    What is done is not done again, so the same command resumes after an interruption.
+    """
+    names = [method.name for method in Recipe(recipe).methods]
+    judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
+    steps = [["data"], *([name] for name in names)]
+    steps += [["eval", "--stage", name] for name in ("base", *names)]
+    steps += [["logickor", "--stage", name, *judged] for name in ("base", *names) if judged]
+    steps += [["results"], ["card", "--stage", names[-1]]]
+    for step in steps:
+        if code := subprocess.run([sys.executable, "-m", "rabbit_ko.cli", *step, "--recipe", recipe]).returncode:
+            raise typer.Exit(code)

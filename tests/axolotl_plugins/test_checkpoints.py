@@ -76,7 +76,7 @@ def test_one_that_was_not_written_to_its_end_is_set_aside(output: Path) -> None:
     [
         ({"config.learning_rate": "0.1"}, "learning_rate was 0.001, not 0.1"),
         ({"config.seed": "7"}, "seed was not set, not 7"),
-        ({"config.learning_rate": None}, "learning_rate was 0.001, not dropped"),
+        ({"config.learning_rate": None}, "learning_rate was 0.001, and is not set now"),
         ({"data/mine/sft": "xyz"}, "data/mine/sft was another"),
         ({"the base model": "xyz", "config.seed": "7"}, "the base model was another, seed was not set, not 7"),
     ],

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from axolotl_plugins.checkpoints import OtherRun, find_checkpoint, seal
-from axolotl_plugins.identity import FREE, run_identity
-from axolotl_plugins.run_file import dataset_fingerprints
+from axolotl_plugins.resume.identity import FREE, dataset_fingerprints, run_identity
 from tests.axolotl_plugins.test_run_file import config
 
 

@@ -12,9 +12,9 @@ import pytest
 from axolotl.integrations.base import PluginManager
 from transformers import PreTrainedTokenizerBase
 
+from axolotl_plugins.fingerprints import shards_fingerprint
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.lineage import ADAPTER, MERGED_ADAPTER, adapter_digest
-from axolotl_plugins.prepared_path import shards_fingerprint
 from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORE_INDEX

@@ -10,7 +10,9 @@ import pytest
 from axolotl.utils.dict import DictDefault
 
 from axolotl_plugins.guard import Guard
-from axolotl_plugins.run_file import RUN_FILE, dataset_fingerprints, write_run_file
+from axolotl_plugins.resume.identity import dataset_fingerprints
+from axolotl_plugins.run_file import write_run_file
+from rabbit_ko.recipes import RUN_FILE
 
 HISTORY = [{"eval_loss": 3.0}, {"loss": 2.5}, {"eval_loss": 2.0, "eval_rewards/margins": 0.5}, {"train_loss": 2.7}]
 

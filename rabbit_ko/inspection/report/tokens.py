@@ -20,7 +20,7 @@ from rabbit_ko.inspection.report.scan import OnRows, StageScan
 from rabbit_ko.inspection.report.shards import read_batches
 
 if TYPE_CHECKING:
-    from rabbit_ko.inspection.rows.rows import InspectedRow
+    from axolotl_plugins.stage_rows import TokenizedRow as InspectedRow
     from rabbit_ko.inspection.rows.summary import Summary
 
 
@@ -107,14 +107,14 @@ def count_tokens(
     The texts of these rows are held at once. `on_rows` is called with what is tokenized and how many rows it was.
     Raises UserError where the config names another data folder.
     """
-    from rabbit_ko.inspection.rows.rows import inspect_rows
+    from axolotl_plugins.stage_rows import tokenized_rows
     from rabbit_ko.inspection.rows.summary import summarize
 
     elsewhere = _leave_out_elsewhere(loaded, data / scan.stage)
     splits = {}
     with _read_instead(_lowest_draws(data, manifest, scan, limit), loaded.cfg) as tokenized:
         for split, count in sorted(tokenized.items(), reverse=True):
-            rows = inspect_rows(loaded.cfg, loaded.tokenizer, split)
+            rows = tokenized_rows(loaded.cfg, loaded.tokenizer, split)
             summary = summarize(_watched(rows, f"{scan.stage} {split}, tokens", on_rows))
             splits[split] = SplitTokens(len(scan.draws[split]), count, summary)
     packed = pack(splits["train"].lengths, loaded.cfg) if scan.stage == "sft" and "train" in splits else None

@@ -40,14 +40,14 @@ def inspect(
 
 def _show(config: Path, count: int, row_id: str, split: str, html: Path | None) -> None:
     cfg, tokenizer = load_stage(config)
+    from axolotl_plugins.stage_rows import tokenized_rows
     from rabbit_ko.inspection.rows.page import render_page
-    from rabbit_ko.inspection.rows.rows import inspect_rows
     from rabbit_ko.inspection.rows.summary import summarize
     from rabbit_ko.inspection.rows.terminal import print_row, print_summary
 
     console = Console()
     with console.status("tokenizing"):
-        every = list(inspect_rows(cfg, tokenizer, split))
+        every = list(tokenized_rows(cfg, tokenizer, split))
     chosen = [row for row in every if row.id == row_id] if row_id else every[:count]
     if row_id and not chosen:
         raise ValueError(f"no row of the {split} split has the id {row_id}")

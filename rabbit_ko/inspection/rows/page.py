@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from rabbit_ko.inspection.rows.rows import InspectedRow, pieces
+from axolotl_plugins.stage_rows import TokenizedRow as InspectedRow
+from rabbit_ko.inspection.rows.rows import pieces
 from rabbit_ko.inspection.rows.summary import Summary
 from rabbit_ko.inspection.rows.terminal import answer_names
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rabbit_ko.inspection.rows.rows import InspectedRow
+from axolotl_plugins.stage_rows import TokenizedRow as InspectedRow
 
 BINS = 32
 

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rabbit_ko.inspection.rows.rows import InspectedRow, Piece, pieces
+from axolotl_plugins.stage_rows import TokenizedRow as InspectedRow
+from rabbit_ko.inspection.rows.rows import Piece, pieces
 from rabbit_ko.inspection.rows.summary import Summary
 
 # A row must not steer the terminal: an escape character is shown as ␛.

@@ -12,9 +12,11 @@ from axolotl.loaders import load_tokenizer
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
+from axolotl_plugins.stage_rows import TokenizedRow as InspectedRow
+from axolotl_plugins.stage_rows import tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
 from rabbit_ko.inspection.rows.page import render_page
-from rabbit_ko.inspection.rows.rows import InspectedRow, inspect_rows, pieces
+from rabbit_ko.inspection.rows.rows import pieces
 from rabbit_ko.inspection.rows.summary import summarize
 from rabbit_ko.inspection.rows.terminal import print_row, print_summary
 from tests.stages import load_on_cpu
@@ -44,7 +46,7 @@ def stage(smoke_recipe: Path) -> Any:
 
 
 def test_every_row_is_shown_or_left_out_with_its_reason(stage: Any) -> None:
-    rows = list(inspect_rows(stage[0], stage[1], "train"))
+    rows = list(tokenized_rows(stage[0], stage[1], "train"))
     summary = summarize(rows)
     in_shards = pq.read_table(sorted(Path("data/smoke/sft").glob("train-*"))[0]).num_rows
     assert len(rows) == len(summary.lengths) + summary.dropped.total() == in_shards
@@ -82,7 +84,7 @@ class Page(HTMLParser):
 
 def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) -> None:
     cfg, tokenizer = stage
-    rows = list(inspect_rows(cfg, tokenizer, "train"))
+    rows = list(tokenized_rows(cfg, tokenizer, "train"))
     whole = [row for row in rows if not row.dropped][:5]
     source = render_page("smoke sft", cfg, tokenizer, whole, summarize(rows))
     page = Page(source)

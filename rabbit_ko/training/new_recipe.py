@@ -1,0 +1,92 @@
+"""A recipe of one's own, copied from another: its names and paths, its base, and the tokens of that base."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.recipes import CONFIGS, Recipe
+
+# Tokens that public models have for padding, or have to spare.
+PADDING = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
+
+
+def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
+    """Copy a recipe and yield a line on each thing that was decided.
+
+    Raises UserError where the name is taken or no name, or the base's tokenizer cannot be loaded.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"{name}: a recipe's name has letters, digits, dots, dashes and underscores only")
+    target = CONFIGS / name
+    if target.exists():
+        raise UserError(f"{target}: is there already; choose another name")
+    tokens = special_tokens(base) if base else None
+    shutil.copytree(source.folder, target, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in sorted(target.glob("*.yaml")):
+        text = f"# {name}: copied from {source.name}.\n" + renamed(file.read_text(encoding="utf-8"), name)
+        if tokens is not None:
+            text = with_tokens(with_base(text, base, name), tokens)
+        file.write_text(text, encoding="utf-8")
+    yield f"{target}: copied from {source.folder}"
+    if tokens is not None:
+        said = ", ".join(f"{key} {token}" for key, token in tokens.items()) or "its tokenizer's own tokens"
+        yield f"base_model: {base}, with {said}"
+
+
+def renamed(text: str, name: str) -> str:
+    """Return a YAML's text with this recipe's name in its paths and commands."""
+    text = re.sub(r"(?<![\w./-])(data|runs)/[\w.-]+(?=/)", rf"\1/{name}", text)
+    text = re.sub(r"(?<![\w./-])axolotl_configs/(?!deepspeed/|fsdp/)[\w.-]+(?=/)", f"axolotl_configs/{name}", text)
+    return re.sub(r"(?<=RECIPE=)[\w.-]+", name, text)
+
+
+def with_base(text: str, base: str, name: str) -> str:
+    """Return a stage's YAML with another base; one that starts from a merged model of the recipe keeps that."""
+    return re.sub(rf"(?m)^base_model: (?!runs/{re.escape(name)}/\w+/merged).*$", f"base_model: {base}", text)
+
+
+def with_tokens(text: str, tokens: dict[str, str]) -> str:
+    """Return a stage's YAML with these special tokens in the place of its own."""
+    without = re.sub(r"(?m)^special_tokens:\n(?:[ #].*\n)*", "", text)
+    if not tokens:
+        return without
+    block = "special_tokens:\n" + "".join(f'  {key}: "{token}"\n' for key, token in tokens.items())
+    return re.sub(r"(?m)^(base_model: .*\n)", lambda match: match[1] + block, without)
+
+
+def special_tokens(base: str) -> dict[str, str]:
+    """Return the tokens that a stage has to name for this base.
+
+    eos_token where the tokenizer's own is not one that generation stops at, pad_token where the tokenizer has none of
+    its own. Raises UserError where the tokenizer cannot be loaded, or nothing in it can be EOS or padding.
+    """
+    from axolotl_plugins.tokenizer_checks import stop_tokens
+
+    tokenizer = _load(base)
+    found = {}
+    stops = stop_tokens(base)
+    if tokenizer.eos_token_id not in stops:
+        names = [token for token in tokenizer.convert_ids_to_tokens(stops) if token]
+        if not names:
+            raise UserError(f"{base}: neither its tokenizer nor its generation config says what ends an answer")
+        found["eos_token"] = names[-1]
+    ends = {found.get("eos_token"), tokenizer.eos_token}
+    if tokenizer.pad_token is None or tokenizer.pad_token in ends:
+        known = tokenizer.get_vocab()
+        spare = next((token for token in PADDING if token in known and token not in ends), None)
+        if spare is None:
+            raise UserError(f"{base}: its tokenizer has no token to pad with; name one under special_tokens by hand")
+        found["pad_token"] = spare
+    return found
+
+
+def _load(base: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(Path(base).expanduser() if Path(base).expanduser().is_dir() else base)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{base}: its tokenizer cannot be loaded: {reason(error)[:200]}") from None

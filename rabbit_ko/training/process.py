@@ -1,0 +1,105 @@
+"""Axolotl in a process of its own: what matters of its output on the terminal, all of it in a log file."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.status import Status
+
+from rabbit_ko.errors import UserError
+
+# Lines of this project's own loggers, as axolotl formats them.
+_OWN = re.compile(
+    r"^\[[^\]]+\] \[(?:INFO|WARNING|ERROR)\] \[(?:axolotl\.guard|prompt_strategies[.\w]*)\] (?P<said>.*)"
+)
+_STEP = re.compile(r"step (?P<step>\d+) of (?P<steps>\d+): ")
+# What says why a process failed: this project's refusals first, then the last line of a traceback.
+_REFUSAL = re.compile(r"^(?:axolotl_configs/\S+: |error: )")
+_EXCEPTION = re.compile(r"^(?!torch\.distributed\.elastic)[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): ")
+# Where the output is no terminal, progress is a line for each tenth of a run.
+TENTHS = 10
+
+
+def run_logged(command: Sequence[str], log: Path, debug: bool = False) -> None:
+    """Run a command; its output goes to the end of `log`, and what this project says in it to the terminal as well.
+
+    debug: all of it goes to the terminal. Raises UserError with one line where the command fails. Ctrl-C and SIGTERM
+    reach the command, which ends by itself.
+    """
+    environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=None if debug else subprocess.PIPE,
+        stderr=None if debug else subprocess.STDOUT,
+    ) as process:
+        try:
+            lines = [] if process.stdout is None else _show(_logged(process.stdout, log))
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # Ctrl-C has reached it, too
+            raise
+        except SystemExit:
+            process.terminate()
+            raise
+    if code:
+        raise UserError(f"{_why(lines) or f'exit code {code}'}{'' if debug else f'; its log is {log}'}")
+
+
+def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
+    """Yield each line as it comes, when it is in the log."""
+    with log.open("ab", buffering=0) as file:
+        for line in output:
+            file.write(line)
+            # A progress bar draws one line over another.
+            yield line.decode(errors="replace").rstrip().rpartition("\r")[2]
+
+
+def _show(lines: Iterator[str]) -> list[str]:
+    """Show the lines of this project, progress as one live line where there is a terminal; return the last lines."""
+    last: list[str] = []
+    shown = -1
+    console = Console(highlight=False, soft_wrap=True)
+    with Status("starting axolotl", console=console) if console.is_terminal else _Silent() as live:
+        for line in lines:
+            last = [*last[-400:], line]
+            if (own := _OWN.match(line)) is None:
+                continue
+            said = own["said"]
+            if (step := _STEP.match(said)) is None or "eval" in said:
+                console.print(said, markup=False)
+            elif console.is_terminal:
+                live.update(said.replace("[", r"\["))
+            elif (tenth := TENTHS * int(step["step"]) // int(step["steps"])) > shown:
+                console.print(said, markup=False)
+                shown = tenth
+    return last
+
+
+class _Silent:
+    def __enter__(self) -> "_Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, _: str) -> None: ...
+
+
+def _why(lines: Sequence[str]) -> str:
+    """Return the line that says why a process ended, or nothing."""
+    for pattern in (_REFUSAL, _EXCEPTION):
+        for line in reversed(lines):
+            if pattern.match(line):
+                return line.removeprefix("error: ")
+    return ""
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]

@@ -1,0 +1,178 @@
+"""A stage from start to end: what it needs first, axolotl in processes of its own, and the merge of an adapter."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from axolotl_plugins.preflight import check_base_is_reachable
+from rabbit_ko.errors import UserError
+from rabbit_ko.hashing import ROOT, source_digest
+from rabbit_ko.methods import METHODS
+from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, read_config
+from rabbit_ko.training.process import python, run_logged
+from rabbit_ko.training.status import State, merged_is_current, stage_status
+
+DEEPSPEED, FSDP = CONFIGS / "deepspeed", CONFIGS / "fsdp"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a stage is started. overrides: arguments for axolotl. gpus: processes, all GPUs for None.
+
+    sharding: ddp, or one of the files in axolotl_configs/deepspeed and fsdp. accelerate: arguments for
+    `accelerate launch`, in the place of gpus. fresh: train anew, whatever is there. debug: show all that axolotl says
+    on the terminal instead of in a log.
+    """
+
+    overrides: Sequence[str] = ()
+    gpus: int | None = None
+    sharding: str | None = None
+    accelerate: str = ""
+    fresh: bool = False
+    debug: bool = False
+
+
+def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
+    """Train a stage unless it is up to date; tell whether it was trained.
+
+    Raises UserError where its config is missing, the stage that it starts from is not there or stale, or it failed.
+    """
+    config = recipe.config(stage)
+    if not config.exists():
+        raise UserError(f"recipe {recipe.name} has no {config.name}")
+    sharding = sharding_arguments(launch)
+    make_base(recipe)
+    if parent := recipe.parent(stage):
+        _require(recipe, parent, stage)
+        merge(recipe, parent, launch.debug)
+    overrides = parse_overrides(launch.overrides)
+    check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
+    status = stage_status(recipe, stage, overrides)
+    print(f"{recipe.run(stage)}: {status}")
+    if status.state is State.CURRENT and not launch.fresh:
+        return False
+    log = log_file(recipe, stage)
+    log.unlink(missing_ok=True)
+    print(f"all that axolotl says goes to {log}")
+    if METHODS[stage].rl is None:  # preferences are tokenized by TRL's trainer itself
+        run_logged(python("axolotl.cli.preprocess", str(config), *launch.overrides), log, launch.debug)
+    fresh = ["--guard-fresh=true"] if launch.fresh else []
+    accelerate = ["launch", "--quiet", *_processes(launch), "-m", "axolotl.cli.train", str(config)]
+    arguments = [*accelerate, *sharding, *fresh, *launch.overrides]
+    run_logged(python("accelerate.commands.accelerate_cli", *arguments), log, launch.debug)
+    if not (recipe.run(stage) / RUN_FILE).exists():
+        raise UserError(f"{stage}: the run ended early: {recipe.run(stage) / RUN_FILE} is missing")
+    return True
+
+
+def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
+    """Merge a stage's adapter into its base, unless that is done; tell whether there was anything to do.
+
+    Raises UserError where the stage is not trained, or the merge fails; then no half model is left.
+    """
+    run = recipe.run(stage)
+    if not (run / RUN_FILE).exists():
+        raise UserError(f"{run}: no finished run to merge; run `make {stage} RECIPE={recipe.name}` first")
+    if not (run / "adapter_config.json").exists() or merged_is_current(recipe, stage):
+        return False
+    shutil.rmtree(run / "merged", ignore_errors=True)
+    try:
+        command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
+        run_logged(command, log_file(recipe, stage), debug)
+    except BaseException:
+        shutil.rmtree(run / "merged", ignore_errors=True)
+        raise
+    return True
+
+
+def make_base(recipe: Recipe) -> None:
+    """Make the base model of a recipe that has a script for it, unless the one that is there is of these sources."""
+    script = recipe.base_script
+    if script is None:
+        return
+    folder = recipe.runs / "base"
+    made_of = folder / "made_of.txt"
+    prompt = [ROOT / "prompt_strategies" / name for name in ("template.py", "chat_template.py")]
+    samples = (ROOT / "dataset_builders" / "samples").glob("*")
+    now = source_digest([*prompt, *samples]) + " " + source_digest([ROOT / script])
+    if (folder / "model.safetensors").exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == now:
+        return
+    run_logged([sys.executable, str(script), str(folder)], recipe.runs / "base.log")
+    made_of.write_text(now, encoding="utf-8")
+
+
+def log_file(recipe: Recipe, stage: str) -> Path:
+    """Return the place of all that axolotl has said of a stage's last run."""
+    return recipe.run(stage) / "log.txt"
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what axolotl's arguments say, by key: `--learning-rate=1e-4`, `--learning-rate 1e-4`, `--no-tf32`.
+
+    Raises UserError where one of them is no option.
+    """
+    found: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        flag, has_value, value = rest.pop(0).partition("=")
+        if not flag.startswith("--"):
+            raise UserError(f"ARGS: `{flag}` is no option; write `--key=value`")
+        key = flag.removeprefix("--").replace("-", "_")
+        if has_value:
+            found[key] = value
+        elif rest and not rest[0].startswith("--"):
+            found[key] = rest.pop(0)
+        else:
+            found[key.removeprefix("no_")] = not key.startswith("no_")
+    return found
+
+
+def sharding_arguments(launch: Launch) -> list[str]:
+    """Return axolotl's arguments that spread a run over GPUs. Raises UserError for an unknown name."""
+    name = launch.sharding or _default_sharding()
+    if name == "ddp":
+        return []
+    if (file := DEEPSPEED / f"{name}.json").exists():
+        return [f"--deepspeed={file}"]
+    if (file := FSDP / f"{name}.yaml").exists():
+        return [f"--guard-sharding={file}"]
+    known = ["ddp", *sorted(path.stem for folder in (DEEPSPEED, FSDP) for path in folder.iterdir())]
+    raise UserError(f"SHARDING={name}: there is no such sharding; known are {', '.join(known)}")
+
+
+def _default_sharding() -> str:
+    return "zero2" if count_gpus() > 1 and find_spec("deepspeed") else "ddp"
+
+
+def count_gpus() -> int:
+    """Return how many GPUs nvidia-smi lists; 0 where it is not there."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    return len(listed.stdout.splitlines())
+
+
+def _processes(launch: Launch) -> list[str]:
+    """Accelerate takes all GPUs of the machine unless it is told how many processes there are."""
+    if launch.accelerate:
+        return shlex.split(launch.accelerate)
+    if not launch.gpus:
+        return []
+    return [f"--num_processes={launch.gpus}", *(["--multi_gpu"] if launch.gpus > 1 else [])]
+
+
+def _require(recipe: Recipe, parent: str, stage: str) -> None:
+    """Hours of SFT should not start because somebody asked for DPO."""
+    status = stage_status(recipe, parent)
+    if status.state is not State.CURRENT:
+        raise UserError(
+            f"{stage} starts from the merged model of {parent}, and {recipe.run(parent)} is {status}; "
+            f"run `make {parent} {stage} RECIPE={recipe.name}`"
+        )

@@ -1,0 +1,78 @@
+"""Whether a stage is up to date: told by what its run says that it was made of, never by a file's time."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from axolotl_plugins.checkpoints import checkpoints
+from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
+from rabbit_ko.hashing import file_digest
+from rabbit_ko.recipes import RUN_FILE, Recipe
+
+
+class State(StrEnum):
+    """What there is of a stage."""
+
+    MISSING = "missing"
+    INTERRUPTED = "interrupted"
+    STALE = "stale"
+    CURRENT = "up to date"
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stage, and what is to be known of its state: the step of an interruption, or what has changed."""
+
+    stage: str
+    state: State
+    detail: str = ""
+
+    def __str__(self) -> str:
+        between = ": " if self.state is State.STALE else " "
+        return f"{self.state}{between}{self.detail}" if self.detail else str(self.state)
+
+
+def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None = None) -> Status:
+    """Return the state of a stage, and of a stale one what has changed since.
+
+    overrides: those that the stage is to run with; without any named, those of its last run. A stage is stale, too,
+    where the stage that it starts from is. Raises UserError where the stage's YAML cannot be read.
+    """
+    run = read_run(recipe, stage)
+    if run is None:
+        for checkpoint in checkpoints(recipe.run(stage)):
+            return Status(stage, State.INTERRUPTED, f"at step {checkpoint.name.rpartition('-')[2]}")
+        return Status(stage, State.MISSING)
+    parent = recipe.parent(stage)
+    if parent and (before := stage_status(recipe, parent)).state is not State.CURRENT:
+        return Status(stage, State.STALE, f"since {parent} is {before}")
+    recorded: Identity = run.get("made_of", {})
+    if not recorded:
+        return Status(stage, State.STALE, "since its run.json is of an earlier version of this project")
+    wanted = run.get("overrides", {}) if overrides is None else overrides
+    if changed := changes(made_of(recorded), made_of(stage_identity(recipe.config(stage), wanted))):
+        return Status(stage, State.STALE, changed)
+    return Status(stage, State.CURRENT)
+
+
+def read_run(recipe: Recipe, stage: str) -> dict[str, Any] | None:
+    """Return what a stage's finished run has left in run.json; None where there is none, or it is damaged."""
+    try:
+        run = json.loads((recipe.run(stage) / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return run if isinstance(run, dict) else None
+
+
+def merged_is_current(recipe: Recipe, stage: str) -> bool:
+    """Tell whether a stage's merged model is of the adapter that is there now."""
+    run = recipe.run(stage)
+    try:
+        config = json.loads((run / "merged" / "config.json").read_text(encoding="utf-8"))
+        # Merging writes the tokenizer last.
+        is_complete = (run / "merged" / "tokenizer_config.json").exists()
+        return is_complete and config.get("merged_adapter_sha256") == file_digest(run / "adapter_model.safetensors")
+    except (OSError, ValueError):
+        return False

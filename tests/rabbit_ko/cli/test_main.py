@@ -1,0 +1,150 @@
+"""The command's root: variables of make, errors in one line, exit codes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+
+from rabbit_ko.cli import PREFIX, main
+from rabbit_ko.cli.app import app
+from rabbit_ko.errors import UserError
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture(autouse=True)
+def _probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command of the test's own."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    registered = list(app.registered_commands)
+
+    @app.command("probe")
+    def probe(max_rows: int = 1, mode: str = "calm", fresh: bool = False) -> None:
+        match mode:
+            case "user":
+                raise UserError("data.yaml: sources: what to do")
+            case "disk":
+                raise OSError(28, os.strerror(28), "runs/x")
+            case "bug":
+                raise RuntimeError("a bug")
+            case "interrupt":
+                raise KeyboardInterrupt
+        typer.echo(f"{max_rows} {mode} {fresh}")
+
+    yield
+    app.registered_commands[:] = registered
+
+
+def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
+    """Run the command; returns exit code, output and errors."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    output = capsys.readouterr()
+    return int(ended.value.code or 0), output.out, output.err
+
+
+def test_a_variable_of_make_is_the_option_of_its_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABBIT_MAX_ROWS", "7")
+    monkeypatch.setenv("RABBIT_FRESH", "1")
+    assert called(capsys, "probe") == (0, "7 calm True\n", "")
+    assert called(capsys, "probe", "--max-rows", "9") == (0, "9 calm True\n", "")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", "False"), ("", "False"), ("1", "True")])
+def test_only_one_means_yes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: str, expected: str
+) -> None:
+    monkeypatch.setenv("RABBIT_FRESH", value)
+    assert called(capsys, "probe") == (0, f"1 calm {expected}\n", "")
+
+
+def test_a_value_of_the_wrong_type_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABBIT_MAX_ROWS", "many")
+    code, _, errors = called(capsys, "probe")
+    assert code == 2
+    assert "--max-rows" in errors
+    assert "many" in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("MAX_ROW", "no command knows it; did you mean `MAX_ROWS`?"),
+        ("PARALLEL", "is SHARDING now"),
+        ("ENGINE", "is EXECUTOR now"),
+        ("CARD", "is GPU now"),
+        ("MERGED", "is FORMAT=merged now"),
+    ],
+)
+def test_a_variable_that_no_command_knows_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, advice: str
+) -> None:
+    monkeypatch.setenv(f"RABBIT_{name}", "1")
+    assert called(capsys, "probe") == (2, "", f"error: {name}: {advice}\n")
+
+
+def test_a_variable_of_another_command_is_left_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABBIT_SHARDING", "zero2")
+    assert called(capsys, "probe")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "line"),
+    [
+        ("user", 1, "error: data.yaml: sources: what to do"),
+        ("disk", 1, "error: runs/x: No space left on device"),
+        ("interrupt", 130, "error: interrupted; the same command resumes from here"),
+    ],
+)
+def test_a_failure_is_one_line(capsys: pytest.CaptureFixture[str], mode: str, code: int, line: str) -> None:
+    assert called(capsys, "probe", "--mode", mode) == (code, "", f"{line}\n")
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError):
+        main(["probe", "--mode", "user", "--debug"])
+    monkeypatch.setenv("RABBIT_DEBUG", "1")
+    with pytest.raises(UserError):
+        main(["probe", "--mode", "user"])
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["probe", "--mode", "bug"])
+
+
+def test_an_unknown_command_and_an_unknown_recipe_are_wrong_usage_and_a_failure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert called(capsys, "sftt")[0] == 2
+    code, _, errors = called(capsys, "status", "--recipe", "smok")
+    assert code == 1
+    assert errors == "error: RECIPE=smok: there is no such recipe; did you mean `smoke`?\n"
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown, _ = called(capsys, "--help")
+    assert code == 0
+    for command in ("data", "sft", "dpo", "ipo", "merge", "status", "new", "all"):
+        assert f" {command} " in shown
+        assert called(capsys, command, "--help")[0] == 0
+
+
+def test_help_needs_no_heavy_library() -> None:
+    code = (
+        "import sys\nfrom rabbit_ko.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'pyarrow', 'numpy'} & sys.modules.keys()))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"

@@ -1,0 +1,81 @@
+"""A new recipe has all its paths right, and the tokens of its base."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from transformers import PreTrainedTokenizerBase
+
+from dataset_builders.recipe import load_config
+from rabbit_ko.errors import UserError
+from rabbit_ko.recipes import Recipe, find_recipe, recipe_names
+from rabbit_ko.training.new_recipe import copy_recipe, special_tokens
+from tests.conftest import ROOT
+from tests.stages import save_base
+
+
+@pytest.fixture(autouse=True)
+def _configs(in_tmp: Path) -> None:
+    shutil.copytree(ROOT / "axolotl_configs", in_tmp / "axolotl_configs")
+
+
+@pytest.mark.parametrize("source", ["smoke", "aog-8b", "aog-8b-fast", "rabbit-ko-3b", "rabbit-ko-3b-fast"])
+def test_every_path_and_command_is_the_new_recipes_own(source: str) -> None:
+    assert list(copy_recipe(Recipe(source), "mine"))
+    assert "mine" in recipe_names()
+    mine = find_recipe("mine")
+    load_config(mine.data_config)
+    for method in mine.methods:
+        text = mine.config(method.name).read_text(encoding="utf-8")
+        config = yaml.safe_load(text)
+        assert config["output_dir"] == str(mine.run(method.name))
+        assert config["dataset_prepared_path"] == f"{mine.run(method.name)}/prepared"
+        assert {entry["path"] for entry in config["datasets"]} == {f"{mine.data}/{method.rows}"}
+        assert set(re.findall(r"RECIPE=([\w.-]+)", text)) <= {"mine"}
+        assert f"axolotl_configs/mine/{method.name}.yaml" in text
+        before = yaml.safe_load(Recipe(source).config(method.name).read_text(encoding="utf-8"))
+        paths = {"output_dir", "dataset_prepared_path", "datasets", "test_datasets", "base_model"}
+        assert {key: config[key] for key in config.keys() - paths} == {
+            key: before[key] for key in before.keys() - paths
+        }
+        if parent := mine.parent(method.name):
+            assert config["base_model"] == f"{mine.run(parent)}/merged"
+
+
+def test_another_base_brings_its_tokens(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    save_base(Path("models/base"), smoke_tokenizer)
+    said = list(copy_recipe(Recipe("rabbit-ko-3b"), "mine", "models/base"))
+    assert said[-1] == "base_model: models/base, with its tokenizer's own tokens"
+    mine = Recipe("mine")
+    assert yaml.safe_load(mine.config("sft").read_text())["base_model"] == "models/base"
+    assert yaml.safe_load(mine.config("dpo").read_text())["base_model"] == "runs/mine/sft/merged"
+    assert "special_tokens" not in mine.config("sft").read_text() + mine.config("dpo").read_text()
+
+
+def test_a_token_that_ends_an_answer_and_one_to_pad_with_are_named(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    stop = smoke_tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    save_base(Path("base"), smoke_tokenizer, eos_token_id=stop)
+    config = Path("base/tokenizer_config.json")
+    config.write_text(config.read_text().replace("<|finetune_right_pad_id|>", "<|end_of_text|>"))
+    assert special_tokens("base") == {"eos_token": "<|eot_id|>", "pad_token": "<|finetune_right_pad_id|>"}
+    list(copy_recipe(Recipe("rabbit-ko-3b"), "mine", "base"))
+    for stage in ("sft", "dpo"):
+        assert yaml.safe_load(Recipe("mine").config(stage).read_text())["special_tokens"] == special_tokens("base")
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "line"),
+    [
+        ("smoke", "", "axolotl_configs/smoke: is there already"),
+        ("../x", "", "a recipe's name has letters"),
+        ("", "", "a recipe's name has letters"),
+        ("mine", "./no/such", "its tokenizer cannot be loaded"),
+    ],
+)
+def test_what_cannot_be_copied_leaves_nothing(name: str, base: str, line: str) -> None:
+    before = recipe_names()
+    with pytest.raises(UserError, match=line):
+        list(copy_recipe(Recipe("smoke"), name, base))
+    assert recipe_names() == before

@@ -1,0 +1,171 @@
+"""What a stage is started with, needs first and refuses; the trainer itself runs in test_end_to_end."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from axolotl_plugins.resume.identity import stage_identity
+from rabbit_ko.errors import UserError
+from rabbit_ko.hashing import file_digest
+from rabbit_ko.recipes import Recipe
+from rabbit_ko.training import run
+from rabbit_ko.training.run import Launch, merge, parse_overrides, sharding_arguments, train
+
+SMOKE = Recipe("smoke")
+
+
+@pytest.fixture
+def commands(smoke_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that are run, each of which leaves what the real one leaves last."""
+    ran: list[str] = []
+
+    def leave(command: Sequence[str], *_: object) -> None:
+        ran.append(" ".join(command[1:]).removeprefix("-m "))
+        if command[1].endswith("make_base_model.py"):
+            (SMOKE.runs / "base/model.safetensors").write_bytes(b"base")
+        elif "merge-lora" in command:
+            merged = SMOKE.run("sft") / "merged"
+            merged.mkdir()
+            digest = file_digest(SMOKE.run("sft") / "adapter_model.safetensors")
+            (merged / "config.json").write_text(json.dumps({"merged_adapter_sha256": digest}))
+            (merged / "tokenizer_config.json").write_text("{}")
+            (merged / "model.safetensors").write_bytes(b"merged")
+        elif "axolotl.cli.train" in command:
+            stage = "sft" if any("sft.yaml" in part for part in command) else "dpo"
+            folder = SMOKE.run(stage)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "adapter_config.json").write_text("{}")
+            (folder / "adapter_model.safetensors").write_bytes(b"adapter")
+            made_of = stage_identity(SMOKE.config(stage), {})
+            (folder / "run.json").write_text(json.dumps({"made_of": made_of, "overrides": {}}))
+
+    monkeypatch.setattr(run, "run_logged", leave)
+    return ran
+
+
+def stages(commands: Sequence[str]) -> list[str]:
+    """The commands in a word each."""
+    words = {
+        "make_base_model": "base",
+        "cli.preprocess": "prepare",
+        "merge-lora": "merge",
+        "train axolotl_configs/smoke/sft": "sft",
+        "train axolotl_configs/smoke/dpo": "dpo",
+    }
+    return [word for command in commands for text, word in words.items() if text in command]
+
+
+def test_a_stage_makes_what_it_needs_and_nothing_twice(commands: list[str]) -> None:
+    assert train(SMOKE, "sft", Launch())
+    assert train(SMOKE, "dpo", Launch())
+    assert stages(commands) == ["base", "prepare", "sft", "merge", "dpo"]
+    assert not train(SMOKE, "sft", Launch())
+    assert not train(SMOKE, "dpo", Launch())
+    assert len(commands) == 5
+
+
+def test_dpo_starts_no_hours_of_sft(commands: list[str]) -> None:
+    with pytest.raises(UserError, match="runs/smoke/sft is missing; run `make sft dpo RECIPE=smoke`"):
+        train(SMOKE, "dpo", Launch())
+    assert stages(commands) == ["base"]
+
+
+def test_fresh_trains_again_what_is_up_to_date(commands: list[str]) -> None:
+    train(SMOKE, "sft", Launch())
+    assert train(SMOKE, "sft", Launch(fresh=True))
+    assert commands[-1].endswith("sft.yaml --guard-fresh=true")
+
+
+def test_overrides_go_to_axolotl_and_are_another_run(commands: list[str]) -> None:
+    train(SMOKE, "sft", Launch())
+    assert train(SMOKE, "sft", Launch(["--learning-rate=1e-4"]))
+    assert [command.rpartition(" ")[2] for command in commands[-2:]] == ["--learning-rate=1e-4"] * 2
+
+
+def test_a_recipe_without_the_stage_and_a_run_that_leaves_nothing_are_one_line(
+    commands: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"recipe aog-8b has no dpo.yaml"):
+        train(Recipe("aog-8b"), "dpo", Launch())
+    monkeypatch.setattr(run, "run_logged", lambda *_: None)
+    (SMOKE.runs / "base").mkdir(exist_ok=True)
+    with pytest.raises(UserError, match="the run ended early"):
+        train(SMOKE, "sft", Launch())
+    with pytest.raises(UserError, match="no finished run to merge"):
+        merge(SMOKE, "sft")
+
+
+def test_a_merge_that_fails_leaves_no_half_model(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    train(SMOKE, "sft", Launch())
+
+    def fail(*_: object) -> None:
+        (SMOKE.run("sft") / "merged").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run_logged", fail)
+    with pytest.raises(KeyboardInterrupt):
+        merge(SMOKE, "sft")
+    assert not (SMOKE.run("sft") / "merged").exists()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "accelerate", "expected"),
+    [
+        (None, "", "launch --quiet -m"),
+        (1, "", "launch --quiet --num_processes=1 -m"),
+        (2, "", "launch --quiet --num_processes=2 --multi_gpu -m"),
+        (8, "--num_machines=2 --machine_rank=1", "launch --quiet --num_machines=2 --machine_rank=1 -m"),
+    ],
+)
+def test_gpus_are_all_of_the_machine_or_as_many_as_are_named(
+    commands: list[str], gpus: int | None, accelerate: str, expected: str
+) -> None:
+    train(SMOKE, "sft", Launch(gpus=gpus, accelerate=accelerate))
+    assert expected in commands[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ddp", []),
+        ("zero1", ["--deepspeed=axolotl_configs/deepspeed/zero1.json"]),
+        ("zero2", ["--deepspeed=axolotl_configs/deepspeed/zero2.json"]),
+        ("zero3", ["--deepspeed=axolotl_configs/deepspeed/zero3.json"]),
+        ("fsdp2", ["--guard-sharding=axolotl_configs/fsdp/fsdp2.yaml"]),
+    ],
+)
+@pytest.mark.usefixtures("smoke_recipe")
+def test_a_sharding_is_a_file_that_goes_to_axolotl(name: str, arguments: list[str]) -> None:
+    assert sharding_arguments(Launch(sharding=name)) == arguments
+
+
+@pytest.mark.usefixtures("smoke_recipe")
+def test_a_sharding_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match="no such sharding; known are ddp, fsdp2, zero1, zero2, zero3"):
+        sharding_arguments(Launch(sharding="zero9"))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "expected"), [(0, []), (1, []), (8, ["--deepspeed=axolotl_configs/deepspeed/zero2.json"])]
+)
+@pytest.mark.usefixtures("smoke_recipe")
+def test_several_gpus_get_the_deepspeed_file_and_one_gets_none(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, expected: list[str]
+) -> None:
+    monkeypatch.setattr(run, "count_gpus", lambda: gpus)
+    assert sharding_arguments(Launch()) == expected
+
+
+def test_overrides_are_read_as_axolotl_reads_them() -> None:
+    given = ["--learning-rate=1e-4", "--micro-batch-size", "2", "--no-tf32", "--sample-packing", "--a=b=c"]
+    assert parse_overrides(given) == {
+        "learning_rate": "1e-4",
+        "micro_batch_size": "2",
+        "tf32": False,
+        "sample_packing": True,
+        "a": "b=c",
+    }
+    with pytest.raises(UserError, match="ARGS: `x` is no option"):
+        parse_overrides(["x"])
