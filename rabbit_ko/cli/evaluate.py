@@ -120,7 +120,7 @@ def logickor(
     from rabbit_ko.evaluation.logickor.job import Job, run_job
     from rabbit_ko.evaluation.logickor.questions import load_questions
     from rabbit_ko.evaluation.logickor.scores import render
-    from rabbit_ko.evaluation.records import finished_result, model_of, result_file
+    from rabbit_ko.evaluation.records import finished_result, model_of
     from rabbit_ko.evaluation.stages import find_stage
 
     if not (judge_url and judge_model):
@@ -135,7 +135,7 @@ def logickor(
     job = Job(found, asked, judge, server, strategy, max_new_tokens, "file" if file else "hub")
     model = model_of(found, server)
     if result := finished_result(found, job.task, model, job.settings()):
-        print(f"{result_file(found.results, job.task)}: finished before, nothing is asked again")
+        print(f"{found.results / job.task}.json: finished before, nothing is asked again")
     else:
         with _progress() as progress:
             result = run_job(job, model, progress)

@@ -32,20 +32,14 @@ class Endpoint:
     """Where a model answers. role: JUDGE or MODEL, as in the names of its variables. timeout: in seconds."""
 
     role: Role
-    url: str = field(repr=False)
+    url: str
     model: str
     concurrency: int
     timeout: float
     key: str = field(default="", repr=False)
 
-    @property
-    def place(self) -> str:
-        """The URL as it may be shown and written."""
-        return without_secrets(self.url)
-
     def redacted(self, text: str) -> str:
-        """Take the key out of a text, in which a server may have put it."""
-        # What local servers take for a key, such as 0, is in many texts.
+        """Remove the key from a text; what local servers take for a key, such as 0, is in many texts."""
         return text.replace(self.key, "...") if len(self.key) >= SHORTEST_SECRET else text
 
 
@@ -58,32 +52,27 @@ def find_endpoint(role: Role, url: str, model: str, concurrency: int, timeout: f
 
     A judge's key is not sent to the server of the model. Raises UserError where a request could not be sent.
     """
-    place = without_secrets(url)
-    if not place:
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
+    except ValueError:
+        is_server = False
+    if not is_server or " " in url:
         raise UserError(f"{role}_URL: not the URL of a server; say http://HOST:PORT/v1")
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if place.rstrip("/") != url.rstrip("/"):
         raise UserError(f"{role}_URL: {place}, and no more: a key goes into {role}_API_KEY")
     shared = os.environ.get("OPENAI_API_KEY") if role == "JUDGE" else None
     key = (os.environ.get(f"{role}_API_KEY") or shared or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise UserError(f"{place}: its key, in {role}_API_KEY or OPENAI_API_KEY, has a character that no key has")
-    return Endpoint(role, url, model, concurrency, timeout, key)
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without a password or a query; nothing where it is not a URL of a server."""
-    try:
-        parts = urlsplit(url)
-        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if is_server and " " not in url else ""
+    return Endpoint(role, place, model, concurrency, timeout, key)
 
 
 def check_reachable(endpoint: Endpoint) -> None:
     """Raise UserError where nobody answers; any answer, and a slow one, will do."""
     if find_spec("openai") is None:
-        raise UserError(f"{endpoint.place}: the client is not installed; run `make setup EXTRAS=train,eval,dev`")
+        raise UserError(f"{endpoint.url}: the client is not installed; run `make setup EXTRAS=train,eval,dev`")
     try:
         httpx.get(f"{endpoint.url.rstrip('/')}/models", timeout=min(endpoint.timeout, REACH))
     except httpx.TimeoutException:
@@ -117,7 +106,7 @@ async def ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: A
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list):
         check = f"check {endpoint.role}_URL, which mostly ends in /v1"
-        raise UserError(f"{endpoint.place}: answers, but not as chat completions do; {check}")
+        raise UserError(f"{endpoint.url}: answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
     return endpoint.redacted(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
@@ -169,7 +158,7 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
     """Put an error of the client's into a line."""
     from openai import APIConnectionError, APIStatusError, APITimeoutError
 
-    role, where = endpoint.role, f"{endpoint.place}, {endpoint.model}"
+    role, where = endpoint.role, f"{endpoint.url}, {endpoint.model}"
     if isinstance(error, APITimeoutError):
         return UserError(f"{where}: no answer within {endpoint.timeout:g} s, {RETRIES + 1} times; {KEEPS}")
     if isinstance(error, APIConnectionError):
@@ -192,7 +181,7 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
 
 def _unreachable(endpoint: Endpoint) -> UserError:
     advice = f"start the server, or check {endpoint.role}_URL"
-    return UserError(f"{endpoint.place}, {endpoint.model}: cannot be reached; {advice}; {KEEPS}")
+    return UserError(f"{endpoint.url}, {endpoint.model}: cannot be reached; {advice}; {KEEPS}")
 
 
 def _short(endpoint: Endpoint, text: str) -> str:

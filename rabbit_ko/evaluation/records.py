@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from axolotl_plugins.redaction import redact
 from rabbit_ko import storage
@@ -21,14 +21,12 @@ from rabbit_ko.hashing import versions
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
-class Score(BaseModel):
+class Score(BaseModel, extra="forbid"):
     """One figure: of a harness task, or of a category of LogicKor.
 
     value: None where nothing could be measured. stderr: of the mean over items, in the figure's own unit.
     missing: items without a verdict, which are in no mean.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     task: str
     metric: str
@@ -38,13 +36,11 @@ class Score(BaseModel):
     missing: int = 0
 
 
-class Model(BaseModel):
+class Model(BaseModel, extra="forbid"):
     """The model that answered: its path or URL, its fingerprint, the backend, and its name at a server.
 
     A server alone knows what it has under the name; the fingerprint is that of the stage which it is said to serve.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     path: str
     fingerprint: str
@@ -52,13 +48,11 @@ class Model(BaseModel):
     name: str = ""
 
 
-class Result(BaseModel):
+class Result(BaseModel, extra="forbid"):
     """The result of one task, such as kobest, with all that it depends on.
 
     settings: shots, limit, template and whatever else changes the figures. harness: the harness's own output.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: int = 1
     recipe: str
@@ -88,7 +82,7 @@ def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") 
     """Describe the model that answers for a stage, here or at a server. Raises UserError where there is no model."""
     hashed = fingerprint(stage.model)
     if server:
-        return Model(path=server.place, fingerprint=hashed, backend="openai", name=server.model)
+        return Model(path=server.url, fingerprint=hashed, backend="openai", name=server.model)
     return Model(path=stage.model, fingerprint=hashed, backend=backend)
 
 
@@ -100,14 +94,9 @@ def make_result(stage: Stage, started: datetime, **fields: Any) -> Result:
         versions=versions(PACKAGES),
         command=command(),
         started=started.isoformat(timespec="seconds"),
-        seconds=round((now() - started).total_seconds(), 1),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         **fields,
     )
-
-
-def result_file(folder: Path, task: str) -> Path:
-    """Return the place of a task's result in a stage's folder."""
-    return folder / f"{task}.json"
 
 
 def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
@@ -115,12 +104,12 @@ def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
     lines = "".join(sample.model_dump_json() + "\n" for sample in samples)
     storage.write(str(folder / f"{result.task}.samples.jsonl"), lines.encode())
     text = json.dumps(result.model_dump(), ensure_ascii=False, indent=1, default=str)
-    storage.write(str(result_file(folder, result.task)), text.encode())
+    storage.write(str(folder / f"{result.task}.json"), text.encode())
 
 
 def read_result(folder: Path, task: str) -> Result | None:
     """Read a task's result; None where there is none. Raises UserError where the file is damaged."""
-    file = result_file(folder, task)
+    file = folder / f"{task}.json"
     try:
         return Result.model_validate_json(file.read_bytes())
     except FileNotFoundError:
@@ -155,14 +144,7 @@ def command() -> str:
         return str(redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), ()))
     words = context.command_path.split()
     for parameter in context.command.params:
-        name = parameter.name or ""
-        is_given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        value = context.params.get(name)
-        if (is_given or name in ("recipe", "stage")) and value not in (None, False):
-            words += [parameter.opts[0], *([] if value is True else [str(value)])]
+        value = context.params[name := str(parameter.name)]
+        if name in ("recipe", "stage") or context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
     return str(redact(shlex.join(words), ()))
-
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)

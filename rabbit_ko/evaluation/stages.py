@@ -75,7 +75,7 @@ def latest_stage(recipe: str) -> Stage:
     for name in reversed(METHODS):
         if (place.run(name) / RUN_FILE).exists():
             return Stage(recipe, name, str(place.run(name)))
-    raise UserError(f"{place.runs} holds no finished stage; run `make sft RECIPE={recipe}` first")
+    raise UserError(f"{place.runs}: holds no finished stage; run `make sft RECIPE={recipe}` first")
 
 
 def fingerprint(model: str) -> str:

@@ -1,8 +1,6 @@
 """The harness's models of a stage: by transformers on this machine, vLLM, or an OpenAI-compatible server."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,88 +29,65 @@ class Answerer:
         """Make the harness's model, with the stage's tokenizer. Raises UserError where that fails."""
         from lm_eval.api.registry import get_model
 
+        if self.server:
+            check_reachable(self.server)
+            os.environ["OPENAI_API_KEY"] = self.server.key or "none"
+            kind = "local-chat-completions" if generates and in_prompt else "local-completions"
+        else:
+            kind = self.backend
         with TemporaryDirectory(prefix="rabbit-ko-tokenizer-") as folder:
-            if self.server:
-                check_reachable(self.server)
-                os.environ["OPENAI_API_KEY"] = self.server.key or "none"
             load_tokenizer(self.stage).save_pretrained(folder)
             try:
-                if self.server and generates and in_prompt:
-                    lm = get_model("local-chat-completions")(**_chat_options(self.server))
-                    return _without_empty_stops(lm)
-                if self.server:
-                    lm = get_model("local-completions")(**self._completion_options(self.server, folder, in_prompt))
-                    return _without_empty_stops(lm)
-                lm = get_model(self.backend)(**self._local_options(folder))
-                if self.backend == "hf" and adapter_base(Path(self.stage.model)):
+                lm = get_model(kind)(**self._options(kind, folder, in_prompt))
+                if kind == "hf" and adapter_base(Path(self.stage.model)):
                     # As it is served, and some layers shorter.
                     lm._model = lm.model.merge_and_unload()
             except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-                raise UserError(
-                    f"{self.server.place if self.server else self.stage.model}: {reason(error)}"
-                ) from None
+                raise UserError(f"{self.server.url if self.server else self.stage.model}: {reason(error)}") from None
+        if self.server:
+            _send_no_empty_stops(lm)
         return lm
 
-    def _local_options(self, tokenizer: str) -> dict[str, Any]:
-        model, base = self.stage.model, adapter_base(Path(self.stage.model))
-        options = {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
-        if self.backend == "vllm":
-            return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
+    def _options(self, kind: str, tokenizer: str, in_prompt: bool) -> dict[str, Any]:
         import torch
 
+        if self.server:
+            is_chat = kind == "local-chat-completions"
+            url = f"{self.server.url.rstrip('/')}/{'chat/completions' if is_chat else 'completions'}"
+            options = {"base_url": url, "model": self.server.model, "num_concurrent": self.server.concurrency}
+            if is_chat:
+                return options | {"max_retries": 5, "tokenizer_backend": None}
+            # The recipe's prompt starts with BOS as it is.
+            options |= {"max_retries": 5, "add_bos_token": not in_prompt}
+            return options | {"tokenizer": tokenizer, "max_length": context_length(self.stage)}
+        model, base = self.stage.model, adapter_base(Path(self.stage.model))
+        options = {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
+        if kind == "vllm":
+            return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
         on_gpu = torch.cuda.is_available()
         options["batch_size"] = self.batch_size if on_gpu or self.batch_size != "auto" else "8"
-        options["device"] = "cuda" if on_gpu else "cpu"
-        return options | ({"peft": model} if base else {})
-
-    def _completion_options(self, server: Endpoint, tokenizer: str, in_prompt: bool) -> dict[str, Any]:
-        # The recipe's prompt starts with BOS as it is.
-        options = {"tokenizer": tokenizer, "add_bos_token": not in_prompt, "max_length": context_length(self.stage)}
-        return _server_options(server, "completions") | options
+        return options | {"device": "cuda" if on_gpu else "cpu"} | ({"peft": model} if base else {})
 
 
-def _chat_options(server: Endpoint) -> dict[str, Any]:
-    return _server_options(server, "chat/completions") | {"tokenizer_backend": None}
-
-
-def _server_options(server: Endpoint, path: str) -> dict[str, Any]:
-    return {
-        "base_url": f"{server.url.rstrip('/')}/{path}",
-        "model": server.model,
-        "max_retries": 5,
-        "num_concurrent": server.concurrency,
+def _send_no_empty_stops(lm: Any) -> None:
+    """Send no list of stop strings that is empty, on which `transformers serve` fails."""
+    create = lm._create_payload
+    lm._create_payload = lambda *arguments, **options: {
+        key: value for key, value in create(*arguments, **options).items() if key != "stop" or value
     }
 
 
-def _without_empty_stops(lm: Any) -> Any:
-    """Send no list of stop strings that has none, on which `transformers serve` fails."""
-    create = lm._create_payload
-
-    def create_payload(*arguments: Any, **options: Any) -> dict[str, Any]:
-        return {key: value for key, value in create(*arguments, **options).items() if key != "stop" or value}
-
-    lm._create_payload = create_payload
-    return lm
-
-
-@contextmanager
-def encoded_apart(lm: Any, in_prompt: bool) -> Iterator[None]:
-    """Encode a prompt and the answer after it apart, as in training.
+def encode_apart(lm: Any, in_prompt: bool) -> None:
+    """Let the harness's model encode a prompt and the answer after it apart, as in training, or as the harness does.
 
     The harness encodes them together, and takes the line break at the prompt's end for a part of the answer.
     """
-    if not in_prompt or not hasattr(lm, "_encode_pair"):
-        yield
-        return
-    together = lm._encode_pair
-    lm._encode_pair = lambda prompt, answer: (
-        lm.tok_encode(prompt),
-        lm.tok_encode(answer, add_special_tokens=False),
-    )
-    try:
-        yield
-    finally:
-        lm._encode_pair = together
+    vars(lm).pop("_encode_pair", None)
+    if in_prompt and hasattr(lm, "_encode_pair"):
+        lm._encode_pair = lambda prompt, answer: (
+            lm.tok_encode(prompt),
+            lm.tok_encode(answer, add_special_tokens=False),
+        )
 
 
 def count_truncated(lm: Any, samples: dict[str, list[dict[str, Any]]]) -> int:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +15,9 @@ from typing import Any
 import xxhash
 
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.harness.backends import Answerer, count_truncated, encoded_apart
+from rabbit_ko.evaluation.harness.backends import Answerer, count_truncated, encode_apart
 from rabbit_ko.evaluation.harness.suites import TASKS_FOLDER, Suite
-from rabbit_ko.evaluation.records import Model, Result, Sample, Score, make_result, now, write_result
+from rabbit_ko.evaluation.records import Model, Result, Sample, Score, make_result, write_result
 from rabbit_ko.evaluation.stages import Stage
 
 
@@ -63,7 +64,7 @@ def evaluate(evaluation: Evaluation, suite: Suite, model: Model) -> Result | Non
 
     Raises UserError where the model cannot be loaded or a task cannot be run, OSError where a file cannot be written.
     """
-    started, settings = now(), evaluation.settings(suite)
+    started, settings = datetime.now(UTC), evaluation.settings(suite)
     output = _simple_evaluate(evaluation, suite)
     if output is None:
         return None
@@ -124,9 +125,10 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | N
     for name in ("lm_eval", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     lm, in_prompt = evaluation.model_for(suite), evaluation.in_prompt(suite)
+    encode_apart(lm, in_prompt)
     try:
         # Inside the folder the harness takes `skt/kobest_v1` for a local path.
-        with chdir(evaluation.hub_dir or "."), encoded_apart(lm, in_prompt):
+        with chdir(evaluation.hub_dir or "."):
             if suite.prepare:
                 suite.prepare(evaluation.limit)
             output: dict[str, Any] | None = simple_evaluate(

@@ -114,15 +114,14 @@ def served(server: Endpoint, fingerprint: str, max_new_tokens: int) -> Generator
             try:
                 text = await ask(client, server, prompt.messages, temperature=0.0, max_tokens=max_new_tokens)
             except Refused as refused:
-                advice = "if that is too long, lower --max-new-tokens"
-                raise UserError(f"{prompt.place}: {refused}; {advice}") from None
+                raise UserError(f"{prompt.place}: {refused}; if that is too long, lower --max-new-tokens") from None
             write(prompt, text)
 
         async with open_client(server) as client:
             await for_each(prompts, work, server.concurrency)
 
-    identity = {"url": server.place, "model": server.model, "fingerprint": fingerprint}
-    identity |= {"max_new_tokens": max_new_tokens}  # type: ignore[dict-item]
+    source = {"url": server.url, "model": server.model, "fingerprint": fingerprint}
+    identity = source | {"max_new_tokens": max_new_tokens}
     return Generator(identity, lambda prompts, write: asyncio.run(generate_all(prompts, write)))
 
 

@@ -1,6 +1,7 @@
 """A stage through LogicKor: its answers, the verdicts on them, and the scores, each step kept for the next run."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
@@ -11,7 +12,7 @@ from rabbit_ko.evaluation.logickor.judged_rows import write_judged
 from rabbit_ko.evaluation.logickor.prompts import METRICS, Strategy, conversation, judge_messages
 from rabbit_ko.evaluation.logickor.questions import Question
 from rabbit_ko.evaluation.logickor.scores import Row, samples, scores
-from rabbit_ko.evaluation.records import Model, Result, make_result, now, write_result
+from rabbit_ko.evaluation.records import Model, Result, make_result, write_result
 from rabbit_ko.evaluation.stages import Stage
 
 SHOWN = 6
@@ -60,7 +61,7 @@ def run_job(job: Job, model: Model, progress: Progress) -> Result:
     Raises UserError where the model or the judge cannot do its part, and OSError where a file cannot be written; what
     has come is kept for the next run.
     """
-    started, folder = now(), job.stage.results / "logickor" / job.strategy
+    started, folder = datetime.now(UTC), job.stage.results / "logickor" / job.strategy
     for endpoint in filter(None, (job.judge, job.server)):
         check_reachable(endpoint)
     if job.server:

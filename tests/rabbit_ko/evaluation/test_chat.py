@@ -1,5 +1,6 @@
 """Chat asks a stage, and a long conversation loses its oldest exchanges, as in training."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ def model(smoke_tokenizer: PreTrainedTokenizerBase) -> Any:
 
 
 def test_a_recipe_without_a_stage_is_one_line(in_tmp: Path) -> None:
-    result = rabbit("chat", "--recipe", "none")
-    assert result.exit_code == 1
-    assert "error: runs/none holds no finished stage; run `make sft RECIPE=none` first\n" in result.output
+    make_recipe()
+    shutil.rmtree("runs")
+    result = rabbit("chat", "--recipe", "mine")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: runs/mine: holds no finished stage; run `make sft RECIPE=mine` first\n"
 
 
 def test_a_question_is_answered_by_the_stage_that_is_asked(in_tmp: Path, model: Any, smoke_tokenizer: Any) -> None:

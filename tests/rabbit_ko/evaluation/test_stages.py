@@ -110,7 +110,7 @@ def test_an_adapter_whose_base_is_gone_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_latest_stage_is_the_last_method_that_is_trained(recipes: Path) -> None:
-    with pytest.raises(UserError, match="runs/aog-8b holds no finished stage; run `make sft RECIPE=aog-8b` first"):
+    with pytest.raises(UserError, match="runs/aog-8b: holds no finished stage; run `make sft RECIPE=aog-8b` first"):
         latest_stage("aog-8b")
     for stage in ("sft", "dpo"):
         finish(stage)

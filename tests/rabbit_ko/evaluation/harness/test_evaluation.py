@@ -9,7 +9,7 @@ import pytest
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
-from rabbit_ko.evaluation.harness.backends import Answerer, count_truncated, encoded_apart
+from rabbit_ko.evaluation.harness.backends import Answerer, count_truncated, encode_apart
 from rabbit_ko.evaluation.harness.evaluation import Evaluation, data_fingerprint
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, write_result
@@ -115,13 +115,20 @@ def test_a_servers_model_is_known_by_its_name_and_by_the_stage_that_it_is_said_t
     assert model_of(Stage("mine", "sft", stage), server) != before
 
 
+class Encoder:
+    """What the harness's models have in common."""
+
+    def _encode_pair(self, prompt: str, answer: str) -> str:
+        return prompt + answer
+
+    def tok_encode(self, text: str, **options: Any) -> list[Any]:
+        return [text, options]
+
+
 def test_a_prompt_and_the_answer_behind_it_are_encoded_apart_as_in_training() -> None:
-    lm = SimpleNamespace(_encode_pair=None, tok_encode=lambda text, **options: [text, options])
-    with encoded_apart(lm, True):
-        assert lm._encode_pair("### Response:\n", "예") == (
-            ["### Response:\n", {}],
-            ["예", {"add_special_tokens": False}],
-        )
-    assert lm._encode_pair is None
-    with encoded_apart(lm, False):
-        assert lm._encode_pair is None
+    lm = Encoder()
+    encode_apart(lm, True)
+    apart: Any = lm._encode_pair("### Response:\n", "예")
+    assert apart == (["### Response:\n", {}], ["예", {"add_special_tokens": False}])
+    encode_apart(lm, False)
+    assert lm._encode_pair("가", "나") == "가나"

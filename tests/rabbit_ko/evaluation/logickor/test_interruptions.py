@@ -125,7 +125,7 @@ def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(judge: Judge, 
     judge.rule = lambda request: Reply(f"평가: {'길' * 40_000}\n{verdict(request).text}", wait=0.05)
     program = [sys.executable, "-m", "rabbit_ko.cli"]
     command = shlex.join([*program, *arguments(judge, model, "--concurrency", "2")])
-    disk = "mkdir -p runs/smoke/eval && mount -t tmpfs -o size=1400k none runs/smoke/eval || exit 77"
+    disk = "mkdir -p runs/smoke/eval && mount -t tmpfs -o size=600k none runs/smoke/eval || exit 77"
     shell = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{disk}; {command}; cat {VERDICTS}"]
     done = subprocess.run(shell, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, timeout=60)
     error = done.stderr.decode()
