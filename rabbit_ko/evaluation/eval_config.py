@@ -3,20 +3,19 @@
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.records import validated
 from rabbit_ko.recipes import Recipe
 
 
-class EvalConfig(BaseModel):
+class EvalConfig(BaseModel, extra="forbid", strict=True, frozen=True):
     """The keys of eval.yaml, none of which is needed.
 
     tasks: suites, separated by commas. limit: only the first items of each task. hub_dir: a local folder laid out
     like the hub, in its place. questions: a file of LogicKor's questions.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     tasks: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -30,9 +29,7 @@ def read_eval_config(recipe: str) -> EvalConfig:
     if not file.exists():
         return EvalConfig()
     try:
-        return EvalConfig.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        config = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not valid YAML: {reason(error)}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return validated(EvalConfig, config, str(file))

@@ -5,7 +5,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -18,6 +18,7 @@ from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.hashing import versions
 
+Record = TypeVar("Record", bound=BaseModel)
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
@@ -135,6 +136,19 @@ def read_samples(folder: Path, task: str) -> list[Sample]:
         return [Sample.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except ValueError:
         raise UserError(f"{file}: damaged; move it away and run the task again") from None
+
+
+def validated(model: type[Record], value: Any, place: str) -> Record:
+    """Return a value as a model's instance. Raises UserError with the place and the first mistake."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        where = ".".join(map(str, mistake["loc"])) or "all of it"
+        said = mistake["msg"].removeprefix("Value error, ")
+        is_absent = mistake["type"] in ("missing", "value_error")
+        given = "" if is_absent else f", not {json.dumps(mistake['input'], ensure_ascii=False)[:60]}"
+        raise UserError(f"{place}: {where}: {said}{given}") from None
 
 
 def command() -> str:

@@ -49,8 +49,6 @@ class Answerer:
         return lm
 
     def _options(self, kind: str, tokenizer: str, in_prompt: bool) -> dict[str, Any]:
-        import torch
-
         if self.server:
             is_chat = kind == "local-chat-completions"
             url = f"{self.server.url.rstrip('/')}/{'chat/completions' if is_chat else 'completions'}"
@@ -64,6 +62,8 @@ class Answerer:
         options = {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
         if kind == "vllm":
             return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
+        import torch
+
         on_gpu = torch.cuda.is_available()
         options["batch_size"] = self.batch_size if on_gpu or self.batch_size != "auto" else "8"
         return options | {"device": "cuda" if on_gpu else "cpu"} | ({"peft": model} if base else {})

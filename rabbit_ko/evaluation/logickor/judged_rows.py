@@ -14,8 +14,9 @@ from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.logickor.judge import HIGHEST, Verdicts
 from rabbit_ko.evaluation.logickor.prompts import METRICS
-from rabbit_ko.evaluation.logickor.questions import TURNS, AnyCategory, Id, Question, read_lines, validated
+from rabbit_ko.evaluation.logickor.questions import TURNS, AnyCategory, Id, Question, read_lines
 from rabbit_ko.evaluation.logickor.scores import Row
+from rabbit_ko.evaluation.records import validated
 
 UPSTREAM_QUESTIONS = 42
 # What upstream's judge writes, with a score of 0, when it gives up.

@@ -4,16 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 from unicodedata import normalize
 
-from pydantic import BaseModel, BeforeValidator, StrictInt, StrictStr, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, StrictInt, StrictStr, StringConstraints
 
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.records import validated
 
 REPO, FILE = "maywell/LogicKor", "questions.jsonl"
 TURNS = 2
-Row = TypeVar("Row", bound=BaseModel)
 
 Category = Literal["추론", "수학", "글쓰기", "코딩", "이해", "문법"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -84,19 +84,6 @@ def read_lines(file: Path) -> Iterator[tuple[str, Any]]:
                 yield f"{file}:{number}", json.loads(text)
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{file}:{number}: not JSON: {reason(error)}") from None
-
-
-def validated(model: type[Row], row: Any, place: str) -> Row:
-    """Return a row as a model's instance. Raises UserError with the place and the first mistake."""
-    try:
-        return model.model_validate(row)
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        where = ".".join(map(str, mistake["loc"])) or "row"
-        said = mistake["msg"].removeprefix("Value error, ")
-        is_absent = mistake["type"] in ("missing", "value_error")
-        given = "" if is_absent else f", not {json.dumps(mistake['input'], ensure_ascii=False)[:60]}"
-        raise UserError(f"{place}: {where}: {said}{given}") from None
 
 
 def _download() -> Path:

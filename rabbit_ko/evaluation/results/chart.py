@@ -6,18 +6,14 @@ from math import nan
 from typing import Any
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.results.table import Row, Table
 from rabbit_ko.evaluation.stages import STAGES
 
 # Names that every font can draw.
-ENGLISH = {
-    "추론": "reasoning",
-    "수학": "math",
-    "글쓰기": "writing",
-    "코딩": "coding",
-    "이해": "understanding",
-    "문법": "grammar",
-}
+ENGLISH: dict[str, str] = dict(
+    zip(CATEGORIES, ("reasoning", "math", "writing", "coding", "understanding", "grammar"), strict=True)
+)
 # Okabe and Ito's palette, whose colors the color-blind can tell apart, the base's in front.
 _PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 COLORS = dict(zip(STAGES, cycle(_PALETTE), strict=False))

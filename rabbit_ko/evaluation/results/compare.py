@@ -40,13 +40,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure's difference from that of the stage before, with its 95 % interval."""
+    """A figure's difference from that of the stage before, with its 95 % interval, or why there is none.
+
+    settings: the names of those that differ, where that is the reason.
+    """
 
     before: str
-    difference: float
-    low: float
-    high: float
-    method: ComparedBy
+    how: ComparedBy | Reason
+    settings: tuple[str, ...] = ()
+    difference: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
 
     @property
     def exceeds_chance(self) -> bool:
@@ -54,36 +58,27 @@ class Comparison:
         return self.low > 1e-12 or self.high < -1e-12
 
 
-@dataclass(frozen=True)
-class NotCompared:
-    """That two figures are not compared, and why; `settings` names those that differ."""
-
-    before: str
-    reason: Reason
-    settings: tuple[str, ...] = ()
-
-
-def compare(before: Figure, after: Figure) -> Comparison | NotCompared | None:
+def compare(before: Figure, after: Figure) -> Comparison | None:
     """Compare a figure with that of the stage before; None where one of them has no value."""
     stage, old, new = before.result.stage, before.score, after.score
     if old.value is None or new.value is None:
         return None
     if before.is_stale or after.is_stale:
-        return NotCompared(stage, Reason.STALE)
+        return Comparison(stage, Reason.STALE)
     was, now = _conditions(before.result), _conditions(after.result)
     if differing := tuple(key for key in was | now if was.get(key) != now.get(key)):
-        return NotCompared(stage, Reason.SETTINGS, differing)
+        return Comparison(stage, Reason.SETTINGS, differing)
     common = sorted(before.items.keys() & after.items.keys())
     if min(old.items, new.items, len(common) or old.items) < LEAST_ITEMS:
-        return NotCompared(stage, Reason.FEW)
+        return Comparison(stage, Reason.FEW)
     if common:
         pairs = np.array([(before.items[item], after.items[item]) for item in common])
         low, high = paired_bootstrap(pairs[:, 0], pairs[:, 1])
-        return Comparison(stage, float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high, ComparedBy.BOOTSTRAP)
+        return Comparison(stage, ComparedBy.BOOTSTRAP, (), float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high)
     if old.stderr is None or new.stderr is None:
-        return NotCompared(stage, Reason.NO_ERROR)
+        return Comparison(stage, Reason.NO_ERROR)
     difference, margin = new.value - old.value, 2 * hypot(old.stderr, new.stderr)
-    return Comparison(stage, difference, difference - margin, difference + margin, ComparedBy.ERRORS)
+    return Comparison(stage, ComparedBy.ERRORS, (), difference, difference - margin, difference + margin)
 
 
 def _conditions(result: Result) -> dict[str, Any]:

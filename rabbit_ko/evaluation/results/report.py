@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rabbit_ko.evaluation.results.chart import draw
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, ComparedBy, Comparison, Reason
+from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, ComparedBy, Reason
 from rabbit_ko.evaluation.results.figures import State
 from rabbit_ko.evaluation.results.table import DOWN, STALE, UP, Row, Table, by_stage, mark, measured, settings_of
 from rabbit_ko.markdown import cell
@@ -61,8 +61,8 @@ def figure_records(table: Table) -> Iterator[dict[str, Any]]:
             record |= {key: result.settings.get(key) for key in ("shots", "limit", "template")}
             record |= {"backend": result.model.backend, "fingerprint": result.model.fingerprint}
             record["state"] = figure.origin.state.value
-            if isinstance(comparison, Comparison):
-                record |= {"compared_with": comparison.before, "method": comparison.method.value}
+            if comparison and isinstance(comparison.how, ComparedBy):
+                record |= {"compared_with": comparison.before, "method": comparison.how.value}
                 record |= {key: getattr(comparison, key) for key in ("difference", "low", "high", "exceeds_chance")}
             yield record
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from rabbit_ko.evaluation.records import Result, Score
-from rabbit_ko.evaluation.results.compare import ComparedBy, Comparison, NotCompared, Reason, compare
+from rabbit_ko.evaluation.results.compare import ComparedBy, Comparison, Reason, compare
 from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, Figure, StageResult, State, rank, read_stage
 from rabbit_ko.evaluation.stages import BASE
 from rabbit_ko.methods import METHODS
@@ -41,7 +41,7 @@ class Row:
     task: str
     metric: str
     figures: dict[str, Figure] = field(default_factory=dict)
-    comparisons: dict[str, Comparison | NotCompared] = field(default_factory=dict)
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -50,13 +50,6 @@ class Row:
     @property
     def is_logickor(self) -> bool:
         return self.suite.startswith(LOGICKOR)
-
-    def outcome(self, stage: str) -> Outcome | None:
-        """Return how the stage was compared with the one before, or why not; None where nothing can be."""
-        comparison = self.comparisons.get(stage)
-        if isinstance(comparison, Comparison):
-            return comparison.method, ()
-        return (comparison.reason, comparison.settings) if comparison else None
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,8 @@ class Table:
         found: dict[Outcome, dict[str, list[str]]] = {}
         for stage in self.stages:
             for suite in dict.fromkeys(row.suite for row in self.rows):
-                rows = [row for row in self.rows if row.suite == suite]
-                outcomes = {row.name: outcome for row in rows if (outcome := row.outcome(stage))}
+                rows = [row for row in self.rows if row.suite == suite and stage in row.comparisons]
+                outcomes = {row.name: (row.comparisons[stage].how, row.comparisons[stage].settings) for row in rows}
                 if len(outcomes) > 1 and len(set(outcomes.values())) == 1:
                     outcomes = {suite: next(iter(outcomes.values()))}
                 for name, outcome in outcomes.items():
@@ -130,7 +123,7 @@ def measured(suite: str, score: Score, words: Words = ENGLISH) -> str:
 def mark(row: Row, stage: str) -> str:
     """Return the signs behind a figure: of a difference that exceeds chance, and of a stale figure."""
     comparison, signs = row.comparisons.get(stage), ""
-    if isinstance(comparison, Comparison) and comparison.exceeds_chance:
+    if comparison and comparison.exceeds_chance:
         signs += f" {UP if comparison.difference > 0 else DOWN}"
     if stage in row.figures and row.figures[stage].is_stale:
         signs += f" {STALE}"

@@ -74,7 +74,7 @@ def test_a_bom_may_be_on_any_line_and_lines_may_hold_line_separators(tmp_path: P
         (ROW | {"questions": [1, 2]}, "questions.0: "),
         (ROW | {"references": "가"}, "references: "),
         (ROW | {"references": [1, 2]}, "references.0: "),
-        ([1], "row: Input should be a valid dictionary"),
+        ([1], "all of it: Input should be a valid dictionary"),
     ],
 )
 def test_a_row_that_is_no_question_is_named_with_its_line(tmp_path: Path, row: Any, expected: str) -> None:

@@ -171,10 +171,10 @@ def test_our_own_rows_say_how_many_there_should_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (["no", "object"], "row: Input should be a valid dictionary"),
+        (["no", "object"], "all of it: Input should be a valid dictionary"),
         (judged_row(1, 1, 1) | {"id": None}, "id.int: Input should be a valid integer, not null"),
         (judged_row(1, 1, 1) | {"category": "과학"}, "category: Input should be '추론', '수학'"),
-        ({"id": 1, "category": "수학", "outputs": ["일", "이"]}, "row: neither query_single nor query_multi"),
+        ({"id": 1, "category": "수학", "outputs": ["일", "이"]}, "all of it: neither query_single nor query_multi"),
     ],
 )
 def test_what_is_no_judged_row_is_one_line(tmp_path: Path, row: Any, expected: str) -> None:
