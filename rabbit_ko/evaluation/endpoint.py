@@ -1,12 +1,13 @@
 """An OpenAI-compatible endpoint: many requests at a time, each failure one line, and a key that is never shown."""
 
+import asyncio
 import os
 import signal
 import sys
-from asyncio import gather
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Literal, TypeVar
@@ -19,6 +20,8 @@ from rabbit_ko.errors import UserError
 
 Item = TypeVar("Item")
 Role = Literal["JUDGE", "MODEL"]
+# Takes messages and settings of the request, and gives the text of the answer.
+Ask = Callable[..., Awaitable[str]]
 
 # The client waits 0.5, 1, 2, 4, 8, 8, ... seconds in between, or as long as the server asks.
 RETRIES = 8
@@ -81,20 +84,40 @@ def check_reachable(endpoint: Endpoint) -> None:
         raise _unreachable(endpoint) from None
 
 
-def open_client(endpoint: Endpoint) -> Any:
-    """Return the client, which is to be closed."""
+def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask, Item], Awaitable[None]]) -> None:
+    """Work on items, as many at once as the endpoint allows; `work` gets a function that asks it for an answer.
+
+    That function raises Refused where a request cannot be met, and UserError where the next one would fail, too.
+    After an error no item is begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one
+    ends it at once. Raises the first error, or KeyboardInterrupt.
+    """
     from openai import AsyncOpenAI
 
-    # The client insists on a key; a local server has none.
-    key = endpoint.key or "none"
-    return AsyncOpenAI(base_url=endpoint.url, api_key=key, timeout=endpoint.timeout, max_retries=RETRIES)
+    queue, errors = iter(items), list[BaseException]()
+
+    async def worker(ask: Ask) -> None:
+        for item in queue:
+            try:
+                await work(ask, item)
+            except Exception as error:
+                errors.append(error)
+            if errors:
+                return
+
+    async def work_on_all() -> None:
+        # The client insists on a key; a local server has none.
+        key = endpoint.key or "none"
+        settings: Any = {"timeout": endpoint.timeout, "max_retries": RETRIES}
+        async with AsyncOpenAI(base_url=endpoint.url, api_key=key, **settings) as client:
+            with _first_signal_added(errors):
+                await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
+
+    asyncio.run(work_on_all())
+    if errors:
+        raise errors[0]
 
 
-async def ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> str:
-    """Ask for one answer.
-
-    Raises Refused where this request cannot be met, and UserError where the next one would fail, too.
-    """
+async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> str:
     from openai import APIError
 
     try:
@@ -110,28 +133,6 @@ async def ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: A
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
     return endpoint.redacted(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
-
-
-async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], at_once: int) -> None:
-    """Work on items, so many at once. After an error no item is begun, but those under way are finished.
-
-    So it is after Ctrl-C or SIGTERM; a second one ends it at once. Raises the first error, or KeyboardInterrupt.
-    """
-    queue, errors = iter(items), list[BaseException]()
-
-    async def worker() -> None:
-        for item in queue:
-            try:
-                await work(item)
-            except Exception as error:
-                errors.append(error)
-            if errors:
-                return
-
-    with _first_signal_added(errors):
-        await gather(*(worker() for _ in range(at_once)))
-    if errors:
-        raise errors[0]
 
 
 @contextmanager

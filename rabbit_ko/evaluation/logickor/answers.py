@@ -1,16 +1,15 @@
 """The model's answers, greedy, from the model in this process or a server; the second turn sees the first answer."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.endpoint import Endpoint, Refused, ask, for_each, open_client
+from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import Journal, digest
 from rabbit_ko.evaluation.logickor.prompts import Strategy, conversation
 from rabbit_ko.evaluation.logickor.questions import TURNS, Question
@@ -109,20 +108,16 @@ def local(stage: Stage, fingerprint: str, max_new_tokens: int) -> Generator:
 def served(server: Endpoint, fingerprint: str, max_new_tokens: int) -> Generator:
     """Return what asks a server for answers, several at a time. fingerprint: of the stage that it serves."""
 
-    async def generate_all(prompts: list[Prompt], write: Write) -> None:
-        async def work(prompt: Prompt) -> None:
-            try:
-                text = await ask(client, server, prompt.messages, temperature=0.0, max_tokens=max_new_tokens)
-            except Refused as refused:
-                raise UserError(f"{prompt.place}: {refused}; if that is too long, lower --max-new-tokens") from None
-            write(prompt, text)
-
-        async with open_client(server) as client:
-            await for_each(prompts, work, server.concurrency)
+    async def work(write: Write, ask: Ask, prompt: Prompt) -> None:
+        try:
+            text = await ask(prompt.messages, temperature=0.0, max_tokens=max_new_tokens)
+        except Refused as refused:
+            raise UserError(f"{prompt.place}: {refused}; if that is too long, lower --max-new-tokens") from None
+        write(prompt, text)
 
     source = {"url": server.url, "model": server.model, "fingerprint": fingerprint}
     identity = source | {"max_new_tokens": max_new_tokens}
-    return Generator(identity, lambda prompts, write: asyncio.run(generate_all(prompts, write)))
+    return Generator(identity, lambda prompts, write: ask_for_each(server, prompts, partial(work, write)))
 
 
 def room_for_answer(model: Any, tokenizer: Any, prompt: Prompt, wanted: int) -> int:

@@ -1,6 +1,5 @@
 """The judge: one verdict on each first answer, and one on each second, which are written as they arrive."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +8,7 @@ from unicodedata import normalize
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.endpoint import Endpoint, Refused, ask, for_each, open_client
+from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import Journal, digest
 from rabbit_ko.evaluation.logickor.answers import Progress
 from rabbit_ko.evaluation.logickor.prompts import METRICS, Metric, ask_again, judge_messages
@@ -80,7 +79,7 @@ def judge_all(
 
     progress("judged", len(verdicts), len(cases))
     if missing := [case for key, case in cases.items() if key not in verdicts]:
-        refusals = asyncio.run(_ask_all(missing, judge, write))
+        refusals = _ask_all(missing, judge, write)
         if refusals and not any(verdict.score is not None for verdict in verdicts.values()):
             raise UserError(f"{refusals[0]}; no verdict could be had")
     return {(verdict.id, verdict.metric): verdicts[key] for key, (verdict, _) in cases.items()}
@@ -95,29 +94,26 @@ def _read(journal: Journal) -> dict[str, Verdict]:
     return {verdict.key: verdict for verdict in verdicts if verdict.score is not None}
 
 
-async def _ask_all(
-    cases: list[tuple[Verdict, Messages]], judge: Endpoint, write: Callable[[Verdict], None]
-) -> list[str]:
+def _ask_all(cases: list[tuple[Verdict, Messages]], judge: Endpoint, write: Callable[[Verdict], None]) -> list[str]:
     """Ask for verdicts; return why any of them were refused."""
     refusals: list[str] = []
     settings: dict[str, Any] = {"temperature": 0.0}
 
-    async def ask_once(messages: Messages) -> str:
-        sent = dict(settings)
+    async def ask_once(ask: Ask, messages: Messages) -> str:
         try:
-            return await ask(client, judge, messages, **sent)
+            return await ask(messages, **settings)
         except Refused as refused:
             # Models that think before they answer have a temperature of their own.
-            if not sent or "temperature" not in str(refused):
+            if "temperature" not in str(refused):
                 raise
         settings.clear()
-        return await ask(client, judge, messages)
+        return await ask(messages)
 
-    async def work(case: tuple[Verdict, Messages]) -> None:
+    async def work(ask: Ask, case: tuple[Verdict, Messages]) -> None:
         verdict, messages = case
         try:
             for attempt in range(ATTEMPTS):
-                message = await ask_once(ask_again(messages) if attempt else messages)
+                message = await ask_once(ask, ask_again(messages) if attempt else messages)
                 verdict = replace(verdict, score=parse_score(message), message=message)
                 if verdict.score is not None:
                     break
@@ -126,6 +122,5 @@ async def _ask_all(
             verdict = replace(verdict, score=None, message=str(refused))
         write(verdict)
 
-    async with open_client(judge) as client:
-        await for_each(cases, work, judge.concurrency)
+    ask_for_each(judge, cases, work)
     return refusals
