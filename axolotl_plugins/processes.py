@@ -4,8 +4,11 @@ Axolotl takes `micro_batch_size x gradient_accumulation_steps` rows, or packed s
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from rabbit_ko.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ def configured_batch(cfg: Any) -> Batch:
 def share(batch: Batch, processes: int) -> Batch:
     """Return each process's part of a batch, with the largest micro batch that is not above the batch's.
 
-    Raises ValueError where the batch cannot be shared evenly.
+    Raises UserError where the batch cannot be shared evenly.
     """
     if batch.size % processes:
         fitting = ", ".join(str(number) for number in range(1, batch.size + 1) if batch.size % number == 0)
-        raise ValueError(
+        raise UserError(
             f"micro_batch_size x gradient_accumulation_steps: {batch.size} cannot be shared evenly by {processes} "
             f"processes; use one of {fitting} processes, change the batch, or set `guard_keep_batch: false` to take "
             "it in each process"
@@ -57,16 +60,12 @@ def share(batch: Batch, processes: int) -> Batch:
     return Batch(micro, each // micro)
 
 
-def keep_batch(cfg: Any) -> None:
-    """Give each process its share of the batch, and say so; raises ValueError as `share` does."""
-    from axolotl_plugins.log import LOG  # needs axolotl, and planning does not
-
+def keep_batch(cfg: Any, say: Callable[[str], None]) -> None:
+    """Give each process its share of the batch, and say so. Raises UserError as `share` does."""
     batch, processes = configured_batch(cfg), count_processes(cfg)
     unit = "packed sequences" if cfg.get("sample_packing") else "rows"
     if cfg.get("guard_keep_batch") is False:
-        LOG.info(
-            "one step takes %d %s: %d in each of %d processes", batch.size * processes, unit, batch.size, processes
-        )
+        say(f"one step takes {batch.size * processes} {unit}: {batch.size} in each of {processes} processes")
         return
     part = share(batch, processes)
     if processes > 1:
@@ -74,12 +73,7 @@ def keep_batch(cfg: Any) -> None:
         cfg["gradient_accumulation_steps"] = part.gradient_accumulation_steps
         if cfg.get("batch_size"):
             del cfg["batch_size"]
-    LOG.info(
-        "one step takes %d %s: micro_batch_size %d, gradient_accumulation_steps %d, %d process%s",
-        batch.size,
-        unit,
-        part.micro_batch_size,
-        part.gradient_accumulation_steps,
-        processes,
-        "" if processes == 1 else "es",
+    say(
+        f"one step takes {batch.size} {unit}: micro_batch_size {part.micro_batch_size}, gradient_accumulation_steps "
+        f"{part.gradient_accumulation_steps}, {processes} process{'' if processes == 1 else 'es'}"
     )

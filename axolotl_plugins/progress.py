@@ -1,4 +1,4 @@
-"""A line for each log: the step, the loss, what it costs, and how long this attempt at the run will still take."""
+"""What is seen of a run: a line for each log, with what is still to come, and the end of a run that is lost."""
 
 import math
 import resource
@@ -6,10 +6,14 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
+
+from axolotl_plugins.resume.checkpoints import STATE_FILE
 
 TOKENS_PER_SECOND, PEAK_MEMORY = "tokens_per_second", "peak_memory_gib"
 # Axolotl's counter in SFT, of padding too, and TRL's in DPO.
@@ -24,12 +28,16 @@ SHOWN = {
     TOKENS_PER_SECOND: "{:,.0f} tokens/s",
     PEAK_MEMORY: "{:.3g} GiB",
 }
+DIVERGED, PATIENCE = 3.0, 5
+# The last one is the average over all steps, also over those after the last log.
+WATCHED = ("loss", "eval_loss", "grad_norm", "train_loss")
+ADVICE = "lower learning_rate or lengthen the warmup, and start afresh with FRESH=1"
 
 
 class Progress(TrainerCallback):
     """Adds throughput and memory to what is logged, and says how far the run is.
 
-    Transformers' own bar counts the steps before a kill as made by this attempt, and leaves evaluations out.
+    Transformers' own bar counts the steps before a kill as made by this attempt, and ignores evaluations.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -64,8 +72,7 @@ class Progress(TrainerCallback):
             logs.update(figures)
             state.log_history[-1].update(figures)
         if state.is_world_process_zero and not logs.keys().isdisjoint({"loss", "eval_loss"}):
-            left = self._seconds_left(args, state)
-            self.say(line(state.global_step, state.max_steps, logs, left))
+            self.say(line(state.global_step, state.max_steps, logs, self._seconds_left(args, state)))
 
     def _tokens_per_second(self, logs: dict[str, Any]) -> dict[str, float]:
         counted = next((float(logs[name]) for name in COUNTERS if name in logs), None)
@@ -103,14 +110,47 @@ def evaluations_left(args: Any, state: Any) -> int:
 
 def peak_memory() -> float:
     """Return the most GiB that the GPU has held, or, without one, this process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_reserved()) / (1 << 30)
-    return peak_of_process() / (1 << 30)
+    peak = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else peak_of_process()
+    return float(peak) / (1 << 30)
 
 
 def peak_of_process() -> int:
     """Return the most bytes of memory that this process has held."""
     # In kilobytes, on macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class StopWhenLost(TrainerCallback):
+    """Stops a run whose loss is no number, or has long been above what it began with and far above its best."""
+
+    def __init__(self, stop: Callable[[str], None]) -> None:
+        self.stop = stop
+
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look at the losses that have been logged, those before a kill too."""
+        losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
+        if (lost := what_is_no_number(state.log_history[-1]) or why_lost(losses)) is None:
+            return
+        if state.is_world_process_zero:
+            state.save_to_json(str(Path(args.output_dir) / STATE_FILE))
+        self.stop(f"{lost}, at step {state.global_step}; {ADVICE}")
+
+
+def what_is_no_number(log: dict[str, Any]) -> str | None:
+    """Return which figure of a log is no number where it has to be one, or None."""
+    figures = {name: float(log[name]) for name in WATCHED if log.get(name) is not None}
+    return next((f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value)), None)
+
+
+def why_lost(losses: list[float]) -> str | None:
+    """Return why there is no use in training further after these losses, or None.
+
+    A falling DPO loss can come so near to zero that three times its best is still very good.
+    """
+    if len(losses) <= PATIENCE:
+        return None
+    best = min(losses)
+    bound = max(DIVERGED * best, losses[0])
+    if min(losses[-PATIENCE:]) <= bound:
+        return None
+    return f"the loss has been above {bound:.3g} in the last {PATIENCE} logs, and its best was {best:.3g}"

@@ -2,18 +2,21 @@
 
 import json
 import platform
-import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from axolotl_plugins.redaction import redact
 from axolotl_plugins.resume.identity import Identity
+from rabbit_ko.hashing import git_commit, versions
 from rabbit_ko.recipes import RUN_FILE
 
-PACKAGES = ("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch")
-OPTIONAL_PACKAGES = ("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes")
+PACKAGES = (
+    *("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch"),
+    *("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes"),
+)
 
 
 def write_run_file(
@@ -35,9 +38,8 @@ def write_run_file(
     run = {
         "config": cfg.to_dict(),
         "overrides": overrides or {},
-        "made_of": identity or {},
         "git": _git_state(),
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
         "device": _device(trainer),
         "seed": cfg.seed,
         "datasets": datasets,
@@ -48,46 +50,33 @@ def write_run_file(
         "resumed_from": cfg.resume_from_checkpoint,
         **losses(trainer),
     }
-    text = json.dumps(redact(run), indent=2, ensure_ascii=False, default=str)
+    # An identity has no secrets, and must be found again as it is.
+    text = json.dumps({**redact(run), "made_of": identity or {}}, indent=2, ensure_ascii=False, default=str)
     (Path(cfg.output_dir) / RUN_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def losses(trainer: Any) -> dict[str, Any]:
     """Return the steps taken, the last training loss, and the first and last of each evaluation figure."""
     history = trainer.state.log_history
-    evaluations = [entry for entry in history if "eval_loss" in entry]
-    figures: dict[str, Any] = {
+    evaluations = [
+        {key: value for key, value in entry.items() if key.startswith("eval_")}
+        for entry in history
+        if "eval_loss" in entry
+    ]
+    return {
         "steps": trainer.state.global_step,
         "last_train_loss": next((entry["loss"] for entry in reversed(history) if "loss" in entry), None),
+        "first_evaluation": evaluations[0] if evaluations else {},
+        "last_evaluation": evaluations[-1] if evaluations else {},
     }
-    for name, entry in (("first_evaluation", evaluations[:1]), ("last_evaluation", evaluations[-1:])):
-        figures[name] = {key: value for row in entry for key, value in row.items() if key.startswith("eval_")}
-    return figures
 
 
 def _git_state() -> dict[str, Any]:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-    for name in OPTIONAL_PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    described = git_commit()
+    return {"commit": described.removesuffix("-dirty"), "changed": described.endswith("-dirty")} if described else {}
 
 
 def _device(trainer: Any) -> dict[str, Any]:
-    import torch
-
     cuda = torch.cuda.is_available()
     name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
     return {"kind": "cuda" if cuda else "cpu", "name": name, "processes": trainer.args.world_size}

@@ -53,13 +53,18 @@ def tokenized_rows(cfg: Any, tokenizer: Any, split: str) -> Iterator[TokenizedRo
     for entry in cfg.datasets if split == "train" else cfg.test_datasets or []:
         dataset = load_dataset_with_config(entry, cfg.hf_use_auth_token)
         for batch in dataset.iter(BATCH):
-            unnamed = [""] * len(next(iter(batch.values())))
-            names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
-            for (row_id, source), row in zip(*_tokenize(cfg, tokenizer, entry, batch, names), strict=True):
-                if isinstance(row, Example):
-                    yield TokenizedRow(row_id, source, row.prompt, row.answers, row.dropped_exchanges, None)
-                else:
-                    yield TokenizedRow(row_id, source, [], (), 0, row)
+            yield from tokenize_batch(cfg, tokenizer, entry, batch)
+
+
+def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[Any]]) -> Iterator[TokenizedRow]:
+    """Yield the rows of a batch, given by its columns, as the dataset `entry` of the config asks for them."""
+    unnamed = [""] * len(next(iter(batch.values())))
+    names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
+    for (row_id, source), row in zip(*_tokenize(cfg, tokenizer, entry, batch, names), strict=True):
+        if isinstance(row, Example):
+            yield TokenizedRow(row_id, source, row.prompt, row.answers, row.dropped_exchanges, None)
+        else:
+            yield TokenizedRow(row_id, source, [], (), 0, row)
 
 
 def _tokenize(

@@ -1,5 +1,39 @@
-"""Prompt strategies for axolotl: `type: prompt_strategies.qir` for SFT, `prompt_strategies.qir_dpo` for DPO."""
+"""Prompt strategies for axolotl, by the `type` of a dataset entry; each of TEMPLATES has all of these.
 
-from prompt_strategies.dpo import iir_dpo, qir_dpo
+`prompt_strategies.qir` trains the last answer of each conversation, `prompt_strategies.qir_every_turn` each answer as
+a row, and `prompt_strategies.qir_dpo` is for pairs of answers.
+"""
 
-__all__ = ["iir_dpo", "qir_dpo"]
+import sys
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from prompt_strategies import dpo
+from prompt_strategies.template import PREFERENCES, TEMPLATES, Template
+from prompt_strategies.turns import TARGETS, Targets
+
+
+def _load_sft(template: Template, targets: Targets, tokenizer: Any, cfg: Any) -> Any:
+    # Builders import this package where axolotl is not installed.
+    from prompt_strategies.required import require_guard
+    from prompt_strategies.sft import SftStrategy
+
+    require_guard()
+    return SftStrategy(tokenizer, cfg.sequence_len, template, targets)
+
+
+# For SFT, axolotl imports a module by the type and calls its `load`; a module need not be a file.
+for _name, _template in TEMPLATES.items():
+    for _suffix, _targets in TARGETS.items():
+        _module = ModuleType(f"{__name__}.{_name}{_suffix}")
+        vars(_module)["load"] = partial(_load_sft, _template, _targets)
+        sys.modules[_module.__name__] = _module
+        globals()[f"{_name}{_suffix}"] = _module
+    # For preferences, it calls what the type names, which has to be in a top-level package.
+    globals()[f"{_name}{PREFERENCES}"] = partial(dpo.load, _template)
+
+
+def __getattr__(name: str) -> Any:
+    """Say to type checkers that there are names which are not written out above."""
+    raise AttributeError(f"{__name__} has no {name}")

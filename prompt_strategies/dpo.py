@@ -7,44 +7,27 @@ row is encoded TRL's way here as well: where that is not what SFT reads, the row
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from prompt_strategies.fingerprint import source_fingerprint
-from prompt_strategies.template import IIR, QIR, Messages, Template, render_answer
-from prompt_strategies.tokens import Dropped, Example, Ids, adds_bos, log_dropped, tokenize
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from prompt_strategies.template import Messages, Template, render_answer, source_fingerprint
+from prompt_strategies.tokens import Dropped, Example, Ids, Tokenizer, adds_bos, log_dropped, tokenize
 
 Batch = dict[str, list[Any]]
-Transform = tuple[Callable[..., Batch], dict[str, Any]]
-SIDES = ("chosen", "rejected")
 
 
-def qir_dpo(cfg: Any, dataset_idx: int = 0, **_: Any) -> Transform:
-    """Make axolotl's DPO transform for the Question-Instruction-Response prompt."""
-    return _transform(QIR, cfg.sequence_len)
-
-
-def iir_dpo(cfg: Any, dataset_idx: int = 0, **_: Any) -> Transform:
-    """Make axolotl's DPO transform for the Instruction-Input-Response prompt."""
-    return _transform(IIR, cfg.sequence_len)
-
-
-def _transform(template: Template, sequence_len: int) -> Transform:
+def load(template: Template, cfg: Any, dataset_idx: int = 0, **_: Any) -> tuple[Callable[..., Batch], dict[str, Any]]:
+    """Make axolotl's transform of preference rows; raises SystemExit where the guard is not loaded."""
     # Builders import this package where axolotl is not installed.
     from prompt_strategies.required import require_guard
 
     require_guard()
     # `datasets` keys its cache by these arguments, so the source's hash is one of them.
-    transform = partial(
-        to_preference_texts, template=template, sequence_len=sequence_len, source=source_fingerprint()
-    )
-    return transform, {"batched": True, "remove_columns": "__all__"}
+    arguments = {"template": template, "sequence_len": cfg.sequence_len, "source": source_fingerprint()}
+    return partial(to_preference_texts, **arguments), {"batched": True, "remove_columns": "__all__"}
 
 
 def to_preference_texts(
-    batch: Batch, *, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int, source: str
+    batch: Batch, *, tokenizer: Tokenizer, template: Template, sequence_len: int, source: str
 ) -> Batch:
     """Render a batch of preference rows as `prompt`, `chosen` and `rejected` texts.
 
@@ -52,20 +35,16 @@ def to_preference_texts(
     """
     rows = examples(batch, tokenizer, template, sequence_len)
     log_dropped(rows, sequence_len)
-    kept = [index for index, row in enumerate(rows) if isinstance(row, Example)]
-    texts = {side: [render_answer(batch[side][index][0]) for index in kept] for side in SIDES}
+    kept = {index: row for index, row in enumerate(rows) if isinstance(row, Example)}
+    texts = {side: [render_answer(batch[side][index][0]) for index in kept] for side in ("chosen", "rejected")}
     bos = _written_bos(tokenizer)
-    return {"prompt": [bos + row.text for row in rows if isinstance(row, Example)], **texts}
+    return {"prompt": [bos + row.text for row in kept.values()], **texts}
 
 
-def examples(
-    batch: Batch, tokenizer: "PreTrainedTokenizerBase", template: Template, sequence_len: int
-) -> list[Example | Dropped]:
+def examples(batch: Batch, tokenizer: Tokenizer, template: Template, sequence_len: int) -> list[Example | Dropped]:
     """Tokenize a batch of preference rows; the two answers of an example are chosen and rejected."""
-    answers = [
-        (_answer(chosen), _answer(rejected))
-        for chosen, rejected in zip(batch["chosen"], batch["rejected"], strict=True)
-    ]
+    sides = zip(batch["chosen"], batch["rejected"], strict=True)
+    answers = [(_answer(chosen), _answer(rejected)) for chosen, rejected in sides]
     rows = tokenize(tokenizer, template, batch["prompt"], answers, sequence_len)
     bos = _written_bos(tokenizer)
     for index, row in enumerate(rows):
@@ -79,24 +58,18 @@ def _answer(messages: Messages) -> str:
     return render_answer(messages[0]) if [message["role"] for message in messages] == ["assistant"] else ""
 
 
-def _is_read_alike(
-    tokenizer: "PreTrainedTokenizerBase", example: Example, prompt: str, answers: tuple[str, ...]
-) -> bool:
+def _is_read_alike(tokenizer: Tokenizer, example: Example, prompt: str, answers: tuple[str, ...]) -> bool:
     expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
     return trl_ids(tokenizer, prompt, answers) == expected
 
 
-def trl_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str, answers: tuple[str, ...]) -> list[Ids]:
+def trl_ids(tokenizer: Tokenizer, prompt: str, answers: tuple[str, ...]) -> list[Ids]:
     """Encode a prompt, and the prompt with each answer, as TRL's DPO trainer does when axolotl runs it."""
-    eos = tokenizer.eos_token
+    eos, doubled_bos = tokenizer.eos_token, [tokenizer.bos_token_id] * 2
     texts = [prompt, *(prompt + (answer if answer.endswith(eos) else answer + eos) for answer in answers)]
-    return [_without_double_bos(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]]
+    return [ids[1:] if ids[:2] == doubled_bos else ids for ids in tokenizer(texts)["input_ids"]]
 
 
-def _written_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
+def _written_bos(tokenizer: Tokenizer) -> str:
     bos: str | None = tokenizer.bos_token
     return "" if bos is None or adds_bos(tokenizer) else bos
-
-
-def _without_double_bos(tokenizer: "PreTrainedTokenizerBase", ids: Ids) -> Ids:
-    return ids[1:] if ids[:2] == [tokenizer.bos_token_id] * 2 else ids

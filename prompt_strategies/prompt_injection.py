@@ -1,6 +1,6 @@
 r"""Text from data that would pass for the frame around it: control tokens, and headings of the template.
 
-Strategies leave rows with a heading out and never parse a special token out of text. The builders look closer, since
+Strategies drop rows with a heading and never parse a special token out of text. The builders look closer, since
 shards may meet any tokenizer: they reject such rows, or put a backslash behind the first character of what they find:
 `<\|eot_id|>`. Both see through full-width letters, other line breaks and invisible characters; look-alikes from other
 scripts are other text.
@@ -23,7 +23,7 @@ _CONTROL = re.compile(
     r"|<</?SYS>>"
     r"|(?<![\w\])])\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
 )
-# Control and format characters, marks that go on top of another, and the letters and symbols that show nothing.
+# Control and format characters, marks that stand on top of another, and the letters and symbols that show nothing.
 _INVISIBLE = dict.fromkeys(
     code
     for code in (*range(0x10000), *range(0xE0000, 0xE0200))
@@ -51,6 +51,6 @@ def escape(text: str) -> str:
 
 
 def _undisguised(text: str) -> str:
-    """Fold compatibility characters (NFKC) and line breaks, and leave invisible characters out."""
+    """Fold compatibility characters (NFKC) and line breaks, and take invisible characters out."""
     lines = unicodedata.normalize("NFKC", text).splitlines()
     return "\n".join(line.translate(_INVISIBLE) for line in lines)

@@ -1,6 +1,6 @@
-"""The prompt strategies' own look at whether the guard is on duty.
+"""The prompt strategies' own look at whether the guard checks this run.
 
-Axolotl only logs a plugin that it cannot import, and goes on without it.
+Axolotl only logs a plugin that it cannot import, and runs without it.
 """
 
 from axolotl.integrations.base import PluginManager

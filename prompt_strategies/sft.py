@@ -1,6 +1,6 @@
 """The SFT strategy: rows of `messages` become input ids and labels, and only the answer and its EOS are trained."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -9,17 +9,15 @@ import pyarrow as pa
 from axolotl.prompt_tokenizers import PromptTokenizingStrategy
 from transformers import PreTrainedTokenizerBase
 
-from prompt_strategies.fingerprint import source_fingerprint
-from prompt_strategies.template import Messages, Template, render_answer
+from prompt_strategies.template import Messages, Template, render_answer, source_fingerprint
 from prompt_strategies.tokens import Dropped, Example, log_dropped, tokenize
+from prompt_strategies.turns import Targets
 
 IGNORE_INDEX = -100
 
-Targets = Callable[[Messages], Iterator[Messages]]
-
 
 class SftStrategy(PromptTokenizingStrategy):
-    """Axolotl's batched strategy over a `messages` column; see `load` in the modules beside this one."""
+    """Axolotl's batched strategy over a `messages` column."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, sequence_len: int, template: Template, targets: Targets

@@ -1,12 +1,20 @@
 """The text of the prompt: its headings, its blank lines, and the order of its parts.
 
 This is the only place where that text is written. Training, preference tuning, the chat template of the saved
-tokenizer and evaluation all derive from the two templates below.
+tokenizer and evaluation all derive from TEMPLATES; a new template is one entry there.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from prompt_strategies.turns import TARGETS, split_system
+from rabbit_ko.errors import UserError, suggest
+from rabbit_ko.hashing import source_digest
+from rabbit_ko.methods import RowKind
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -25,9 +33,6 @@ class Template:
     response: str
 
 
-LABELS = ("Question", "Instruction", "Input", "Response")
-
-
 def _with_headings(question: str, instruction: str, response: str) -> Template:
     return Template(
         exchange=f"### {question}:\n{{user}}\n### {response}:\n{{assistant}}\n",
@@ -37,13 +42,40 @@ def _with_headings(question: str, instruction: str, response: str) -> Template:
     )
 
 
-QIR = _with_headings("Question", "Instruction", "Response")
-IIR = _with_headings("Instruction", "Input", "Response")
+TEMPLATES = {
+    "qir": _with_headings("Question", "Instruction", "Response"),
+    "iir": _with_headings("Instruction", "Input", "Response"),
+}
+QIR, IIR = TEMPLATES["qir"], TEMPLATES["iir"]
+# The headings of all templates: none of them may stand in a message.
+LABELS = sorted(set(re.findall("### (.+):", "".join(part for each in TEMPLATES.values() for part in astuple(each)))))
+
+# What follows a template's name in the `type` of preferences.
+PREFERENCES = "_dpo"
+_SUFFIXES: dict[RowKind, list[str]] = {"sft": list(TARGETS), "dpo": [PREFERENCES]}
+
+
+def types_of(rows: RowKind) -> dict[str, Template]:
+    """Return the `type`s that a dataset entry with such rows can have, such as `prompt_strategies.qir`."""
+    return {
+        f"prompt_strategies.{name}{suffix}": template
+        for name, template in TEMPLATES.items()
+        for suffix in _SUFFIXES[rows]
+    }
 
 
 def template_for(kind: str) -> Template:
-    """Return the template that a dataset entry's `type` asks for, such as `prompt_strategies.iir_dpo`."""
-    return IIR if kind.startswith("prompt_strategies.iir") else QIR
+    """Return the template that a dataset entry's `type` asks for. Raises UserError where it is unknown."""
+    known = {**types_of("sft"), **types_of("dpo")}
+    if kind not in known:
+        raise UserError(f"type: `{kind}` is not a prompt of this project{suggest(kind, known)}")
+    return known[kind]
+
+
+@cache
+def source_fingerprint() -> str:
+    """Return a hash of the source of this package, so that a cache made by other code is never met."""
+    return source_digest(Path(__file__).parent.glob("*.py"))
 
 
 def render_prompt(template: Template, messages: Messages) -> str:
@@ -69,10 +101,3 @@ def render_answer(message: Mapping[str, Any]) -> str:
     """Render an assistant message as the text that is trained, without EOS."""
     answer: str = message["content"].strip()
     return answer
-
-
-def split_system(messages: Messages) -> tuple[str, Messages]:
-    """Split into the stripped system text, empty where there is none, and the turns after it."""
-    if messages and messages[0]["role"] == "system":
-        return messages[0]["content"].strip(), messages[1:]
-    return "", messages

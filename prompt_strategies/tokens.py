@@ -8,17 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import Any
 
 from prompt_strategies.prompt_injection import has_fake_turn
 from prompt_strategies.template import Messages, Template, render_prompt
-from prompt_strategies.turns import is_prompt, without_oldest_exchange
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from prompt_strategies.turns import find_order_mistake, without_oldest_exchange
 
 LOG = logging.getLogger(__name__)
 Ids = list[int]
+# A PreTrainedTokenizerBase; builders import this package where transformers is not installed.
+Tokenizer = Any
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,19 @@ class Dropped(StrEnum):
 
     TOO_LONG = "too long even without history"
     MALFORMED = "roles out of order, or an empty message"
-    FORGED = "a heading of the template in a message"
+    FAKE_TURN = "a heading of the template in a message"
     CONTROL = "a control token that the tokenizer cannot read as text"
     READ_DIFFERENTLY = "TRL would read other tokens than SFT"
 
 
 def tokenize(
-    tokenizer: "PreTrainedTokenizerBase",
+    tokenizer: Tokenizer,
     template: Template,
     prompts: Sequence[Messages],
     answers: Sequence[tuple[str, ...]],
     sequence_len: int,
 ) -> list[Example | Dropped]:
-    """Tokenize rows; whole oldest exchanges go until the prompt and its longest answer fit into `sequence_len`."""
+    """Tokenize rows; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
     flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers))))
     answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
     rows: list[Example | Dropped] = [Dropped.TOO_LONG] * len(prompts)
@@ -77,27 +76,27 @@ def tokenize(
 
 def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[str, ...]) -> Dropped | None:
     contents = [*answers, *(message["content"] for message in messages)]
-    if not is_prompt(messages) or not all(answers) or len(set(answers)) < len(answers):
+    if find_order_mistake(messages, last="user") or not all(answers) or len(set(answers)) < len(answers):
         return Dropped.MALFORMED
     if any(map(has_fake_turn, contents)):
-        return Dropped.FORGED
+        return Dropped.FAKE_TURN
     if any("<|" in content and any(control in content for control in controls) for content in contents):
         return Dropped.CONTROL
     return None
 
 
-def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """Return the ids that the tokenizer marks as special."""
     return frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
 
 
-def _unsplittable(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
+def _unsplittable(tokenizer: Tokenizer) -> tuple[str, ...]:
     """Return tokens in the form of control tokens that the tokenizer does not mark as special, as Qwen3's do."""
     added = tokenizer.added_tokens_decoder.values()
     return tuple(token.content for token in added if token.content.startswith("<|") and not token.special)
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[Ids]:
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
     """Encode texts as plain text: nothing in them becomes a special token, and none is added."""
     if not texts:
         return []
@@ -119,13 +118,13 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[I
     return encoded
 
 
-def encode_answers(tokenizer: "PreTrainedTokenizerBase", answers: Sequence[str]) -> list[Ids]:
+def encode_answers(tokenizer: Tokenizer, answers: Sequence[str]) -> list[Ids]:
     """Encode answers as they are trained, each with the tokenizer's EOS after it."""
     eos = tokenizer.eos_token_id
     return [[*ids, eos] for ids in encode(tokenizer, answers)]
 
 
-def encode_prompts(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str]) -> list[Ids]:
+def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[Ids]:
     """Encode prompts with one BOS in front where the tokenizer has a BOS token."""
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     return [[*bos, *ids] for ids in encode(tokenizer, prompts)]
@@ -135,12 +134,12 @@ def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:
     """Say how many rows of a batch are dropped, and why, or lost their oldest exchanges."""
     dropped = Counter(row.value for row in rows if isinstance(row, Dropped))
     shortened = sum(isinstance(row, Example) and row.dropped_exchanges > 0 for row in rows)
-    fates = [f"{count} dropped: {reason}" for reason, count in sorted(dropped.items())]
-    fates += [f"{shortened} without their oldest exchanges"] if shortened else []
-    if fates:
-        LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(fates))
+    said = [f"{count} dropped: {reason}" for reason, count in sorted(dropped.items())]
+    said += [f"{shortened} without their oldest exchanges"] if shortened else []
+    if said:
+        LOG.warning("of %d rows, with sequence_len %d: %s", len(rows), sequence_len, "; ".join(said))
 
 
-def adds_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:
+def adds_bos(tokenizer: Tokenizer) -> bool:
     """Tell whether the tokenizer puts BOS in front of a text by itself; Llama-3's first public files do not."""
     return tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]

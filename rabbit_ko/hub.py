@@ -17,6 +17,8 @@ from huggingface_hub.utils import disable_progress_bars, parse_ratelimit_headers
 from huggingface_hub.utils.logging import set_verbosity_error
 
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.methods import ROW_KINDS
+from rabbit_ko.recipes import RUNS
 
 WAITS = (1.0, 5.0, 25.0)
 _ADVICE = {
@@ -27,7 +29,7 @@ _ADVICE = {
 }
 # What an earlier push left and this one does not bring goes.
 _REPLACED = {
-    "dataset": re.compile(r"(sft|dpo)/.*\.parquet"),
+    "dataset": re.compile(rf"({'|'.join(ROW_KINDS)})/.*\.parquet"),
     "model": re.compile(r"[^/]*\.safetensors(\.index\.json)?|adapter_config\.json"),
 }
 
@@ -63,6 +65,17 @@ def hub_commit(repo: str, kind: str, revision: str | None) -> str:
         cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=kind)
         branch = cached / "refs" / (revision or "main")
         return branch.read_text(encoding="utf-8") if branch.is_file() else revision or ""
+
+
+def hub_id(name: str) -> str | None:
+    """Return a name that may be one on the hub; None for a place on this machine, made or yet to be made."""
+    if Path(name).exists() or Path(name).is_relative_to(RUNS):
+        return None
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return name
 
 
 def _check_name(repo: str) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import PurePath
+from typing import Any, Literal, get_args
 
 from rabbit_ko.errors import UserError
 
 # The kinds of rows, which are the names of the folders of their shards.
 RowKind = Literal["sft", "dpo"]
+ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ METHODS = {
 
 
 def method_of(config: Mapping[str, Any]) -> Method:
-    """Return the method that a stage's config asks for by its `rl`.
+    """Return the method of a stage's config: that of its file's name where `rl` is that one's, else by its `rl`.
 
     Raises UserError where it is none of METHODS.
     """
     rl = config.get("rl")
-    found = next((method for method in METHODS.values() if method.rl == rl), None)
+    named = METHODS.get(PurePath(str(config.get("axolotl_config_path"))).stem)
+    methods = [named, *METHODS.values()] if named else [*METHODS.values()]
+    found = next((method for method in methods if method.rl == rl), None)
     if found is None:
         known = ", ".join(method.rl for method in METHODS.values() if method.rl)
         raise UserError(f"rl: `{rl}` is not a method of this project; known are {known}, and SFT without `rl`")

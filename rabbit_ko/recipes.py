@@ -55,6 +55,11 @@ class Recipe:
         """The methods that the recipe has a YAML for, in the order in which they are trained."""
         return [method for method in METHODS.values() if self.config(method.name).exists()]
 
+    @property
+    def finished(self) -> list[Method]:
+        """The methods that have a finished run, in the same order."""
+        return [method for method in self.methods if (self.run(method.name) / RUN_FILE).exists()]
+
     def config(self, stage: str) -> Path:
         """Return the place of a stage's YAML."""
         return self.folder / f"{stage}.yaml"

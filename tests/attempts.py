@@ -56,7 +56,7 @@ def finish(process: ForkServerProcess) -> int:
 
 
 def steps(folder: Path) -> set[int]:
-    """The steps of the checkpoints, whole or not, that a run's folder holds."""
+    """The steps of the checkpoints, complete or not, that a run's folder holds."""
     return {int(path.name.split("-")[-1]) for path in folder.glob("checkpoint-*")}
 
 

@@ -3,8 +3,8 @@
     TRITON_INTERPRET=1 python -m tests.equivalence
 
 Runs in a copy of the project that has trained, on axolotl's own trainers in float32, with the adapters as trained.
-Triton's interpreter runs Liger's loss on a CPU. Most measurements have a broken twin, to show how far a real mistake
-would move the same figure.
+Triton's interpreter runs Liger's loss on a CPU. Most measurements are made with a mistake, too, to
+show how far it would move the same figure.
 """
 
 import json
@@ -22,7 +22,7 @@ from axolotl.train import setup_model_and_trainer
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from rabbit_ko.benchmarks.train_config import LIGER
+from rabbit_ko.benchmarks.training_setup import LIGER
 from rabbit_ko.recipes import GUARD
 from tests.packed_losses import measure_packing
 

@@ -18,14 +18,14 @@ A100 = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capabilit
 H100 = {**A100, "fp8": True, "compute_capability": "sm_90"}
 
 
-def load_stage(path: Path, card: Mapping[str, Any] = A100, **overrides: Any) -> DictDefault:
-    """Load a stage's YAML as axolotl does, up to its validation, as on an A100 or another card."""
+def load_stage(path: Path, gpu: Mapping[str, Any] = A100, **overrides: Any) -> DictDefault:
+    """Load a stage's YAML as axolotl does, up to its validation, as on an A100 or another GPU."""
     cfg = DictDefault(yaml.safe_load(path.read_text(encoding="utf-8")))
     cfg.axolotl_config_path = str(path)
     cfg.update(overrides)
     prepare_plugins(cfg)
     try:
-        return validate_config(cfg, capabilities=dict(card), env_capabilities={"torch_version": "2.13.0"})
+        return validate_config(cfg, capabilities=dict(gpu), env_capabilities={"torch_version": "2.13.0"})
     except Exception:
         PluginManager.get_instance().on_config_validation_error(cfg)
         raise

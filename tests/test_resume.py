@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from axolotl_plugins.checkpoints import SEAL, STATE_FILE
+from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
 from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps
 from tests.conftest import VENV, copy_project
 
@@ -52,9 +52,9 @@ def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_th
     assert finish(attempt(started, "sft", log, output_dir=whole, **PACKED)) == 0, log.read_text()[-4000:]
     for step in PACKED_KILLS:
         process = attempt(started, "sft", log, output_dir=killed, **PACKED)
-        kill_after(process, (started / killed / f"checkpoint-{step}" / SEAL).exists)
+        kill_after(process, (started / killed / f"checkpoint-{step}" / CHECKSUMS).exists)
     assert finish(attempt(started, "sft", log, output_dir=killed, **PACKED)) == 0, log.read_text()[-4000:]
-    assert all(f"going on from {killed}/checkpoint-{step}\n" in log.read_text() for step in PACKED_KILLS)
+    assert all(f"resuming from {killed}/checkpoint-{step}\n" in log.read_text() for step in PACKED_KILLS)
     assert adapter(started / killed) == adapter(started / whole)
 
     history = json.loads((started / whole / STATE_FILE).read_text())["log_history"]
@@ -75,7 +75,7 @@ def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(started: Pa
     assert max(steps(folder)) < OPTIONS["max_steps"]
 
     assert finish(attempt(started, stage, log, output_dir=killed, **OPTIONS)) == 0, log.read_text()[-4000:]
-    assert f"going on from {killed}/checkpoint-" in log.read_text()
+    assert f"resuming from {killed}/checkpoint-" in log.read_text()
     assert adapter(folder) == adapter(started / whole)
 
     # As if it had been killed while it saved what it had learnt.

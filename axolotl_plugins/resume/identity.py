@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from axolotl_plugins.fingerprints import model_fingerprint, shards_fingerprint, tokenizer_fingerprint
 from axolotl_plugins.redaction import redact
 from axolotl_plugins.sharding import lay_over
-from prompt_strategies.fingerprint import source_fingerprint
+from prompt_strategies.template import source_fingerprint
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import read_config
@@ -38,14 +38,10 @@ FREE = INTERNAL | {
     "logging_steps",
     "output_dir",
     "resume_from_checkpoint",
-    "save_steps",
-    "save_strategy",
-    "save_total_limit",
-    "saves_per_epoch",
 }
-# Where is logged to and pushed to, by what axolotl's keys for it begin with.
+# What is saved, and where to is logged and pushed, by what axolotl's keys for it begin with.
 SERVICES = ("tensorboard", "wandb", "mlflow", "comet", "trackio")
-FREE_BEGINNINGS = ("hub_", *SERVICES, *(f"use_{service}" for service in SERVICES))
+FREE_BEGINNINGS = ("hub_", "save", *SERVICES, *(f"use_{service}" for service in SERVICES))
 # How a run is spread over processes: it cannot be resumed with another, but has trained the same when it has ended.
 SPREAD = (
     "processes",

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from click import Command, Group, Parameter, UsageError
 from typer.main import get_command
 
-from rabbit_ko.cli import data, evaluate, look, publish, train  # noqa: F401  each adds its commands to `app`
+from rabbit_ko.cli import data, evaluate, look, plan, publish, train  # noqa: F401  each adds its commands to `app`
 from rabbit_ko.cli.app import app, told
 from rabbit_ko.errors import suggest
 
-PREFIX = "RABBIT_"
+PREFIX, NOT_OPTIONS = "RABBIT_", "RABBIT_KO_"
 # Variables of earlier versions, and what each is called now.
 RENAMED = {"CARD": "GPU", "ENGINE": "EXECUTOR", "MERGED": "FORMAT=merged", "PARALLEL": "SHARDING"}
 
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get(f"{PREFIX}DEBUG") == "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Axolotl reports its use to its makers, after ten seconds of waiting, unless it is told not to.
+    os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
     command = get_command(app)
     with told(debug):
         defaults = defaults_from_environment(command)
@@ -38,8 +40,8 @@ def defaults_from_environment(root: Command) -> dict[str, dict[str, str]]:
 
     Raises UsageError where no command knows a variable.
     """
-    given = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    given.pop("DEBUG", None)
+    names = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(NOT_OPTIONS)]
+    given = {name.removeprefix(PREFIX): os.environ[name] for name in names if name != f"{PREFIX}DEBUG"}
     commands = root.commands if isinstance(root, Group) else {}
     known = {variable for command in commands.values() for variable in variables(command)}
     for name in sorted(given.keys() - known):

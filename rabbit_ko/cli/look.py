@@ -1,1 +1,116 @@
-"""Commands."""
+"""`rabbit inspect`, `report`, `curves`: rows, data and runs to look at."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.errors import UserError, suggest
+from rabbit_ko.recipes import find_recipe
+
+
+@app.command()
+def inspect(
+    recipe: RecipeName = "smoke",
+    stage: Annotated[str, typer.Option(help="sft, dpo, or another stage that the recipe has a YAML for")] = "sft",
+    n: Annotated[int, typer.Option("--n", min=0, help="how many rows to show")] = 10,
+    row_id: Annotated[str, typer.Option("--id", help="show this row only")] = "",
+    split: Annotated[Literal["train", "test"], typer.Option(help="which of the stage's splits")] = "train",
+    html: Annotated[Path | None, typer.Option(help="write a page instead of printing rows")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the rows of a stage as it trains them.
+
+    Each row is printed token by token, with the stage's own strategy and tokenizer: what is prompt and what is
+    trained, which tokens are special, and how many of the oldest exchanges were dropped to fit `sequence_len`. Counts
+    over all rows follow: tokens and trained share of each source, lengths, and rows dropped, by reason. Needs the
+    recipe's data and its base's tokenizer; no GPU. Leaves nothing, or a self-contained page with `--html`.
+
+    Example: `rabbit inspect --recipe smoke --stage dpo --html rows.html`
+    """
+    from rabbit_ko.inspection.inspect_stage import inspect_stage, show
+
+    found = find_recipe(recipe)
+    stages = [method.name for method in found.methods]
+    if stage not in stages:
+        raise UserError(f"STAGE={stage}: recipe {recipe} has no such stage{suggest(stage, stages)}")
+    if not found.data.is_dir():
+        raise UserError(f"{found.data}: no data yet; run `make data RECIPE={recipe}` first")
+    with Console(stderr=True).status("tokenizing"):
+        inspected = inspect_stage(found.config(stage), n, row_id, split)
+    show(inspected, html, as_json)
+
+
+@app.command()
+def report(
+    recipe: RecipeName = "smoke",
+    html: Annotated[Path | None, typer.Option(help="the page; data/RECIPE/report.html if not given")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="tokenize at most so many rows of each split; 0: none")] = 20_000,
+    samples: Annotated[int, typer.Option(min=0, help="rows to show of each source and reason")] = 3,
+) -> None:
+    """Write a page about a recipe's data, before any training.
+
+    It shows licenses, what became of every row that was read, lengths in characters and tokens, exchanges, the share
+    of Hangul, how well rows pack at `sequence_len`, duplicates beside the row that was kept, and sample rows. Needs
+    the recipe's data, and for tokens its base's tokenizer; no GPU. Leaves one self-contained HTML file.
+
+    Example: `rabbit report --recipe smoke --html page.html`
+    """
+    found = find_recipe(recipe)
+    page = html or found.data / "report.html"
+    from rabbit_ko.inspection.data_report import render_report
+
+    with _progress() as on_rows:
+        content = render_report(found, rows, samples, on_rows)
+    page.write_text(content, encoding="utf-8")
+    print(f"{page}: {page.stat().st_size:,} bytes")
+
+
+@app.command()
+def curves(recipe: RecipeName = "smoke") -> None:
+    """Draw a recipe's runs: loss, learning rate, gradient norm, margins, tokens per second.
+
+    A run can be drawn from its first checkpoint on, also while it trains, and after it was stopped. Needs a run;
+    leaves runs/RECIPE/STAGE/curves.png for each stage.
+
+    Example: `rabbit curves --recipe smoke`
+    """
+    from rabbit_ko.inspection.curves import draw_run
+    from rabbit_ko.methods import METHODS
+
+    found = find_recipe(recipe)
+    runs = [run for run in map(found.run, METHODS) if run.is_dir()]
+    if not runs:
+        raise UserError(f"{found.runs}: no run in it; run `make sft RECIPE={recipe}` first")
+    mistakes = []
+    for run in runs:
+        try:
+            print(draw_run(run))
+        except UserError as error:
+            mistakes.append(str(error))
+            print(error, file=sys.stderr)
+    if len(mistakes) == len(runs):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int], None]]:
+    """Show on stderr what is read, and how many rows of it so far."""
+    count = TextColumn("{task.completed:,} rows")
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), count, TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_rows(name: str, count: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None)
+            progress.advance(tasks[name], count)
+
+        yield on_rows

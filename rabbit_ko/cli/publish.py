@@ -1,1 +1,105 @@
-"""Commands."""
+"""`rabbit card`, `push-data`, `push-model`: what leaves the house."""
+
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from rabbit_ko.cli.app import RecipeName, app
+
+Picked = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="an answer to show: YAML with question: and answer:")
+]
+Public = Annotated[bool, typer.Option("--public", help="let everybody see it")]
+
+
+@app.command()
+def card(
+    recipe: RecipeName = "smoke",
+    stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
+    lang: Annotated[Literal["ko", "en"], typer.Option(help="the card's language")] = "ko",
+    good: Picked = None,
+    bad: Picked = None,
+    license: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="by the hub's name; by default the data's if it is one, or else `other`"),
+    ] = "",
+) -> None:
+    """Write a stage's model card to `runs/<recipe>/<stage>/README.md`.
+
+    It has the hub's header, the data and their licenses, hyperparameters and hours from `run.json`, the figures that
+    `rabbit eval` and `rabbit logickor` left, the prompt, and answers that the model gives while the card is written.
+    What was not measured is a dash. `--good` and `--bad` add an answer that you have picked.
+
+    Example: `rabbit card --recipe aog-8b --stage sft --lang en --license llama3`
+    """
+    if license and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
+        raise typer.BadParameter("say it by the hub's name, such as cc-by-nc-4.0", param_hint="--license")
+    from rabbit_ko.publishing.model_card import write_card
+
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    with Console(stderr=True).status("reading the results, then the model answers"):
+        file, stale = write_card(recipe, stage, lang, good, bad, license)
+    for line in stale:
+        typer.echo(line, err=True)
+    print(file)
+
+
+@app.command()
+def push_data(
+    recipe: RecipeName = "smoke",
+    repo: Annotated[str, typer.Option(metavar="TARGET", help="a hub dataset, org/name, or a URL")] = "",
+    public: Public = False,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="shards, instead of a recipe's")
+    ] = None,
+) -> None:
+    """Push a recipe's shards, with a dataset card in one commit, to the hub, or to a URL such as `s3://bucket/folder`.
+
+    First each source's license must allow it, and each shard must be what `manifest.json` says. Rejected rows stay at
+    home. A new repo is private without `--public`. The hub wants HF_TOKEN or `hf auth login`. Prints the URL of what
+    is there now.
+
+    Example: `rabbit push-data --recipe mine --repo org/name`
+    """
+    check_target("push-data", recipe, repo)
+    from rabbit_ko.publishing.push_data import push
+    from rabbit_ko.recipes import find_recipe
+
+    print(push(folder or find_recipe(recipe).data, repo, public))
+
+
+@app.command()
+def push_model(
+    recipe: RecipeName = "smoke",
+    stage: Annotated[str, typer.Option(metavar="NAME", help="the stage that made the model")] = "sft",
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="a hub model")] = "",
+    format: Annotated[
+        str, typer.Option(metavar="NAME", help="adapter, as trained; merged, into its base model")
+    ] = "adapter",
+    public: Public = False,
+) -> None:
+    """Push a stage's model, with its model card and `run.json`, in one commit.
+
+    It needs `rabbit card`, and for `--format merged` also `rabbit merge`, after the training. Only safetensors and
+    what is needed to load them is pushed. A new repo is private without `--public`. The hub wants HF_TOKEN or
+    `hf auth login`. Prints the commit's URL.
+
+    Example: `rabbit push-model --recipe aog-8b --stage sft --repo org/name`
+    """
+    check_target("push-model", recipe, repo)
+    from rabbit_ko.publishing.push_model import push
+
+    print(push(recipe, stage, repo, format, public))
+
+
+def check_target(command: str, recipe: str, repo: str) -> None:
+    """Exit with 2 where nobody has said where to push."""
+    if not repo:
+        typer.echo(f"error: {command}: say where: make {command} RECIPE={recipe} REPO=org/name", err=True)
+        raise typer.Exit(2)

@@ -89,12 +89,14 @@ def status(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
     shards, prompt, base), never the time of a file.
     """
     from rabbit_ko.cli.data import data_status
-    from rabbit_ko.training.status import stage_status
+    from rabbit_ko.training.status import State, stage_status
 
     found = Recipe(recipe)
-    states = {"data": data_status(found)}
-    states |= {method.name: str(stage_status(found, method.name)) for method in found.methods}
-    following = next((name for name, state in states.items() if state != "up to date"), None)
+    stages = [stage_status(found, method.name) for method in found.methods]
+    states = {"data": data_status(found), **{stage.stage: str(stage) for stage in stages}}
+    done = {"data"} if states["data"] == State.CURRENT else set()
+    done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
+    following = next((name for name in states if name not in done), None)
     if as_json:
         print(json.dumps({"recipe": recipe, "stages": states, "next": following}, ensure_ascii=False, indent=2))
         return

@@ -16,7 +16,6 @@ from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import RUN_FILE, RUNS, Recipe, find_recipe, read_config
 
 BASE = "base"
-STAGES = (BASE, *METHODS)
 _WEIGHTS_AND_PROMPT = ("*.safetensors", "adapter_config.json", "config.json", "tokenizer.json", "chat_template.jinja")
 
 
@@ -53,8 +52,8 @@ def find_stage(recipe: str, name: str) -> Stage:
 
     Raises UserError where there is no such recipe or stage, or it is not trained yet.
     """
-    if name not in STAGES:
-        raise UserError(f"STAGE={name}: there is no such stage{suggest(name, STAGES)}")
+    if name not in (BASE, *METHODS):
+        raise UserError(f"STAGE={name}: there is no such stage{suggest(name, (BASE, *METHODS))}")
     place = Recipe(recipe)
     config = _first_config(place)
     if name != BASE:

@@ -1,1 +1,1 @@
-"""Looking at rows, at data and at runs."""
+"""Looking at rows, at data and at runs: `rabbit inspect`, `rabbit report` and `rabbit curves`."""

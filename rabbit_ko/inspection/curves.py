@@ -1,42 +1,25 @@
-"""Curves of a recipe's runs, from the trainer's state: `make curves`, or
-
-python -m rabbit_ko.inspection.curves runs/smoke
-"""
+"""Curves of a run, drawn from the trainer's state: `rabbit curves`."""
 
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.checkpoints import STATE_FILE, checkpoints
+from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
 from rabbit_ko.errors import UserError, reason
 
 PICTURE = "curves.png"
-EVALUATED = "eval_"
 WIDTH, HEIGHT, COLUMNS = 6.4, 3.4, 2
-COLOURS = ("#0072b2", "#d55e00")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot: its title, and the figure that it shows as it was in training and in evaluation."""
-
-    title: str
-    figure: str
-    starts_at_zero: bool = False
-
-
-PANELS = (
-    Panel("loss", "loss"),
-    Panel("margin of chosen over rejected", "rewards/margins"),
-    Panel("share of pairs told apart", "rewards/accuracies", starts_at_zero=True),
-    Panel("learning rate", "learning_rate"),
-    Panel("gradient norm", "grad_norm", starts_at_zero=True),
-    Panel("tokens per second", "tokens_per_second", starts_at_zero=True),
-)
-
-Series = list[tuple[int, float]]
+COLOURS = {"training": "#0072b2", "evaluation": "#d55e00"}
+# Each panel's title by the trainer's name for what it shows.
+PANELS = {
+    "loss": "loss",
+    "rewards/margins": "margin of chosen over rejected",
+    "rewards/accuracies": "share of pairs told apart",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "tokens_per_second": "tokens per second",
+}
+FROM_ZERO = {"rewards/accuracies", "grad_norm", "tokens_per_second"}
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
@@ -50,26 +33,30 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     try:
         return list(json.loads((found / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{found / STATE_FILE}: damaged: {reason(error)}; `make curves` needs a whole one") from None
+        raise UserError(f"{found / STATE_FILE}: damaged: {reason(error)}; the run must log a new one") from None
 
 
-def series(history: list[dict[str, Any]], name: str) -> Series:
-    """Return the steps and values at which a figure was logged; where a step was logged twice, the later one."""
+def series(history: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    """Return (step, value) for each step at which a value was logged; where it was logged twice, the later one."""
     return sorted({log["step"]: float(log[name]) for log in history if name in log}.items())
 
 
-def panels(history: list[dict[str, Any]]) -> dict[Panel, dict[str, Series]]:
-    """Return the panels that have anything to show, each with what was logged in training and in evaluation."""
-    found = {}
-    for panel in PANELS:
-        both = {"training": series(history, panel.figure), "evaluation": series(history, EVALUATED + panel.figure)}
-        if there := {name: values for name, values in both.items() if values}:
-            found[panel] = there
-    return found
+def panels(history: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Return what each panel shows, in training and in evaluation; without the panels that have nothing to show."""
+    keys = {"training": "", "evaluation": "eval_"}
+    logged = {name: {when: series(history, prefix + name) for when, prefix in keys.items()} for name in PANELS}
+    shown = {name: {when: points for when, points in lines.items() if points} for name, lines in logged.items()}
+    return {name: lines for name, lines in shown.items() if lines}
 
 
-def draw(shown: dict[Panel, dict[str, Series]], title: str, picture: Path) -> None:
-    """Draw panels, two in a row, into a PNG. Raises UserError where matplotlib is not installed."""
+def draw_run(run: Path) -> Path:
+    """Draw a run's curves into its folder, and return the picture's path.
+
+    Raises UserError where there is nothing to draw, or matplotlib is not installed.
+    """
+    shown = panels(read_history(run))
+    if not shown:
+        raise UserError(f"{run}: nothing to draw yet; it has logged no values")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -78,59 +65,22 @@ def draw(shown: dict[Panel, dict[str, Series]], title: str, picture: Path) -> No
 
     rows = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(WIDTH * COLUMNS, HEIGHT * rows), layout="constrained")
-    figure.suptitle(title)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).flat
-    last = max(step for values in shown.values() for points in values.values() for step, _ in points)
-    for axis, (panel, values) in zip(axes, shown.items(), strict=False):
-        _plot(axis, panel, values)
-        axis.set_xlim(-0.02 * last, max(1.02 * last, 1))
-    for axis in list(axes)[len(shown) :]:
-        axis.remove()
-    FigureCanvasAgg(figure).print_png(str(picture))
-
-
-def _plot(axis: Any, panel: Panel, values: dict[str, Series]) -> None:
-    for (name, points), colour in zip(values.items(), COLOURS, strict=False):
-        marker = "o" if len(points) < 50 else None
-        axis.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=3.5, linewidth=1.5, label=name)
-    axis.set_title(panel.title, loc="left", fontsize=11)
-    axis.set_xlabel("step")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    if panel.starts_at_zero:
-        axis.set_ylim(bottom=0)
-    if len(values) > 1:
-        axis.legend(frameon=False)
-    axis.grid(alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def draw_run(run: Path) -> Path:
-    """Draw a run's curves into its folder and return the picture. Raises UserError where there is nothing to draw."""
-    shown = panels(read_history(run))
-    if not shown:
-        raise UserError(f"{run}: nothing to draw yet; it has logged no figure")
-    draw(shown, str(run), run / PICTURE)
+    figure.suptitle(str(run))
+    last = max(step for lines in shown.values() for points in lines.values() for step, _ in points)
+    for place, (name, lines) in enumerate(shown.items(), start=1):
+        axis = figure.add_subplot(rows, COLUMNS, place, xlim=(-0.02 * last, max(1.02 * last, 1)))
+        _plot(axis, name, lines)
+    FigureCanvasAgg(figure).print_png(str(run / PICTURE))
     return run / PICTURE
 
 
-def main(arguments: list[str]) -> None:
-    """Draw the stages of a recipe, and say which cannot be drawn; raises SystemExit with one line where none can."""
-    if len(arguments) != 1:
-        raise SystemExit("usage: python -m rabbit_ko.inspection.curves runs/RECIPE")
-    recipe = Path(arguments[0])
-    stages = [recipe / stage for stage in ("sft", "dpo") if (recipe / stage).is_dir()]
-    if not stages:
-        raise SystemExit(f"{recipe}: no run in it; run `make sft RECIPE={recipe.name}` first")
-    pictures = []
-    for stage in stages:
-        try:
-            pictures.append(draw_run(stage))
-        except UserError as error:
-            print(error, file=sys.stderr)
-    if not pictures:
-        raise SystemExit(1)
-    print(*pictures, sep="\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _plot(axis: Any, name: str, lines: dict[str, list[tuple[int, float]]]) -> None:
+    for when, points in lines.items():
+        marker = "o" if len(points) < 50 else None
+        axis.plot(*zip(*points, strict=True), marker=marker, markersize=3.5, color=COLOURS[when], label=when)
+    axis.set_title(PANELS[name], loc="left", fontsize=11)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set(xlabel="step", ylim=(0 if name in FROM_ZERO else None, None))
+    axis.legend(frameon=False) if len(lines) > 1 else None
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,20 +1,60 @@
-"""The work of a stage: optimizer steps, tokens, operations, and hours for a given speed."""
+"""The work of a stage: rows, tokens, optimizer steps, and operations as model FLOPs utilisation (MFU) counts them.
 
+A product of a matrix with a vector takes two operations a weight. Forward and backward pass of a weight that is
+trained take 6 (Kaplan et al. 2020, "Scaling Laws for Neural Language Models", 2.1); of a frozen weight 4, since its
+own gradient is not made. Attention adds the products of queries with keys, and of their weights with values, in each
+layer (Chowdhery et al. 2022, "PaLM", appendix B), over half of the positions, since it looks back only. What gradient
+checkpointing computes a second time is no part of MFU, and neither are norms.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from pathlib import Path
+from typing import Any
 
-from rabbit_ko.planning.flops import stage_flops
-from rabbit_ko.planning.gpus import Gpu
-from rabbit_ko.planning.rows import Rows
+from dataset_builders.manifest import MANIFEST
+from dataset_builders.recipe import DataConfig, SourceConfig, load_config
+from dataset_builders.sources import SOURCES
+from dataset_builders.verify import read_manifest
+from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import Stage
 
-# What hours are given for where no speed has been measured; a well-tuned run may reach more, a padded one less.
-MFU = 0.40
+UPSTREAM_ROWS = {
+    "beomi/KoAlpaca-v1.1a": 21_155,
+    "kyujinpy/OpenOrca-KO": 21_632,
+    "nlpai-lab/openassistant-guanaco-ko": 10_000,
+    "databricks/databricks-dolly-15k": 15_011,
+    "kuotient/orca-math-korean-dpo-pairs": 192_848,
+    "maywell/ko_Ultrafeedback_binarized": 61_966,
+}
+# What a row is taken for where it cannot be measured: prompt and answer, in tokens.
+ROW_TOKENS = 400
+SAMPLE = 2_000
+# First-fit of short rows fills sequences nearly; the share is measured where the rows are.
+PACKED_SHARE = 0.98
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A stage's training rows.
+
+    tokens: the mean length of a sequence; a preference pair has two. context: the length of the row that an average
+    token stands in. filled: the share of positions that hold a token in the batches that are trained, None where only
+    padding would tell and no row can be measured.
+    """
+
+    count: int
+    count_from: str
+    tokens: float
+    tokens_from: str
+    context: float
+    filled: float | None
 
 
 @dataclass(frozen=True)
 class Work:
-    """`tokens` are those of the rows, `positions` those that the GPU works on, with what padding is known of."""
+    """The work of all epochs: tokens of the rows, and positions that the GPU works on, as far as padding is known."""
 
     rows_per_step: float
     steps: int
@@ -24,25 +64,112 @@ class Work:
 
 
 def work_of(stage: Stage, rows: Rows) -> Work:
-    """Count what all epochs take; the batch of `stage` is that of all GPUs together."""
-    sequences_per_row = 2 if stage.kind == "dpo" else 1
-    tokens = rows.count * sequences_per_row * rows.tokens * stage.epochs
-    positions = tokens / (rows.filled or 1.0)
+    """Return what all epochs take; the batch of `stage` is that of all GPUs together."""
+    batch, filled = stage.batch.size, rows.filled or 1.0
+    tokens = rows.count * stage.sequences_per_row * rows.tokens * stage.epochs
+    positions = tokens / filled
     if stage.packed:
-        rows_per_step = stage.batch.size * stage.sequence_len * (rows.filled or 1.0) / rows.tokens
-        sequences = ceil(positions / stage.epochs / stage.sequence_len)
-        steps = max(floor(sequences * stage.epochs / stage.batch.size), 1)
+        rows_per_step = batch * stage.sequence_len * filled / rows.tokens
+        steps = max(floor(ceil(positions / stage.epochs / stage.sequence_len) * stage.epochs / batch), 1)
     else:
-        rows_per_step = float(stage.batch.size)
-        steps = ceil(rows.count * stage.epochs / stage.batch.size)
-    return Work(rows_per_step, steps, tokens, positions, positions * stage_flops(stage, rows.context))
+        rows_per_step, steps = float(batch), ceil(rows.count * stage.epochs / batch)
+    return Work(rows_per_step, steps, tokens, positions, positions * token_flops(stage, rows.context))
 
 
-def hours(work: Work, gpu: Gpu, gpus: int, mfu: float = MFU) -> float:
-    """Return how long the work takes at this share of the speed that the GPU's maker states."""
-    return work.flops / (gpu.teraflops * 1e12 * mfu * gpus) / 3600
+def token_flops(stage: Stage, context: float) -> float:
+    """Return the operations for one token in a row of `context` tokens; in DPO the reference reads it, too."""
+    weights, forward_attention = (
+        stage.shape.matmul_parameters,
+        stage.shape.layers * 2 * stage.shape.query_width * context,
+    )
+    trained = 6 * weights if stage.rank is None else 4 * weights + 6 * stage.shape.lora_parameters(stage.rank)
+    reference = 2 * weights + forward_attention if stage.kind == "dpo" else 0.0
+    return trained + 3 * forward_attention + reference
 
 
-def row_hours(rows: int, epochs: float, seconds: float, reference_seconds: float) -> float:
-    """Return how long rows take at so many seconds each in every epoch, and once a run for DPO's reference."""
-    return rows * (epochs * seconds + reference_seconds) / 3600
+def count_rows(stage: Stage) -> tuple[int, str]:
+    """Return how many rows are trained on in an epoch, and how that is known.
+
+    Raises UserError where the data is not built and a source's size is not known.
+    """
+    folder, config = stage.data, stage.path.with_name("data.yaml")
+    if (folder / MANIFEST).exists():
+        shards = read_manifest(str(folder)).in_folder(stage.kind)
+        count = sum(shard.rows for shard in shards if Path(shard.file).name.startswith("train-"))
+        return count, f"{folder}/{MANIFEST}"
+    if not config.exists():
+        raise UserError(f"{folder}: no data there, and no {config} to estimate it from; say --rows")
+    rows = _rows_of_sources(load_config(config), stage)
+    return rows, f"{config} and the sizes of its sources, before gates and duplicates"
+
+
+def _rows_of_sources(config: DataConfig, stage: Stage) -> int:
+    total = 0.0
+    for source in config.sources:
+        if SOURCES[source.source].stage == stage.kind:
+            rows = upstream_rows(source) or source.max_samples
+            if rows is None:
+                raise UserError(f"{source.path}: its size is not known here; build the data, or say --rows")
+            total += min(rows * source.fraction, source.max_samples or rows)
+    return round(total * (1 - config.test_size))
+
+
+def upstream_rows(source: SourceConfig) -> int | None:
+    """Return how many rows a source's data set has, as its own page counts them; None where that is not known."""
+    return UPSTREAM_ROWS.get(source.path)
+
+
+def row_lengths(stage: Stage, tokenizer: Any) -> list[int]:
+    """Return the lengths of the stage's sequences in a sample of its training rows, spread evenly over the shards."""
+    import pyarrow.dataset as ds
+
+    from prompt_strategies.template import template_for
+    from prompt_strategies.tokens import Example, tokenize
+
+    shards = ds.dataset(sorted(map(str, (stage.data / stage.kind).glob("train-*.parquet"))))
+    rows, size = shards.count_rows(), min(shards.count_rows(), SAMPLE)
+    sample = shards.take([index * rows // size for index in range(size)]).to_pylist()
+    answers: list[tuple[str, ...]]
+    if stage.kind == "sft":
+        prompts = [row["messages"][:-1] for row in sample]
+        answers = [(row["messages"][-1]["content"],) for row in sample]
+    else:
+        columns = [name for name in ("chosen", "rejected", "completion") if name in shards.schema.names]
+        prompts = [row["prompt"] for row in sample]
+        answers = [tuple(row[name][0]["content"] for name in columns) for row in sample]
+    examples = tokenize(tokenizer, template_for(stage.prompt), prompts, answers, stage.sequence_len)
+    kept = [example for example in examples if isinstance(example, Example)]
+    return [len(example.prompt) + len(answer) for example in kept for answer in example.answers]
+
+
+def describe_rows(
+    stage: Stage, lengths: Sequence[int], count: tuple[int, str], row_tokens: float | None = None
+) -> Rows:
+    """Return what is known of the rows: their number, and their lengths as given, as measured, or as assumed."""
+    if lengths and row_tokens is None:
+        context = sum(length * length for length in lengths) / sum(lengths)
+        group = stage.batch.micro_batch_size * stage.sequences_per_row
+        filled = packed_share(lengths, stage.sequence_len) if stage.packed else padded_share(lengths, group)
+        measured = f"{len(lengths):,} sequences of {stage.data}, tokenized"
+        return Rows(*count, sum(lengths) / len(lengths), measured, context, filled)
+    mean = row_tokens or float(ROW_TOKENS)
+    basis = "as you say" if row_tokens else "assumed: the data is not built, or the tokenizer not at hand"
+    return Rows(*count, mean, basis, mean, PACKED_SHARE if stage.packed else None)
+
+
+def packed_share(lengths: Sequence[int], capacity: int) -> float:
+    """Return the share of positions that first-fit packing fills, in the order of the rows."""
+    free: list[int] = []
+    for length in lengths:
+        place = next((index for index, left in enumerate(free) if left >= length), None)
+        if place is None:
+            free.append(capacity - length)
+        else:
+            free[place] -= length
+    return sum(lengths) / (capacity * len(free))
+
+
+def padded_share(lengths: Sequence[int], size: int) -> float:
+    """Return the share of positions that hold a token where each batch is padded to its longest row."""
+    batches = [lengths[start : start + size] for start in range(0, len(lengths), size)]
+    return sum(lengths) / sum(max(batch) * len(batch) for batch in batches)

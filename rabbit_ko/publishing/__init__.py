@@ -1,1 +1,1 @@
-"""What leaves the house: cards, pushes, exported models."""
+"""What leaves the house: dataset cards, model cards, and what is pushed with them."""

@@ -1,112 +1,103 @@
-"""The dataset card: the hub's YAML header, and a body in English and Korean, made from the manifest alone.
-
-The template, `dataset_card.md.jinja`, holds the words; the figures in it are the manifest's.
-"""
+"""The dataset card: the hub's YAML header, and a body in English and Korean, whose figures are the manifest's."""
 
 import re
-from itertools import groupby
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCardData
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from dataset_builders.licenses import NONE_STATED
 from dataset_builders.manifest import Manifest, Shard
-from prompt_strategies.template import QIR, render_answer, render_prompt
+from prompt_strategies.template import render_answer, render_prompt, template_for
 from rabbit_ko.markdown import cell, fence, link
+from rabbit_ko.methods import ROW_KINDS, RowKind
+from rabbit_ko.recipes import Recipe, read_config, recipe_names
 
 EXAMPLE_CHARACTERS = 2_000
-CONFIGS = ("sft", "dpo")
+# The axolotl type of rows that belong to no recipe.
+DEFAULT_TYPE = "prompt_strategies.qir"
 # The hub's own names: https://huggingface.co/docs/hub/repositories-licenses
-HUB_LICENSES = {
-    "Apache-2.0": "apache-2.0",
-    "CC0-1.0": "cc0-1.0",
-    "CC-BY-4.0": "cc-by-4.0",
-    "CC-BY-SA-3.0": "cc-by-sa-3.0",
-    "CC-BY-SA-4.0": "cc-by-sa-4.0",
-    "CC-BY-NC-4.0": "cc-by-nc-4.0",
-    "CC-BY-NC-SA-4.0": "cc-by-nc-sa-4.0",
-    "MIT": "mit",
-    "ODC-BY-1.0": "odc-by",
-}
+_CC_BY = [f"CC-BY-{terms}" for terms in ("4.0", "SA-3.0", "SA-4.0", "NC-4.0", "NC-SA-4.0")]
+HUB_LICENSES = {name: name.lower() for name in ("Apache-2.0", "CC0-1.0", "MIT", *_CC_BY)} | {"ODC-BY-1.0": "odc-by"}
+_BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+# The hub's categories, in powers of ten.
+SIZES = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(_BOUNDS)), "n>1T"]
+
+Splits = dict[str, list[Shard]]
 
 
 def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str:
-    """Return the text of README.md for the hub dataset `repo`; `folder` holds the shards, for the example row."""
-    title = repo.split("/")[-1]
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": cell, "link": link, "n": "{:,}".format}
-    template = environment.from_string(Path(__file__).with_name("dataset_card.md.jinja").read_text(encoding="utf-8"))
-    splits = [(config, split, shards) for config in CONFIGS for split, shards in _splits(manifest, config).items()]
-    body = template.render(
-        title=title,
+    """Return the text of README.md for the hub dataset `repo`; folder: that of the shards, for the example row.
+
+    Raises UserError where the folder's recipe, which says how the example is rendered, cannot be read.
+    """
+    splits = {kind: _splits(manifest, kind) for kind in ROW_KINDS if manifest.in_folder(kind)}
+    kind, parts = next(iter(splits.items()))
+    prompt_type = find_prompt_type(folder, kind)
+    body = card_template("dataset_card.md.jinja").render(
+        title=repo.split("/")[-1],
         repo=repo,
         manifest=manifest,
         splits=splits,
-        configs=list(dict.fromkeys(config for config, _, _ in splits)),
-        example=_example(manifest, folder),
+        template=prompt_type.removeprefix("prompt_strategies.").split("_")[0],
+        example=_example(folder / next(iter(parts.values()))[0].file, prompt_type),
         dropped=[(source.name, *item) for source in manifest.sources for item in source.rejected.items()],
         reported=[(source.name, *item) for source in manifest.sources for item in source.reported.items()],
     )
-    return f"---\n{_header(manifest, title).to_yaml()}\n---\n\n{body.rstrip()}\n"
+    return f"---\n{_header(manifest, repo.split('/')[-1], splits).to_yaml()}\n---\n\n{body.rstrip()}\n"
 
 
-def _header(manifest: Manifest, title: str) -> DatasetCardData:
-    splits = {config: _splits(manifest, config) for config in CONFIGS if manifest.in_folder(config)}
-    files: dict[str, list[dict[str, str]]] = {
-        config: [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in parts]
-        for config, parts in splits.items()
+def card_template(name: str, **filters: Callable[..., str]) -> Template:
+    """Return one of the templates beside this file, with the filters of Markdown and those given."""
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cell": cell, "fence": fence, "link": link, "n": "{:,}".format, **filters}
+    return environment.get_template(name)
+
+
+def find_prompt_type(folder: Path, kind: str) -> str:
+    """Return the axolotl `type` by which a data folder's recipe renders a kind of rows; QIR's without a recipe."""
+    recipes = [recipe for recipe in map(Recipe, recipe_names()) if recipe.data.resolve() == folder.resolve()]
+    stages = [(method.rows != kind, recipe.config(method.name)) for recipe in recipes for method in recipe.methods]
+    # Where no stage reads these rows, another one's prompt is the recipe's, too.
+    return str(read_config(min(stages)[1])["datasets"][0]["type"]) if stages else DEFAULT_TYPE
+
+
+def _splits(manifest: Manifest, kind: str) -> Splits:
+    """Return the shards of a kind of rows by split, train first."""
+    splits: Splits = {}
+    for shard in sorted(manifest.in_folder(kind), key=lambda shard: shard.file):
+        splits.setdefault(Path(shard.file).name.split("-")[0], []).append(shard)
+    return dict(sorted(splits.items(), key=lambda item: item[0] != "train"))
+
+
+def _header(manifest: Manifest, title: str, splits: Mapping[RowKind, Splits]) -> DatasetCardData:
+    rows = sum(shard.rows for kind in splits for shard in manifest.in_folder(kind))
+    names = {source.license.name for source in manifest.sources}
+    license = names.pop() if len(names) == 1 else "mixed"
+    other_name = re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-") or "other"
+    files = {
+        kind: [{"split": split, "path": f"{kind}/{split}-*.parquet"} for split in splits[kind]] for kind in splits
     }
     return DatasetCardData(
         pretty_name=title,
         language=sorted({source.language for source in manifest.sources if source.language}),
-        **_license(manifest),
+        license=HUB_LICENSES.get(license, "other"),
+        license_name=None if license in HUB_LICENSES else other_name,
         task_categories=["text-generation"],
         tags=["rabbit-ko", *splits],
-        size_categories=[_size(sum(shard.rows for config in splits for shard in manifest.in_folder(config)))],
-        configs=[{"config_name": config, "data_files": files[config]} for config in splits],
+        size_categories=[SIZES[min(max(0, len(str(rows)) - 3), len(SIZES) - 1)]],
+        configs=[{"config_name": kind, "data_files": files[kind]} for kind in splits],
     )
 
 
-def _license(manifest: Manifest) -> dict[str, str]:
-    """Return the one license of all sources by the hub's name; else `other`, and the body lists them."""
-    names = {source.license.name for source in manifest.sources}
-    name = names.pop() if len(names) == 1 else "mixed"
-    if name in HUB_LICENSES:
-        return {"license": HUB_LICENSES[name]}
-    name = "none-stated" if name == NONE_STATED else re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "other"
-    return {"license": "other", "license_name": name}
-
-
-def _size(rows: int) -> str:
-    """Return the hub's category: `n<1K`, `1K<n<10K` and so on, in powers of ten."""
-    bounds = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
-    power = max(0, len(str(rows)) - 3)
-    if power == 0:
-        return "n<1K"
-    return f"{bounds[power - 1]}<n<{bounds[power]}" if power < len(bounds) else "n>1T"
-
-
-def _splits(manifest: Manifest, config: str) -> dict[str, list[Shard]]:
-    """Return the shards of a config by split, train first."""
-
-    def split(shard: Shard) -> str:
-        return shard.file.removeprefix(f"{config}/").split("-")[0]
-
-    shards = sorted(manifest.in_folder(config), key=lambda shard: (split(shard) != "train", shard.file))
-    return {name: list(part) for name, part in groupby(shards, split)}
-
-
-def _example(manifest: Manifest, folder: Path) -> str:
-    """Return the first row as the model reads it, in a diff whose lines with `+` are trained."""
-    config = next(config for config in CONFIGS if manifest.in_folder(config))
-    shards = next(iter(_splits(manifest, config).values()))
-    batch = next(pq.ParquetFile(folder / shards[0].file).iter_batches(batch_size=1))
-    row = batch.to_pylist()[0]
-    messages = row["messages"] if config == "sft" else [*row["prompt"], *row["chosen"]]
-    prompt, answer = render_prompt(QIR, messages[:-1]), render_answer(messages[-1])
+def _example(shard: Path, prompt_type: str) -> str:
+    """Return a shard's first row as the model reads it, in a diff whose lines with `+` are trained."""
+    [row] = next(pq.ParquetFile(shard).iter_batches(batch_size=1)).to_pylist()
+    messages = row.get("messages") or [*row["prompt"], *(row.get("chosen") or row["completion"])]
+    prompt, answer = render_prompt(template_for(prompt_type), messages[:-1]), render_answer(messages[-1])
     lines = [f"  {line}" for line in prompt.removesuffix("\n").split("\n")]
     text = "\n".join([*lines, *(f"+ {line}" for line in answer.split("\n"))])
-    shown = text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]} ..."
-    return fence(shown, "diff")
+    return fence(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]} ...", "diff")

@@ -1,64 +1,44 @@
-"""Publish a recipe's data: to the hub in one commit, or to any fsspec URL with the manifest last.
+"""Publish a folder of shards: to the hub in one commit, or to any fsspec URL with the manifest last.
 
 Before anything is sent, each source's license must allow it, and each shard must be what the manifest says. Rejected
 rows are never sent.
 """
 
-import hashlib
 import re
 from pathlib import Path
 
-from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary
+from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary
 from dataset_builders.verify import read_manifest
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.hashing import file_digest
+from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.publishing.dataset_card import render_card
 from rabbit_ko.storage import filesystem, is_url, remove, write
 
-PUSHED = ("sft", "dpo")
-
 
 def push(folder: Path, target: str, public: bool) -> str:
-    """Push to a URL, or else to the hub dataset `org/name`; return the URL of what is there now.
+    """Push to a URL, or else with a dataset card to the hub dataset `org/name`; return the URL of what is there now.
 
-    Raises UserError.
+    Raises UserError where the data may not be pushed, or the target cannot be written.
     """
+    shown = _without_password(target)
+    if is_url(target) and public:
+        raise UserError(f"{shown}: PUBLIC is for the hub; who may read a URL is set where it is")
+    manifest = pushable(folder)
     if not is_url(target):
-        return push_to_hub(folder, target, public)
-    if public:
-        raise UserError(f"{_without_password(target)}: PUBLIC is for the hub; who may read a URL is set where it is")
-    push_to_url(folder, target)
-    return _without_password(target)
-
-
-def push_to_hub(folder: Path, repo: str, public: bool) -> str:
-    """Push shards, card and manifest to the hub dataset `org/name` in one commit; return the commit's URL.
-
-    Raises UserError where the data may not be pushed, and as `hub.commit` does.
-    """
-    manifest = pushable(folder)
-    files: hub.Files = {shard.file: folder / shard.file for shard in manifest.shards}
-    files["README.md"] = render_card(manifest, folder, repo).encode()
-    files[MANIFEST] = manifest.to_json().encode()
-    return hub.commit(repo, files, f"Data {manifest.fingerprint[:12]}", public)
-
-
-def push_to_url(folder: Path, url: str) -> None:
-    """Copy shards and manifest to an fsspec URL, such as `s3://bucket/folder`.
-
-    The manifest goes first and comes back last, so that a folder with a manifest is whole; shards of an earlier push
-    go. Raises UserError where the data may not be pushed or the URL cannot be written.
-    """
-    manifest = pushable(folder)
-    if re.match(r"(hf|https?)://", url):
-        raise UserError(f"{_without_password(url)}: cannot be written as a folder; for the hub say org/name")
+        files: hub.Files = {shard.file: folder / shard.file for shard in manifest.shards}
+        files["README.md"] = render_card(manifest, folder, target).encode()
+        files[MANIFEST] = manifest.to_json().encode()
+        return hub.commit(target, files, f"Data {manifest.fingerprint[:12]}", public)
+    if re.match(r"(hf|https?)://", target):
+        raise UserError(f"{shown}: cannot be written as a folder; for the hub say org/name")
     try:
-        _copy(folder, manifest, url.rstrip("/"))
-    except UserError:
-        raise
+        _copy(folder, manifest, target.rstrip("/"))
     except Exception as error:
-        line = f"{url}: cannot be written: {reason(error)}; check the URL and its credentials"
-        raise UserError(_without_password(line)) from None
+        said = f"{target}: cannot be written: {reason(error)}; check the URL and its credentials"
+        raise UserError(_without_password(str(error) if isinstance(error, UserError) else said)) from None
+    return shown
 
 
 def pushable(folder: Path) -> Manifest:
@@ -69,11 +49,15 @@ def pushable(folder: Path) -> Manifest:
     manifest = read_manifest(str(folder))
     for source in manifest.sources:
         _check_license(source)
-    shards = [shard for stage in PUSHED for shard in manifest.in_folder(stage)]
+    shards = [shard for kind in ROW_KINDS for shard in manifest.in_folder(kind)]
     if not shards:
         raise UserError(f"{folder}: its manifest lists no shard; run `make data` again")
     for shard in shards:
-        _check_shard(folder, shard)
+        path = folder / shard.file
+        if not path.exists():
+            raise UserError(f"{path}: is missing, but the manifest lists it; run `make data` again")
+        if file_digest(path) != shard.sha256:
+            raise UserError(f"{path}: is not what the manifest says; run `make data` again")
     return manifest.model_copy(update={"shards": shards})
 
 
@@ -92,18 +76,8 @@ def _check_license(source: SourceSummary) -> None:
         )
 
 
-def _check_shard(folder: Path, shard: Shard) -> None:
-    path = folder / shard.file
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing, but the manifest lists it; run `make data` again") from None
-    if digest != shard.sha256:
-        raise UserError(f"{path}: is not what the manifest says; run `make data` again")
-
-
 def _copy(folder: Path, manifest: Manifest, url: str) -> None:
+    """Copy shards, then the manifest, and remove older shards; an incomplete folder has no manifest."""
     fs, root = filesystem(url)
     if "file" in fs.protocol and Path(root).resolve() == folder.resolve():
         raise UserError(f"{folder}: cannot be pushed onto itself; give another URL")
@@ -111,11 +85,10 @@ def _copy(folder: Path, manifest: Manifest, url: str) -> None:
     remove(f"{url}/{MANIFEST}")
     for shard in manifest.shards:
         write(f"{url}/{shard.file}", (folder / shard.file).read_bytes())
-    names = {f"{root}/{shard.file}" for shard in manifest.shards}
-    for stage in PUSHED:
-        for name in set(fs.find(f"{root}/{stage}")) - names:
-            if name.endswith(".parquet"):
-                fs.rm_file(name)
+    pushed = {f"{root}/{shard.file}" for shard in manifest.shards}
+    for name in {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}")} - pushed:
+        if name.endswith(".parquet"):
+            fs.rm_file(name)
     write(f"{url}/{MANIFEST}", manifest.to_json().encode())
 
 

@@ -63,7 +63,7 @@ def special_tokens(base: str) -> dict[str, str]:
     eos_token where the tokenizer's own is not one that generation stops at, pad_token where the tokenizer has none of
     its own. Raises UserError where the tokenizer cannot be loaded, or nothing in it can be EOS or padding.
     """
-    from axolotl_plugins.tokenizer_checks import stop_tokens
+    from axolotl_plugins.checks.base_model import stop_tokens
 
     tokenizer = _load(base)
     found = {}

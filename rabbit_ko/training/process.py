@@ -31,7 +31,7 @@ def run_logged(command: Sequence[str], log: Path, debug: bool = False) -> None:
     debug: all of it goes to the terminal. Raises UserError with one line where the command fails. Ctrl-C and SIGTERM
     reach the command, which ends by itself.
     """
-    environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
         command,
@@ -64,14 +64,17 @@ def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
 def _show(lines: Iterator[str]) -> list[str]:
     """Show the lines of this project, progress as one live line where there is a terminal; return the last lines."""
     last: list[str] = []
+    said_before = set[str]()
     shown = -1
     console = Console(highlight=False, soft_wrap=True)
     with Status("starting axolotl", console=console) if console.is_terminal else _Silent() as live:
         for line in lines:
             last = [*last[-400:], line]
-            if (own := _OWN.match(line)) is None:
+            own = _OWN.match(line)
+            said = own["said"] if own else ""
+            if not said or said in said_before:  # preparing, training and each process say some things again
                 continue
-            said = own["said"]
+            said_before.add(said)
             if (step := _STEP.match(said)) is None or "eval" in said:
                 console.print(said, markup=False)
             elif console.is_terminal:

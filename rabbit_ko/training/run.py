@@ -53,7 +53,7 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
         merge(recipe, parent, launch.debug)
     overrides = parse_overrides(launch.overrides)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
-    status = stage_status(recipe, stage, overrides)
+    status = stage_status(recipe, stage, overrides or None)
     print(f"{recipe.run(stage)}: {status}")
     if status.state is State.CURRENT and not launch.fresh:
         return False

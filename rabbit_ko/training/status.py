@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from axolotl_plugins.checkpoints import checkpoints
+from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import RUN_FILE, Recipe
@@ -23,7 +23,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A stage, and what is to be known of its state: the step of an interruption, or what has changed."""
+    """A stage, and what is to be known of its state: the step of an interruption, what has changed, overrides."""
 
     stage: str
     state: State
@@ -54,7 +54,8 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     wanted = run.get("overrides", {}) if overrides is None else overrides
     if changed := changes(made_of(recorded), made_of(stage_identity(recipe.config(stage), wanted))):
         return Status(stage, State.STALE, changed)
-    return Status(stage, State.CURRENT)
+    given = ", ".join(f"{key} {value}" for key, value in wanted.items())
+    return Status(stage, State.CURRENT, given and f"with {given}")
 
 
 def read_run(recipe: Recipe, stage: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""`attn_implementation: auto` takes what the card supports and the installation has."""
+"""`attn_implementation: auto` takes what the GPU supports and the installation has."""
 
 from functools import partial
 
@@ -8,13 +8,13 @@ from axolotl.utils.schemas.enums import ATTN_IMPLS_SUPPORTING_PACKING
 
 from axolotl_plugins import attention
 from axolotl_plugins.attention import BY_GENERATION, best_attention, resolve_attention
-from axolotl_plugins.speed_checks import MASKED
+from axolotl_plugins.checks.speed import MASKED
 
 FLASH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
 def on(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], *installed: str) -> str:
-    """The choice on a card, with these backends installed."""
+    """The choice on a GPU, with these backends installed."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(attention, "INSTALLED", {name: partial(bool, name in installed) for name in FLASH})
@@ -36,7 +36,7 @@ def on(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], *installed:
         ((7, 5), FLASH, "sdpa"),
     ],
 )
-def test_the_choice_follows_card_and_installation(
+def test_the_choice_follows_gpu_and_installation(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], installed: tuple[str, ...], chosen: str
 ) -> None:
     assert on(monkeypatch, capability, *installed) == chosen

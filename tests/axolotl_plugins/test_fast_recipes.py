@@ -1,4 +1,4 @@
-"""The fast recipes train what their plain ones train, but for what makes them fast, and are valid on each card."""
+"""The fast recipes train what their plain ones train, but for what makes them fast, and are valid on each GPU."""
 
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,17 @@ def read(path: Path) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize("card", [A100, H100], ids=["a100", "h100"])
+@pytest.mark.parametrize("gpu", [A100, H100], ids=["a100", "h100"])
 @pytest.mark.parametrize("stage", STAGES, ids=label)
-def test_what_is_written_is_what_axolotl_validates(recipe: Path, stage: Path, card: dict[str, Any]) -> None:
+def test_what_is_written_is_what_axolotl_validates(recipe: Path, stage: Path, gpu: dict[str, Any]) -> None:
     written = read(stage)
-    cfg = load_stage(recipe / stage.parent.name / stage.name, card)
+    cfg = load_stage(recipe / stage.parent.name / stage.name, gpu)
     for key in written.keys() - {"plugins", "datasets", "test_datasets", "dataset_prepared_path"}:
         kept = {"attn_implementation": "sdpa", "learning_rate": float(written["learning_rate"])}.get(
             key, written[key]
         )
         assert (cfg[key].to_dict() if hasattr(cfg[key], "to_dict") else cfg[key]) == kept, key
-    assert cfg.capabilities.compute_capability == card["compute_capability"]
+    assert cfg.capabilities.compute_capability == gpu["compute_capability"]
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=label)

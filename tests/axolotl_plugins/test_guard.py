@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from axolotl_plugins.prepared_path import remove_unfinished
+from axolotl_plugins.prepared_rows import remove_unfinished
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR
 from tests.conftest import ROOT
@@ -99,7 +99,7 @@ def test_prepared_folder_follows_all_that_decides_about_its_rows(
     paths.append(load_stage(path).dataset_prepared_path)
     for option in ({"sequence_len": 512}, {"special_tokens": {"eos_token": "<|eot_id|>"}}):
         paths.append(load_stage(path, **option).dataset_prepared_path)
-    monkeypatch.setattr("axolotl_plugins.prepared_path.source_fingerprint", lambda: "another template")
+    monkeypatch.setattr("axolotl_plugins.prepared_rows.source_fingerprint", lambda: "another template")
     paths.append(load_stage(path).dataset_prepared_path)
     assert paths[0] == paths[1]
     assert len(set(paths)) == 6
@@ -107,11 +107,11 @@ def test_prepared_folder_follows_all_that_decides_about_its_rows(
 
 
 def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> None:
-    for name in ("whole/dataset_info.json", "half/data-00000-of-00001.arrow"):
+    for name in ("complete/dataset_info.json", "half/data-00000-of-00001.arrow"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     remove_unfinished(tmp_path)
-    assert [folder.name for folder in tmp_path.glob("*/")] == ["whole"]
+    assert [folder.name for folder in tmp_path.glob("*/")] == ["complete"]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,9 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
             {"base_model": "runs/other/sft/merged"},
             "runs/other/sft/merged is not there; run `make merge RECIPE=other`",
         ),
+        ({"guard_any_dpo_base": True}, "guard_any_dpo_base: is called `guard_any_parent` now"),
+        ({"guard_engine": "x.yaml"}, "guard_engine: is called `guard_sharding` now"),
+        ({"guard_max_left_out": 0.5}, "guard_max_left_out: is called `guard_max_dropped` now"),
         ({"num_epochs": "three"}, "num_epochs"),
         ({"base_model": None}, "base_model: missing"),
         ({"dataset_prepared_path": None}, "dataset_prepared_path: missing"),
@@ -138,22 +141,22 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ({"datasets": [{"type": "prompt_strategies.qir"}]}, "datasets: each entry needs a `path`"),
         (
             {"test_datasets": [{"path": "data/smoke/sft", "split": "test", "type": "prompt_strategies.iir"}]},
-            "datasets: qir and iir in one stage",
+            "datasets: two templates in one stage",
         ),
         ({"datasets": None}, "datasets: missing"),
         ({"test_datasets": [{"path": "data/smoke/sft"}]}, "test_datasets: each entry needs a `split`"),
         (
             {"datasets": [{"path": "data/smoke/sft", "split": "train", "type": "prompt_strategies.qir_dpo"}]},
-            r"datasets\[0\].type: `prompt_strategies.qir_dpo` is none of this stage's prompts",
+            r"datasets\[0\].type: `prompt_strategies.qir_dpo` is not a prompt for sft; did you mean",
         ),
         ({"chat_template": "chatml"}, "chat_template: take it away"),
-        ({"val_set_size": 0.1}, "val_set_size: answers of one conversation would be in both splits"),
-        ({"streaming": True}, "streaming: rows cannot be checked"),
-        ({"train_on_inputs": True}, "train_on_inputs: only answers are trained"),
-        ({"save_total_limit": 1}, "save_total_limit: with 1, the last whole checkpoint goes"),
-        ({"save_only_model": True}, "save_only_model: a run could not go on"),
+        ({"val_set_size": 0.1}, "val_set_size: take it away: answers of one conversation would be in both splits"),
+        ({"streaming": True}, "streaming: take it away: rows cannot be checked"),
+        ({"train_on_inputs": True}, "train_on_inputs: take it away: only answers are trained"),
+        ({"save_total_limit": 1}, "save_total_limit: with 1, the last checkpoint goes"),
+        ({"save_only_model": True}, "save_only_model: take it away: a run could not resume"),
         ({"merge_method": "memory_efficient"}, "merge_method: must be `legacy`"),
-        ({"rl": "simpo"}, "rl: this project's rows and checks are for dpo and ipo"),
+        ({"rl": "simpo"}, "rl: `simpo` is not a method of this project; known are dpo, ipo"),
         ({"base_model": "/no/such/model"}, "base_model: /no/such/model: no such folder"),
         ({"base_model": "data/smoke"}, "base_model: data/smoke holds no config.json"),
         (
@@ -179,7 +182,7 @@ def test_a_trackio_that_is_too_old_for_transformers_is_refused(recipe: Path, mon
     monkeypatch.setattr("trackio.init", lambda project, bucket_id: None)
     load_stage(path)
     monkeypatch.setattr("trackio.init", lambda project: None)
-    with pytest.raises(SystemExit, match="use_trackio: the installed trackio is older than transformers wants"):
+    with pytest.raises(SystemExit, match="use_trackio: the installed trackio is too old for transformers"):
         load_stage(path)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axolotl_plugins.processes import Batch, configured_batch, count_processes, is_ray_worker, share
+from rabbit_ko.errors import UserError
 from rabbit_ko.recipes import GUARD
 from tests.axolotl_plugins.test_guard import recipe as recipe
 from tests.stages import load_on_cpu, load_stage
@@ -24,7 +25,7 @@ def test_a_share_times_the_processes_is_the_batch_or_it_is_refused(
 ) -> None:
     batch = Batch(micro, accumulation)
     if batch.size % processes:
-        with pytest.raises(ValueError, match=f"{batch.size} cannot be shared evenly by {processes} processes"):
+        with pytest.raises(UserError, match=f"{batch.size} cannot be shared evenly by {processes} processes"):
             share(batch, processes)
         return
     part = share(batch, processes)

@@ -52,6 +52,15 @@ def test_it_tells_what_ran_on_what_and_how_it_ended(tmp_path: Path) -> None:
     assert run["last_evaluation"] == {"eval_loss": 2.0, "eval_rewards/margins": 0.5}
 
 
+def test_it_tells_what_the_run_is_made_of_and_what_was_overridden(tmp_path: Path) -> None:
+    made_of, overrides = {"config.my_token": '"kept"', "data/secret": "abc"}, {"max_steps": 3, "comet_api_key": "key"}
+    started = datetime.now(UTC)
+    write_run_file(config(tmp_path), FinishedTrainer(), [], {}, started, identity=made_of, overrides=overrides)
+    run = json.loads((tmp_path / RUN_FILE).read_text())
+    assert run["made_of"] == made_of
+    assert run["overrides"] == {"max_steps": 3}
+
+
 def test_no_secret_gets_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_PAT", "DB_PASS", "OPENAI_APIKEY")
     secrets = {name: f'{name.lower()}-"\\0123456789' for name in names}

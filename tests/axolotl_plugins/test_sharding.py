@@ -10,7 +10,7 @@ from tests.stages import load_stage
 
 def laid_over(recipe: Path, text: str) -> Path:
     """A file to lay over the smoke recipe's SFT."""
-    path = recipe.parent / "engine.yaml"
+    path = recipe.parent / "sharding.yaml"
     path.write_text(text, encoding="utf-8")
     return path
 

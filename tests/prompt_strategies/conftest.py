@@ -1,4 +1,4 @@
-"""Strategies are made with the guard on duty; see `test_required.py` for what they do without it."""
+"""Strategies are made with the guard registered; see `test_required.py` for what they do without it."""
 
 import pytest
 

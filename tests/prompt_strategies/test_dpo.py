@@ -41,7 +41,7 @@ def test_trl_makes_the_ids_of_sft(tokenizer: PreTrainedTokenizerBase, preference
             assert row[f"{side}_ids"] == ids[len(prompt) :]
 
 
-def test_pairs_fit_with_bos_and_eos_or_are_left_out(
+def test_pairs_fit_with_bos_and_eos_or_are_dropped(
     tokenizer: PreTrainedTokenizerBase, preferences: Any, tmp_path: Any
 ) -> None:
     lengths = [
@@ -62,7 +62,7 @@ def test_iir_has_its_own_headings(smoke_tokenizer: PreTrainedTokenizerBase, pref
     assert all(text.startswith("### Instruction:\n") for text in texts["prompt"])
 
 
-def test_pairs_that_are_no_two_answers_to_a_question_are_left_out(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+def test_pairs_that_are_no_two_answers_to_a_question_are_dropped(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
     question, answer = {"role": "user", "content": "질문"}, {"role": "assistant", "content": "답"}
     other = {"role": "assistant", "content": "다른 답"}
     rows = [

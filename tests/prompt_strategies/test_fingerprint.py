@@ -6,7 +6,7 @@ import pytest
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
-from prompt_strategies import dpo, qir, sft
+from prompt_strategies import dpo, qir, qir_dpo, sft
 
 
 def test_datasets_own_cache_key_follows_the_source(
@@ -15,7 +15,7 @@ def test_datasets_own_cache_key_follows_the_source(
     cfg = SimpleNamespace(sequence_len=1024)
 
     def keys() -> tuple[str, str]:
-        return Hasher.hash(qir.load(smoke_tokenizer, cfg).tokenize_prompt), Hasher.hash(dpo.qir_dpo(cfg)[0])
+        return Hasher.hash(qir.load(smoke_tokenizer, cfg).tokenize_prompt), Hasher.hash(qir_dpo(cfg)[0])
 
     before = keys()
     assert keys() == before

@@ -1,21 +1,22 @@
 """Tokenizers that do not split where this project does: rows are encoded apart, or dropped, never read two ways."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from axolotl_plugins.tokenizer_checks import find_tokenizer_mistake
+from axolotl_plugins.checks.base_model import check_tokenizer
 from prompt_strategies import qir
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.dpo import examples, to_preference_texts
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import QIR
 from prompt_strategies.tokens import Dropped, Example
+from rabbit_ko.errors import UserError
 from tests.prompt_strategies.test_sft import tokenize
 from tests.prompt_strategies.trl import tokenize_with_trl
 
@@ -54,22 +55,21 @@ def test_an_answer_that_would_merge_with_the_prompt_is_encoded_apart_in_sft(merg
     assert labels[len(prompt) :] == ids[len(prompt) :]
 
 
-def test_a_pair_whose_answer_would_merge_is_left_out_of_dpo_and_counted(merging: PreTrainedTokenizerBase) -> None:
-    def fate(chosen: str, rejected: str) -> Any:
+def test_a_pair_whose_answer_would_merge_is_dropped_in_dpo_and_counted(merging: PreTrainedTokenizerBase) -> None:
+    def tokenized(chosen: str, rejected: str) -> Any:
         batch = {"prompt": [row("가")[:-1]], "chosen": [row(chosen)[-1:]], "rejected": [row(rejected)[-1:]]}
         return examples(batch, merging, QIR, 1024)[0]
 
-    assert isinstance(fate("가", "나"), Example)
-    assert fate("답", "나") is fate("나", "답") is Dropped.READ_DIFFERENTLY
+    assert isinstance(tokenized("가", "나"), Example)
+    assert tokenized("답", "나") is tokenized("나", "답") is Dropped.READ_DIFFERENTLY
 
 
 def test_a_tokenizer_that_puts_a_space_before_each_text_is_refused(tmp_path: Any) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "eos_token_id": 0}')
-    cfg = SimpleNamespace(base_model=str(tmp_path), rl=None)
-    assert find_tokenizer_mistake(cfg, make([]), QIR) is None
-    mistake = find_tokenizer_mistake(cfg, make([], metaspace=True), QIR)
-    assert mistake is not None
-    assert "puts a space before each text" in mistake
+    cfg = DictDefault(base_model=str(tmp_path))
+    check_tokenizer(cfg, make([]), QIR)
+    with pytest.raises(UserError, match="puts a space before each text"):
+        check_tokenizer(cfg, make([], metaspace=True), QIR)
 
 
 def test_trl_reads_one_bos_where_the_tokenizer_adds_none(tmp_path: Path) -> None:

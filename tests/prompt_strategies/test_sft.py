@@ -93,7 +93,7 @@ def test_oldest_exchanges_go_first_and_the_answer_stays_whole(smoke_tokenizer: P
             assert smoke_tokenizer.decode(ids[1 : -len(answer)]) == render_prompt(QIR, fitting[0][:-1])
 
 
-def test_rows_left_out_for_length_are_counted_in_the_log(
+def test_rows_dropped_for_length_are_counted_in_the_log(
     smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Axolotl takes the handlers of others away whenever it sets up its own.
@@ -120,18 +120,18 @@ def test_every_turn_makes_each_answer_a_target_with_its_history(smoke_tokenizer:
         ("user", "tool", "user", "assistant"),
     ],
 )
-def test_a_row_with_roles_out_of_order_is_left_out(smoke_tokenizer: PreTrainedTokenizerBase, roles: Any) -> None:
+def test_a_row_with_roles_out_of_order_is_dropped(smoke_tokenizer: PreTrainedTokenizerBase, roles: Any) -> None:
     assert tokenize(qir, smoke_tokenizer, [[{"role": role, "content": "글"} for role in roles]]) == []
 
 
 @pytest.mark.parametrize("empty", range(4))
-def test_a_row_with_an_empty_message_is_left_out(smoke_tokenizer: PreTrainedTokenizerBase, empty: int) -> None:
+def test_a_row_with_an_empty_message_is_dropped(smoke_tokenizer: PreTrainedTokenizerBase, empty: int) -> None:
     messages = conversation(2)[1:]
     messages[empty]["content"] = " \n"
     assert tokenize(qir, smoke_tokenizer, [messages]) == []
 
 
-def test_control_tokens_that_the_tokenizer_cannot_split_leave_a_row_out(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_control_tokens_that_the_tokenizer_cannot_split_drop_a_row(tokenizer: PreTrainedTokenizerBase) -> None:
     messages = [{"role": "user", "content": "<|fim_prefix|>?"}, {"role": "assistant", "content": "답"}]
     known = tokenizer.convert_tokens_to_ids("<|fim_prefix|>") not in (None, tokenizer.unk_token_id)
     assert len(tokenize(qir, tokenizer, [messages])) == (not known)

@@ -59,7 +59,7 @@ def test_prompt_is_the_golden_text(golden: str, template: Template, messages: Me
     assert render_prompt(template, messages).encode() == (GOLDEN / golden).read_bytes()
 
 
-def test_instruction_is_left_out_where_there_is_none_or_a_blank_one() -> None:
+def test_instruction_is_absent_where_there_is_none_or_a_blank_one() -> None:
     expected = f"### Question:\n{FIBONACCI['content']}\n\n### Response:\n"
     assert render_prompt(QIR, [FIBONACCI]) == expected
     assert render_prompt(QIR, [{"role": "system", "content": " \n"}, FIBONACCI]) == expected

@@ -1,22 +1,21 @@
 """The results as a bar chart: a group of bars for each figure, a bar for each stage, with its standard error."""
 
 from io import BytesIO
-from itertools import cycle
 from math import nan
 from typing import Any
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.results.table import Row, Table
-from rabbit_ko.evaluation.stages import STAGES
+from rabbit_ko.evaluation.stages import BASE
+from rabbit_ko.methods import METHODS
 
 # Names that every font can draw.
 ENGLISH: dict[str, str] = dict(
     zip(CATEGORIES, ("reasoning", "math", "writing", "coding", "understanding", "grammar"), strict=True)
 )
 # Okabe and Ito's palette, whose colors the color-blind can tell apart, the base's in front.
-_PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-COLORS = dict(zip(STAGES, cycle(_PALETTE), strict=False))
+PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 
 
 def draw(table: Table) -> bytes:
@@ -46,6 +45,11 @@ def draw(table: Table) -> bytes:
     return png.getvalue()
 
 
+def color(stage: str) -> str:
+    """Return a stage's color, which is the same in every chart."""
+    return PALETTE[(BASE, *METHODS).index(stage) % len(PALETTE)]
+
+
 def label(row: Row) -> str:
     """Return a row's name in letters that every font has."""
     task = ENGLISH.get(row.task, row.task)
@@ -73,7 +77,7 @@ def _draw_panel(ax: Any, title: str, most: float, rows: list[Row], stages: tuple
             yerr=[nan if figure.score.stderr is None else figure.score.stderr for _, figure in found],
             capsize=2,
             label=stage,
-            color=COLORS[stage],
+            color=color(stage),
             hatch=["//" if figure.is_stale else "" for _, figure in found],
         )
     ax.set(title=title, ylim=(0, most), xlim=(-0.5, len(rows) - 0.5))

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from axolotl_plugins.checkpoints import STATE_FILE
+from axolotl_plugins.resume.checkpoints import STATE_FILE
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
-from rabbit_ko.inspection.curves import draw_run, main, panels, read_history, series
+from rabbit_ko.inspection.curves import PANELS, draw_run, panels, read_history, series
+from tests.stages import ROOT
 
 SFT: list[dict[str, Any]] = [
     {"step": 0, "eval_loss": 3.0},
@@ -33,10 +35,11 @@ def test_a_series_has_each_step_once_in_order() -> None:
 
 
 def test_panels_show_what_a_stage_has_logged() -> None:
-    shown = {panel.title: values for panel, values in panels(SFT).items()}
-    assert list(shown) == ["loss", "learning rate", "gradient norm", "tokens per second"]
+    shown = panels(SFT)
+    assert [PANELS[name] for name in shown] == ["loss", "learning rate", "gradient norm", "tokens per second"]
     assert shown["loss"] == {"training": [(10, 2.5), (20, 2.0)], "evaluation": [(0, 3.0), (20, 2.2)]}
-    assert {"margin of chosen over rejected", "share of pairs told apart"} <= {panel.title for panel in panels(DPO)}
+    both = {PANELS[name] for name in panels(DPO)}
+    assert {"margin of chosen over rejected", "share of pairs told apart"} <= both
 
 
 @pytest.mark.parametrize("history", [SFT, DPO, SFT[:1]])
@@ -58,16 +61,22 @@ def test_a_run_that_has_not_ended_is_read_from_its_last_checkpoint(tmp_path: Pat
     assert read_history(tmp_path) == DPO
 
 
-def test_what_cannot_be_drawn_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=f"{tmp_path}: no run in it; run `make sft RECIPE={tmp_path.name}` first"):
-        main([str(tmp_path)])
-    write_state(tmp_path / "dpo", [])
-    with pytest.raises(SystemExit, match="1"):
-        main([str(tmp_path)])
-    assert capsys.readouterr().err == f"{tmp_path}/dpo: nothing to draw yet; it has logged no figure\n"
-    (tmp_path / "dpo" / STATE_FILE).write_text('{"log_hist')
+def curves(capsys: pytest.CaptureFixture[str]) -> tuple[object, str, str]:
+    """Run `rabbit curves`; returns its exit code, and what it says on both streams."""
+    with pytest.raises(SystemExit) as ended:
+        main(["curves"])
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_what_cannot_be_drawn_is_said_in_one_line(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    assert curves(capsys) == (1, "", "error: runs/smoke: no run in it; run `make sft RECIPE=smoke` first\n")
+    write_state(Path("runs/smoke/dpo"), [])
+    assert curves(capsys) == (1, "", "runs/smoke/dpo: nothing to draw yet; it has logged no values\n")
+    (Path("runs/smoke/dpo") / STATE_FILE).write_text('{"log_hist')
     with pytest.raises(UserError, match=f"dpo/{STATE_FILE}: damaged"):
-        draw_run(tmp_path / "dpo")
-    write_state(tmp_path / "sft", SFT)
-    main([str(tmp_path)])
-    assert capsys.readouterr().out == f"{tmp_path}/sft/curves.png\n"
+        draw_run(Path("runs/smoke/dpo"))
+    write_state(Path("runs/smoke/sft"), SFT)
+    code, out, err = curves(capsys)
+    assert (code, out) == (0, "runs/smoke/sft/curves.png\n")
+    assert "damaged" in err

@@ -2,54 +2,63 @@
 
 import html
 import json
-import os
 import re
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 import yaml
 from transformers import PreTrainedTokenizerBase
-from typer.testing import CliRunner
 
 from dataset_builders.manifest import MANIFEST
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
-from rabbit_ko.inspection.report import shards as report_shards
-from rabbit_ko.inspection.report.__main__ import app
-from rabbit_ko.inspection.report.collect import Report, collect
-from rabbit_ko.inspection.report.page import render
-from rabbit_ko.inspection.report.samples import draw_rows
-from rabbit_ko.inspection.report.tokens import LoadedStage
-from tests.rabbit_ko.inspection.report_folder import DPO, DROPPED, SFT, dropped, write_folder
-from tests.stages import ROOT, load_on_cpu, save_base
+from rabbit_ko.inspection import shard_scan
+from rabbit_ko.inspection.data_report import render_report
+from rabbit_ko.inspection.token_lengths import count_tokens
+from rabbit_ko.recipes import Recipe
+from tests.rabbit_ko.inspection.data_folder import DPO, REJECTED, SFT, rejected_row, write_folder
+from tests.stages import ROOT, save_base
+
+DATA = Path("data/smoke")
+SMOKE = Recipe("smoke")
 
 
 @pytest.fixture
-def data(in_tmp: Path) -> Path:
-    """A folder with two SFT shards, one of DPO, and rejected rows."""
-    return write_folder(Path("data/smoke"), [SFT[:15], SFT[15:]], [DPO], DROPPED)
+def recipe(in_tmp: Path) -> Path:
+    """The smoke recipe without its data and base; returns the folder of its configs."""
+    shutil.copytree(ROOT / "axolotl_configs/smoke", in_tmp / "axolotl_configs/smoke")
+    return in_tmp / "axolotl_configs/smoke"
 
 
 @pytest.fixture
-def stage(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase) -> Callable[..., LoadedStage]:
-    """Load the smoke recipe's SFT stage for the folder of `data`, which has no test split."""
-    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+def data(recipe: Path) -> Path:
+    """A folder with two SFT shards, one of DPO, and rejected rows; there is no test split."""
+    for stage in ("sft", "dpo"):
+        configure(recipe / f"{stage}.yaml", test_datasets=None, eval_strategy="no")
+    return write_folder(DATA, [SFT[:15], SFT[15:]], [DPO], REJECTED)
+
+
+@pytest.fixture
+def base(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase) -> Path:
+    """The smoke recipe's base, without weights."""
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
-
-    def load(**overrides: Any) -> LoadedStage:
-        cfg = load_on_cpu("sft", test_datasets=None, **overrides)
-        return LoadedStage(Path("axolotl_configs/smoke/sft.yaml"), cfg, smoke_tokenizer)
-
-    return load
+    return in_tmp / "runs/smoke/base"
 
 
-def gather(data: Path, *loaded: LoadedStage, limit: int = 1_000, shown: int = 3) -> Report:
-    return collect(data, list(loaded), limit, shown, lambda *_: None)
+def configure(file: Path, **keys: Any) -> None:
+    """Set keys of a YAML, or take out those that are None."""
+    config = yaml.safe_load(file.read_text(encoding="utf-8")) | keys
+    file.write_text(
+        yaml.safe_dump({key: value for key, value in config.items() if value is not None}), encoding="utf-8"
+    )
+
+
+def report(rows: int = 0, samples: int = 3) -> str:
+    """The page of the smoke recipe."""
+    return render_report(SMOKE, rows, samples, lambda *_: None)
 
 
 def text_of(page: str) -> str:
@@ -57,116 +66,142 @@ def text_of(page: str) -> str:
     return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", page.split("</head>")[1]).split()))
 
 
-def test_tokens_are_those_of_the_stages_own_strategy(
-    data: Path, stage: Callable[..., LoadedStage], smoke_tokenizer: PreTrainedTokenizerBase
-) -> None:
-    report = gather(data, stage())
-    tokens = report.stages[0].tokens
-    assert tokens
-    prompts = [f"### Question:\n{row['messages'][0]['content']}\n\n### Response:\n" for row in SFT[:40]]
-    answers = [row["messages"][1]["content"].strip() for row in SFT[:40]]
-    expected = [
-        len(smoke_tokenizer.encode(prompt, add_special_tokens=False)) + len(smoke_tokenizer.encode(answer)) + 1
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
-    assert smoke_tokenizer.encode("")[0] == smoke_tokenizer.bos_token_id
-    assert tokens.splits["train"].lengths[:40].tolist() == expected
-    assert tokens.packing
-    assert 0.5 < tokens.packing.padded < 1
-    assert "A sample" not in render(report)
+def lengths_of(sft: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> int:
+    """The tokens of a row of one exchange, with BOS and EOS."""
+    question, answer = (message["content"].strip() for message in sft["messages"])
+    prompt = f"### Question:\n{question}\n\n### Response:\n"
+    return 2 + sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in (prompt, answer))
 
 
-def test_beyond_the_limit_the_rows_with_the_lowest_draws_are_tokenized_and_the_page_says_so(
-    data: Path, stage: Callable[..., LoadedStage]
+def test_tokens_are_those_of_the_recipes_own_stages_before_any_training(
+    data: Path, base: Path, smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    every, some = (gather(data, stage(), limit=limit).stages[0].tokens for limit in (1_000, 7))
-    assert every
-    assert some
-    lowest = np.sort(np.argsort(draw_rows(pa.array([row["id"] for row in SFT])))[:7])
-    assert some.splits["train"].lengths.tolist() == every.splits["train"].lengths[lowest].tolist()
-    page = text_of(render(gather(data, stage(), limit=7)))
-    assert "A sample: 7 of the 41 rows of train, chosen by id" in page
+    page = text_of(report(rows=1_000))
+    lengths = sorted(lengths_of(row, smoke_tokenizer) for row in SFT[:40])
+    assert f"train 41 41 {lengths[20]} " in page
+    assert "Prompt and answer, as axolotl_configs/smoke/sft.yaml trains them" in page
+    assert "batches of 8, each padded to its longest row (this recipe)" in page
+    assert "the tokenizer of SFT's base, since DPO's base is not there yet" in page
+    assert re.search(r"Prompt and longer answer, as axolotl_configs/smoke/dpo.yaml .* train 6 6 ", page)
+    assert "None: axolotl does not pack preferences." in page
+    assert "A sample" not in page
+
+
+def test_beyond_the_limit_the_same_rows_are_tokenized_each_time_and_the_page_says_so(data: Path, base: Path) -> None:
+    page = report(rows=7)
+    assert "A sample: 7 of the 41 rows of train, chosen by id, the same ones each time." in text_of(page)
+    write_folder(DATA, [SFT[30:][::-1], SFT[:30]], [DPO[::-1]], REJECTED[::-1])
+    assert report(rows=7) == page
 
 
 def test_what_is_shown_does_not_depend_on_the_order_of_rows_batches_or_shards(
-    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_shards, "BATCH", 4)
-    twins = [dropped("same", "duplicate id", f"faq/{number}", "{}") for number in range(6)]
-    one = gather(write_folder(Path("one"), [SFT], [DPO], [*DROPPED, *twins]))
-    other = gather(write_folder(Path("other"), [SFT[30:][::-1], SFT[:30]], [DPO[::-1]], [*twins[::-1], *DROPPED]))
-    for mine, its in zip(one.stages, other.stages, strict=True):
-        assert mine.scan.shown.rows == its.scan.shown.rows
-        assert {name: len(rows) for name, rows in mine.scan.shown.rows.items()} in ({"faq": 3}, {"pairs": 3})
-    assert one.rejected.rows == other.rejected.rows
-    assert one.pairs == other.pairs
+    same_id = [rejected_row("same", "duplicate id", f"faq/{number}", "{}") for number in range(6)]
+    write_folder(DATA, [SFT], [DPO], [*REJECTED, *same_id])
+    page = report()
+    assert page.count("faq/same") == 3
+    shutil.rmtree(DATA)
+    monkeypatch.setattr(shard_scan, "BATCH", 4)
+    write_folder(DATA, [SFT[30:][::-1], SFT[:30]], [DPO[::-1]], [*same_id[::-1], *REJECTED])
+    assert report() == page
 
 
 def test_a_duplicate_is_shown_beside_the_row_that_was_kept(data: Path) -> None:
-    report = gather(data, shown=5)
-    [found], [missing] = report.pairs["exact duplicate"], report.pairs["near duplicate"]
-    assert found.kept == SFT[-1]
-    assert missing.kept is None
-    page = text_of(render(report))
+    page = text_of(report(samples=5))
+    assert "exact duplicate faq 1 0" in page
     assert "faq/long one kept system 짧게 답하세요. user 첫 질문" in page
-    assert "The row that came first is not in the shards." in page
+    assert "faq/nowhere, 91% alike" in page
+    assert page.count("The row that it is a duplicate of is not in the shards.") == 1
 
 
-def test_the_page_says_what_became_of_every_row_and_under_which_terms(
-    data: Path, stage: Callable[..., LoadedStage]
-) -> None:
-    report = gather(data, stage())
-    page = text_of(render(report))
+def test_the_page_says_what_became_of_every_row_and_under_which_terms(data: Path) -> None:
+    page = text_of(report())
     assert "47 of 51 rows are kept, from 2 sources." in page
     assert "faq sft read 45 100.0% exact duplicate −1 2.2% near duplicate −1 2.2% no answer −1 2.2%" in page
     assert "faq too little Hangul 3 6.7%" in page
     assert "MIT stated at https://example.org/faq accepted: we wrote it yes yes" in page
     assert "none stated accepted: we wrote it not stated not stated" in page
-    assert report.manifest.fingerprint in page
-    assert "batches of 8, each padded to its longest row (this recipe)" in page
-    assert "Not counted: no config of this stage was given." in page
+    assert "f1" * 32 in page
+    assert "Not counted: ROWS=0" in page
     assert "faq/d faq Named only: its text is not stored." in page
 
 
-def test_the_page_loads_nothing_and_text_of_a_row_is_no_markup(data: Path, stage: Callable[..., LoadedStage]) -> None:
-    page = render(gather(data, stage()))
-    assert page == render(gather(data, stage()))
+def test_the_funnel_goes_from_read_to_kept_without_a_gap(data: Path) -> None:
+    drawn = [tuple(map(float, bar)) for bar in re.findall(r"margin-left: ([\d.]+)%; width: ([\d.]+)%", report())]
+    read, *dropped, kept = drawn[:6]
+    assert read == (0, 100)
+    assert [start for start, _ in [read, *dropped]][1:] == pytest.approx([97.78, 95.56, 93.33, 91.11])
+    assert [start for start, _ in dropped] == pytest.approx([100 - 2.22 * place for place in (1, 2, 3, 4)], abs=0.02)
+    assert kept == (0, 91.11)
+
+
+def test_figures_say_what_their_bars_hold(data: Path) -> None:
+    page = report()
+    characters = sorted(sum(len(message["content"]) for message in row["messages"]) for row in SFT)
+    assert f"Median {characters[20]}, 95% up to {characters[38]}, longest {characters[-1]} characters." in text_of(
+        page
+    )
+    bars = re.findall(r'title="[^"]* characters: ([\d,]+) rows"', page)
+    assert sum(map(int, bars)) == len(SFT) + len(DPO)
+    assert 'title="2 exchanges: 1 rows"' in page
+    assert "More than one in 2.4% of the rows; at most 2." in text_of(page)
+    assert "Median 100%; below a half in 0.0% of the rows." in text_of(page)
+
+
+def test_the_page_loads_nothing_and_text_of_a_row_is_no_markup(data: Path) -> None:
+    page = report()
+    assert page == report()
     assert not re.search(r"<(script|link|img|iframe)|\b(src|href)=|@import|url\(", page)
     assert "&lt;script&gt;alert(1)" in page
     assert str(Path.cwd()) not in page
 
 
-def test_a_folder_without_rows_still_has_a_page(in_tmp: Path) -> None:
-    page = text_of(render(gather(write_folder(Path("data/none")))))
+def test_a_folder_without_rows_still_has_a_page(recipe: Path) -> None:
+    write_folder(DATA)
+    page = text_of(report(rows=1_000))
     assert "0 of 0 rows are kept" in page
     assert "faq sft read 0 0.0% kept 0 0.0%" in page
     assert page.count("No row.") == 3
 
 
-def test_a_stage_that_reads_another_folder_is_refused(data: Path, stage: Callable[..., LoadedStage]) -> None:
-    with pytest.raises(UserError, match=r"sft.yaml: it reads data/smoke/sft, and the page is about other/sft"):
-        gather(write_folder(Path("other"), [SFT]), stage())
+def test_a_stage_that_reads_another_folder_is_refused(data: Path, base: Path, recipe: Path) -> None:
+    write_folder(Path("data/other"), [SFT])
+    other = {"path": "data/other/sft", "split": "train", "type": "prompt_strategies.qir"}
+    configure(recipe / "sft.yaml", datasets=[other])
+    with pytest.raises(UserError, match=r"sft.yaml: it reads data/other/sft, and the page is about data/smoke/sft"):
+        report(rows=10)
+    here = {**other, "path": "data/smoke/sft"}
+    configure(recipe / "sft.yaml", datasets=[here, other])
+    assert count_tokens(SMOKE, "sft", {}, lambda *_: None).elsewhere == ["data/other/sft"]
 
 
-def _no_manifest(data: Path) -> None:
-    (data / MANIFEST).unlink()
+def _no_manifest() -> None:
+    (DATA / MANIFEST).unlink()
 
 
-def _old_manifest(data: Path) -> None:
-    manifest = json.loads((data / MANIFEST).read_text(encoding="utf-8"))
-    (data / MANIFEST).write_text(json.dumps({**manifest, "schema_version": 1}), encoding="utf-8")
+def _old_manifest() -> None:
+    manifest = json.loads((DATA / MANIFEST).read_text(encoding="utf-8"))
+    (DATA / MANIFEST).write_text(json.dumps({**manifest, "schema_version": 1}), encoding="utf-8")
 
 
-def _no_shard(data: Path) -> None:
-    (data / "sft/train-00001-of-00002.parquet").unlink()
+def _no_shard() -> None:
+    (DATA / "sft/train-00001-of-00002.parquet").unlink()
 
 
-def _other_shard(data: Path) -> None:
-    (data / "sft/train-00001-of-00002.parquet").write_bytes((data / "sft/train-00000-of-00002.parquet").read_bytes())
+def _other_shard() -> None:
+    (DATA / "sft/train-00001-of-00002.parquet").write_bytes((DATA / "sft/train-00000-of-00002.parquet").read_bytes())
 
 
-def _broken_shard(data: Path) -> None:
-    (data / "sft/train-00001-of-00002.parquet").write_bytes(b"PAR1")
+def _broken_shard() -> None:
+    (DATA / "sft/train-00001-of-00002.parquet").write_bytes(b"PAR1")
+
+
+def run_command(*arguments: str) -> object:
+    """Run `rabbit report`; returns its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(["report", *arguments])
+    return ended.value.code
 
 
 @pytest.mark.parametrize(
@@ -179,37 +214,30 @@ def _broken_shard(data: Path) -> None:
         (_broken_shard, "train-00001-of-00002.parquet: broken parquet file"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_no_page(data: Path, spoil: Callable[[Path], None], said: str) -> None:
-    spoil(data)
-    result = CliRunner().invoke(app, [str(data)])
-    assert result.exit_code == 1
-    [line] = result.stderr.strip().splitlines()
+def test_a_mistake_is_one_line_and_leaves_no_page(
+    data: Path, spoil: Callable[[], None], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil()
+    assert run_command() == 1
+    [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert said in line
     assert not (data / "report.html").exists()
-    assert isinstance(CliRunner().invoke(app, [str(data), "--debug"]).exception, UserError)
+    with pytest.raises(UserError, match=re.escape(said)):
+        main(["report", "--debug"])
+
+
+def test_a_base_that_is_not_there_is_one_line_that_says_what_to_do(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command() == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "runs/smoke/base is not there; run `make sft RECIPE=smoke` first; ROWS=0 makes the page without" in line
+    assert run_command("--rows", "0", "--html", "page.html") == 0
+    size = Path("page.html").stat().st_size
+    assert capsys.readouterr().out == f"page.html: {size:,} bytes\n"
 
 
 def test_wrong_usage_exits_with_2(data: Path) -> None:
-    assert CliRunner().invoke(app, [str(data), "--rows", "0"]).exit_code == 2
-    assert CliRunner().invoke(app, []).exit_code == 2
-
-
-@pytest.mark.slow
-def test_the_command_counts_both_stages_before_any_training(
-    data: Path, smoke_tokenizer: PreTrainedTokenizerBase
-) -> None:
-    save_base(Path("runs/smoke/base"), smoke_tokenizer)
-    for name in ("sft", "dpo"):
-        config = yaml.safe_load((ROOT / f"axolotl_configs/smoke/{name}.yaml").read_text(encoding="utf-8"))
-        del config["test_datasets"]
-        Path(f"{name}.yaml").write_text(yaml.safe_dump(config | {"eval_strategy": "no"}), encoding="utf-8")
-    arguments = [str(data), "dpo.yaml", "sft.yaml", "--out", "page.html"]
-    command = [sys.executable, "-m", "rabbit_ko.inspection.report", *arguments]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(command, env=variables, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2_000:]
-    page = text_of(Path("page.html").read_text(encoding="utf-8"))
-    assert "the tokenizer of SFT's base, since DPO's base is not there yet" in page
-    assert re.search(r"train 41 41 .*train 6 6 ", page)
-    assert "None: axolotl does not pack preferences." in page
+    assert run_command("--rows", "-1") == 2
+    assert run_command("data/smoke") == 2

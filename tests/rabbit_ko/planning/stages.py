@@ -4,18 +4,29 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.processes import Batch
-from rabbit_ko.planning.shape import SHAPES, Shape, read_shape
+from rabbit_ko.methods import METHODS
+from rabbit_ko.planning.model_shape import SHAPES, ModelShape, read_shape
 from rabbit_ko.planning.stage import Stage
 
 LLAMA_8B = read_shape(SHAPES / "llama-3-8b.json")
-TINY = Shape("tiny", 320, 128, 448, 4, 8, 2, 16, False)
+TINY = ModelShape(
+    name="tiny",
+    model_type="llama",
+    vocab_size=320,
+    hidden_size=128,
+    intermediate_size=448,
+    layers=4,
+    heads=8,
+    kv_heads=2,
+    head_dim=16,
+)
 
 
 def stage(**changes: Any) -> Stage:
     """A plain SFT stage with LoRA, but for the changes."""
     plain: dict[str, Any] = {
         "path": Path("sft.yaml"),
-        "kind": "sft",
+        "method": METHODS["sft"],
         "data": Path("data/x"),
         "prompt": "prompt_strategies.qir",
         "shape": LLAMA_8B,

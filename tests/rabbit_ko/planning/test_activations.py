@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from axolotl_plugins.processes import Batch
-from rabbit_ko.planning.activations import kept_bytes, layer_bytes, logits_bytes
+from rabbit_ko.planning.memory import kept_bytes, layer_bytes, logits_bytes
 from tests.rabbit_ko.planning.stages import TINY, stage
 
 ROWS, LENGTH, RANK = 3, 40, 8

@@ -1,6 +1,5 @@
 """What must hold of the memory, whatever the model, the stage and the machine."""
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axolotl_plugins.processes import Batch
-from rabbit_ko.planning.advice import advise
-from rabbit_ko.planning.memory import GIB, SHARDINGS, Sharding, estimate
-from rabbit_ko.planning.shape import Shape
+from rabbit_ko.methods import METHODS
+from rabbit_ko.planning.memory import GIB, SHARDINGS, Sharding, advise, estimate
+from rabbit_ko.planning.model_shape import ModelShape
 from rabbit_ko.planning.stage import Stage
 from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
 
@@ -19,13 +18,14 @@ SIZES = st.sampled_from([1, 2, 3, 4, 6, 8, 16, 64])
 
 
 @st.composite
-def shapes(draw: st.DrawFn) -> Shape:
+def shapes(draw: st.DrawFn) -> ModelShape:
     """Llamas of many forms."""
     kv_heads = draw(st.integers(1, 8))
     head_dim = draw(st.sampled_from([32, 64, 128]))
     heads = kv_heads * draw(st.integers(1, 8))
-    return Shape(
+    return ModelShape(
         name="drawn",
+        model_type="llama",
         vocab_size=draw(st.integers(32_000, 256_000)),
         hidden_size=draw(st.integers(512, 8192)),
         intermediate_size=draw(st.integers(1024, 28_672)),
@@ -43,7 +43,7 @@ def stages(draw: st.DrawFn) -> Stage:
     flags = ("packed", "dropout", "four_bit", "half", "checkpointing", "lora_kernels", "fused_norm", "fused_glu")
     return stage(
         shape=draw(shapes()),
-        kind=draw(st.sampled_from(["sft", "dpo"])),
+        method=METHODS[draw(st.sampled_from(["sft", "dpo"]))],
         batch=Batch(draw(SIZES), draw(SIZES)),
         sequence_len=draw(st.sampled_from([512, 2048, 4096, 8192])),
         rank=draw(st.sampled_from([None, 8, 32, 128])),
@@ -56,7 +56,7 @@ def stages(draw: st.DrawFn) -> Stage:
 
 def total(planned: Stage, gpus: int = 1, sharding: Sharding = "ddp", **changes: Any) -> float:
     """The bytes of one GPU."""
-    return estimate(replace(planned, **changes), gpus, sharding).total
+    return estimate(planned.model_copy(update=changes), gpus, sharding).total
 
 
 @given(stages(), SIZES, SIZES, st.sampled_from(["zero1", "zero2", "zero3", "fsdp2"]))
@@ -92,7 +92,8 @@ def test_smaller_batches_and_shorter_rows_never_need_more(planned: Stage, shardi
 @given(stages())
 def test_weights_in_four_bits_are_less_than_a_third_of_bf16_but_for_the_embeddings(planned: Stage) -> None:
     sixteen, four = (
-        estimate(replace(planned, rank=32, half=True, four_bit=bits), 1, "ddp").weights for bits in (False, True)
+        estimate(planned.model_copy(update={"rank": 32, "half": True, "four_bit": bits}), 1, "ddp").weights
+        for bits in (False, True)
     )
     saved = sixteen - four
     assert saved == pytest.approx((2 - 0.516) * planned.shape.linear_parameters, rel=1e-3)
@@ -102,8 +103,8 @@ def test_weights_in_four_bits_are_less_than_a_third_of_bf16_but_for_the_embeddin
 def test_advice_lowers_the_memory_step_by_step_and_stops_when_it_fits(
     planned: Stage, gpus: int, sharding: Sharding, gib: int
 ) -> None:
-    before, steps = total(planned, gpus, sharding), advise(planned, gpus, sharding, gib * GIB)
-    totals = [before, *(step.total for step in steps)]
+    before, steps = total(planned, gpus, sharding), advise(planned, gpus, sharding, gib)
+    totals = [before, *(step.total_gib * GIB for step in steps)]
     assert all(later < earlier for earlier, later in pairwise(totals))
     assert all(value > gib * GIB for value in totals[:-1])
 

@@ -2,26 +2,26 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from transformers import PreTrainedTokenizerBase
-from typer.testing import CliRunner
 
 from dataset_builders.build import build
 from dataset_builders.recipe import load_config
-from rabbit_ko.benchmarks.throughput import Steps, speed_of
-from rabbit_ko.benchmarks.train_run import Bench, _result
-from rabbit_ko.benchmarks.train_table import EPOCHS
-from rabbit_ko.planning.__main__ import app
-from rabbit_ko.planning.rows import count_rows, rows_of
+from rabbit_ko.benchmarks.training_setup import Bench
+from rabbit_ko.benchmarks.training_speed import EPOCHS, Steps, result_of
+from rabbit_ko.cli import main
 from rabbit_ko.planning.stage import read_stage
+from rabbit_ko.planning.work import count_rows, describe_rows
 from tests.conftest import ROOT
 from tests.stages import save_base
 
 GOLDEN = ROOT / "tests/golden/plan_aog_8b.txt"
+Call = Callable[..., "Outcome"]
 RECIPES = sorted(path.parent.name for path in ROOT.glob("axolotl_configs/*/data.yaml"))
 
 
@@ -32,29 +32,46 @@ def recipes(in_tmp: Path) -> Path:
     return in_tmp / "axolotl_configs"
 
 
-def call(*arguments: str) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(app, list(arguments))
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
 
 
-def plans(*arguments: str) -> list[dict[str, Any]]:
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run `rabbit plan` in this process."""
+
+    def called(*arguments: str) -> Outcome:
+        with pytest.raises(SystemExit) as ended:
+            main(["plan", *arguments])
+        said = capsys.readouterr()
+        return Outcome(int(ended.value.code or 0), said.out, said.err)
+
+    return called
+
+
+def plans(call: Call, *arguments: str) -> list[dict[str, Any]]:
     """The plans of a recipe's stages."""
     result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    read: list[dict[str, Any]] = json.loads(result.stdout)
+    assert result.code == 0, result.err
+    read: list[dict[str, Any]] = json.loads(result.out)
     return read
 
 
-def test_the_plan_of_the_card_s_recipe(recipes: Path) -> None:
-    result = call("axolotl_configs/aog-8b", "--gpus", "1", "--gpu-memory", "80")
-    assert result.exit_code == 0
-    assert result.stdout == GOLDEN.read_text(encoding="utf-8")
+def test_the_plan_of_the_model_card_s_recipe(recipes: Path, call: Call) -> None:
+    result = call("--recipe", "aog-8b", "--gpus", "1", "--gpu-memory", "80")
+    assert result.code == 0
+    assert result.out == GOLDEN.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "smoke"])
-def test_every_recipe_can_be_planned_on_every_engine(recipes: Path, name: str) -> None:
+def test_every_recipe_can_be_planned_with_every_sharding(recipes: Path, call: Call, name: str) -> None:
     for sharding in ("ddp", "zero1", "zero2", *(() if name.endswith("-qlora") else ("zero3", "fsdp2"))):
-        for plan in plans(f"axolotl_configs/{name}", "--gpus", "2", "--sharding", sharding):
+        for plan in plans(call, "--recipe", name, "--gpus", "2", "--sharding", sharding):
             assert plan["recipe"] == name
             assert plan["memory_gib"]["total"] > 0
             assert plan["work"]["steps"] > 1_000
@@ -63,8 +80,8 @@ def test_every_recipe_can_be_planned_on_every_engine(recipes: Path, name: str) -
 @pytest.mark.parametrize(
     ("name", "memory"), [("aog-8b", 80), ("aog-8b-fast", 80), ("aog-8b-qlora", 24), ("rabbit-ko-3b-fast", 80)]
 )
-def test_recipes_fit_the_card_that_they_name(recipes: Path, name: str, memory: int) -> None:
-    assert all(plan["fits"] for plan in plans(f"axolotl_configs/{name}", "--gpu-memory", str(memory)))
+def test_recipes_fit_the_gpu_that_they_name(recipes: Path, call: Call, name: str, memory: int) -> None:
+    assert all(plan["fits"] for plan in plans(call, "--recipe", name, "--gpu-memory", str(memory)))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +93,8 @@ def test_recipes_fit_the_card_that_they_name(recipes: Path, name: str, memory: i
         ("rabbit-ko-3b-fast", 1, 40, {"micro_batch_size": 1, "gradient_accumulation_steps": 16}),
     ],
 )
-def test_smaller_cards_take_what_the_files_advise(
-    recipes: Path, name: str, stage: int, memory: int, changes: dict[str, Any]
+def test_smaller_gpus_take_what_the_files_advise(
+    recipes: Path, call: Call, name: str, stage: int, memory: int, changes: dict[str, Any]
 ) -> None:
     path = recipes / name / ("sft.yaml", "dpo.yaml")[stage]
     text = path.read_text(encoding="utf-8")
@@ -85,22 +102,24 @@ def test_smaller_cards_take_what_the_files_advise(
         [line] = [line for line in text.splitlines() if line.startswith(f"{key}:")]
         text = text.replace(line, f"{key}: {json.dumps(value)}")
     path.write_text(text, encoding="utf-8")
-    assert plans(f"axolotl_configs/{name}", "--gpu-memory", str(memory))[stage]["fits"]
+    assert plans(call, "--recipe", name, "--gpu-memory", str(memory))[stage]["fits"]
 
 
-def test_what_does_not_fit_comes_with_advice(recipes: Path) -> None:
-    result = call("axolotl_configs/aog-8b-fast", "--gpu-memory", "24")
-    assert "does not fit: " in result.stdout
-    assert "1. gradient_checkpointing: true" in result.stdout
-    assert "not even all of this is enough" in call("axolotl_configs/aog-8b", "--gpu-memory", "4").stdout
+def test_what_does_not_fit_comes_with_advice(recipes: Path, call: Call) -> None:
+    result = call("--recipe", "aog-8b-fast", "--gpu-memory", "24")
+    assert "does not fit: " in result.out
+    assert "1. gradient_checkpointing: true" in result.out
+    assert "not even all of this is enough" in call("--recipe", "aog-8b", "--gpu-memory", "4").out
 
 
-def test_built_data_is_counted_and_measured(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+def test_built_data_is_counted_and_measured(
+    in_tmp: Path, call: Call, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
     (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
     manifest = build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"))
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
-    sft, dpo = plans("axolotl_configs/smoke", "--gpu-memory", "4")
+    sft, dpo = plans(call, "--recipe", "smoke", "--gpu-memory", "4")
     for plan, kind in ((sft, "sft"), (dpo, "dpo")):
         trained = [shard.rows for shard in manifest.in_folder(kind) if "train-" in shard.file]
         assert plan["rows"]["count"] == sum(trained)
@@ -109,39 +128,46 @@ def test_built_data_is_counted_and_measured(in_tmp: Path, smoke_tokenizer: PreTr
         assert 0.3 < plan["rows"]["filled"] < 1
 
 
-def test_measured_speeds_and_peaks_stand_beside_the_estimates(recipes: Path) -> None:
+def test_measured_speeds_and_peaks_stand_beside_the_estimates(recipes: Path, call: Call) -> None:
     speed, rows = {"seconds_per_row": 0.0625, "reference_seconds_per_row": 0.0}, {"tokens": 390.4}
     result = {"recipe": "aog-8b-fast", "stage": "sft", "device": "GPU X", "gpus": 1, "speed": speed, "rows": rows}
     Path("train.json").write_text(json.dumps({"results": [{**result, "peak_memory_gib": 45.6}]}))
-    shown = call("axolotl_configs/aog-8b-fast", "--measured", "train.json").stdout
+    shown = call("--recipe", "aog-8b-fast", "--measured", "train.json").out
     assert "measured on GPU X: 45.6 GiB" in shown
     assert "from a measured speed" in shown
     basis = "  hours, GPU X: rows x (epochs x 0.0625 s), measured on rows of 390 tokens, padding included"
     assert basis in shown.splitlines()
-    on_two = call("axolotl_configs/aog-8b-fast", "--measured", "train.json", "--gpus", "2").stdout
+    on_two = call("--recipe", "aog-8b-fast", "--measured", "train.json", "--gpus", "2").out
     assert "padding included, 1 GPU there; speed taken to grow with GPUs" in " ".join(on_two.split())
 
 
 @pytest.mark.parametrize(("recipe", "kind"), [("aog-8b", "sft"), ("rabbit-ko-3b-fast", "dpo")])
-def test_measured_hours_are_those_of_the_benchmark(recipes: Path, recipe: str, kind: str) -> None:
+def test_measured_hours_are_those_of_the_benchmark(recipes: Path, call: Call, recipe: str, kind: str) -> None:
     stage = read_stage(recipes / recipe / f"{kind}.yaml")
-    reference = ([9.0, 1.0, 1.0, 9.0], [32] * 4) if kind == "dpo" else ([], [])
-    steps = Steps([9.0, 2.0, 3.0], [1, 9_000, 9_000], [1, 5_000, 7_000], [1] * 3, [32] * 3, *reference, 1, "GPU X", 1)
-    rows = rows_of(stage, [100, 300] * 8, count_rows(stage))
-    bench = Bench(Path(), steps=2, warmup=1, small=False)
-    line, entry = _result(stage, rows, steps, bench, {})
-    Path("train.json").write_text(json.dumps({"results": [entry]}))
-    planned = plans(f"axolotl_configs/{recipe}", "--measured", "train.json")[kind == "dpo"]
-    assert line.hours is not None
-    assert planned["hours_as_measured"]["GPU X"] == pytest.approx(
-        speed_of(steps, 1, stage.epochs).hours(rows.count, stage.epochs)
-    )
+    reference = ([9.0, 1.0, 1.0], [32] * 4) if kind == "dpo" else ([], [])
+    steps = Steps([9.0, 2.0, 3.0], [1, 9_000, 9_000], [1, 5_000, 7_000], [1] * 3, [32] * 3, *reference, "GPU X", 1)
+    rows = describe_rows(stage, [100, 300] * 8, count_rows(stage))
+    trained = result_of(stage, rows, steps, Bench(Path(), steps=2, warmup=1, small=False), "", [])
+    Path("train.json").write_text(json.dumps({"results": [asdict(trained)]}))
+    planned = plans(call, "--recipe", recipe, "--measured", "train.json")[kind == "dpo"]
+    seconds = trained.speed.seconds_per_row * stage.epochs + trained.speed.reference_seconds_per_row
+    assert planned["hours_as_measured"]["GPU X"] == pytest.approx(rows.count * seconds / 3600)
     if stage.epochs == EPOCHS:
-        assert planned["hours_as_measured"]["GPU X"] == pytest.approx(line.hours)
+        assert planned["hours_as_measured"]["GPU X"] == pytest.approx(trained.hours_3_epochs)
 
 
-def test_rows_and_lengths_can_be_given(recipes: Path) -> None:
-    [plan] = plans("axolotl_configs/aog-8b", "--rows", "3200", "--row-tokens", "100", "--gpu", "h100")
+def test_what_the_benchmark_has_left_is_read_without_being_named(recipes: Path, call: Call) -> None:
+    file = Path("runs/bench/train/aog-8b.json")
+    file.parent.mkdir(parents=True)
+    result = {"stage": "sft", "device": "GPU X", "speed": {"seconds_per_row": 0.0625}}
+    file.write_text(json.dumps({"results": [{**result, "recipe": name} for name in ("aog-8b", "aog-8b-fast")]}))
+    for name in ("aog-8b", "aog-8b-fast"):
+        assert list(plans(call, "--recipe", name)[0]["hours_as_measured"]) == ["GPU X"]
+    assert plans(call, "--recipe", "aog-8b-qlora")[0]["hours_as_measured"] == {}
+
+
+def test_rows_and_lengths_can_be_given(recipes: Path, call: Call) -> None:
+    [plan] = plans(call, "--recipe", "aog-8b", "--rows", "3200", "--row-tokens", "100", "--gpu", "h100")
     assert (plan["work"]["steps"], plan["work"]["tokens"]) == (300, 960_000)
     assert list(plan["hours_at_assumed_mfu"]) == ["mfu", "H100 SXM"]
 
@@ -149,49 +175,54 @@ def test_rows_and_lengths_can_be_given(recipes: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["axolotl_configs/none"], "axolotl_configs/none: no sft.yaml and no dpo.yaml there"),
-        (["axolotl_configs/aog-8b-fast", "--gpus", "8"], "4 cannot be shared evenly by 8 processes"),
-        (["axolotl_configs/smoke"], "runs/smoke/base: no config.json there yet"),
-        (["axolotl_configs/aog-8b", "--measured", "no.json"], "no.json: no measurements: "),
+        (["--recipe", "none"], "RECIPE=none: there is no such recipe; known are "),
+        (["--recipe", "aog-8b-fast", "--gpus", "8"], "4 cannot be shared evenly by 8 processes"),
+        (["--recipe", "smoke"], "runs/smoke/base: no config.json there yet"),
+        (["--recipe", "aog-8b", "--measured", "no.json"], "no.json: no measurements: "),
         (
-            ["axolotl_configs/aog-8b-qlora", "--gpus", "4", "--sharding", "zero3"],
+            ["--recipe", "aog-8b-qlora", "--gpus", "4", "--sharding", "zero3"],
             "axolotl_configs/aog-8b-qlora/sft.yaml: load_in_4bit: a base in 4 bits is not estimated over zero3",
         ),
-        (["axolotl_configs/aog-8b-qlora", "--gpus", "4", "--sharding", "fsdp2"], "is not estimated over fsdp2"),
+        (["--recipe", "aog-8b-qlora", "--gpus", "4", "--sharding", "fsdp2"], "is not estimated over fsdp2"),
     ],
 )
-def test_mistakes_are_one_line(recipes: Path, arguments: list[str], message: str) -> None:
+def test_mistakes_are_one_line(recipes: Path, call: Call, arguments: list[str], message: str) -> None:
     result = call(*arguments)
-    assert result.exit_code == 1
-    [line] = result.stderr.splitlines()
+    assert result.code == 1
+    [line] = result.err.splitlines()
     assert line.startswith("error: ")
     assert message in line
 
 
 @pytest.mark.parametrize(
-    "changes", ["lora_target_linear: false", "micro_batch_size: [1]", "adapter: [lora", "datasets: []"]
+    "changes",
+    [
+        "lora_target_linear: false",
+        "micro_batch_size: [1]",
+        "adapter: [lora",
+        "datasets: []",
+        "rl: best",
+        "plugins: []",
+    ],
 )
-def test_a_stage_that_cannot_be_planned_is_one_line(recipes: Path, changes: str) -> None:
+def test_a_stage_that_cannot_be_planned_is_one_line(recipes: Path, call: Call, changes: str) -> None:
     path = recipes / "aog-8b/sft.yaml"
     path.write_text(path.read_text(encoding="utf-8") + f"\n{changes}\n", encoding="utf-8")
-    result = call("axolotl_configs/aog-8b")
-    assert result.exit_code == 1
-    assert len(result.stderr.splitlines()) == 1
+    result = call("--recipe", "aog-8b")
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
 
 
-def test_a_source_of_unknown_size_is_one_line(recipes: Path) -> None:
+def test_a_source_of_unknown_size_is_one_line(recipes: Path, call: Call) -> None:
     path = recipes / "aog-8b/data.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("beomi/KoAlpaca-v1.1a", "org/other"), encoding="utf-8")
-    assert (
-        "org/other: its size is not known here; build the data, or say --rows"
-        in call("axolotl_configs/aog-8b").stderr
-    )
+    assert "org/other: its size is not known here; build the data, or say --rows" in call("--recipe", "aog-8b").err
 
 
-def test_a_base_in_four_bits_is_not_advised_to_be_spread(recipes: Path) -> None:
-    result = call("axolotl_configs/aog-8b-qlora", "--gpus", "4", "--gpu-memory", "4")
-    assert "does not fit: " in result.stdout
-    assert "fsdp2" not in result.stdout
+def test_a_base_in_four_bits_is_not_advised_to_be_spread(recipes: Path, call: Call) -> None:
+    result = call("--recipe", "aog-8b-qlora", "--gpus", "4", "--gpu-memory", "4")
+    assert "does not fit: " in result.out
+    assert "fsdp2" not in result.out
 
 
 @pytest.mark.parametrize(
@@ -205,5 +236,5 @@ def test_a_base_in_four_bits_is_not_advised_to_be_spread(recipes: Path) -> None:
         ["--row-tokens", "nan"],
     ],
 )
-def test_wrong_usage_exits_with_two(recipes: Path, arguments: list[str]) -> None:
-    assert call("axolotl_configs/aog-8b", *arguments).exit_code == 2
+def test_wrong_usage_exits_with_two(recipes: Path, call: Call, arguments: list[str]) -> None:
+    assert call("--recipe", "aog-8b", *arguments).code == 2

@@ -1,14 +1,13 @@
 """docs/scaling.md shows what the calculator says now, and shardings and gpus that exist."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from axolotl_plugins.processes import share
-from rabbit_ko.planning.gpus import GPUS
 from rabbit_ko.planning.memory import GIB, SHARDINGS, can_estimate, estimate
+from rabbit_ko.planning.speed import GPUS
 from rabbit_ko.planning.stage import read_stage
 from tests.conftest import ROOT
 
@@ -19,7 +18,7 @@ ROWS = re.findall(r"^\| `([a-z0-9-]+)` (sft|dpo) \| ([-0-9. |]+) \|$", PAGE, re.
 @pytest.mark.parametrize(("recipe", "kind", "cells"), ROWS, ids=lambda value: str(value))
 def test_memory_is_what_the_calculator_estimates(recipe: str, kind: str, cells: str) -> None:
     stage = read_stage(ROOT / f"axolotl_configs/{recipe}/{kind}.yaml")
-    on_four = replace(stage, batch=share(stage.batch, 4))
+    on_four = stage.model_copy(update={"batch": share(stage.batch, 4)})
     on_one = f"{estimate(stage, 1, 'ddp').total / GIB:.1f}"
     spread = [
         f"{estimate(on_four, 4, sharding).total / GIB:.1f}" if can_estimate(stage, sharding) else "-"

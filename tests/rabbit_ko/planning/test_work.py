@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 
 from axolotl_plugins.processes import Batch
 from rabbit_ko.errors import UserError
-from rabbit_ko.planning.flops import forward_flops, stage_flops, training_flops
-from rabbit_ko.planning.gpus import GPUS
-from rabbit_ko.planning.measured import Measurement, RowSpeed, read_measurements
-from rabbit_ko.planning.rows import Rows, packed_share, padded_share, rows_of
-from rabbit_ko.planning.work import hours, work_of
+from rabbit_ko.methods import METHODS
+from rabbit_ko.planning.speed import GPUS, Measurement, hours, read_measurements
+from rabbit_ko.planning.work import Rows, describe_rows, packed_share, padded_share, token_flops, work_of
 from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
 
 # As it was once written: tokens a second count padding, of which a plan knows nothing.
@@ -38,7 +36,7 @@ def test_a_packed_run_counts_sequences() -> None:
 
 
 def test_a_pair_of_preferences_is_two_sequences() -> None:
-    dpo = stage(kind="dpo", epochs=1.0, batch=Batch(2, 8))
+    dpo = stage(method=METHODS["dpo"], epochs=1.0, batch=Batch(2, 8))
     work = work_of(dpo, rows(100, 300))
     assert (work.steps, work.tokens) == (7, 60_000)
 
@@ -46,12 +44,12 @@ def test_a_pair_of_preferences_is_two_sequences() -> None:
 def test_operations_of_frozen_trained_and_forward() -> None:
     matmul = LLAMA_8B.parameters - 128_256 * 4096 - 65 * 4096
     assert LLAMA_8B.matmul_parameters == matmul
-    assert forward_flops(LLAMA_8B, 0) == 2 * matmul
-    assert training_flops(LLAMA_8B, 0, None) == 6 * matmul
-    assert training_flops(LLAMA_8B, 0, 32) == 4 * matmul + 6 * 83_886_080
+    assert token_flops(stage(rank=None), 0) == 6 * matmul
+    assert token_flops(stage(rank=32), 0) == 4 * matmul + 6 * 83_886_080
     # Attention over 1,000 tokens: two products, two operations each, half of the positions, three passes, 32 layers.
-    assert training_flops(LLAMA_8B, 1000, None) - 6 * matmul == 3 * 32 * 2 * 2 * 4096 * 500
-    assert stage_flops(stage(kind="dpo"), 0) == training_flops(LLAMA_8B, 0, 32) + 2 * matmul
+    attention = 32 * 2 * 2 * 4096 * 500
+    assert token_flops(stage(rank=None), 1000) - 6 * matmul == 3 * attention
+    assert token_flops(stage(method=METHODS["dpo"]), 1000) - token_flops(stage(), 1000) == 2 * matmul + attention
 
 
 def test_hours_are_operations_by_speed() -> None:
@@ -74,11 +72,11 @@ def test_packing_fills_what_can_be_filled() -> None:
 
 def test_lengths_are_measured_given_or_assumed_and_it_is_said_which() -> None:
     planned = stage(sequence_len=400)
-    measured = rows_of(planned, [100, 300], (2, "counted"))
+    measured = describe_rows(planned, [100, 300], (2, "counted"))
     assert (measured.tokens, measured.context, measured.filled) == (200, 250, 400 / 600)
     assert measured.tokens_from == "2 sequences of data/x, tokenized"
-    assert rows_of(planned, [100, 300], (2, ""), 150.0).tokens_from == "as you say"
-    assert "assumed" in rows_of(planned, [], (2, "")).tokens_from
+    assert describe_rows(planned, [100, 300], (2, ""), 150.0).tokens_from == "as you say"
+    assert "assumed" in describe_rows(planned, [], (2, "")).tokens_from
 
 
 def test_measured_speed_of_the_same_model_gives_hours_on_as_many_gpus_or_more(tmp_path: Path) -> None:
@@ -90,9 +88,8 @@ def test_measured_speed_of_the_same_model_gives_hours_on_as_many_gpus_or_more(tm
     )
     asked = stage(path=Path("recipes/a/sft.yaml"))
     [result] = read_measurements(path, asked)
-    assert result == Measurement(recipe="a", stage="sft", device="A", gpus=2, speed=RowSpeed(seconds_per_row=0.5))
+    assert result == Measurement(recipe="a", stage="sft", device="A", gpus=2, seconds_per_row=0.5)
     assert (result.hours(3_600, 2.0, 2), result.hours(3_600, 2.0, 4)) == (1.0, 0.5)
-    assert read_measurements(None, asked) == []
 
 
 @pytest.mark.parametrize("text", ["{", '{"results": [{"recipe": "a"}]}', ROWLESS])

@@ -8,8 +8,10 @@ import yaml
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import Manifest, SourceSummary
+from dataset_builders.rows import Stage
 from rabbit_ko.markdown import cell, fence, link
 from rabbit_ko.publishing.dataset_card import render_card
+from rabbit_ko.recipes import GUARD
 from tests.dataset_builders.data_folder import STATED, make_data_folder, row, summary, write_shard
 
 APACHE = known("Apache-2.0", STATED)
@@ -99,6 +101,46 @@ def test_the_example_is_the_first_row_as_it_is_trained(tmp_path: Path) -> None:
     assert expected in card
     assert "with the chosen answer" in card
     assert "`sft`" not in card
+
+
+def put_recipe(**types: str) -> Path:
+    """Write a recipe of stages with prompts of these types into the working directory; return its data folder."""
+    configs = Path("axolotl_configs/mine")
+    configs.mkdir(parents=True)
+    (configs / "data.yaml").touch()
+    for stage, kind in types.items():
+        config = {
+            "plugins": [GUARD],
+            "datasets": [{"path": f"data/mine/{stage}", "type": f"prompt_strategies.{kind}"}],
+        }
+        (configs / f"{stage}.yaml").write_text(yaml.safe_dump(config))
+    return Path("data/mine")
+
+
+@pytest.mark.parametrize(
+    ("types", "kind"),
+    [
+        ({"sft": "iir", "dpo": "iir_dpo"}, "sft"),
+        ({"sft": "qir", "dpo": "iir_dpo"}, "dpo"),
+        ({"ipo": "iir_dpo"}, "dpo"),
+        ({"dpo": "iir_dpo"}, "sft"),
+    ],
+)
+def test_the_example_has_the_prompt_of_the_recipes_own_stage(
+    in_tmp: Path, types: dict[str, str], kind: Stage
+) -> None:
+    folder = put_recipe(**types)
+    card = card_of(folder.absolute(), summary(kind, APACHE))
+    assert "  ### Instruction:\n  질문 0?\n  \n  ### Input:\n  짧게 답하세요.\n  \n  ### Response:\n+ 답변 0." in card
+    assert "rabbit-ko's `iir` template" in card
+    assert "rabbit-ko의 `iir` 템플릿" in card
+
+
+def test_a_folder_of_no_recipe_has_an_example_in_qir(in_tmp: Path) -> None:
+    put_recipe(sft="iir")
+    card = card_of(in_tmp / "elsewhere", summary("sft", APACHE))
+    assert "  ### Question:\n  질문 0?\n" in card
+    assert "rabbit-ko's `qir` template" in card
 
 
 def with_answer(folder: Path, answer: str) -> tuple[Manifest, Path]:

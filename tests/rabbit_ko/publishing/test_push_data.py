@@ -13,6 +13,7 @@ from moto.s3.models import s3_backends
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest
 from rabbit_ko import storage
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from rabbit_ko.publishing.push_data import push
 from tests.dataset_builders.data_folder import make_data_folder, pushed_files, summary
@@ -78,6 +79,7 @@ def test_a_folder_without_a_manifest_is_refused(folder: Path, text: str | None, 
             "https://huggingface.co/datasets/org/name: cannot",
         ),
         ("nowhere://x", False, "nowhere://x: Protocol not known"),
+        ("nowhere://me:word@x", False, "nowhere://x: Protocol not known"),
         ("memory://x", True, "memory://x: PUBLIC is for the hub"),
     ],
 )
@@ -121,6 +123,35 @@ def test_a_copy_that_breaks_off_has_no_manifest(
     with pytest.raises(UserError, match=r"cannot be written: .*No space left on device"):
         push(folder, out.as_uri(), public=False)
     assert not (out / MANIFEST).exists()
+
+
+def run_push(*arguments: str) -> int:
+    """Run the command line; return its exit code."""
+    with pytest.raises(SystemExit) as exited:
+        main(["push-data", *arguments])
+    assert isinstance(exited.value.code, int)
+    return exited.value.code
+
+
+def test_the_command_pushes_a_recipes_shards_or_those_of_a_folder(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_data_folder(Path("data/mine"))
+    Path("axolotl_configs/mine").mkdir(parents=True)
+    Path("axolotl_configs/mine/data.yaml").touch()
+    for number, options in enumerate((["--recipe", "mine"], ["--folder", "data/mine"])):
+        out = in_tmp / f"out-{number}"
+        assert run_push(*options, "--repo", out.as_uri()) == 0
+        assert capsys.readouterr().out == f"{out.as_uri()}\n"
+        assert pushed_files(out) == pushed_files(Path("data/mine"))
+
+
+def test_the_command_wants_to_know_where_to(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_push("--recipe", "mine") == 2
+    expected = "error: push-data: say where: make push-data RECIPE=mine REPO=org/name\n"
+    assert capsys.readouterr() == ("", expected)
+    assert run_push("--recipe", "mine", "--repo", "org/name") == 1
+    assert capsys.readouterr().err.startswith("error: RECIPE=mine: there is no such recipe")
 
 
 @pytest.fixture(scope="module")

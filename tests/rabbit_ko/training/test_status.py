@@ -103,9 +103,9 @@ def test_a_shard_the_base_and_the_tokenizer_count(recipe: Path) -> None:
 @pytest.mark.usefixtures("recipe")
 def test_overrides_are_those_of_the_last_run_unless_others_are_asked_for() -> None:
     finish("sft", learning_rate="1e-4")
-    assert shown("sft") == "up to date"
+    assert shown("sft") == "up to date with learning_rate 1e-4"
     assert str(stage_status(SMOKE, "sft", {})) == "stale: learning_rate was 0.0001, not 0.006"
-    assert shown("sft", learning_rate="1e-4") == "up to date"
+    assert shown("sft", learning_rate="1e-4") == "up to date with learning_rate 1e-4"
     assert shown("sft", learning_rate="2e-4") == "stale: learning_rate was 0.0001, not 0.0002"
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from prompt_strategies.turns import is_prompt
+from prompt_strategies.turns import find_order_mistake
 from rabbit_ko.evaluation.logickor.prompts import METRICS, Metric, Strategy, ask_again, conversation, judge_messages
 from rabbit_ko.evaluation.logickor.questions import Question
 
@@ -26,8 +26,8 @@ def test_a_strategy_puts_messages_in_front_and_the_second_turn_sees_the_first_an
     strategy: Strategy, in_front: int
 ) -> None:
     first, second = conversation(strategy, QUESTIONS), conversation(strategy, QUESTIONS, "100도입니다.")
-    assert is_prompt(first)
-    assert is_prompt(second)
+    assert find_order_mistake(first, last="user") is None
+    assert find_order_mistake(second, last="user") is None
     assert first[in_front:] == [{"role": "user", "content": QUESTIONS[0]}]
     assert [message["content"] for message in second[in_front:]] == [QUESTIONS[0], "100도입니다.", QUESTIONS[1]]
     assert second[:in_front] == first[:in_front]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from rabbit_ko.evaluation.records import Score
-from rabbit_ko.evaluation.results.chart import COLORS, draw, label
+from rabbit_ko.evaluation.results.chart import color, draw, label
 from rabbit_ko.evaluation.results.report import render, to_csv
 from rabbit_ko.evaluation.results.table import Row, make_table
 from tests.rabbit_ko.evaluation.rabbit import rabbit
@@ -130,7 +130,7 @@ def test_a_method_that_the_recipe_has_a_config_for_is_a_stage_of_its_results(rec
     assert table.stages == ("base", "sft", "dpo", "ipo")
     assert row.comparisons["ipo"].before == "sft"
     assert "| - | 0.2000 ± 0.0100 | - | 0.8000 ± 0.0100 ▲ |" in render(table)
-    assert len({COLORS[stage] for stage in table.stages}) == 4
+    assert len({color(stage) for stage in table.stages}) == 4
     assert Image.open(BytesIO(draw(table))).format == "PNG"
 
 

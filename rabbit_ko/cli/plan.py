@@ -1,0 +1,144 @@
+"""`rabbit plan`, `bench`: what a run will need, and how fast things are."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.errors import suggest
+
+
+def _finite(value: float | None) -> float | None:
+    """Refuse nan, which is not below any minimum, and infinity."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no size; give a number")
+    return value
+
+
+def _one_of(option: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"`{value}`{suggest(value, known)}", param_hint=option)
+
+
+@app.command()
+def plan(
+    recipe: RecipeName = "smoke",
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs, on all machines together")] = 1,
+    gpu_memory: Annotated[float, typer.Option(min=1, callback=_finite, help="GiB of each GPU")] = 80.0,
+    sharding: Annotated[str, typer.Option(metavar="NAME", help="ddp, zero1, zero2, zero3 or fsdp2")] = "ddp",
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="hours for this GPU, such as h100")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="training rows, if you know better")] = None,
+    row_tokens: Annotated[
+        float | None, typer.Option(min=1, callback=_finite, help="tokens of a row, if you know better")
+    ] = None,
+    measured: Annotated[Path | None, typer.Option(help="measured speeds; what `rabbit bench` has left")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate memory, steps, tokens and hours of a recipe's stages, before a GPU is rented.
+
+    Says what each figure rests on, and what to change where a stage does not fit. Built data is counted, and its rows
+    are tokenized where the tokenizer is at hand; otherwise the sizes of the public data sets and 400 tokens a row
+    stand in. Hours are for an assumed share of the GPU's stated speed, beside those that `rabbit bench --what train`
+    has measured. Needs neither a GPU nor the network, and writes nothing.
+
+    `rabbit plan --recipe rabbit-ko-3b-fast --gpus 8 --gpu-memory 24 --sharding fsdp2 --gpu rtx-4090`
+    """
+    from pydantic_core import to_jsonable_python
+
+    from rabbit_ko.planning.memory import SHARDINGS
+    from rabbit_ko.planning.plan import Machine, as_text, plan_recipe
+    from rabbit_ko.planning.speed import GPUS
+    from rabbit_ko.recipes import find_recipe
+
+    _one_of("--sharding", sharding, list(SHARDINGS))
+    if gpu is not None:
+        _one_of("--gpu", gpu, list(GPUS))
+    machine = Machine(gpus, gpu_memory, sharding, gpu)  # type: ignore[arg-type]
+    plans = plan_recipe(find_recipe(recipe), machine, rows, row_tokens, measured)
+    if as_json:
+        print(json.dumps(to_jsonable_python(plans), indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join(map(as_text, plans)))
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Option(metavar="WHAT", help="tokenize, data or train")] = "tokenize",
+    recipe: RecipeName = "smoke",
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="tokenize: rows, 20000; data: rows of KoAlpaca's shape, 100000,1000000"),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="how often each contender runs; tokenize: 5, data: 3")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="PATH", help="tokenize: a folder or a hub id; the recipe's own base")
+    ] = None,
+    conversations: Annotated[int, typer.Option(min=0, help="data: guanaco conversations")] = 250_000,
+    only: Annotated[str, typer.Option(metavar="A,B", help="data: contenders, such as plain,gates")] = "",
+    steps: Annotated[int, typer.Option(min=1, help="train: optimizer steps that count")] = 20,
+    warmup: Annotated[int, typer.Option(min=1, help="train: steps before them")] = 5,
+    stage: Annotated[str, typer.Option(metavar="A,B", help="train: which stages")] = "sft,dpo",
+    small: Annotated[
+        bool | None, typer.Option("--small/--true-shape", help="train: the shape; small without a GPU")
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option(metavar="NAME", help="train: such as sdpa, in the place of the recipes' own")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where rows, bases and logs go; runs/bench, train: runs/bench/train")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="data, train: where the measurements go, too")
+    ] = None,
+) -> None:
+    """Time what docs/benchmarks.md shows, and print tables in Markdown.
+
+    **tokenize**: this project's strategy beside axolotl's own and the bare tokenizer, on the recipe's built SFT
+    shards. **data**: builds beside other tools, on generated rows; leaves 2 GB of them in runs/bench. **train**:
+    steps of the recipe (aog-8b in the place of smoke) and of its fast variant on one GPU, with random weights; writes
+    `runs/bench/train/<recipe>.json`, which `rabbit plan` reads, and exits with 1 where a stage has failed.
+
+    `rabbit bench --what train --recipe rabbit-ko-3b --stage dpo --steps 20`
+    """
+    _one_of("--what", what, ["tokenize", "data", "train"])
+    if what == "tokenize":
+        from rabbit_ko.benchmarks.tokenize_speed import bench_tokenizing
+        from rabbit_ko.recipes import find_recipe, read_config
+
+        found = find_recipe(recipe)
+        base = tokenizer or str(read_config(found.config("sft")).get("base_model"))
+        [count] = _numbers(rows or "20000")[:1]
+        bench_tokenizing(found.data / "sft", base, count, rounds or 5)
+    elif what == "data":
+        from rabbit_ko.benchmarks.build_speed import bench_builds
+
+        sizes = _numbers(rows or "100000,1000000")
+        bench_builds(sizes, conversations, rounds or 3, _names(only), out or Path("runs/bench"), json_file)
+    else:
+        import torch
+
+        from rabbit_ko.benchmarks.training_setup import Bench
+        from rabbit_ko.benchmarks.training_speed import bench_training
+        from rabbit_ko.planning.speed import measured_file
+
+        trained = "aog-8b" if recipe == "smoke" else recipe
+        file = json_file or (out / measured_file(trained).name if out else measured_file(trained))
+        shape = not torch.cuda.is_available() if small is None else small
+        bench_training(trained, _names(stage), Bench(out or file.parent, steps, warmup, shape, attention), file)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _numbers(given: str) -> list[int]:
+    """Read `100000,1000000`."""
+    numbers = [int(name) for name in _names(given) if name.isdecimal() and int(name) > 0]
+    if len(numbers) != len(_names(given)) or not numbers:
+        raise typer.BadParameter(f"`{given}` is no number above 0, or a list such as 1000,2000", param_hint="--rows")
+    return numbers

@@ -1,0 +1,67 @@
+"""HTML pages that need no network and no other file: all text is escaped, and histograms are boxes of CSS."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+Array = npt.NDArray[Any]
+Numbers = Array | Sequence[int]
+
+BINS = 30
+
+
+class Bar(NamedTuple):
+    """How many rows have a value from `start` to `end`, both included."""
+
+    start: int
+    end: int
+    rows: int
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page from a template of this folder; the same values give the same bytes."""
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"number": "{:,}".format, "percent": percent, "clip": clip}
+    environment.filters |= {"quantile": quantile, "bars": bars, "length_bars": length_bars}
+    return environment.get_template(template).render(values)
+
+
+def length_bars(lengths: Numbers) -> list[Bar]:
+    """Return bars of one round width; the last one holds all beyond the 99% quantile."""
+    usual = quantile(lengths, 0.99)
+    power = int(10 ** np.floor(np.log10(max(usual / BINS, 1))))
+    width = next(power * factor for factor in (1, 2, 5, 10) if power * factor * BINS >= usual)
+    return bars(lengths, width, usual, quantile(lengths, 1.0))
+
+
+def bars(values: Numbers, width: int, most: int, largest: int) -> list[Bar]:
+    """Return bars of one width from 0 up to the one that `most` falls into, which holds all up to `largest`."""
+    last = min(most, largest) // width
+    counts = np.bincount(np.minimum(np.asarray(values, np.int64) // width, last), minlength=last + 1).tolist()
+    usual = [Bar(start * width, (start + 1) * width - 1, rows) for start, rows in enumerate(counts[:-1])]
+    return [*usual, Bar(last * width, largest, counts[-1])]
+
+
+def quantile(values: Numbers, share: float) -> int:
+    """Return the value that this share of the rows does not exceed; 0 where there are none."""
+    return int(np.quantile(values, share, method="inverted_cdf")) if len(values) else 0
+
+
+def percent(share: float | None) -> str:
+    """Write a share so that neither a few rows look like none nor nearly all like all."""
+    if share is None:
+        return "-"
+    if 0 < share < 0.001:
+        return "< 0.1%"
+    return "> 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
+
+
+def clip(text: str, characters: int = 400) -> str:
+    """Cut a text that is long, and say how much is cut."""
+    rest = len(text) - characters
+    return f"{text[:characters]} … and {rest:,} characters" if rest > 0 else text

@@ -1,0 +1,74 @@
+"""How a trained stage leaves the house: one module for each format, found by its being here.
+
+The module `<format>.py` has a function `export(stage) -> Exported`, which raises UserError where the stage cannot be
+pushed in that format.
+"""
+
+import json
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.hub import Files
+
+FORMATS = sorted(module.name for module in pkgutil.iter_modules(__path__))
+PUSHED = re.compile(
+    r"(adapter_model|model)(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|tokenizer\.model|merges\.txt|"
+    r"((adapter_|generation_|tokenizer_)?config|tokenizer|special_tokens_map|added_tokens|vocab)\.json|"
+    r"chat_template\.jinja"
+)
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model in a format: its files, by name on the hub, and in the hub's words what loads it and how it relates to
+    its base model."""
+
+    files: Files
+    library: str
+    relation: str
+
+
+def find_format(name: str) -> Callable[[Stage], Exported]:
+    """Return the `export` function of a format. Raises UserError where there is no such format."""
+    if name not in FORMATS:
+        raise UserError(f"FORMAT={name}: there is no such format{suggest(name, FORMATS)}")
+    export: Callable[[Stage], Exported] = import_module(f"{__name__}.{name}").export
+    return export
+
+
+def model_files(folder: Path) -> Files:
+    """Return the weights in a folder and what is needed to load them; whatever else lies there is nobody's business.
+
+    Raises UserError where weights are missing, damaged or pickles, which could run code where they are loaded.
+    """
+    index = folder / "model.safetensors.index.json"
+    if (folder / "adapter_config.json").exists():
+        weights = {"adapter_model.safetensors"}
+    else:
+        weights = (
+            set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {"model.safetensors"}
+        )
+    for name in sorted(weights):
+        _check_safetensors(folder / name)
+    return {file.name: file for file in sorted(folder.iterdir()) if PUSHED.fullmatch(file.name)}
+
+
+def _check_safetensors(file: Path) -> None:
+    if not file.exists():
+        pickles = sorted(other.name for other in file.parent.iterdir() if other.suffix in PICKLES)
+        there = f"there is {pickles[0]}, which may run code where it is loaded" if pickles else "nothing to push"
+        raise UserError(f"{file}: is missing, and {there}; save the weights as safetensors and push again")
+    try:
+        with safe_open(file, "np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file}: not whole safetensors: {reason(error)}; train or merge again") from None

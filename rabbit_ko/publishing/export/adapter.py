@@ -1,0 +1,22 @@
+"""The LoRA adapter as it was trained, or the model itself where all weights were trained."""
+
+from pathlib import Path
+
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.stages import Stage, adapter_base
+from rabbit_ko.hub import hub_id
+from rabbit_ko.publishing.export import Exported, model_files
+
+
+def export(stage: Stage) -> Exported:
+    """Return a stage's adapter. Raises UserError where nobody else has the model that it belongs on."""
+    folder = Path(stage.model)
+    base = adapter_base(folder)
+    if base is None:
+        return Exported(model_files(folder), library="transformers", relation="finetune")
+    if hub_id(base) is None:
+        raise UserError(
+            f"{folder}: the adapter is on {base}, which is only on this machine; run "
+            f"`make merge RECIPE={stage.recipe} STAGE={stage.name}` and push the merged model with FORMAT=merged"
+        )
+    return Exported(model_files(folder), library="peft", relation="adapter")

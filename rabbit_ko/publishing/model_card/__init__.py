@@ -1,1 +1,0 @@
-"""The model card, and the push of a model with it."""

@@ -1,0 +1,324 @@
+"""Pushing a model to a hub on this machine, with the real client, and what may not be pushed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from safetensors.numpy import save_file
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+
+from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
+from rabbit_ko.cli import main
+from rabbit_ko.errors import UserError
+from rabbit_ko.hub import Files, hub_id
+from rabbit_ko.publishing import export
+from rabbit_ko.publishing.export import FORMATS, find_format
+from rabbit_ko.publishing.push_model import push
+from tests.conftest import ROOT, environment
+from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER
+from tests.dataset_builders.hub_server import Hub
+from tests.rabbit_ko.evaluation.results.result_folder import MODELS
+from tests.rabbit_ko.publishing.card_folder import card_of, make_card_folder, put_adapter, put_run
+from tests.rabbit_ko.publishing.model_folder import make_models
+
+BASE = "meta-llama/Llama-3.2-3B-Instruct"
+SFT, MERGED = MODELS["sft"], MODELS["sft"] / "merged"
+LOAD = """
+import sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+print(tokenizer.eos_token, sum(weight.double().sum().item() for weight in model.parameters()))
+"""
+PUSH = "from rabbit_ko.cli import main; main()"
+SECRETS = ("debug.log", "training_args.bin", "optimizer.pt", ".env", "prepared/rows.arrow", "checkpoint-8/model.bin")
+Result = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What would have been sent."""
+    calls: list[tuple[Any, ...]] = []
+
+    def commit(*arguments: Any) -> str:
+        calls.append(arguments)
+        return "url"
+
+    monkeypatch.setattr("rabbit_ko.hub.commit", commit)
+    return calls
+
+
+@pytest.fixture
+def adapter(in_tmp: Path) -> Path:
+    """A recipe whose adapter is on a model of the hub, with its card, and with what must stay at home."""
+    make_card_folder(BASE)
+    (SFT / "model.safetensors").unlink()
+    put_weights(SFT / "adapter_model.safetensors")
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        (SFT / name).write_text(name)
+    for name in SECRETS:
+        (SFT / name).parent.mkdir(exist_ok=True)
+        (SFT / name).write_text("secret")
+    put_card("sft")
+    return SFT
+
+
+def put_weights(file: Path, value: float = 0.0) -> None:
+    """Write one weight."""
+    import numpy as np
+
+    file.parent.mkdir(exist_ok=True)
+    save_file({"weight": np.full(3, value, np.float32)}, file)
+
+
+def put_card(stage: str) -> None:
+    """Write a stage's card."""
+    (MODELS[stage] / "README.md").write_text(card_of(stage), encoding="utf-8")
+
+
+def put_merged() -> None:
+    """Write a merged model."""
+    put_weights(MERGED / "model.safetensors")
+    (MERGED / "config.json").write_text(json.dumps({MERGED_ADAPTER: adapter_digest(SFT)}))
+    (MERGED / "tokenizer_config.json").write_text("{}")
+
+
+def files_of(pushed: list[tuple[Any, ...]]) -> Files:
+    """Return the files of the one push."""
+    [(_, files, *_)] = pushed
+    return dict(files)
+
+
+def run_push(hub: Hub, *arguments: str, token: str = WRITER) -> Result:
+    """Push in a process of its own, with the hub in place of the real one; expect no secret in its output."""
+    command = [sys.executable, "-c", PUSH, "push-model", "--recipe", "mine", "--repo", "org/name", *arguments]
+    return run_client(hub, command, token)
+
+
+def run_client(hub: Hub, command: list[str], token: str = WRITER) -> Result:
+    """Run a client of the hub in the working directory."""
+    variables = environment(PYTHONPATH=str(ROOT), **hub.variables(Path("home").absolute(), token))
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
+    for secret in (WRITER, READER, SIGNATURE):
+        assert secret not in result.stdout + result.stderr
+    return result
+
+
+def test_only_what_is_on_the_list_goes(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    assert push("mine", "sft", "org/name", public=False) == "url"
+    files = files_of(pushed)
+    assert sorted(files) == [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "config.json",
+        "run.json",
+        "tokenizer.json",
+    ]
+    assert pushed[0][3:] == (False, "model")
+
+
+def test_the_card_names_the_repo_and_its_header_what_is_pushed(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    push("mine", "sft", "me/rabbit", public=False)
+    put_merged()
+    push("mine", "sft", "me/rabbit", format="merged", public=True)
+    cards = [ModelCard(files["README.md"].decode()) for _, files, *_ in pushed]
+    assert [card.data.library_name for card in cards] == ["peft", "transformers"]
+    assert [card.data.base_model_relation for card in cards] == ["adapter", "finetune"]
+    assert [card.data.base_model for card in cards] == [BASE, BASE]
+    assert [call[3] for call in pushed] == [False, True]
+    body = (SFT / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    assert 'name = "me/rabbit"' in cards[0].text
+    assert cards[0].text == cards[1].text == body.replace("org/name", "me/rabbit")
+
+
+def test_of_the_merged_model_its_own_files_go(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    put_merged()
+    push("mine", "sft", "org/name", format="merged", public=False)
+    files = files_of(pushed)
+    assert sorted(files) == ["README.md", "config.json", "model.safetensors", "run.json", "tokenizer_config.json"]
+    assert files["model.safetensors"] == MERGED / "model.safetensors"
+    assert files["run.json"] == SFT / "run.json"
+
+
+def test_all_parts_of_an_index_go_and_a_missing_one_is_named(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    put_merged()
+    (MERGED / "model.safetensors").unlink()
+    parts = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    weights = ", ".join(f'"{part}": "{part}"' for part in parts)
+    (MERGED / "model.safetensors.index.json").write_text(f'{{"weight_map": {{{weights}}}}}')
+    put_weights(MERGED / parts[0])
+    with pytest.raises(UserError, match=rf"{parts[1]}: is missing, and nothing to push"):
+        push("mine", "sft", "org/name", format="merged", public=False)
+    put_weights(MERGED / parts[1])
+    push("mine", "sft", "org/name", format="merged", public=False)
+    assert {*parts, "model.safetensors.index.json"} <= files_of(pushed).keys()
+
+
+@pytest.mark.parametrize("pickle", ["adapter_model.bin", "pytorch_model.pt", "weights.pkl", "last.ckpt"])
+def test_pickled_weights_are_refused(adapter: Path, pushed: list[tuple[Any, ...]], pickle: str) -> None:
+    for name in ("training_args.bin", "optimizer.pt"):
+        (SFT / name).unlink()
+    (SFT / "adapter_model.safetensors").rename(SFT / pickle)
+    expected = f"adapter_model.safetensors: is missing, and there is {pickle}, which may run code where it is loaded;"
+    with pytest.raises(UserError, match=re.escape(expected)):
+        push("mine", "sft", "org/name", public=False)
+    assert not pushed
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickled", b"\x08" + bytes(7) + b"{}"])
+def test_what_only_has_the_name_of_safetensors_is_refused(
+    adapter: Path, pushed: list[tuple[Any, ...]], content: bytes
+) -> None:
+    (SFT / "adapter_model.safetensors").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"adapter_model.safetensors: not whole safetensors: .*; train or merge again"
+    ):
+        push("mine", "sft", "org/name", public=False)
+    assert not pushed
+
+
+def test_an_adapter_on_a_model_of_this_machine_goes_merged_only(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    put_run("sft", str(MODELS["base"]))
+    put_adapter("sft", str(MODELS["base"]))
+    put_card("sft")
+    expected = (
+        "runs/mine/sft: the adapter is on runs/mine/base, which is only on this machine; run `make merge RECIPE=mine "
+        "STAGE=sft` and push the merged model with FORMAT=merged"
+    )
+    with pytest.raises(UserError, match=expected):
+        push("mine", "sft", "org/name", public=False)
+    put_merged()
+    push("mine", "sft", "org/name", format="merged", public=False)
+    assert len(pushed) == 1
+
+
+def change_adapter() -> None:
+    """Put another adapter in the place of that which was merged."""
+    put_weights(SFT / "adapter_model.safetensors", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda: (SFT / "README.md").unlink(), "runs/mine/sft/README.md: no card of this project; run `make card"),
+        (lambda: (SFT / "README.md").write_text("---\ntags: [dpo]\n---\n"), "README.md: no card of this project"),
+        (lambda: (SFT / "README.md").write_text("no header"), "README.md: no card of this project"),
+        (
+            lambda: put_run("sft", BASE, seed=2),
+            "README.md: written from another run than the one that is there; run `make card RECIPE=mine",
+        ),
+        (lambda: shutil.rmtree(MERGED), "runs/mine/sft/merged: no merged model of this run; run `make merge"),
+        (change_adapter, "runs/mine/sft/merged: no merged model of this run; run `make merge"),
+        ((MERGED / "tokenizer_config.json").unlink, "runs/mine/sft/merged: no merged model of this run"),
+        (lambda: (MERGED / "config.json").write_text("{}"), "runs/mine/sft/merged: no merged model of this run"),
+    ],
+)
+def test_what_is_missing_or_of_an_earlier_run_is_not_pushed(
+    adapter: Path, pushed: list[tuple[Any, ...]], change: Any, expected: str
+) -> None:
+    put_merged()
+    change()
+    with pytest.raises(UserError, match=expected):
+        push("mine", "sft", "org/name", format="merged", public=False)
+    assert not pushed
+
+
+def test_a_copy_with_other_times_is_pushed_as_well(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
+    put_merged()
+    for file in (SFT / "README.md", MERGED / "tokenizer_config.json"):
+        os.utime(file, (0, 0))
+    push("mine", "sft", "org/name", format="merged", public=False)
+    assert len(pushed) == 1
+
+
+def test_each_module_of_the_export_package_is_a_format() -> None:
+    modules = Path(export.__file__).parent.glob("*.py")
+    assert set(FORMATS) == {module.stem for module in modules} - {"__init__"} == {"adapter", "merged"}
+    assert all(callable(find_format(name)) for name in FORMATS)
+
+
+def test_an_unknown_format_is_named_with_the_known_ones(adapter: Path) -> None:
+    with pytest.raises(UserError, match="FORMAT=gguf: there is no such format; known are adapter, merged"):
+        push("mine", "sft", "org/name", format="gguf")
+
+
+def test_the_command_wants_to_know_where_to(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["push-model", "--recipe", "mine"])
+    expected = "error: push-model: say where: make push-model RECIPE=mine REPO=org/name\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+def test_the_base_is_not_pushed(adapter: Path) -> None:
+    with pytest.raises(UserError, match="STAGE=base: the base model is not this project's"):
+        push("mine", "base", "org/name", public=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [(BASE, BASE), ("gpt2", "gpt2"), ("runs/mine", None), ("./x", None), ("/x/y", None), ("a/b/c", None)],
+)
+def test_a_place_on_this_machine_is_no_name_on_the_hub(in_tmp: Path, name: str, expected: str | None) -> None:
+    assert hub_id(name) == expected
+    Path(name).mkdir(parents=True, exist_ok=True) if not name.startswith("/") else None
+    assert hub_id(name) is None
+
+
+def test_what_is_pushed_loads_as_the_same_model(
+    in_tmp: Path, hub: Hub, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    make_models(smoke_tokenizer)
+    put_card("sft")
+    result = run_push(hub, "--format", "merged")
+    assert result.returncode == 0, result.stderr
+    repo = hub.data.repos["org/name"]
+    assert result.stdout == f"{hub.url}/org/name/commit/{repo.commits[-1][0]}\n"
+    assert (repo.private, len(repo.commits)) == (True, 2)
+    assert repo.files["model.safetensors"] == (MERGED / "model.safetensors").read_bytes()
+    loaded = run_client(hub, [sys.executable, "-c", LOAD, "org/name"])
+    model = AutoModelForCausalLM.from_pretrained(MERGED)
+    weights = sum(weight.double().sum().item() for weight in model.parameters())
+    assert loaded.stdout == f"{smoke_tokenizer.eos_token} {weights}\n", loaded.stderr
+
+
+def test_the_merged_model_takes_the_place_of_the_adapter(adapter: Path, hub: Hub) -> None:
+    put_merged()
+    assert run_push(hub).returncode == 0
+    assert "adapter_model.safetensors" in hub.data.repos["org/name"].files
+    assert run_push(hub, "--format", "merged").returncode == 0
+    files = hub.data.repos["org/name"].files
+    assert not {"adapter_model.safetensors", "adapter_config.json"} & files.keys()
+    assert len(hub.data.repos["org/name"].commits) == 3
+
+
+@pytest.mark.parametrize(
+    ("is_private", "arguments", "expected"),
+    [
+        (True, ["--public"], "error: org/name: is private; push without PUBLIC, or make it public"),
+        (False, [], "error: org/name: is public; say PUBLIC=1 if all may read this, or push to another name"),
+    ],
+)
+def test_a_repo_of_the_other_visibility_is_refused(
+    adapter: Path, hub: Hub, is_private: bool, arguments: list[str], expected: str
+) -> None:
+    hub.data.add("org/name", is_private, "model")
+    result = run_push(hub, *arguments)
+    assert result.returncode == 1
+    assert expected in result.stderr
+    assert len(hub.data.repos["org/name"].commits) == 1
+
+
+def test_a_token_that_may_not_write_is_one_line(adapter: Path, hub: Hub) -> None:
+    result = run_push(hub, token=READER)
+    assert result.returncode == 1
+    assert re.fullmatch("error: org/name: the hub answers 403, forbidden; check the name.*\n", result.stderr)
+    assert not hub.data.repos
