@@ -54,8 +54,10 @@ def writing(path: str) -> Iterator[pa.NativeFile]:
             yield file
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and not error.filename:
+            error.filename = path
         raise
 
 

@@ -1,26 +1,29 @@
-"""Ask the latest stage of a recipe, and print the answer as it comes.
+"""Talk with a stage's model, whose answers are printed as they come."""
 
-python -m rabbit_ko.evaluation.chat runs/smoke --prompt "피보나치 수열이 뭐야?"
-python -m rabbit_ko.evaluation.chat runs/smoke
-"""
-
-import logging
 import sys
-import warnings
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from prompt_strategies.template import Messages
 from prompt_strategies.turns import without_oldest_exchange
-from rabbit_ko.errors import reason
-from rabbit_ko.evaluation.models import load
+from rabbit_ko.evaluation.models import load_stage
+from rabbit_ko.evaluation.stages import Stage
 
 
-def latest_stage(run: Path) -> Path | None:
-    """Return the folder of the last finished stage of a recipe, DPO before SFT."""
-    return next((run / stage for stage in ("dpo", "sft") if (run / stage / "run.json").exists()), None)
+def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperature: float, seed: int) -> None:
+    """Answer the prompt, or without one each line of standard input until it ends. Raises UserError."""
+    from transformers import set_seed
+
+    model, tokenizer = load_stage(stage)
+    set_seed(seed)
+    messages: Messages = [{"role": "system", "content": system}] if system else []
+    while question := prompt or _read_question():
+        messages = [*messages, {"role": "user", "content": question}]
+        text, ended = answer(model, tokenizer, messages, max_new_tokens, temperature)
+        if not ended:
+            print(f"[cut after {max_new_tokens} tokens]", file=sys.stderr)
+        messages = [*messages, {"role": "assistant", "content": text}]
+        if prompt:
+            return
 
 
 def answer(
@@ -56,54 +59,6 @@ def _encode(tokenizer: Any, messages: Messages) -> Any:
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 
 
-def chat(
-    run: Annotated[Path, typer.Argument(metavar="RUNS/RECIPE", help="a recipe's folder under runs/")],
-    prompt: Annotated[str, typer.Option(help="ask this and leave; without it, talk until Ctrl-D")] = "",
-    system: Annotated[str, typer.Option(help="the instruction")] = "",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="the longest answer, in tokens")] = 512,
-    temperature: Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token")] = 0.7,
-    seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
-) -> None:
-    """Ask the latest stage of a recipe."""
-    stage = latest_stage(run)
-    if stage is None:
-        typer.echo(f"error: {run} holds no finished stage; run `make sft RECIPE={run.name}` first", err=True)
-        raise typer.Exit(1)
-    typer.echo(f"[{stage}]", err=True)
-    # Optional kernels that are not installed here are no news to someone who wants to talk.
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-    try:
-        _talk(
-            stage,
-            [{"role": "system", "content": system}] if system else [],
-            prompt,
-            max_new_tokens,
-            temperature,
-            seed,
-        )
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except (OSError, ValueError) as error:
-        typer.echo(f"error: {stage}: {reason(error)}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _talk(stage: Path, messages: Messages, prompt: str, max_new_tokens: int, temperature: float, seed: int) -> None:
-    from transformers import set_seed
-
-    model, tokenizer = load(str(stage))
-    set_seed(seed)
-    while question := prompt or _read_question():
-        messages = [*messages, {"role": "user", "content": question}]
-        text, ended = answer(model, tokenizer, messages, max_new_tokens, temperature)
-        if not ended:
-            typer.echo(f"[cut after {max_new_tokens} tokens]", err=True)
-        messages = [*messages, {"role": "assistant", "content": text}]
-        if prompt:
-            return
-
-
 def _read_question() -> str:
     """Return the next line that is not blank, or nothing at the end of the input."""
     try:
@@ -112,7 +67,3 @@ def _read_question() -> str:
     except (EOFError, KeyboardInterrupt):
         return ""
     return line
-
-
-if __name__ == "__main__":
-    typer.run(chat)

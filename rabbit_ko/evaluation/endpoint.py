@@ -4,46 +4,45 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
+
+import httpx
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
 
 Item = TypeVar("Item")
 Role = Literal["JUDGE", "MODEL"]
+# Takes messages and settings of the request, and gives the text of the answer.
+Ask = Callable[..., Awaitable[str]]
 
 # The client waits 0.5, 1, 2, 4, 8, 8, ... seconds in between, or as long as the server asks.
 RETRIES = 8
 REACH = 10.0
 SHORTEST_SECRET = 8
-_KEEPS = "what has come is kept, and the same command goes on from there"
+KEEPS = "what has come is kept, and the same command resumes from there"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model answers. role: JUDGE or MODEL, as in the names of its variables."""
+    """Where a model answers. role: JUDGE or MODEL, as in the names of its variables. timeout: in seconds."""
 
     role: Role
-    url: str = field(repr=False)
+    url: str
     model: str
     concurrency: int
     timeout: float
     key: str = field(default="", repr=False)
 
-    @property
-    def place(self) -> str:
-        """The URL as it may be shown and written."""
-        return without_secrets(self.url)
-
     def redacted(self, text: str) -> str:
-        """Take the key out of a text, in which a server may have put it."""
-        # What local servers take for a key, such as 0, is in many texts.
+        """Remove the key from a text; what local servers take for a key, such as 0, is in many texts."""
         return text.replace(self.key, "...") if len(self.key) >= SHORTEST_SECRET else text
 
 
@@ -54,65 +53,71 @@ class Refused(Exception):
 def find_endpoint(role: Role, url: str, model: str, concurrency: int, timeout: float) -> Endpoint:
     """Make an endpoint, with the key from the environment: JUDGE_API_KEY or OPENAI_API_KEY, or MODEL_API_KEY.
 
-    What is a judge's key is not sent to the server of the model. Raises UserError where a request could not be sent.
+    A judge's key is not sent to the server of the model. Raises UserError where a request could not be sent.
     """
-    place = without_secrets(url)
-    if not place:
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
+    except ValueError:
+        is_server = False
+    if not is_server or " " in url:
         raise UserError(f"{role}_URL: not the URL of a server; say http://HOST:PORT/v1")
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if place.rstrip("/") != url.rstrip("/"):
         raise UserError(f"{role}_URL: {place}, and no more: a key goes into {role}_API_KEY")
     shared = os.environ.get("OPENAI_API_KEY") if role == "JUDGE" else None
     key = (os.environ.get(f"{role}_API_KEY") or shared or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise UserError(f"{place}: its key, in {role}_API_KEY or OPENAI_API_KEY, has a character that no key has")
-    return Endpoint(role, url, model, concurrency, timeout, key)
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without a password or a query; nothing where it is not a URL of a server."""
-    try:
-        parts = urlsplit(url)
-        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and url.isprintable()
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if is_server and " " not in url else ""
+    return Endpoint(role, place, model, concurrency, timeout, key)
 
 
 def check_reachable(endpoint: Endpoint) -> None:
-    """Raise UserError where nobody answers; what is answered does not matter."""
+    """Raise UserError where nobody answers; any answer, and a slow one, will do."""
     if find_spec("openai") is None:
-        raise UserError(f"{endpoint.place}: the client is not installed; run `make setup EXTRAS=train,eval,dev`")
-    asyncio.run(_list_models(endpoint))
+        raise UserError(f"{endpoint.url}: the client is not installed; run `make setup EXTRAS=train,eval,dev`")
+    try:
+        httpx.get(f"{endpoint.url.rstrip('/')}/models", timeout=min(endpoint.timeout, REACH))
+    except httpx.TimeoutException:
+        return
+    except (httpx.TransportError, httpx.InvalidURL):
+        raise _unreachable(endpoint) from None
 
 
-async def _list_models(endpoint: Endpoint) -> None:
-    from openai import APIConnectionError, APITimeoutError
+def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask, Item], Awaitable[None]]) -> None:
+    """Work on items, as many at once as the endpoint allows; `work` gets a function that asks it for an answer.
 
-    async with open_client(endpoint) as client:
-        try:
-            await client.with_options(max_retries=0, timeout=min(endpoint.timeout, REACH)).models.list()
-        except APITimeoutError:
-            return
-        except APIConnectionError as error:
-            raise _explain(endpoint, error) from None
-        except Exception:
-            return
-
-
-def open_client(endpoint: Endpoint) -> Any:
-    """Return the client, which is to be closed."""
+    That function raises Refused where a request cannot be met, and UserError where the next one would fail, too.
+    After an error no item is begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one
+    ends it at once. Raises the first error, or KeyboardInterrupt.
+    """
     from openai import AsyncOpenAI
 
-    # The client insists on a key; a local server has none.
-    key = endpoint.key or "none"
-    return AsyncOpenAI(base_url=endpoint.url, api_key=key, timeout=endpoint.timeout, max_retries=RETRIES)
+    queue, errors = iter(items), list[BaseException]()
+
+    async def worker(ask: Ask) -> None:
+        for item in queue:
+            try:
+                await work(ask, item)
+            except Exception as error:
+                errors.append(error)
+            if errors:
+                return
+
+    async def work_on_all() -> None:
+        # The client insists on a key; a local server has none.
+        key = endpoint.key or "none"
+        settings: Any = {"timeout": endpoint.timeout, "max_retries": RETRIES}
+        async with AsyncOpenAI(base_url=endpoint.url, api_key=key, **settings) as client:
+            with _first_signal_added(errors):
+                await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
+
+    asyncio.run(work_on_all())
+    if errors:
+        raise errors[0]
 
 
-async def ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> str:
-    """Ask for one answer.
-
-    Raises Refused where this request cannot be met, and UserError where the next one would fail, too.
-    """
+async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> str:
     from openai import APIError
 
     try:
@@ -123,56 +128,27 @@ async def ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: A
         completion = None
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list):
-        raise UserError(
-            f"{endpoint.place}: answers, but not as chat completions do; check {endpoint.role}_URL, "
-            "which mostly ends in /v1"
-        )
+        check = f"check {endpoint.role}_URL, which mostly ends in /v1"
+        raise UserError(f"{endpoint.url}: answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
     return endpoint.redacted(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
 
 
-async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], at_once: int) -> None:
-    """Work on items, so many at once. After an error none is begun, but what is under way is finished.
-
-    So it is after Ctrl-C or SIGTERM; a second one ends it at once. Raises the first error, or KeyboardInterrupt.
-    """
-    queue, errors = iter(items), list[BaseException]()
-
-    async def worker() -> None:
-        for item in queue:
-            try:
-                await work(item)
-            except Exception as error:
-                errors.append(error)
-            if errors:
-                return
-
-    with _signals_told(errors):
-        await asyncio.gather(*(worker() for _ in range(at_once)))
-    if errors:
-        raise errors[0]
-
-
 @contextmanager
-def _signals_told(errors: list[BaseException]) -> Iterator[None]:
+def _first_signal_added(errors: list[BaseException]) -> Iterator[None]:
     """Add the first Ctrl-C or SIGTERM to the errors, and leave a second one to whoever had them before."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.getsignal(number) for number in signals}
 
-    def give_back() -> None:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
-
-    def stop() -> None:
+    def stop(*_: int | FrameType | None) -> None:
         errors.append(KeyboardInterrupt())
         give_back()
         print("stopping when the requests under way are answered; once more to stop now", file=sys.stderr)
 
-    for number in signals:
-        loop.add_signal_handler(number, stop)
+    def give_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -183,31 +159,31 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
     """Put an error of the client's into a line."""
     from openai import APIConnectionError, APIStatusError, APITimeoutError
 
-    role, where = endpoint.role, f"{endpoint.place}, {endpoint.model}"
+    role, where = endpoint.role, f"{endpoint.url}, {endpoint.model}"
     if isinstance(error, APITimeoutError):
-        return UserError(f"{where}: no answer within {endpoint.timeout:g} s, {RETRIES + 1} times; {_KEEPS}")
+        return UserError(f"{where}: no answer within {endpoint.timeout:g} s, {RETRIES + 1} times; {KEEPS}")
     if isinstance(error, APIConnectionError):
-        return UserError(f"{where}: cannot be reached; start the server, or check {role}_URL; {_KEEPS}")
+        return _unreachable(endpoint)
     if not isinstance(error, APIStatusError):
-        return UserError(f"{where}: {_short(endpoint.redacted(str(error)))}; {_KEEPS}")
-    status = error.status_code
-    line = f"{where}: answers {status}, {_short(endpoint.redacted(_said(error)))}"
+        return UserError(f"{where}: {_short(endpoint, str(error))}; {KEEPS}")
+    body = error.body
+    said = str((body.get("message") if isinstance(body, dict) else body) or "without a reason")
+    line = f"{where}: answers {error.status_code}, {_short(endpoint, said)}"
     advice = {
         401: f"set {role}_API_KEY to a key that is accepted there",
         403: f"the key may not do this; set another {role}_API_KEY",
         404: f"check {role}_MODEL, and {role}_URL, which mostly ends in /v1",
         429: "wait, or lower --concurrency",
     }
-    if status in advice or status >= 500:
-        return UserError(f"{line}; {advice.get(status, 'try again later')}; {_KEEPS}")
+    if error.status_code in advice or error.status_code >= 500:
+        return UserError(f"{line}; {advice.get(error.status_code, 'try again later')}; {KEEPS}")
     return Refused(line)
 
 
-def _said(error: Any) -> str:
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else body
-    return str(message or "without a reason")
+def _unreachable(endpoint: Endpoint) -> UserError:
+    advice = f"start the server, or check {endpoint.role}_URL"
+    return UserError(f"{endpoint.url}, {endpoint.model}: cannot be reached; {advice}; {KEEPS}")
 
 
-def _short(text: str) -> str:
-    return " ".join(text.split())[:200]
+def _short(endpoint: Endpoint, text: str) -> str:
+    return " ".join(endpoint.redacted(text).split())[:200]

@@ -1,4 +1,4 @@
-"""Loading a stage's model with its tokenizer, and what every use of them has in common."""
+"""Load a stage's model with its tokenizer, and let it answer."""
 
 import json
 from dataclasses import dataclass
@@ -16,30 +16,14 @@ from rabbit_ko.evaluation.stages import Stage, adapter_base
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered; `is_cut` where it ran into the limit."""
+    """What a model answered; `is_cut` where it reached max_new_tokens."""
 
     text: str
     is_cut: bool
 
 
-def load(model: str) -> tuple[Any, Any]:
-    """Load a model, an adapter merged into its base, and its tokenizer. Raises OSError, ValueError."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    if Path(model).is_dir() and adapter_base(Path(model)) is not None:
-        from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
-
-        loaded = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
-    else:
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), AutoTokenizer.from_pretrained(model)
-
-
 def load_tokenizer(stage: Stage) -> Any:
-    """Load a stage's tokenizer; whatever it brings, it gets the recipe's prompt and puts one BOS before every text.
+    """Load a stage's tokenizer, with the recipe's prompt as chat template and one BOS before every text.
 
     Raises UserError where it cannot be loaded.
     """
@@ -59,20 +43,25 @@ def load_tokenizer(stage: Stage) -> Any:
 
 
 def load_stage(stage: Stage) -> tuple[Any, Any]:
-    """Load a stage's model, with the tokenizer as `load_tokenizer` does it.
+    """Load a stage's model, an adapter merged into its base, and its tokenizer as `load_tokenizer` does.
 
     Raises UserError where either cannot be loaded.
     """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     try:
-        model, _ = load(stage.model)
+        if adapter_base(Path(stage.model)) is not None:
+            from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
+
+            model = AutoPeftModelForCausalLM.from_pretrained(stage.model, dtype="auto").merge_and_unload()
+        else:
+            model = AutoModelForCausalLM.from_pretrained(stage.model, dtype="auto")
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
-    return model, load_tokenizer(stage)
-
-
-def save_tokenizer(stage: Stage, folder: Path) -> None:
-    """Save a stage's tokenizer, as `load_tokenizer` loads it, for a program of its own. Raises UserError, OSError."""
-    load_tokenizer(stage).save_pretrained(folder)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), load_tokenizer(stage)
 
 
 def context_length(stage: Stage) -> int:
@@ -88,12 +77,11 @@ def context_length(stage: Stage) -> int:
 
 def adapter_rank(folder: Path) -> int:
     """Return the rank of the adapter in a folder."""
-    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return int(config["r"])
+    return int(json.loads((folder / "adapter_config.json").read_bytes())["r"])
 
 
 def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[Answer]:
-    """Answer conversations in one batch, always with the likeliest token."""
+    """Answer conversations in one batch, greedily."""
     import torch
 
     prompts = tokenizer.apply_chat_template(
@@ -117,7 +105,7 @@ def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_
 def _add_bos(tokenizer: Any) -> None:
     from tokenizers.processors import TemplateProcessing
 
-    bos, number = tokenizer.bos_token, tokenizer.bos_token_id
+    bos = tokenizer.bos_token
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, number)]
+        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
     )

@@ -1,29 +1,33 @@
-"""What an evaluation came to: one file for each task of a stage, written whole and last."""
+"""The result of an evaluation: one file for each task of a stage, written atomically and last."""
 
 import json
 import shlex
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import click
+from click.core import ParameterSource
+from pydantic import BaseModel, Field, ValidationError
 
+from axolotl_plugins.redaction import redact
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import Endpoint
+from rabbit_ko.evaluation.stages import Stage, fingerprint
+from rabbit_ko.hashing import versions
 
+Record = TypeVar("Record", bound=BaseModel)
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
-class Score(BaseModel):
+class Score(BaseModel, extra="forbid"):
     """One figure: of a harness task, or of a category of LogicKor.
 
     value: None where nothing could be measured. stderr: of the mean over items, in the figure's own unit.
-    missing: items without a verdict, which count neither for nor against.
+    missing: items without a verdict, which are in no mean.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     task: str
     metric: str
@@ -33,13 +37,11 @@ class Score(BaseModel):
     missing: int = 0
 
 
-class Model(BaseModel):
-    """The model that answered: where it is, a hash of what it is, what ran it, and its name at a server.
+class Model(BaseModel, extra="forbid"):
+    """The model that answered: its path or URL, its fingerprint, the backend, and its name at a server.
 
-    What a server has under the name, it alone knows; the hash is that of the stage which it is said to serve.
+    A server alone knows what it has under the name; the fingerprint is that of the stage which it is said to serve.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     path: str
     fingerprint: str
@@ -47,13 +49,11 @@ class Model(BaseModel):
     name: str = ""
 
 
-class Result(BaseModel):
-    """The outcome of one task, such as kobest, with all that it depends on.
+class Result(BaseModel, extra="forbid"):
+    """The result of one task, such as kobest, with all that it depends on.
 
     settings: shots, limit, template and whatever else changes the figures. harness: the harness's own output.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: int = 1
     recipe: str
@@ -71,7 +71,7 @@ class Result(BaseModel):
 
 
 class Sample(BaseModel):
-    """What one item came to, for comparing two stages item by item."""
+    """The score of one item, for comparing two stages item by item."""
 
     task: str
     item: str
@@ -79,27 +79,38 @@ class Sample(BaseModel):
     value: float
 
 
-def result_file(folder: Path, task: str) -> Path:
-    """Return the place of a task's result in a stage's folder."""
-    return folder / f"{task}.json"
+def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") -> Model:
+    """Describe the model that answers for a stage, here or at a server. Raises UserError where there is no model."""
+    hashed = fingerprint(stage.model)
+    if server:
+        return Model(path=server.url, fingerprint=hashed, backend="openai", name=server.model)
+    return Model(path=stage.model, fingerprint=hashed, backend=backend)
 
 
-def samples_file(folder: Path, task: str) -> Path:
-    """Return the place of what each item came to."""
-    return folder / f"{task}.samples.jsonl"
+def make_result(stage: Stage, started: datetime, **fields: Any) -> Result:
+    """Make a result of a run that began at `started` and ends now."""
+    return Result(
+        recipe=stage.recipe,
+        stage=stage.name,
+        versions=versions(PACKAGES),
+        command=command(),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
+        **fields,
+    )
 
 
 def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
     """Write a result, its samples first. Raises OSError."""
     lines = "".join(sample.model_dump_json() + "\n" for sample in samples)
-    storage.write(str(samples_file(folder, result.task)), lines.encode())
+    storage.write(str(folder / f"{result.task}.samples.jsonl"), lines.encode())
     text = json.dumps(result.model_dump(), ensure_ascii=False, indent=1, default=str)
-    storage.write(str(result_file(folder, result.task)), text.encode())
+    storage.write(str(folder / f"{result.task}.json"), text.encode())
 
 
 def read_result(folder: Path, task: str) -> Result | None:
     """Read a task's result; None where there is none. Raises UserError where the file is damaged."""
-    file = result_file(folder, task)
+    file = folder / f"{task}.json"
     try:
         return Result.model_validate_json(file.read_bytes())
     except FileNotFoundError:
@@ -108,34 +119,46 @@ def read_result(folder: Path, task: str) -> Result | None:
         raise UserError(f"{file}: not a result of this project; move it away and run the task again") from None
 
 
+def finished_result(stage: Stage, task: str, model: Model, settings: dict[str, Any]) -> Result | None:
+    """Return a task's result if it was measured on this model with these settings and misses no verdict."""
+    result = read_result(stage.results, task)
+    if result is None or (result.model, result.settings) != (model, settings):
+        return None
+    return None if any(score.missing for score in result.scores) else result
+
+
 def read_samples(folder: Path, task: str) -> list[Sample]:
-    """Read what each item of a task came to; nothing where that was not kept."""
-    file = samples_file(folder, task)
+    """Read the samples of a task; none where there is no such file. Raises UserError where it is damaged."""
+    file = folder / f"{task}.samples.jsonl"
     if not file.exists():
         return []
-    return [Sample.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        return [Sample.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise UserError(f"{file}: damaged; move it away and run the task again") from None
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that have a hand in the figures."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def validated(model: type[Record], value: Any, place: str) -> Record:
+    """Return a value as a model's instance. Raises UserError with the place and the first mistake."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        where = ".".join(map(str, mistake["loc"])) or "all of it"
+        said = mistake["msg"].removeprefix("Value error, ")
+        is_absent = mistake["type"] in ("missing", "value_error")
+        given = "" if is_absent else f", not {json.dumps(mistake['input'], ensure_ascii=False)[:60]}"
+        raise UserError(f"{place}: {where}: {said}{given}") from None
 
 
 def command() -> str:
-    """Return the command that is running, without what in it is nobody's business."""
-    from axolotl_plugins.redaction import redact
-
-    spec = sys.modules["__main__"].__spec__
-    program = ["python", "-m", spec.name.removesuffix(".__main__")] if spec else [Path(sys.argv[0]).name]
-    return str(redact(shlex.join([*program, *sys.argv[1:]]), ()))
-
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
+    """Return the command line that is running: `rabbit ...` with the options that were given, without secrets."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return str(redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), ()))
+    words = context.command_path.split()
+    for parameter in context.command.params:
+        value = context.params[name := str(parameter.name)]
+        if name in ("recipe", "stage") or context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+    return str(redact(shlex.join(words), ()))

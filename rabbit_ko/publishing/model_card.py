@@ -10,9 +10,9 @@ from dataset_builders.licenses import NONE_STATED
 from dataset_builders.manifest import Manifest
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.score import TOTAL
+from rabbit_ko.evaluation.logickor.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
-from rabbit_ko.evaluation.results import text
+from rabbit_ko.evaluation.results import table as text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
 from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, Figure, State
 from rabbit_ko.evaluation.results.table import Row

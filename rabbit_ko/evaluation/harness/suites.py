@@ -1,20 +1,25 @@
-"""What is measured, as on the model cards: shots, metrics, and whether the model answers or only weighs answers."""
+"""The registry of evaluation suites. Results, cards and the command's help follow from SUITES."""
 
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 from rabbit_ko.errors import UserError
 
+# Tasks that the harness does not have.
 TASKS_FOLDER = Path(__file__).parent / "tasks"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Tasks of the harness that one result file is about.
+    """Tasks of the harness that share a result file.
 
-    tasks: the harness's names. data: their data sets on the hub. metrics: those that the cards report, the
+    tasks: the harness's names. data: their dataset on the hub. metrics: those that the model cards report, the
     harness's filter behind a comma. generates: the model writes an answer, in the recipe's prompt; otherwise the
-    likelihoods of given answers behind the bare text are compared.
+    likelihoods of given answers after the bare text are compared. prepare: is called with the limit first.
     """
 
     name: str
@@ -23,20 +28,48 @@ class Suite:
     shots: int
     metrics: tuple[str, ...]
     generates: bool
+    prepare: Callable[[int | None], None] | None = None
 
 
-_KOBEST = ("boolq", "copa", "hellaswag", "sentineg", "wic")
+def prepare_ifeval(limit: int | None) -> None:
+    """Make IFEval's language detection deterministic.
+
+    Raises UserError where an instruction to be checked needs nltk's `punkt_tab`, which is not there.
+    """
+    # Its import downloads the data if it can, and prints that it has even where it has not.
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        import_module("lm_eval.tasks.ifeval.utils")
+    import langdetect
+    import nltk
+    from datasets import load_dataset
+
+    langdetect.DetectorFactory.seed = 0
+    rows = load_dataset("google/IFEval", split="train")
+    checks = rows.select(range(min(limit or len(rows), len(rows))))["instruction_id_list"]
+    needing = {"change_case:capital_word_frequency", "length_constraints:number_sentences"}
+    if not any(needing.intersection(ids) for ids in checks):
+        return
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        raise UserError(
+            "ifeval: nltk's `punkt_tab` is missing; run `python -m nltk.downloader punkt_tab` once with the network, "
+            "or name a folder that has it in NLTK_DATA"
+        ) from None
+
+
+_KOBEST = ("kobest_boolq", "kobest_copa", "kobest_hellaswag", "kobest_sentineg", "kobest_wic")
 _GSM8K = ("exact_match,strict-match", "exact_match,flexible-extract")
 _IFEVAL = ("prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc")
 
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("kobest", tuple(f"kobest_{name}" for name in _KOBEST), "skt/kobest_v1", 5, ("acc",), False),
-        Suite("haerae", ("haerae",), "HAERAE-HUB/HAE_RAE_BENCH", 5, ("acc",), False),
-        Suite("gsm8k", ("gsm8k",), "openai/gsm8k", 5, _GSM8K, True),
-        Suite("gsm8k_ko", ("gsm8k_ko",), "kuotient/gsm8k-ko", 5, _GSM8K, True),
-        Suite("ifeval", ("ifeval",), "google/IFEval", 0, _IFEVAL, True),
+        Suite("kobest", _KOBEST, "skt/kobest_v1", 5, ("acc",), generates=False),
+        Suite("haerae", ("haerae",), "HAERAE-HUB/HAE_RAE_BENCH", 5, ("acc",), generates=False),
+        Suite("gsm8k", ("gsm8k",), "openai/gsm8k", 5, _GSM8K, generates=True),
+        Suite("gsm8k_ko", ("gsm8k_ko",), "kuotient/gsm8k-ko", 5, _GSM8K, generates=True),
+        Suite("ifeval", ("ifeval",), "google/IFEval", 0, _IFEVAL, generates=True, prepare=prepare_ifeval),
     )
 }
 

@@ -1,17 +1,17 @@
 """The judge: one verdict on each first answer, and one on each second, which are written as they arrive."""
 
-import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from unicodedata import normalize
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.endpoint import Endpoint, Refused, ask, for_each, open_client
-from rabbit_ko.evaluation.logickor.journal import Journal, digest
-from rabbit_ko.evaluation.logickor.prompt import METRICS, Metric, ask_again, judge_messages
+from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
+from rabbit_ko.evaluation.journal import Journal, digest
+from rabbit_ko.evaluation.logickor.answers import Progress
+from rabbit_ko.evaluation.logickor.prompts import METRICS, Metric, ask_again, judge_messages
 from rabbit_ko.evaluation.logickor.questions import Question
 
 ATTEMPTS = 3
@@ -26,9 +26,6 @@ _SCORE = re.compile(
     r"([^0-9\n]*|\s*\([^)\n]*\)[^0-9\n]*|\s+[-–—]\s+(?![0-9])[^\n]*)(\n|$)"
 )
 
-Answers = dict[str, tuple[str, str]]
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -37,18 +34,11 @@ class Verdict:
     key: str
     id: str
     metric: Metric
-    score: float | None
-    message: str
+    score: float | None = None
+    message: str = ""
 
 
-@dataclass(frozen=True)
-class _Case:
-    """An answer to be judged."""
-
-    key: str
-    id: str
-    metric: Metric
-    messages: Messages
+Verdicts = dict[tuple[str, Metric], Verdict]
 
 
 def parse_score(text: str) -> float | None:
@@ -64,77 +54,73 @@ def parse_score(text: str) -> float | None:
 
 
 def judge_all(
-    questions: list[Question], answers: Answers, judge: Endpoint, journal: Journal, progress: Progress
-) -> dict[tuple[str, Metric], Verdict]:
+    questions: list[Question],
+    answers: dict[str, tuple[str, str]],
+    judge: Endpoint,
+    journal: Journal,
+    progress: Progress,
+) -> Verdicts:
     """Have all answers judged but those whose verdict is in the journal; return all verdicts, by question and metric.
 
     Raises UserError where the judge cannot be asked, or a verdict cannot be written; what has come is in the journal.
     """
-    pairs = [(question, metric) for question in questions for metric in METRICS]
-    cases = [_case(question, answers[str(question.id)], metric, judge) for question, metric in pairs]
-    there = _readable(journal)
-    verdicts = {case.key: there[case.key] for case in cases if case.key in there}
-    progress("judged", len(verdicts), len(cases))
+    cases: dict[str, tuple[Verdict, Messages]] = {}
+    for question in questions:
+        for metric in METRICS:
+            messages = judge_messages(question, answers[str(question.id)], metric)
+            key = digest([str(question.id), metric, judge.model, messages])
+            cases[key] = Verdict(key, str(question.id), metric), messages
+    verdicts = {key: verdict for key, verdict in _read(journal).items() if key in cases}
 
     def write(verdict: Verdict) -> None:
         journal.append(asdict(verdict) | {"judge": judge.model})
         verdicts[verdict.key] = verdict
         progress("judged", len(verdicts), len(cases))
 
-    if asked := [case for case in cases if case.key not in there]:
-        with journal.with_spare_space():
-            refusals = asyncio.run(_ask_all(asked, judge, write))
+    progress("judged", len(verdicts), len(cases))
+    if missing := [case for key, case in cases.items() if key not in verdicts]:
+        refusals = _ask_all(missing, judge, write)
         if refusals and not any(verdict.score is not None for verdict in verdicts.values()):
             raise UserError(f"{refusals[0]}; no verdict could be had")
-    return {(case.id, case.metric): verdicts[case.key] for case in cases}
+    return {(verdict.id, verdict.metric): verdicts[key] for key, (verdict, _) in cases.items()}
 
 
-def _case(question: Question, answers: tuple[str, str], metric: Metric, judge: Endpoint) -> _Case:
-    messages = judge_messages(question, answers, metric)
-    key = digest([str(question.id), metric, judge.model, messages])
-    return _Case(key, str(question.id), metric, messages)
-
-
-def _readable(journal: Journal) -> dict[str, Verdict]:
-    fields = Verdict.__dataclass_fields__
-    records = (record for record in journal.records() if fields.keys() <= record.keys())
-    verdicts = (Verdict(**{name: record[name] for name in fields}) for record in records)
+def _read(journal: Journal) -> dict[str, Verdict]:
+    """Return the verdicts of a journal that have a score, by key."""
+    fields = Verdict.__dataclass_fields__.keys()
+    verdicts = [
+        Verdict(**{name: record[name] for name in fields}) for record in journal.records() if fields <= record.keys()
+    ]
     return {verdict.key: verdict for verdict in verdicts if verdict.score is not None}
 
 
-async def _ask_all(cases: list[_Case], judge: Endpoint, write: Callable[[Verdict], None]) -> list[str]:
+def _ask_all(cases: list[tuple[Verdict, Messages]], judge: Endpoint, write: Callable[[Verdict], None]) -> list[str]:
     """Ask for verdicts; return why any of them were refused."""
     refusals: list[str] = []
     settings: dict[str, Any] = {"temperature": 0.0}
 
-    async def ask_once(messages: Messages) -> str:
-        sent = dict(settings)
+    async def ask_once(ask: Ask, messages: Messages) -> str:
         try:
-            return await ask(client, judge, messages, **sent)
+            return await ask(messages, **settings)
         except Refused as refused:
             # Models that think before they answer have a temperature of their own.
-            if not sent or "temperature" not in str(refused):
+            if "temperature" not in str(refused):
                 raise
         settings.clear()
-        return await ask(client, judge, messages)
+        return await ask(messages)
 
-    async def work(case: _Case) -> None:
+    async def work(ask: Ask, case: tuple[Verdict, Messages]) -> None:
+        verdict, messages = case
         try:
-            score, message = await _ask_until_readable(case.messages, ask_once)
+            for attempt in range(ATTEMPTS):
+                message = await ask_once(ask, ask_again(messages) if attempt else messages)
+                verdict = replace(verdict, score=parse_score(message), message=message)
+                if verdict.score is not None:
+                    break
         except Refused as refused:
             refusals.append(str(refused))
-            score, message = None, str(refused)
-        write(Verdict(case.key, case.id, case.metric, score, message))
+            verdict = replace(verdict, score=None, message=str(refused))
+        write(verdict)
 
-    async with open_client(judge) as client:
-        await for_each(cases, work, judge.concurrency)
+    ask_for_each(judge, cases, work)
     return refusals
-
-
-async def _ask_until_readable(messages: Messages, ask_once: Callable[[Messages], Any]) -> tuple[float | None, str]:
-    message = ""
-    for attempt in range(ATTEMPTS):
-        message = await ask_once(messages if attempt == 0 else ask_again(messages))
-        if (score := parse_score(message)) is not None:
-            return score, message
-    return None, message

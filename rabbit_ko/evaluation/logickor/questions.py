@@ -2,53 +2,51 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
-from typing import Literal as OneOf
+from typing import Annotated, Any, Literal, get_args
 from unicodedata import normalize
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, StrictStr, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, StrictInt, StrictStr, StringConstraints
 
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.records import validated
 
 REPO, FILE = "maywell/LogicKor", "questions.jsonl"
 TURNS = 2
 
-Category = OneOf["추론", "수학", "글쓰기", "코딩", "이해", "문법"]
+Category = Literal["추론", "수학", "글쓰기", "코딩", "이해", "문법"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
-def without_suffix(category: object) -> object:
-    """Take off what upstream puts behind a category: `추론(Reasoning)`."""
-    if not isinstance(category, str):
-        return category
-    return re.sub(r"\([^()]*\)\s*$", "", normalize("NFC", category)).strip()
+def _without_suffix(category: object) -> object:
+    """Remove what upstream puts behind a category: `추론(Reasoning)`."""
+    return (
+        re.sub(r"\([^()]*\)\s*$", "", normalize("NFC", category)).strip() if isinstance(category, str) else category
+    )
 
 
 def _first_two(questions: object) -> object:
-    if not isinstance(questions, list):
-        return questions
-    if len(questions) < TURNS:
+    if isinstance(questions, list) and len(questions) < TURNS:
         raise ValueError("two questions are needed")
-    return questions[:TURNS]
+    return questions[:TURNS] if isinstance(questions, list) else questions
 
 
 def _two_or_none(references: object) -> object:
-    if references is None:
-        return (None,) * TURNS
-    return [*references, *(None,) * TURNS][:TURNS] if isinstance(references, list) else references
+    if isinstance(references, list | None):
+        return [*(references or []), *(None,) * TURNS][:TURNS]
+    return references
 
 
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
-AnyCategory = Annotated[Category, BeforeValidator(without_suffix)]
+Id = StrictInt | StrictStr
+AnyCategory = Annotated[Category, BeforeValidator(_without_suffix)]
 
 
-class Question(BaseModel):
+class Question(BaseModel, frozen=True):
     """Two turns of a conversation; a reference, where there is one, says what a right answer holds."""
 
-    model_config = ConfigDict(frozen=True)
-
-    id: StrictInt | StrictStr
+    id: Id
     category: AnyCategory
     questions: Annotated[tuple[Text, Text], BeforeValidator(_first_two)]
     references: Annotated[tuple[StrictStr | None, StrictStr | None], BeforeValidator(_two_or_none)] = (None, None)
@@ -57,29 +55,21 @@ class Question(BaseModel):
 def load_questions(file: str = "") -> list[Question]:
     """Read the questions from a file, or without one from the hub.
 
-    Raises UserError where they cannot be had, or a line is not a question.
+    Raises UserError where they cannot be read, or with the file and line of what is not a question.
     """
-    return parse_questions(Path(file) if file else _download())
-
-
-def parse_questions(file: Path) -> list[Question]:
-    """Read a file of questions. Raises UserError with the file and the line."""
-    questions: dict[str, Question] = {}
-    for number, row in read_lines(file):
-        try:
-            question = Question.model_validate(row)
-        except ValidationError as error:
-            raise UserError(f"{file}:{number}: {_first_mistake(error)}") from None
+    path, questions = Path(file) if file else _download(), dict[str, Question]()
+    for place, row in read_lines(path):
+        question = validated(Question, row, place)
         if str(question.id) in questions:
-            raise UserError(f"{file}:{number}: id {question.id} stands there twice; give each question its own")
+            raise UserError(f"{place}: id {question.id} stands there twice; give each question its own")
         questions[str(question.id)] = question
     if not questions:
-        raise UserError(f"{file}: no question in it")
+        raise UserError(f"{path}: no question in it")
     return list(questions.values())
 
 
-def read_lines(file: Path) -> list[tuple[int, Any]]:
-    """Read JSON lines, each with its number, whether or not a BOM is in front of any.
+def read_lines(file: Path) -> Iterator[tuple[str, Any]]:
+    """Read JSON lines, each with its place `file:line`, whether or not a BOM is in front of any.
 
     Raises UserError where the file cannot be read, or a line is not JSON.
     """
@@ -87,24 +77,13 @@ def read_lines(file: Path) -> list[tuple[int, Any]]:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', '') or reason(error)}") from None
-    # Upstream's own files were appended to by programs that put a BOM before what they add.
-    texts = ((number, line.strip("\ufeff \t\r")) for number, line in enumerate(lines, start=1))
-    return [(number, _parse(file, number, text)) for number, text in texts if text]
-
-
-def _parse(file: Path, number: int, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}:{number}: not JSON: {reason(error)}") from None
-
-
-def _first_mistake(error: ValidationError) -> str:
-    mistake = error.errors()[0]
-    given = "" if mistake["type"] == "missing" else f", not {json.dumps(mistake['input'], ensure_ascii=False)[:60]}"
-    if not mistake["loc"]:
-        return f"a question is an object{given}"
-    return f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg'].removeprefix('Value error, ')}{given}"
+    for number, line in enumerate(lines, start=1):
+        # Upstream's own files were appended to by programs that put a BOM before what they add.
+        if text := line.strip("\ufeff \t\r"):
+            try:
+                yield f"{file}:{number}", json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{file}:{number}: not JSON: {reason(error)}") from None
 
 
 def _download() -> Path:

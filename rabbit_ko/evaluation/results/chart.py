@@ -5,19 +5,17 @@ from math import nan
 from typing import Any
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.results.table import Row, Table
+from rabbit_ko.evaluation.stages import BASE
+from rabbit_ko.methods import METHODS
 
 # Names that every font can draw.
-ENGLISH = {
-    "추론": "reasoning",
-    "수학": "math",
-    "글쓰기": "writing",
-    "코딩": "coding",
-    "이해": "understanding",
-    "문법": "grammar",
-}
-# Okabe and Ito's, which the colour-blind can tell apart.
-COLOURS = {"base": "#999999", "sft": "#0072B2", "dpo": "#E69F00"}
+ENGLISH: dict[str, str] = dict(
+    zip(CATEGORIES, ("reasoning", "math", "writing", "coding", "understanding", "grammar"), strict=True)
+)
+# Okabe and Ito's palette, whose colors the color-blind can tell apart, the base's in front.
+PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 
 
 def draw(table: Table) -> bytes:
@@ -47,6 +45,11 @@ def draw(table: Table) -> bytes:
     return png.getvalue()
 
 
+def color(stage: str) -> str:
+    """Return a stage's color, which is the same in every chart."""
+    return PALETTE[(BASE, *METHODS).index(stage) % len(PALETTE)]
+
+
 def label(row: Row) -> str:
     """Return a row's name in letters that every font has."""
     task = ENGLISH.get(row.task, row.task)
@@ -63,8 +66,8 @@ def _is_drawn(row: Row) -> bool:
 def _draw_panel(ax: Any, title: str, most: float, rows: list[Row], stages: tuple[str, ...]) -> None:
     width = 0.8 / len(stages)
     for number, stage in enumerate(stages):
-        there = [(place, row.figures[stage]) for place, row in enumerate(rows) if stage in row.figures]
-        found = [(place, figure) for place, figure in there if figure.score.value is not None]
+        present = [(place, row.figures[stage]) for place, row in enumerate(rows) if stage in row.figures]
+        found = [(place, figure) for place, figure in present if figure.score.value is not None]
         if not found:
             continue
         ax.bar(
@@ -74,7 +77,7 @@ def _draw_panel(ax: Any, title: str, most: float, rows: list[Row], stages: tuple
             yerr=[nan if figure.score.stderr is None else figure.score.stderr for _, figure in found],
             capsize=2,
             label=stage,
-            color=COLOURS[stage],
+            color=color(stage),
             hatch=["//" if figure.is_stale else "" for _, figure in found],
         )
     ax.set(title=title, ylim=(0, most), xlim=(-0.5, len(rows) - 0.5))

@@ -1,7 +1,7 @@
 """Whether two stages differ by more than chance.
 
-Where both stages kept what each item came to, by a paired bootstrap over the items, which ask the same of both;
-otherwise by the standard errors of two means that have nothing to do with each other, which finds fewer differences.
+Where both stages kept the value of each item, by a paired bootstrap over the items, which ask the same of both;
+otherwise by the standard errors of two independent means, which finds fewer differences.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LEAST_ITEMS = 6
 _CELLS = 4_000_000
 
 
-class Method(StrEnum):
+class ComparedBy(StrEnum):
     """How the interval of a difference came about."""
 
     BOOTSTRAP = "paired bootstrap"
@@ -40,13 +40,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure's difference from that of the stage before, with its 95 % interval."""
+    """A figure's difference from that of the stage before, with its 95 % interval, or why there is none.
+
+    settings: the names of those that differ, where that is the reason.
+    """
 
     before: str
-    difference: float
-    low: float
-    high: float
-    method: Method
+    how: ComparedBy | Reason
+    settings: tuple[str, ...] = ()
+    difference: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
 
     @property
     def exceeds_chance(self) -> bool:
@@ -54,44 +58,31 @@ class Comparison:
         return self.low > 1e-12 or self.high < -1e-12
 
 
-@dataclass(frozen=True)
-class NotCompared:
-    """That two figures are not compared, and why; `settings` names those that differ."""
-
-    before: str
-    reason: Reason
-    settings: tuple[str, ...] = ()
-
-
-def compare(before: Figure, after: Figure) -> Comparison | NotCompared | None:
+def compare(before: Figure, after: Figure) -> Comparison | None:
     """Compare a figure with that of the stage before; None where one of them has no value."""
     stage, old, new = before.result.stage, before.score, after.score
     if old.value is None or new.value is None:
         return None
     if before.is_stale or after.is_stale:
-        return NotCompared(stage, Reason.STALE)
-    if differing := differing_settings(before, after):
-        return NotCompared(stage, Reason.SETTINGS, differing)
+        return Comparison(stage, Reason.STALE)
+    was, now = _conditions(before.result), _conditions(after.result)
+    if differing := tuple(key for key in was | now if was.get(key) != now.get(key)):
+        return Comparison(stage, Reason.SETTINGS, differing)
     common = sorted(before.items.keys() & after.items.keys())
     if min(old.items, new.items, len(common) or old.items) < LEAST_ITEMS:
-        return NotCompared(stage, Reason.FEW)
+        return Comparison(stage, Reason.FEW)
     if common:
         pairs = np.array([(before.items[item], after.items[item]) for item in common])
         low, high = paired_bootstrap(pairs[:, 0], pairs[:, 1])
-        return Comparison(stage, float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high, Method.BOOTSTRAP)
+        return Comparison(stage, ComparedBy.BOOTSTRAP, (), float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high)
     if old.stderr is None or new.stderr is None:
-        return NotCompared(stage, Reason.NO_ERROR)
+        return Comparison(stage, Reason.NO_ERROR)
     difference, margin = new.value - old.value, 2 * hypot(old.stderr, new.stderr)
-    return Comparison(stage, difference, difference - margin, difference + margin, Method.ERRORS)
-
-
-def differing_settings(before: Figure, after: Figure) -> tuple[str, ...]:
-    """Return the names of what is not the same in both: settings, what ran the model, and the harness's version."""
-    old, new = (_conditions(figure.result) for figure in (before, after))
-    return tuple(key for key in {**old, **new} if old.get(key) != new.get(key))
+    return Comparison(stage, ComparedBy.ERRORS, (), difference, difference - margin, difference + margin)
 
 
 def _conditions(result: Result) -> dict[str, Any]:
+    """Return what has to be the same in both: settings, what ran the model, and the harness's version."""
     return {**result.settings, "backend": result.model.backend, "harness": result.versions.get("lm_eval")}
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from math import isclose
-from pathlib import Path
 from statistics import fmean
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Result, Sample, Score, read_result, read_samples
-from rabbit_ko.evaluation.stages import find_stage, fingerprint, results_folder
+from rabbit_ko.evaluation.stages import find_stage, fingerprint
+from rabbit_ko.recipes import Recipe
 
 LOGICKOR = "logickor"
 KNOWN_SUITES = (*SUITES, LOGICKOR)
@@ -28,7 +28,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class StageResult:
-    """One result file of a stage, with its items."""
+    """One result file of a stage, with its samples."""
 
     result: Result
     samples: list[Sample]
@@ -52,14 +52,20 @@ class Figure:
 
     @cached_property
     def items(self) -> dict[str, float]:
-        """What each item came to; nothing where that was not kept, or does not add up to the figure."""
-        score, samples = self.score, self.origin.samples
-        own = [sample for sample in samples if (sample.task, sample.metric) == (score.task, score.metric)]
+        """The value of each item; none where they were not kept, or do not add up to the figure."""
+        same_metric = [sample for sample in self.origin.samples if sample.metric == self.score.metric]
         # The figure of a group of tasks is the mean over the items of all of them.
-        values = _by_item(own or [sample for sample in samples if sample.metric == score.metric])
-        if not values or score.value is None or not isclose(fmean(values.values()), score.value, abs_tol=1e-6):
+        samples = [sample for sample in same_metric if sample.task == self.score.task] or same_metric
+        # An item that a dataset holds twice is told apart by its turn.
+        turns: Counter[str] = Counter()
+        values = {}
+        for sample in samples:
+            name = f"{sample.task} {sample.item}"
+            turns[name] += 1
+            values[f"{name} {turns[name]}"] = sample.value
+        if not values or self.score.value is None:
             return {}
-        return values
+        return values if isclose(fmean(values.values()), self.score.value, abs_tol=1e-6) else {}
 
 
 def read_stage(recipe: str, stage: str) -> list[StageResult]:
@@ -67,11 +73,11 @@ def read_stage(recipe: str, stage: str) -> list[StageResult]:
 
     Raises UserError where a file is damaged.
     """
-    folder = results_folder(recipe) / stage
+    folder = Recipe(recipe).results / stage
     names = sorted((file.stem for file in folder.glob("*.json")), key=rank)
     results = [result for name in names if (result := read_result(folder, name))]
-    now = _fingerprint_now(recipe, stage) if results else None
-    return [StageResult(result, _samples(folder, result.task), _state(result, now)) for result in results]
+    current = _current_fingerprint(recipe, stage) if results else None
+    return [StageResult(result, read_samples(folder, result.task), _state(result, current)) for result in results]
 
 
 def rank(suite: str) -> tuple[int, str]:
@@ -80,14 +86,7 @@ def rank(suite: str) -> tuple[int, str]:
     return (KNOWN_SUITES.index(known) if known in KNOWN_SUITES else len(KNOWN_SUITES), suite)
 
 
-def _samples(folder: Path, task: str) -> list[Sample]:
-    try:
-        return read_samples(folder, task)
-    except ValueError:
-        raise UserError(f"{folder / task}.samples.jsonl: damaged; move it away and run the task again") from None
-
-
-def _fingerprint_now(recipe: str, stage: str) -> str | None:
+def _current_fingerprint(recipe: str, stage: str) -> str | None:
     """Return the fingerprint of a stage's model; None where the model is not on this machine."""
     try:
         found = fingerprint(find_stage(recipe, stage).model)
@@ -96,19 +95,9 @@ def _fingerprint_now(recipe: str, stage: str) -> str | None:
     return None if found.endswith("@unknown") else found
 
 
-def _state(result: Result, now: str | None) -> State:
-    if now is None:
+def _state(result: Result, current: str | None) -> State:
+    if current is None:
         return State.UNCHECKED
-    if result.model.fingerprint != now:
+    if result.model.fingerprint != current:
         return State.STALE
     return State.SERVED if result.model.backend == "openai" else State.CURRENT
-
-
-def _by_item(samples: list[Sample]) -> dict[str, float]:
-    """Name the samples; an item that a data set holds twice is told apart by its turn."""
-    turns: Counter[tuple[str, str]] = Counter()
-    values = {}
-    for sample in samples:
-        turns[sample.task, sample.item] += 1
-        values[f"{sample.task} {sample.item} {turns[sample.task, sample.item]}"] = sample.value
-    return values

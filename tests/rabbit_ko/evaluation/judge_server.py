@@ -2,7 +2,8 @@
 
     python -m tests.rabbit_ko.evaluation.judge_server COMMAND ARG...
 
-runs a command with JUDGE_URL and JUDGE_MODEL set to a judge whose every verdict can be read and is always the same.
+runs a command with RABBIT_JUDGE_URL and RABBIT_JUDGE_MODEL set to a judge whose every verdict can be read and is
+always the same.
 """
 
 import json
@@ -133,7 +134,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("usage: python -m tests.rabbit_ko.evaluation.judge_server COMMAND ARG...")
     with running(Judge()) as judge:
-        variables = {"JUDGE_URL": judge.url, "JUDGE_MODEL": MODEL, "NO_PROXY": "127.0.0.1"}
+        variables = {"RABBIT_JUDGE_URL": judge.url, "RABBIT_JUDGE_MODEL": MODEL, "NO_PROXY": "127.0.0.1"}
         sys.exit(subprocess.run(sys.argv[1:], env={**os.environ, **variables}).returncode)
 
 

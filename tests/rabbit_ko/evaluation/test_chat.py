@@ -1,15 +1,16 @@
-"""Chat takes the latest finished stage, and a long conversation loses its oldest exchanges, as in training."""
+"""Chat asks a stage, and a long conversation loses its oldest exchanges, as in training."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
-from typer.testing import CliRunner
 
-from rabbit_ko.evaluation import chat as chat_module
-from rabbit_ko.evaluation.chat import answer, latest_stage
+from rabbit_ko.evaluation.chat import answer
+from tests.rabbit_ko.evaluation.rabbit import rabbit
+from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe
 
 
 @pytest.fixture
@@ -20,18 +21,23 @@ def model(smoke_tokenizer: PreTrainedTokenizerBase) -> Any:
     return LlamaForCausalLM(LlamaConfig(vocab_size=len(smoke_tokenizer), max_position_embeddings=256, **sizes)).eval()
 
 
-def test_latest_finished_stage_is_dpo_then_sft_then_none(tmp_path: Path) -> None:
-    assert latest_stage(tmp_path) is None
-    for stage in ("sft", "dpo"):
-        (tmp_path / stage).mkdir()
-        (tmp_path / stage / "run.json").touch()
-        assert latest_stage(tmp_path) == tmp_path / stage
+def test_a_recipe_without_a_stage_is_one_line(in_tmp: Path) -> None:
+    make_recipe()
+    shutil.rmtree("runs")
+    result = rabbit("chat", "--recipe", "mine")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: runs/mine: holds no finished stage; run `make sft RECIPE=mine` first\n"
 
 
-def test_a_recipe_without_a_stage_is_one_line() -> None:
-    result = CliRunner().invoke(_app(), ["runs/none"])
-    assert result.exit_code == 1
-    assert "runs/none holds no finished stage; run `make sft RECIPE=none` first" in result.output
+def test_a_question_is_answered_by_the_stage_that_is_asked(in_tmp: Path, model: Any, smoke_tokenizer: Any) -> None:
+    make_recipe()
+    for saved in (model, smoke_tokenizer):
+        saved.save_pretrained(MODELS["sft"])
+    (MODELS["sft"] / "run.json").write_text('{"config": {"datasets": [{"type": "prompt_strategies.qir"}]}}')
+    options = ["--stage", "sft", "--prompt", "안녕하세요?", "--max-new-tokens", "4", "--temperature", "0"]
+    result = rabbit("chat", "--recipe", "mine", *options)
+    assert (result.exit_code, result.stderr) == (0, "[runs/mine/sft]\n[cut after 4 tokens]\n")
+    assert result.stdout.strip()
 
 
 def test_an_answer_says_whether_it_ended_by_itself(
@@ -54,11 +60,3 @@ def test_a_conversation_that_is_too_long_loses_its_oldest_exchanges(
     turn = [{"role": "user", "content": "오늘 날씨는?"}, {"role": "assistant", "content": "맑습니다. " * 20}]
     text, _ = answer(model, smoke_tokenizer, [*turn * 9, turn[0]], max_new_tokens=20, temperature=0)
     assert text == answer(model, smoke_tokenizer, [*turn * 2, turn[0]], max_new_tokens=20, temperature=0)[0]
-
-
-def _app() -> Any:
-    import typer
-
-    app = typer.Typer()
-    app.command()(chat_module.chat)
-    return app

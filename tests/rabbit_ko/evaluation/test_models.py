@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from prompt_strategies.template import QIR, render_prompt
 from prompt_strategies.tokens import encode_prompts
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.models import load_tokenizer, save_tokenizer
+from rabbit_ko.evaluation.models import load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from tests.conftest import ROOT
 
@@ -38,7 +38,7 @@ def test_a_prompt_has_the_ids_it_was_trained_with(stage: Stage, tokenizer: PreTr
 def test_a_bare_text_has_one_bos_in_front_where_there_is_a_bos(
     stage: Stage, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    save_tokenizer(stage, Path("saved"))
+    load_tokenizer(stage).save_pretrained("saved")
     for loaded in (load_tokenizer(stage), load_tokenizer(Stage("smoke", "base", "saved"))):
         assert loaded("대한민국").input_ids == encode_prompts(tokenizer, ["대한민국"])[0]
 

@@ -8,7 +8,8 @@ import pytest
 
 from prompt_strategies.template import IIR, QIR
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.stages import find_stage, fingerprint
+from rabbit_ko.evaluation.stages import find_stage, fingerprint, latest_stage
+from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
 
 
@@ -45,7 +46,8 @@ def test_the_base_is_the_model_of_the_first_stage(recipes: Path) -> None:
 def test_a_recipe_trained_on_other_headings_is_asked_under_them(in_tmp: Path) -> None:
     (in_tmp / "axolotl_configs/mine").mkdir(parents=True)
     (in_tmp / "axolotl_configs/mine/dpo.yaml").write_text(
-        "base_model: org/model\ndatasets: [{path: data/mine/dpo, type: prompt_strategies.iir_dpo}]\n"
+        f"plugins: [{GUARD}]\nbase_model: org/model\n"
+        "datasets: [{path: data/mine/dpo, type: prompt_strategies.iir_dpo}]\n"
     )
     assert find_stage("mine", "base").template is IIR
 
@@ -53,8 +55,8 @@ def test_a_recipe_trained_on_other_headings_is_asked_under_them(in_tmp: Path) ->
 @pytest.mark.parametrize(
     ("recipe", "stage", "expected"),
     [
-        ("none", "base", "axolotl_configs/none: no such recipe"),
-        ("aog-8b", "orpo", "STAGE=orpo: there is no such stage; stages: base, sft, dpo"),
+        ("none", "base", "RECIPE=none: there is no such recipe"),
+        ("aog-8b", "rlhf", "STAGE=rlhf: there is no such stage; known are base, sft, dpo"),
         ("aog-8b", "sft", "runs/aog-8b/sft: no finished run; run `make sft RECIPE=aog-8b` first"),
         ("smoke", "base", "runs/smoke/base: the base model is not made yet"),
     ],
@@ -105,3 +107,11 @@ def test_an_adapter_whose_base_is_gone_is_one_line(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "base")
     with pytest.raises(UserError, match="base: neither a folder that is there nor a name on the hub"):
         fingerprint(str(adapter))
+
+
+def test_the_latest_stage_is_the_last_method_that_is_trained(recipes: Path) -> None:
+    with pytest.raises(UserError, match="runs/aog-8b: holds no finished stage; run `make sft RECIPE=aog-8b` first"):
+        latest_stage("aog-8b")
+    for stage in ("sft", "dpo"):
+        finish(stage)
+        assert latest_stage("aog-8b") == find_stage("aog-8b", stage)

@@ -13,7 +13,7 @@ from dataset_builders.manifest import Manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score
 from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.text import ENGLISH, KOREAN, describe
+from rabbit_ko.evaluation.results.table import ENGLISH, KOREAN, describe
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method

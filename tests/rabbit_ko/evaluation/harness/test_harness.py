@@ -11,9 +11,10 @@ import pytest
 from prompt_strategies.template import QIR, render_prompt
 from prompt_strategies.tokens import encode, encode_prompts
 from rabbit_ko.evaluation.harness.backends import Answerer
-from rabbit_ko.evaluation.harness.run import Evaluation, run
+from rabbit_ko.evaluation.harness.evaluation import Evaluation
+from rabbit_ko.evaluation.harness.evaluation import evaluate as run
 from rabbit_ko.evaluation.harness.suites import SUITES
-from rabbit_ko.evaluation.records import Result, read_result, read_samples
+from rabbit_ko.evaluation.records import Result, model_of, read_result, read_samples
 from rabbit_ko.evaluation.stages import find_stage
 from tests.conftest import ROOT, SHARED
 from tests.conftest import run as run_command
@@ -100,7 +101,7 @@ def test_a_question_has_the_ids_that_training_gave_it(recipe: Path, stage: str) 
         return generate(context, *arguments, **options)
 
     lm._model_generate = spy
-    result = run(evaluation, suite, evaluation.answerer.model())
+    result = run(evaluation, suite, model_of(evaluation.stage))
     assert result
     shots = [json.loads(line) for line in (SAMPLES / "kuotient/gsm8k-ko/train.jsonl").open(encoding="utf-8")]
     questions = [json.loads(line) for line in (SAMPLES / "kuotient/gsm8k-ko/test.jsonl").open(encoding="utf-8")]
@@ -131,7 +132,7 @@ def test_an_answer_is_weighed_behind_the_ids_of_training_where_that_is_asked(rec
         return weigh(requests, *arguments, **options)
 
     lm._loglikelihood_tokens = spy
-    assert run(evaluation, suite, evaluation.answerer.model())
+    assert run(evaluation, suite, model_of(evaluation.stage))
     assert len(weighed) >= 2 * len(suite.tasks)
     for (prompt, answer), prompt_ids, answer_ids in weighed:
         text = prompt.removeprefix(lm.tokenizer.bos_token)
@@ -145,7 +146,7 @@ def test_an_answer_is_weighed_behind_the_ids_of_training_where_that_is_asked(rec
     [
         (("TASKS=kobset",), "error: TASKS=kobset: there is no task `kobset`; tasks: kobest, haerae,"),
         (("STAGE=rlhf",), "error: STAGE=rlhf: there is no such stage"),
-        (("HUB_DIR=nowhere",), "error: nowhere/skt/kobest_v1: no such data set"),
+        (("HUB_DIR=nowhere",), "error: nowhere/skt/kobest_v1: no such dataset"),
         (("MODEL_URL=http://127.0.0.1:9/v1", "MODEL_NAME=x"), "error: http://127.0.0.1:9/v1, x: cannot be reached"),
         (("MODEL_URL=nonsense", "MODEL_NAME=x"), "error: MODEL_URL: not the URL of a server"),
     ],

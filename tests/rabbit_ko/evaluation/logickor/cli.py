@@ -8,13 +8,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from click.testing import Result as Invoked
-from typer.testing import CliRunner
-
-from rabbit_ko.evaluation.logickor.__main__ import app
 from rabbit_ko.evaluation.records import Result, read_result
 from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply, Request, Rule, verdict
+from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
 
 FEW = "few.jsonl"
 SAMPLES = ROOT / "rabbit_ko/evaluation/samples/logickor.jsonl"
@@ -34,12 +31,12 @@ def arguments(judge: Judge, model: Judge, *more: str) -> list[str]:
     """The arguments that run smoke's base against two servers."""
     servers = ["--judge-url", judge.url, "--judge-model", MODEL, "--model-url", model.url, "--model-name", "served"]
     questions = [] if "--questions" in more else ["--questions", FEW]
-    return ["run", "smoke", "base", *servers, *questions, *more]
+    return ["logickor", "--stage", "base", *servers, *questions, *more]
 
 
-def run(judge: Judge, model: Judge, *more: str, exit_code: int = 0) -> Invoked:
+def run(judge: Judge, model: Judge, *more: str, exit_code: int = 0) -> Ran:
     """Run, expect the exit code, and after a failure one line."""
-    result = CliRunner().invoke(app, arguments(judge, model, *more), catch_exceptions=False)
+    result = rabbit(*arguments(judge, model, *more))
     assert result.exit_code == exit_code, result.output
     if exit_code == 1:
         assert result.stdout == ""
@@ -50,7 +47,7 @@ def run(judge: Judge, model: Judge, *more: str, exit_code: int = 0) -> Invoked:
 
 def start(judge: Judge, model: Judge, *more: str, **options: Any) -> subprocess.Popen[str]:
     """Start a run in a process of its own."""
-    command = [sys.executable, "-m", "rabbit_ko.evaluation.logickor", *arguments(judge, model, *more)]
+    command = [sys.executable, "-m", "rabbit_ko.cli", *arguments(judge, model, *more)]
     variables = environment(PYTHONPATH=str(ROOT))
     options |= {"env": variables, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process: subprocess.Popen[str] = subprocess.Popen(command, **options)

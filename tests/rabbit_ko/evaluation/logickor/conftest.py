@@ -17,17 +17,16 @@ from tests.rabbit_ko.evaluation.logickor.cli import FEW, SAMPLES, answer, sample
 def _environment_without_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the keys, servers and proxies of this machine out, and leave its signals as they were."""
     for name in (
-        "JUDGE_URL",
-        "JUDGE_MODEL",
+        "RABBIT_JUDGE_URL",
+        "RABBIT_JUDGE_MODEL",
+        "RABBIT_MODEL_URL",
+        "RABBIT_MODEL_NAME",
+        "RABBIT_QUESTIONS",
         "JUDGE_API_KEY",
-        "MODEL_URL",
-        "MODEL_NAME",
         "MODEL_API_KEY",
-        "QUESTIONS",
+        "OPENAI_API_KEY",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.delenv("RABBIT_KO_COMMAND", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     handler = signal.getsignal(signal.SIGTERM)
     yield

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from rabbit_ko.evaluation.logickor.__main__ import app
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
 from tests.rabbit_ko.evaluation.logickor.cli import (
     FEW,
@@ -14,6 +12,7 @@ from tests.rabbit_ko.evaluation.logickor.cli import (
     arguments,
     run,
 )
+from tests.rabbit_ko.evaluation.rabbit import rabbit
 
 ALL = 8
 
@@ -39,18 +38,18 @@ def test_wrong_usage_exits_with_2(judge: Judge, model: Judge, wrong: list[str], 
 
 
 def test_without_a_judge_nothing_is_begun(model: Judge) -> None:
-    result = CliRunner().invoke(app, ["run", "smoke", "base", "--questions", str(SAMPLES)])
+    result = rabbit("logickor", "--stage", "base", "--questions", str(SAMPLES))
     assert result.exit_code == 2
-    assert "--judge-url" in result.stderr
+    assert "who judges? give --judge-url" in result.stderr
 
 
 def test_servers_and_questions_may_be_in_the_environment(
     judge: Judge, model: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = {"JUDGE_URL": judge.url, "JUDGE_MODEL": MODEL, "QUESTIONS": FEW}
-    for name, value in {**variables, "MODEL_URL": model.url, "MODEL_NAME": "served"}.items():
+    variables = {"RABBIT_JUDGE_URL": judge.url, "RABBIT_JUDGE_MODEL": MODEL, "RABBIT_QUESTIONS": FEW}
+    for name, value in {**variables, "RABBIT_MODEL_URL": model.url, "RABBIT_MODEL_NAME": "served"}.items():
         monkeypatch.setenv(name, value)
-    assert CliRunner().invoke(app, ["run", "smoke", "base"]).exit_code == 0
+    assert rabbit("logickor", "--stage", "base").exit_code == 0
     assert len(judge.requests) == ALL
 
 
@@ -70,7 +69,7 @@ def test_what_is_not_there_is_one_line(judge: Judge, model: Judge, more: list[st
 
 def test_a_stage_that_is_not_trained_is_one_line(judge: Judge, model: Judge) -> None:
     command = [argument if argument != "base" else "sft" for argument in arguments(judge, model)]
-    result = CliRunner().invoke(app, command)
+    result = rabbit(*command)
     assert (result.exit_code, result.stderr) == (
         1,
         "error: runs/smoke/sft: no finished run; run `make sft RECIPE=smoke` first\n",

@@ -22,8 +22,8 @@ def test_every_verdict_can_be_read_and_is_always_the_same(number: int) -> None:
 
 
 def test_a_command_runs_beside_a_judge(recipe: Path, model: Judge) -> None:
-    program = [sys.executable, "-m", "rabbit_ko.evaluation.logickor", "run", "smoke", "base", "--questions", FEW]
-    variables = environment(PYTHONPATH=str(ROOT), MODEL_URL=model.url, MODEL_NAME="served")
+    program = [sys.executable, "-m", "rabbit_ko.cli", "logickor", "--stage", "base", "--questions", FEW]
+    variables = environment(PYTHONPATH=str(ROOT), RABBIT_MODEL_URL=model.url, RABBIT_MODEL_NAME="served")
     done = subprocess.run([*WITH_JUDGE, *program], env=variables, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert result_of().settings["judge"] == "local-judge"
@@ -32,7 +32,7 @@ def test_a_command_runs_beside_a_judge(recipe: Path, model: Judge) -> None:
 
 @pytest.mark.parametrize("code", [0, 7])
 def test_the_commands_exit_code_is_passed_on(code: int) -> None:
-    command = [*WITH_JUDGE, "sh", "-c", f'test -n "$JUDGE_URL" && exit {code}']
+    command = [*WITH_JUDGE, "sh", "-c", f'test -n "$RABBIT_JUDGE_URL" && exit {code}']
     assert subprocess.run(command, cwd=ROOT, timeout=60).returncode == code
 
 

@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pytest
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.logickor.questions import CATEGORIES, load_questions, parse_questions
+from rabbit_ko.evaluation.logickor.questions import CATEGORIES, load_questions
 from tests.dataset_builders.hub_server import Hub
 from tests.rabbit_ko.evaluation.logickor.cli import SAMPLES, sample_rows, write_questions
 
@@ -74,14 +74,14 @@ def test_a_bom_may_be_on_any_line_and_lines_may_hold_line_separators(tmp_path: P
         (ROW | {"questions": [1, 2]}, "questions.0: "),
         (ROW | {"references": "가"}, "references: "),
         (ROW | {"references": [1, 2]}, "references.0: "),
-        ([1], "a question is an object"),
+        ([1], "all of it: Input should be a valid dictionary"),
     ],
 )
 def test_a_row_that_is_no_question_is_named_with_its_line(tmp_path: Path, row: Any, expected: str) -> None:
     file = tmp_path / "q.jsonl"
     write_questions(file, ROW | {"id": "first"}, row)
     with pytest.raises(UserError, match=rf"q\.jsonl:2: {expected}") as raised:
-        parse_questions(file)
+        load_questions(str(file))
     assert "\n" not in str(raised.value)
 
 

@@ -4,10 +4,9 @@ import traceback
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.logickor.__main__ import app
 from tests.rabbit_ko.evaluation.judge_server import Judge, Reply
 from tests.rabbit_ko.evaluation.logickor.cli import arguments, result_of, run
 
@@ -41,9 +40,9 @@ def test_an_error_that_repeats_the_key_does_not_show_it(
     monkeypatch.setenv("JUDGE_API_KEY", KEY)
     judge.rule = lambda _: Reply(f"{'x' * 180} {KEY}", status, SOON)
     output = run(judge, model, exit_code=1).output
-    debugged = CliRunner().invoke(app, [*arguments(judge, model), "--debug"])
-    assert isinstance(debugged.exception, UserError)
-    output += "".join(traceback.format_exception(debugged.exception))
+    with pytest.raises(UserError) as raised:
+        main([*arguments(judge, model), "--debug"])
+    output += "".join(traceback.format_exception(raised.value))
     assert output.count(f"answers {status}") == 2
     assert found_in(recipe, output) == []
 

@@ -4,9 +4,9 @@ from math import sqrt
 from statistics import fmean, stdev
 
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.score import Row
-from rabbit_ko.evaluation.logickor.score import samples as logickor_samples
-from rabbit_ko.evaluation.logickor.score import scores as logickor_scores
+from rabbit_ko.evaluation.logickor.scores import Row
+from rabbit_ko.evaluation.logickor.scores import samples as logickor_samples
+from rabbit_ko.evaluation.logickor.scores import scores as logickor_scores
 from rabbit_ko.evaluation.records import Score
 from tests.rabbit_ko.evaluation.results.result_folder import put_result, retrain, samples_of
 

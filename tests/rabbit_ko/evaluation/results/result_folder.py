@@ -6,17 +6,19 @@ from typing import Any
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Model, Result, Sample, Score, write_result
 from rabbit_ko.evaluation.stages import fingerprint
+from rabbit_ko.recipes import GUARD
 
 RECIPE = "mine"
 MODELS = {stage: Path("runs") / RECIPE / stage for stage in ("base", "sft", "dpo")}
 HARNESS = {"shots": 5, "limit": None, "template": False, "data": "hub"}
-ENTRY = "datasets: [{path: data/mine/sft, type: prompt_strategies.qir}]\n"
+ENTRY = f"plugins: [{GUARD}]\ndatasets: [{{path: data/mine/sft, type: prompt_strategies.qir}}]\n"
 
 
 def make_recipe() -> None:
     """Write a recipe of two stages into the working directory, and a model for each stage and the base."""
     configs = Path("axolotl_configs") / RECIPE
     configs.mkdir(parents=True)
+    (configs / "data.yaml").touch()
     for stage in ("sft", "dpo"):
         (configs / f"{stage}.yaml").write_text(f"base_model: {MODELS['base']}\n{ENTRY}")
     for stage, folder in MODELS.items():
@@ -36,7 +38,7 @@ def put_result(
     **settings: Any,
 ) -> Result:
     """Write a result of the stage's model as it is now; the harness's settings are those of kobest if not told."""
-    name = str(MODELS[stage])
+    name = f"runs/{RECIPE}/{stage}"
     result = Result(
         recipe=RECIPE,
         stage=stage,
@@ -47,7 +49,7 @@ def put_result(
         settings=HARNESS | settings if task in SUITES else settings,
         scores=scores,
         versions={"lm_eval": "0.4.11"},
-        command="python -m rabbit_ko.evaluation.harness",
+        command=f"rabbit eval --recipe {RECIPE} --stage {stage} --tasks {task}",
         started="2026-01-01T00:00:00+00:00",
         seconds=1.0,
         notes=notes or [],

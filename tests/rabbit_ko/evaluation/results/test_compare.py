@@ -9,7 +9,13 @@ import numpy.typing as npt
 import pytest
 
 from rabbit_ko.evaluation.records import Model, Result, Sample, Score
-from rabbit_ko.evaluation.results.compare import Comparison, Method, NotCompared, Reason, compare, paired_bootstrap
+from rabbit_ko.evaluation.results.compare import (
+    ComparedBy,
+    Comparison,
+    Reason,
+    compare,
+    paired_bootstrap,
+)
 from rabbit_ko.evaluation.results.figures import Figure, StageResult, State
 from tests.rabbit_ko.evaluation.results.result_folder import samples_of
 
@@ -47,15 +53,16 @@ def of_items(items: list[float]) -> Figure:
     return figure(fmean(items), items=items)
 
 
-def other_settings(*names: str) -> NotCompared:
+def other_settings(*names: str) -> Comparison:
     """What is said of figures whose settings differ."""
-    return NotCompared("base", Reason.SETTINGS, names)
+    return Comparison("base", Reason.SETTINGS, names)
 
 
 def compared(before: Figure, after: Figure) -> Comparison:
     """Compare and expect that it can be done."""
     comparison = compare(before, after)
-    assert isinstance(comparison, Comparison)
+    assert comparison
+    assert isinstance(comparison.how, ComparedBy)
     return comparison
 
 
@@ -99,7 +106,7 @@ def test_where_nothing_differs_but_by_chance_about_one_in_twenty_is_marked() -> 
 def test_a_clear_difference_is_marked(gain: float, direction: int) -> None:
     before, after = [0.5] * 20, [0.5 + gain] * 15 + [0.5] * 5
     comparison = compared(of_items(before), of_items(after))
-    assert comparison.method is Method.BOOTSTRAP
+    assert comparison.how is ComparedBy.BOOTSTRAP
     assert comparison.exceeds_chance
     assert comparison.difference * direction == pytest.approx(0.225)
 
@@ -122,7 +129,7 @@ def test_pairs_find_what_two_means_alone_do_not() -> None:
     error = stdev(before) / 10
     assert compared(of_items(before), of_items(after)).exceeds_chance
     alone = compared(figure(fmean(before), error), figure(fmean(after), error))
-    assert alone.method is Method.ERRORS
+    assert alone.how is ComparedBy.ERRORS
     assert not alone.exceeds_chance
 
 
@@ -145,17 +152,17 @@ def test_only_the_items_that_both_have_are_paired() -> None:
         (
             figure(0.1, 0.01),
             figure(0.9, 0.01, limit=8, shots=0),
-            NotCompared("base", Reason.SETTINGS, ("shots", "limit")),
+            Comparison("base", Reason.SETTINGS, ("shots", "limit")),
         ),
-        (figure(0.1, 0.01), figure(0.9, 0.01, judge="x"), NotCompared("base", Reason.SETTINGS, ("judge",))),
-        (figure(0.1, 0.01), figure(0.9, 0.01, state=State.STALE), NotCompared("base", Reason.STALE)),
-        (figure(0.1, 0.01), figure(0.9), NotCompared("base", Reason.NO_ERROR)),
-        (of_items([0.0] * 5), of_items([1.0] * 5), NotCompared("base", Reason.FEW)),
-        (figure(0.0, 0.0, count=5), figure(1.0, 0.0, count=5), NotCompared("base", Reason.FEW)),
+        (figure(0.1, 0.01), figure(0.9, 0.01, judge="x"), Comparison("base", Reason.SETTINGS, ("judge",))),
+        (figure(0.1, 0.01), figure(0.9, 0.01, state=State.STALE), Comparison("base", Reason.STALE)),
+        (figure(0.1, 0.01), figure(0.9), Comparison("base", Reason.NO_ERROR)),
+        (of_items([0.0] * 5), of_items([1.0] * 5), Comparison("base", Reason.FEW)),
+        (figure(0.0, 0.0, count=5), figure(1.0, 0.0, count=5), Comparison("base", Reason.FEW)),
         (figure(0.1, 0.01), figure(None), None),
     ],
 )
-def test_what_cannot_be_compared_is_not(before: Figure, after: Figure, expected: NotCompared | None) -> None:
+def test_what_cannot_be_compared_is_not(before: Figure, after: Figure, expected: Comparison | None) -> None:
     assert compare(before, after) == expected
 
 

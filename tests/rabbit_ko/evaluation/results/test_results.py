@@ -4,23 +4,19 @@ import csv
 import errno
 import json
 import os
-import subprocess
-import sys
+import shutil
 import warnings
 from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner
 
-from rabbit_ko.evaluation.results.__main__ import results
-from rabbit_ko.evaluation.results.chart import draw, label
-from rabbit_ko.evaluation.results.files import to_csv
-from rabbit_ko.evaluation.results.markdown import render
+from rabbit_ko.evaluation.records import Score
+from rabbit_ko.evaluation.results.chart import color, draw, label
+from rabbit_ko.evaluation.results.report import render, to_csv
 from rabbit_ko.evaluation.results.table import Row, make_table
-from tests.conftest import ROOT, environment
+from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.measured import BOOLQ, make_stale, put_results
 from tests.rabbit_ko.evaluation.results.result_folder import put_result, retrain
 
@@ -91,15 +87,9 @@ def test_a_category_keeps_its_strategy_on_the_chart() -> None:
     assert label(Row("kobest", "kobest_copa", "acc")) == "kobest_copa\nacc"
 
 
-def run_results(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in the working directory."""
-    command = [sys.executable, "-m", "rabbit_ko.evaluation.results", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(PYTHONPATH=str(ROOT)))
-
-
 def test_the_command_prints_the_table_and_writes_three_files(measured: Path) -> None:
-    result = run_results("mine")
-    assert result.returncode == 0, result.stderr
+    result = rabbit("results", "--recipe", "mine")
+    assert result.exit_code == 0, result.stderr
     expected = (GOLDEN / "results.md").read_text(encoding="utf-8")
     assert result.stdout == expected
     assert (measured / "results.md").read_text(encoding="utf-8") == expected
@@ -108,31 +98,52 @@ def test_the_command_prints_the_table_and_writes_three_files(measured: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "expected"),
+    ("name", "expected"),
     [
-        (["mine"], 1, "error: runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=base`, then the same for"),
-        (["none"], 1, "error: axolotl_configs/none: no such recipe\n"),
-        ([], 2, "Missing argument"),
+        ("mine", "runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=base`, then the same for"),
+        ("none", "RECIPE=none: there is no such recipe"),
     ],
 )
-def test_what_is_missing_is_one_line(recipe: Path, arguments: list[str], status: int, expected: str) -> None:
-    result = run_results(*arguments)
-    assert result.returncode == status
-    assert expected in result.stderr
-    assert "Traceback" not in result.stderr
+def test_what_is_missing_is_one_line(recipe: Path, name: str, expected: str) -> None:
+    result = rabbit("results", "--recipe", name)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {expected}")
+    assert result.stderr.count("\n") == 1
     assert not (recipe / "runs/mine/eval").exists()
 
 
+def test_the_figures_are_there_as_json_for_a_program(measured: Path) -> None:
+    records = json.loads(rabbit("results", "--recipe", "mine", "--json").stdout)
+    rows = list(csv.DictReader(StringIO((measured / "results.csv").read_text(encoding="utf-8"))))
+    assert [record["value"] for record in records] == [float(row["value"]) for row in rows]
+
+
+def test_a_method_that_the_recipe_has_a_config_for_is_a_stage_of_its_results(recipe: Path) -> None:
+    assert make_table("mine").stages == ("base", "sft", "dpo")
+    shutil.copy("axolotl_configs/mine/dpo.yaml", "axolotl_configs/mine/ipo.yaml")
+    shutil.copytree("runs/mine/dpo", "runs/mine/ipo")
+    for stage, value in {"sft": 0.2, "ipo": 0.8}.items():
+        score = Score(task="haerae", metric="acc", value=value, stderr=0.01, items=100)
+        put_result(stage, "haerae", [score])
+    table = make_table("mine")
+    [row] = [row for row in table.rows if row.task == "haerae"]
+    assert table.stages == ("base", "sft", "dpo", "ipo")
+    assert row.comparisons["ipo"].before == "sft"
+    assert "| - | 0.2000 ± 0.0100 | - | 0.8000 ± 0.0100 ▲ |" in render(table)
+    assert len({color(stage) for stage in table.stages}) == 4
+    assert Image.open(BytesIO(draw(table))).format == "PNG"
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_old_files(measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run_results("mine").returncode == 0
+    assert rabbit("results", "--recipe", "mine").exit_code == 0
     before = {name: (measured / name).read_bytes() for name in FILES}
     put_result("sft", "ifeval", [])
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/mine/eval")
 
-    monkeypatch.setattr("rabbit_ko.evaluation.results.files.write", full)
-    result = CliRunner().invoke(_app(), ["mine"])
+    monkeypatch.setattr("rabbit_ko.evaluation.results.report.write", full)
+    result = rabbit("results", "--recipe", "mine")
     assert (result.exit_code, result.stderr) == (1, "error: runs/mine/eval: No space left on device\n")
     assert {name: (measured / name).read_bytes() for name in FILES} == before
 
@@ -141,10 +152,4 @@ def test_a_result_of_an_earlier_model_names_the_command_that_measures_again(meas
     retrain("sft")
     text = render(make_table("mine"))
     advice = "stale, measured on an earlier model of this stage; measure it again:"
-    assert f"† sft gsm8k: {advice} `python -m rabbit_ko.evaluation.harness`" in text
-
-
-def _app() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(results)
-    return app
+    assert f"† sft gsm8k: {advice} `rabbit eval --recipe mine --stage sft --tasks gsm8k`" in text

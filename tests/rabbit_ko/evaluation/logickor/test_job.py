@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from rabbit_ko.evaluation.logickor.__main__ import app
 from rabbit_ko.evaluation.logickor.judge import parse_score
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.records import read_samples
@@ -24,6 +22,7 @@ from tests.rabbit_ko.evaluation.logickor.cli import (
     sample_rows,
     write_questions,
 )
+from tests.rabbit_ko.evaluation.rabbit import rabbit
 
 ALL = 8
 
@@ -61,7 +60,7 @@ def test_the_judged_rows_are_upstreams_and_score_to_the_same_table(judge: Judge,
     assert [row["id"] for row in rows] == [1, 2, 3, 4]
     upstream = {"id", "category", "questions", "outputs", "references", "query_single", "query_multi"}
     assert set(rows[0]) == upstream | {"of"}
-    scored = CliRunner().invoke(app, ["score", str(JUDGED)]).stdout
+    scored = rabbit("score", str(JUDGED)).stdout
     assert scored.strip() in printed
     assert "| Total    |         4 |" in scored
 

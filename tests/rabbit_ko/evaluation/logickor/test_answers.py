@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
-from typer.testing import CliRunner
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation import models
-from rabbit_ko.evaluation.logickor import generators
-from rabbit_ko.evaluation.logickor.__main__ import app
-from rabbit_ko.evaluation.logickor.answer import Generator, Prompt, answer_all
-from rabbit_ko.evaluation.logickor.journal import Journal
+from rabbit_ko.evaluation.journal import Journal
+from rabbit_ko.evaluation.logickor import answers as answers_module
+from rabbit_ko.evaluation.logickor.answers import BATCH, Generator, Prompt, answer_all, room_for_answer
+from rabbit_ko.evaluation.logickor.prompts import conversation
 from rabbit_ko.evaluation.logickor.questions import Question, load_questions
-from rabbit_ko.evaluation.logickor.strategies import conversation
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
 from tests.rabbit_ko.evaluation.logickor.cli import ANSWERS, FEW, JUDGED, lines, result_of
+from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.serving import served
 
 BASE = "runs/smoke/base"
@@ -46,7 +45,7 @@ def save_model(tokenizer: PreTrainedTokenizerBase, context: int) -> None:
 
 def local(max_new_tokens: int = 6) -> Generator:
     """What answers with the random model."""
-    return generators.local(Stage("smoke", "base", BASE), fingerprint(BASE), max_new_tokens)
+    return answers_module.local(Stage("smoke", "base", BASE), fingerprint(BASE), max_new_tokens)
 
 
 def answers(generator: Generator, questions: list[Question]) -> dict[str, tuple[str, str]]:
@@ -69,7 +68,7 @@ def test_answers_that_are_there_are_not_generated_and_the_model_is_not_loaded(
     questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = answers(local(), questions)
-    monkeypatch.setattr(generators, "load_stage", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr(answers_module, "load_stage", lambda _: pytest.fail("loaded"))
     assert answers(local(), questions) == found
     assert len(lines(Path("answers.jsonl"))) == 2 * len(questions)
 
@@ -107,11 +106,11 @@ def test_an_answer_is_as_long_as_asked_but_never_beyond_the_context(
 ) -> None:
     save_model(smoke_tokenizer, context)
     recorded = Recorded()
-    monkeypatch.setattr(generators, "generate", recorded)
+    monkeypatch.setattr(answers_module, "generate", recorded)
     answers(local(wanted), questions)
     for conversations, limit in recorded.batches:
         assert 0 < limit <= wanted
-        assert len(conversations) <= generators.BATCH
+        assert len(conversations) <= BATCH
         for messages in conversations:
             taken = smoke_tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
             assert len(taken["input_ids"]) + limit <= context
@@ -133,27 +132,37 @@ def test_a_first_answer_that_grows_when_it_is_read_again_is_named(smoke_tokenize
     model, tokenizer = models.load_stage(Stage("smoke", "base", BASE))
     messages = conversation("default", ("가?", "나?"), "쀍" * 500)
     with pytest.raises(UserError, match=r"question 7, turn 2: .* context of 1,024; lower --max-new-tokens"):
-        generators._room(model, tokenizer, Prompt("7", 1, messages, messages), 64)
+        room_for_answer(model, tokenizer, Prompt("7", 1, messages, messages), 64)
 
 
 def test_a_model_that_states_no_context_is_given_what_is_asked() -> None:
     messages = conversation("default", ("가?", "나?"))
     model = SimpleNamespace(config=SimpleNamespace(get_text_config=SimpleNamespace))
-    assert generators._room(model, None, Prompt("7", 0, messages, messages), 5_000) == 5_000
+    assert room_for_answer(model, None, Prompt("7", 0, messages, messages), 5_000) == 5_000
 
 
 def test_a_gpu_that_is_full_is_one_line(questions: list[Question], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> list[models.Answer]:
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 8.00 GiB")
 
-    monkeypatch.setattr(generators, "generate", full)
+    monkeypatch.setattr(answers_module, "generate", full)
     with pytest.raises(UserError, match="runs/smoke/base: the GPU's memory is full; lower --max-new-tokens"):
         answers(local(), questions)
 
 
 def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
-    arguments = ["run", "smoke", "base", "--judge-url", judge.url, "--judge-model", MODEL, "--max-new-tokens", "5"]
-    result = CliRunner().invoke(app, [*arguments, "--questions", FEW])
+    arguments = [
+        "logickor",
+        "--stage",
+        "base",
+        "--judge-url",
+        judge.url,
+        "--judge-model",
+        MODEL,
+        "--max-new-tokens",
+        "5",
+    ]
+    result = rabbit(*arguments, "--questions", FEW)
     assert result.exit_code == 0, result.output
     assert result_of().model.model_dump() == {
         "path": BASE,
@@ -162,7 +171,7 @@ def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
         "name": "",
     }
     assert len(lines(ANSWERS)) == 8
-    assert CliRunner().invoke(app, [*arguments, "--questions", FEW]).stdout.endswith(result.stdout)
+    assert rabbit(*arguments, "--questions", FEW).stdout.endswith(result.stdout)
     assert len(judge.requests) == 8
 
 
@@ -172,7 +181,7 @@ def test_a_real_server_gives_the_answers_that_the_model_gives_here(judge: Judge)
     with served(f"transformers serve {BASE} --port PORT") as address:
         server = ["--model-url", f"{address}/v1", "--model-name", BASE]
         servers = ["--judge-url", judge.url, "--judge-model", MODEL, *server]
-        program = [sys.executable, "-m", "rabbit_ko.evaluation.logickor", "run", "smoke", "base", *servers]
+        program = [sys.executable, "-m", "rabbit_ko.cli", "logickor", "--stage", "base", *servers]
         options = ["--questions", FEW, "--max-new-tokens", "12", "--concurrency", "2"]
         variables = environment(PYTHONPATH=str(ROOT))
         done = subprocess.run([*program, *options], env=variables, capture_output=True, text=True, timeout=200)

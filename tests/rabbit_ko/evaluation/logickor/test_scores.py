@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.logickor.__main__ import app
-from rabbit_ko.evaluation.logickor.judged import read_judged
+from rabbit_ko.evaluation.logickor.judged_rows import read_judged
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.score import Row, mean, samples, scores
+from rabbit_ko.evaluation.logickor.scores import Row, mean, samples, scores
 from rabbit_ko.evaluation.records import Score
+from tests.rabbit_ko.evaluation.rabbit import rabbit
 
 SUFFIXES = dict(zip(CATEGORIES, ("Reasoning", "Math", "Writing", "Coding", "Understanding", "Grammar"), strict=True))
 SCORE = st.integers(0, 20).map(lambda halves: halves / 2)
@@ -53,7 +52,7 @@ def write(file: Path, rows: Sequence[Any]) -> Path:
 
 def table(file: Path) -> dict[str, list[str]]:
     """Print a file's table; return the cells of each row by its name, and all notes under `notes`."""
-    result = CliRunner().invoke(app, ["score", str(file)])
+    result = rabbit("score", str(file))
     assert result.exit_code == 0, result.output
     head, _, *rows = [line for line in result.stdout.splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in head.strip("|").split("|")][:5] == HEADINGS
@@ -172,15 +171,15 @@ def test_our_own_rows_say_how_many_there_should_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (["no", "object"], "a judged row is an object"),
-        (judged_row(1, 1, 1) | {"id": None}, "id: a number or a text is needed"),
-        (judged_row(1, 1, 1) | {"category": "과학"}, "category: 과학 is none; categories: 추론, 수학"),
-        ({"id": 1, "category": "수학", "outputs": ["일", "이"]}, "neither query_single nor query_multi"),
+        (["no", "object"], "all of it: Input should be a valid dictionary"),
+        (judged_row(1, 1, 1) | {"id": None}, "id.int: Input should be a valid integer, not null"),
+        (judged_row(1, 1, 1) | {"category": "과학"}, "category: Input should be '추론', '수학'"),
+        ({"id": 1, "category": "수학", "outputs": ["일", "이"]}, "all of it: neither query_single nor query_multi"),
     ],
 )
 def test_what_is_no_judged_row_is_one_line(tmp_path: Path, row: Any, expected: str) -> None:
     file = write(tmp_path / "judged.jsonl", [judged_row(2, 1, 1), row])
-    result = CliRunner().invoke(app, ["score", str(file)])
+    result = rabbit("score", str(file))
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {file}:2: {expected}")
     assert result.stderr.count("\n") == 1
@@ -193,7 +192,7 @@ def test_what_is_no_judged_row_is_one_line(tmp_path: Path, row: Any, expected: s
 def test_a_file_without_rows_is_one_line(tmp_path: Path, content: str | None, expected: str) -> None:
     if content is not None:
         (tmp_path / "judged.jsonl").write_text(content)
-    result = CliRunner().invoke(app, ["score", str(tmp_path / "judged.jsonl")])
+    result = rabbit("score", str(tmp_path / "judged.jsonl"))
     assert result.exit_code == 1
     assert expected in result.stderr
     assert result.stderr.count("\n") == 1

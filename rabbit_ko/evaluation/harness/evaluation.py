@@ -1,30 +1,23 @@
-"""One stage through one suite of tasks, or the finding that this is done already."""
+"""Run a stage through suites of lm-evaluation-harness, and write a result for each."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
+import xxhash
+
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.harness import data, ifeval
-from rabbit_ko.evaluation.harness.backends import Answerer
-from rabbit_ko.evaluation.harness.context import count_cut, encoded_apart
+from rabbit_ko.evaluation.harness.backends import Answerer, count_truncated, encode_apart
 from rabbit_ko.evaluation.harness.suites import TASKS_FOLDER, Suite
-from rabbit_ko.evaluation.records import (
-    Model,
-    Result,
-    Sample,
-    Score,
-    command,
-    now,
-    read_result,
-    versions,
-    write_result,
-)
+from rabbit_ko.evaluation.records import Model, Result, Sample, Score, make_result, write_result
 from rabbit_ko.evaluation.stages import Stage
 
 
@@ -32,8 +25,9 @@ from rabbit_ko.evaluation.stages import Stage
 class Evaluation:
     """What is asked for; the harness's models that it needs are loaded once.
 
-    limit: the first items of each task, all without it. template: on or off for every task; without it, generated
-    answers are asked for in the recipe's prompt, and given answers weighed behind the bare text.
+    limit: the first items of each task, all without it. template: on or off for every task; by default, generated
+    answers are asked for in the recipe's prompt, and given answers compared after the bare text. hub_dir: a folder
+    laid out like the hub, in its place.
     """
 
     answerer: Answerer
@@ -50,57 +44,38 @@ class Evaluation:
         """Tell whether a suite's questions are asked in the recipe's prompt."""
         return suite.generates if self.template is None else self.template
 
-    def is_chat(self, suite: Suite) -> bool:
-        """Tell whether a server renders the prompt, and knows alone how long it gets."""
-        return bool(self.answerer.url) and suite.generates and self.in_prompt(suite)
-
     def settings(self, suite: Suite) -> dict[str, Any]:
         """Return what a suite's figures depend on besides the model. Raises UserError where its data are missing."""
-        fingerprint = data.fingerprint(self.hub_dir, suite.data)
-        in_prompt = self.in_prompt(suite)
-        settings = {"shots": suite.shots, "limit": self.limit, "template": in_prompt, "data": fingerprint}
+        data, in_prompt = data_fingerprint(self.hub_dir, suite.data), self.in_prompt(suite)
+        settings = {"shots": suite.shots, "limit": self.limit, "template": in_prompt, "data": data}
         return {**settings, "prompt": self.stage.prompt} if in_prompt else settings
 
     def model_for(self, suite: Suite) -> Any:
         """Return the harness's model for a suite. Raises UserError where it cannot be loaded."""
         # A server is asked in another way for likelihoods than for answers.
-        kind = (suite.generates, self.in_prompt(suite)) if self.answerer.url else (True, True)
+        kind = (suite.generates, self.in_prompt(suite)) if self.answerer.server else (True, True)
         if kind not in self._models:
-            with TemporaryDirectory(prefix="rabbit-ko-tokenizer-") as folder:
-                self._models[kind] = self.answerer.load(Path(folder), suite.generates, self.in_prompt(suite))
+            self._models[kind] = self.answerer.load(suite.generates, self.in_prompt(suite))
         return self._models[kind]
 
 
-def finished(evaluation: Evaluation, suite: Suite, model: Model) -> Result | None:
-    """Return the suite's result if it was measured on this model with these settings."""
-    result = read_result(evaluation.stage.results, suite.name)
-    if result and (result.model, result.settings) == (model, evaluation.settings(suite)):
-        return result
-    return None
-
-
-def run(evaluation: Evaluation, suite: Suite, model: Model) -> Result | None:
+def evaluate(evaluation: Evaluation, suite: Suite, model: Model) -> Result | None:
     """Run a suite and write its result; None in all processes but the first of several.
 
     Raises UserError where the model cannot be loaded or a task cannot be run, OSError where a file cannot be written.
     """
-    settings = evaluation.settings(suite)
-    started, clock = now(), perf_counter()
+    started, settings = datetime.now(UTC), evaluation.settings(suite)
     output = _simple_evaluate(evaluation, suite)
     if output is None:
         return None
     samples = output.pop("samples")
-    result = Result(
-        recipe=evaluation.stage.recipe,
-        stage=evaluation.stage.name,
+    result = make_result(
+        evaluation.stage,
+        started,
         task=suite.name,
         model=model,
         settings=settings,
         scores=list(_scores(output, suite)),
-        versions=versions(),
-        command=command(),
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(perf_counter() - clock, 1),
         notes=_notes(evaluation, suite, samples),
         harness=output,
     )
@@ -108,19 +83,54 @@ def run(evaluation: Evaluation, suite: Suite, model: Model) -> Result | None:
     return result
 
 
-def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | None:
-    from lm_eval import simple_evaluate
+def data_fingerprint(hub_dir: str, dataset: str) -> str:
+    """Return a hash of a dataset's files in the folder; without one, `hub`. Raises UserError where it is missing."""
+    if not hub_dir:
+        return "hub"
+    folder, digest = Path(hub_dir) / dataset, xxhash.xxh3_128()
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    if not files:
+        raise UserError(f"{folder}: no such dataset; leave HUB_DIR away to read it from the hub, or TASKS without it")
+    for file in files:
+        digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def fresh_datasets_cache(hub_dir: str) -> Iterator[None]:
+    """Keep `datasets` from what it has cached of a local folder, which it knows by name and not by content.
+
+    It has to be entered before `datasets` is imported.
+    """
+    if not hub_dir:
+        yield
+        return
+    with TemporaryDirectory(prefix="rabbit-ko-datasets-") as folder:
+        os.environ["HF_DATASETS_CACHE"] = folder
+        yield
+
+
+@cache
+def _task_manager() -> Any:
+    """Index the harness's tasks and this project's, which takes seconds."""
     from lm_eval.tasks import TaskManager
 
+    return TaskManager(include_path=str(TASKS_FOLDER))
+
+
+def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | None:
+    from lm_eval import simple_evaluate
+
     # What it warns of is in the settings and the notes.
-    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    lm = evaluation.model_for(suite)
-    in_prompt = evaluation.in_prompt(suite)
+    for name in ("lm_eval", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    lm, in_prompt = evaluation.model_for(suite), evaluation.in_prompt(suite)
+    encode_apart(lm, in_prompt)
     try:
-        with data.inside(evaluation.hub_dir), encoded_apart(lm, in_prompt):
-            if suite.name == "ifeval":
-                ifeval.prepare(evaluation.limit)
+        # Inside the folder the harness takes `skt/kobest_v1` for a local path.
+        with chdir(evaluation.hub_dir or "."):
+            if suite.prepare:
+                suite.prepare(evaluation.limit)
             output: dict[str, Any] | None = simple_evaluate(
                 model=lm,
                 tasks=list(suite.tasks),
@@ -128,7 +138,7 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite) -> dict[str, Any] | N
                 limit=evaluation.limit,
                 apply_chat_template=in_prompt,
                 fewshot_as_multiturn=in_prompt,
-                task_manager=TaskManager(include_path=str(TASKS_FOLDER)),
+                task_manager=_task_manager(),
             )
     except (UserError, KeyboardInterrupt):
         raise
@@ -145,8 +155,8 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _scores(output: dict[str, Any], suite: Suite) -> Iterator[Score]:
-    groups = output.get("groups", {})
     for task, figures in output["results"].items():
+        tasks = output["group_subtasks"][task] if task in output.get("groups", {}) else [task]
         for metric in suite.metrics:
             name, _, filter_name = metric.partition(",")
             key = f"{name},{filter_name or 'none'}"
@@ -157,14 +167,8 @@ def _scores(output: dict[str, Any], suite: Suite) -> Iterator[Score]:
                     metric=metric,
                     value=figures[key],
                     stderr=stderr if isinstance(stderr, float) else None,
-                    items=_items(output, task, task in groups),
+                    items=sum(output["n-samples"][name]["effective"] for name in tasks),
                 )
-
-
-def _items(output: dict[str, Any], task: str, is_group: bool) -> int:
-    counts = output["n-samples"]
-    tasks = output["group_subtasks"][task] if is_group else [task]
-    return sum(counts[name]["effective"] for name in tasks)
 
 
 def _samples(samples: dict[str, list[dict[str, Any]]], suite: Suite) -> Iterator[Sample]:
@@ -184,6 +188,8 @@ def _notes(evaluation: Evaluation, suite: Suite, samples: dict[str, list[dict[st
         notes.append(f"the first {evaluation.limit} items of each task")
     if evaluation.hub_dir:
         notes.append(f"data from {evaluation.hub_dir}, in place of the hub")
-    if not evaluation.is_chat(suite) and (cut := count_cut(evaluation.model_for(suite), samples)):
-        notes.append(f"{cut} prompts were longer than the model's context and lost their beginning")
+    # A server that renders the prompt alone knows how long it gets.
+    is_chat = evaluation.answerer.server and suite.generates and evaluation.in_prompt(suite)
+    if not is_chat and (truncated := count_truncated(evaluation.model_for(suite), samples)):
+        notes.append(f"{truncated} prompts were longer than the model's context and lost their beginning")
     return notes

@@ -1,0 +1,67 @@
+"""What was answered and judged so far: one JSON line each, on disk before the next step, and read after a kill."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+from filelock import FileLock, Timeout
+
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import KEEPS
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A file of records."""
+
+    file: Path
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write a record, which is on disk when this returns. Raises UserError where it cannot be written."""
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a+b", buffering=0) as file:
+                if file.seek(0, os.SEEK_END):
+                    file.seek(-1, os.SEEK_END)
+                    # A torn line must not take the next one with it.
+                    line = line if file.read(1) == b"\n" else b"\n" + line
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f"{self.file}: {error.strerror}; {KEEPS}") from None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Read the records; a line that a kill has torn is none."""
+        if not self.file.exists():
+            return
+        for line in self.file.read_bytes().split(b"\n"):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second run out of a folder, which would pay for everything twice. Raises UserError, OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"{folder}: another run is at work here; wait for it, or end it") from None
+
+
+def digest(value: Any) -> str:
+    """Return a hash of anything that can be JSON."""
+    return xxhash.xxh3_128_hexdigest(json.dumps(value, ensure_ascii=False, sort_keys=True).encode())
