@@ -7,7 +7,7 @@ same inputs, code and package versions give the same bytes.
 import hashlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dataset_builders.licenses import License
 from rabbit_ko.errors import UserError, reason
@@ -17,8 +17,8 @@ from rabbit_ko.storage import read
 MANIFEST = "manifest.json"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Model(BaseModel, extra="forbid", frozen=True):
+    pass
 
 
 class Shard(_Model):

@@ -17,7 +17,6 @@ import pyarrow as pa
 import rensa
 
 from dataset_builders.gates.letters import Letters, mix
-from rabbit_ko.storage import write_arrow
 
 BANDS = 20
 PLACES = 6
@@ -40,18 +39,18 @@ def signatures(text: Letters) -> list[Signature | None]:
     return [row if count else None for row, count in zip(rows, counts.tolist(), strict=True)]
 
 
-def write_signatures(folder: str, found: Sequence[Signature | None]) -> None:
-    """Write a chunk's signatures, and the hash of each band of them."""
+def signature_table(found: Sequence[Signature | None]) -> pa.Table:
+    """Return signatures as a table, with a hash of each of their bands; those of short texts are zeros."""
     nothing = np.zeros(BANDS * PLACES, np.uint32)
     rows = np.stack([nothing if signature is None else signature for signature in found])
     places = rows.reshape(len(rows), BANDS, PLACES).astype(np.uint64)
     bands = np.zeros((len(rows), BANDS), np.uint64)
     for place in range(PLACES):
         bands = mix(bands ^ places[:, :, place])
-    columns = {_band(number): pa.array(np.ascontiguousarray(bands[:, number])) for number in range(BANDS)}
-    columns["is_long_enough"] = pa.array([signature is not None for signature in found])
-    columns["places"] = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
-    write_arrow(f"{folder}/signatures.arrow", pa.table(columns))
+    columns = {f"band_{number}": np.ascontiguousarray(band) for number, band in enumerate(bands.T)}
+    columns["is_long_enough"] = np.array([signature is not None for signature in found])
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
+    return pa.table({**columns, "places": lists})
 
 
 def near_duplicates(
@@ -80,7 +79,7 @@ def _pairs(rows: Indices, column: Column) -> Indices:
     """Return m pairs of places in `rows`: one that shares a band with another, and the first one of that band."""
     found = [np.zeros((0, 2), np.int64)]
     for number in range(BANDS):
-        hashes = column(_band(number), "signatures")[rows]
+        hashes = column(f"band_{number}", "signatures")[rows]
         order = np.argsort(hashes, kind="stable")
         is_first = np.ones(len(order), np.bool_)
         is_first[1:] = hashes[order[1:]] != hashes[order[:-1]]
@@ -100,7 +99,3 @@ def _alike(rows: Indices, pairs: Indices, take: Take, threshold: float) -> Itera
         similarity = (found[places[:, 0]] == found[places[:, 1]]).mean(axis=1)
         for place in np.flatnonzero(similarity >= threshold).tolist():
             yield int(some[place, 0]), int(some[place, 1]), float(similarity[place])
-
-
-def _band(number: int) -> str:
-    return f"band_{number:02}"

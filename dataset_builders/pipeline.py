@@ -9,23 +9,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dataset_builders.cleaning import Cleaned, clean
 from dataset_builders.gates import Quality, ask_gates
 from dataset_builders.gates._gate import Batch
-from dataset_builders.gates.benchmarks import BenchmarkIndex
+from dataset_builders.gates.benchmarks import BenchmarkIndex, load_index
 from dataset_builders.near_duplicates import signatures
-from dataset_builders.read.chunks import Chunk
 from dataset_builders.read.formats import Broken, read_rows
+from dataset_builders.read.inputs import Chunk
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.rows import RejectedRow, Row, message_lists, row_id
 from dataset_builders.sampling import below, draw
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources._source import RawRow
-from dataset_builders.write.chunks import Kept, write_kept, write_rejected
-from rabbit_ko.errors import Rejected, suggest
-from rabbit_ko.storage import write_json
+from dataset_builders.write.chunks import write_kept, write_rejected
+from rabbit_ko.errors import Rejected
+from rabbit_ko.storage import read, write
 
 # Rows that the gates, which need many times a row's size, look at together.
 BATCH_ROWS = 1_000
@@ -35,10 +35,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class ChunkTask:
+    """A chunk to process, the place of its source in the config, and the folder for it.
+
+    The folder is named after all that the chunk's files depend on. benchmarks: the file of the index that rows are
+    compared with; empty where there is none.
+    """
+
+    chunk: Chunk
+    source: int
+    folder: str
+    config: DataConfig
+    benchmarks: str
+
+
+@dataclass(frozen=True)
 class DoneChunk:
     """A finished chunk: its folder, the place of its source in the config, and the numbers of its rows.
 
-    rows: those that are left. missing: a required column that no row has, where that is why none is left.
+    rows: those that are left.
     """
 
     folder: str
@@ -47,7 +62,6 @@ class DoneChunk:
     read: int
     rejected: dict[str, int]
     reported: dict[str, int]
-    missing: str
 
 
 @dataclass
@@ -77,49 +91,55 @@ def rejected_row(row: Row, reason: str, evidence: str) -> RejectedRow:
     return RejectedRow(row.id, row.source, reason, evidence, text)
 
 
-def process(
-    chunk: Chunk, entry: SourceConfig, config: DataConfig, benchmarks: BenchmarkIndex, folder: str
-) -> dict[str, Any]:
-    """Take a chunk's rows through all steps, write them to `folder`, and return the report.
+def process_chunk(task: ChunkTask) -> DoneChunk:
+    """Process a chunk, or find it done."""
+    try:
+        # The data may have been moved in between.
+        return DoneChunk(**json.loads(read(f"{task.folder}/report.json")) | {"folder": task.folder})
+    except FileNotFoundError:
+        return process(task)
+
+
+def process(task: ChunkTask) -> DoneChunk:
+    """Take a chunk's rows through all steps, and write them to its folder.
 
     Raises UserError where the chunk cannot be read, OSError where it cannot be written.
     """
-    log = Log(entry)
-    rows = sample(convert(read_rows(chunk), log), config.seed, log)
+    config, log = task.config, Log(task.config.sources[task.source])
+    rows = sample(convert(read_rows(task.chunk), log), config.seed, log)
     gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a tenth of the time
     try:
-        kept = list(pass_gates(clean_rows(rows, log), config.quality, benchmarks, log))
+        kept = list(pass_gates(clean_rows(rows, log), config.quality, load_index(task.benchmarks), log))
     finally:
         gc.enable()
     if kept:
-        write_kept(kept, entry, config, folder)
+        write_kept(kept, log.entry, config, task.folder)
     if log.rejected:
-        write_rejected(log.rejected, config.seed, folder)
-    report = {
-        "rows": len(kept),
-        "read": log.read,
-        "rejected": dict(Counter(row.reason for row in log.rejected)),
-        "reported": dict(log.reported),
-        "missing": "" if kept else _missing_column(log),
-    }
-    write_json(f"{folder}/report.json", report)
-    return report
+        write_rejected(log.rejected, config.seed, task.folder)
+    reasons = Counter(row.reason for row in log.rejected)
+    done = DoneChunk(task.folder, task.source, len(kept), log.read, reasons, log.reported)
+    write(f"{task.folder}/report.json", json.dumps(vars(done)).encode())
+    return done
 
 
 def convert(raw_rows: Iterable[RawRow | Broken], log: Log) -> Iterator[Row]:
     """Make rows of raw ones by the rule of their source."""
-    entry, rule = log.entry, SOURCES[log.entry.source].convert
-    required, columns = entry.required_columns, list((entry.required_columns | entry.optional_columns).items())
+    entry, source = log.entry, SOURCES[log.entry.source]
+    # A field that may be absent is not read from a column that stands for another field.
+    mapped = {name: entry.columns.get(name, name) for name in source.fields}
+    required = [name for name in source.fields if name in source.required or name in entry.columns]
+    taken = {mapped[name] for name in required}
+    columns = {name: column for name, column in mapped.items() if name in required or name not in taken}
     for raw in raw_rows:
         log.read += 1
         if isinstance(raw, Broken):
             log.reject_raw(raw.text, None, raw.reason)
             continue
-        fields = {name: raw[column] for name, column in columns if column in raw}
+        fields = {name: raw[column] for name, column in columns.items() if column in raw}
         try:
-            if missing := [column for name, column in required.items() if name not in fields]:
+            if missing := [mapped[name] for name in required if name not in fields]:
                 raise Rejected(f"no field `{missing[0]}`")
-            row = rule(fields, entry.label)
+            row = source.convert(fields, entry.label)
             row.id.encode()
         except (Rejected, UnicodeEncodeError) as error:
             reason = str(error) if isinstance(error, Rejected) else "broken unicode"
@@ -155,7 +175,7 @@ def clean_rows(rows: Iterator[Row], log: Log) -> Iterator[Cleaned]:
 
 def pass_gates(
     candidates: Iterator[Cleaned], quality: Quality, benchmarks: BenchmarkIndex, log: Log
-) -> Iterator[Kept]:
+) -> Iterator[Cleaned]:
     """Ask the gates, many rows at a time, and compute the signatures of the rows that they let pass."""
     for some in _batches(candidates):
         batch = Batch([candidate.row for candidate in some], log.entry.language, benchmarks)
@@ -163,23 +183,12 @@ def pass_gates(
         log.reported += reported
         for row, (reason, evidence) in rejected.items():
             log.reject(batch.rows[row], reason, evidence)
-        compared = signatures(batch.letters) if quality.is_on(quality.near_duplicates) else [None] * len(some)
-        kept = zip(some, compared, strict=True)
-        yield from (candidate for row, candidate in enumerate(kept) if row not in rejected)
+        if quality.is_on(quality.near_duplicates):
+            for candidate, signature in zip(some, signatures(batch.letters), strict=True):
+                candidate.signature = signature
+        yield from (candidate for row, candidate in enumerate(some) if row not in rejected)
 
 
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:
     while some := list(islice(items, BATCH_ROWS)):
         yield some
-
-
-def _missing_column(log: Log) -> str:
-    """Say which column none of the rows has, and what it may be called; nothing where they lack something else."""
-    if not log.rejected or not all(row.reason.startswith("no field") for row in log.rejected):
-        return ""
-    known = dict.fromkeys(name for row in log.rejected for name in json.loads(row.row))
-    for name, column in log.entry.required_columns.items():
-        if column not in known:
-            mended = f"name it with `columns: {{{name}: ...}}`"
-            return f"`{log.entry.source}` needs a column `{column}`{suggest(column, map(str, known))}; {mended}"
-    return ""

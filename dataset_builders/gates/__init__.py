@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import create_model
 
 from dataset_builders.gates import contamination, hangul, length, length_ratio, refusals, repetition, subjects
-from dataset_builders.gates._gate import STRICT, Action, Batch, Gate, Settings, Share
+from dataset_builders.gates._gate import Action, Batch, Gate, Settings, Share
+from dataset_builders.strict import Strict
 
 # In the order in which they are asked: the first one that rejects a row gives the reason.
 GATES: tuple[Gate, ...] = (
@@ -35,7 +36,7 @@ class NearDuplicates(Settings):
 
 _Quality: Any = create_model(
     "_Quality",
-    __config__=STRICT,
+    __base__=Strict,
     action=(Action, "reject"),
     **{gate.name: (gate.settings, gate.settings()) for gate in GATES},  # type: ignore[call-overload]
     exact_duplicates=(ExactDuplicates, ExactDuplicates()),

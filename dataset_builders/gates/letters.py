@@ -43,7 +43,7 @@ class Letters:
 
     def hashes(self, starts: Indices, ends: Indices) -> Hashes:
         """Return a hash of the letters [start, end) for each pair; the same letters have the same hash anywhere."""
-        return mix((self._sums[ends] - self._sums[starts]) * _powers(len(self.codes) + 1)[1][starts])
+        return mix((self._sums[ends] - self._sums[starts]) * _powers(_INVERSE, self._size)[starts])
 
     def runs(self, size: int) -> tuple[Indices, Indices]:
         """Return the starts of every `size` letters in a row within one text, and the text that each is of."""
@@ -62,8 +62,13 @@ class Letters:
     def _sums(self) -> Hashes:
         """The letters as digits of a number in base _BASE, modulo 2**64, summed up from the left."""
         sums = np.zeros(len(self.codes) + 1, np.uint64)
-        np.cumsum(_digits()[self.codes] * _powers(len(self.codes))[0], out=sums[1:])
+        np.cumsum(_digits()[self.codes] * _powers(_BASE, self._size)[: len(self.codes)], out=sums[1:])
         return sums
+
+    @property
+    def _size(self) -> int:
+        # Few sizes, so that few tables of powers are made.
+        return 1 << max(16, len(self.codes).bit_length())
 
 
 def fold(texts: pa.StringArray | Sequence[str]) -> Letters:
@@ -110,19 +115,11 @@ def _folds() -> Codes:
     return table
 
 
-def _powers(count: int) -> tuple[Hashes, Hashes]:
-    size = 1 << max(16, (count - 1).bit_length())
-    powers, inverses = _power_table(size)
-    return powers[:count], inverses[:count]
-
-
 @cache
-def _power_table(size: int) -> tuple[Hashes, Hashes]:
-    ones = np.ones(size, np.uint64)
-    bases = [
-        np.multiply.accumulate(np.where(np.arange(size) == 0, ones, np.uint64(base))) for base in (_BASE, _INVERSE)
-    ]
-    return bases[0], bases[1]
+def _powers(base: int, count: int) -> Hashes:
+    powers = np.full(count, base, np.uint64)
+    powers[0] = 1
+    return np.multiply.accumulate(powers)
 
 
 @cache

@@ -2,19 +2,17 @@
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dataset_builders.strict import Strict
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem, read_json, write_json
+from rabbit_ko.storage import filesystem
 
 
-class Location(BaseModel):
+class Location(Strict):
     """Where rows are: a path, a URL, or the name of a dataset on the hub with the part of it that is meant."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     path: str = Field(min_length=1)
     subset: str | None = None
@@ -22,22 +20,22 @@ class Location(BaseModel):
     revision: str | None = None
 
 
-def download(wanted: Location, folder: str) -> tuple[list[str], str | None]:
+def download(wanted: Location, folder: str) -> tuple[str, str | None]:
     """Load a dataset once, and keep it in `folder` until the build is done; return the file and the commit.
 
     Raises UserError where it cannot be loaded.
     """
-    revision = commit_of(wanted)
-    asked = f"{wanted.path}\0{wanted.subset}\0{wanted.split}\0{revision or wanted.revision}"
-    name = f"{folder}/{wanted.path.replace('/', '--')}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
-    if read_json(f"{name}.json") is None:
-        dataset = _tried(wanted, lambda: _load(wanted, revision))
-        fs, _ = filesystem(folder)
-        if "file" in fs.protocol:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        dataset.to_parquet(f"{name}.parquet")
-        write_json(f"{name}.json", {"rows": len(dataset)})
-    return [f"{name}.parquet"], revision
+    commit = commit_of(wanted)
+    asked = f"{wanted.path}\0{wanted.subset}\0{wanted.split}\0{commit or wanted.revision}"
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:12]
+    path = f"{folder}/{wanted.path.replace('/', '--')}-{digest}.parquet"
+    fs, name = filesystem(path)
+    if not fs.exists(name):
+        dataset = _tried(wanted, lambda: _load(wanted, commit))
+        fs.makedirs(fs._parent(name), exist_ok=True)
+        dataset.to_parquet(f"{path}.part")
+        fs.mv(f"{name}.part", name)
+    return path, commit
 
 
 def commit_of(wanted: Location) -> str | None:
@@ -53,12 +51,12 @@ def commit_of(wanted: Location) -> str | None:
     return commit
 
 
-def _load(wanted: Location, revision: str | None) -> Any:
+def _load(wanted: Location, commit: str | None) -> Any:
     from datasets import load_dataset
     from huggingface_hub.utils.logging import set_verbosity_error
 
     set_verbosity_error()
-    return load_dataset(wanted.path, wanted.subset, split=wanted.split, revision=revision or wanted.revision)
+    return load_dataset(wanted.path, wanted.subset, split=wanted.split, revision=commit or wanted.revision)
 
 
 def _tried(wanted: Location, action: Callable[[], Any]) -> Any:

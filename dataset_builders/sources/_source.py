@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from dataset_builders.licenses import NONE, License
 from dataset_builders.rows import (
@@ -20,7 +20,6 @@ from dataset_builders.rows import (
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
-T = TypeVar("T")
 RawRow = Mapping[str, Any]
 
 ROLES = {
@@ -66,12 +65,12 @@ def text(row: RawRow, field: str) -> str:
     value = row.get(field)
     if value is None:
         return ""
-    content = _of_type(str, value, field, "text")
+    _check_type(value, str, field, "text")
     try:
-        content.encode()
+        value.encode()
     except UnicodeEncodeError:
         raise Rejected("broken unicode") from None
-    return content
+    return str(value)
 
 
 def turns(row: RawRow, field: str, role: str, content: str) -> list[Message]:
@@ -79,14 +78,14 @@ def turns(row: RawRow, field: str, role: str, content: str) -> list[Message]:
 
     Raises Rejected where a turn is not of that shape, or a speaker is unknown.
     """
-    value = row.get(field)
-    items = _of_type(list, [] if value is None else value, field, "a list")
+    items = [] if row.get(field) is None else row[field]
+    _check_type(items, list, field, "a list")
     return [turn(item, field, role, content) for item in items]
 
 
-def turn(value: Any, field: str, role: str, content: str) -> Message:
+def turn(item: Any, field: str, role: str, content: str) -> Message:
     """Return one turn; see `turns`."""
-    item = _of_type(dict, value, field, f"made of objects with `{role}` and `{content}`")
+    _check_type(item, dict, field, f"made of objects with `{role}` and `{content}`")
     if missing := {role, content} - item.keys():
         raise Rejected(f"`{field}` has a turn without `{min(missing)}`")
     if (speaker := ROLES.get(str(item[role]).lower())) is None:
@@ -94,10 +93,9 @@ def turn(value: Any, field: str, role: str, content: str) -> Message:
     return Message(role=speaker, content=text(item, content))
 
 
-def _of_type(kind: type[T], value: Any, field: str, expected: str) -> T:
+def _check_type(value: Any, kind: type, field: str, expected: str) -> None:
     if not isinstance(value, kind):
         raise Rejected(f"`{field}` must be {expected}, not {type(value).__name__}")
-    return value
 
 
 def exchange(

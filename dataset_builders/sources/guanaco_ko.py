@@ -2,7 +2,7 @@
 
 import re
 
-from dataset_builders.licenses import hub_dataset
+from dataset_builders.licenses import known
 from dataset_builders.rows import Conversation, Message, contents, conversation, row_id
 from dataset_builders.sources._source import ROLES, RawRow, Source, text
 from rabbit_ko.errors import Rejected
@@ -35,7 +35,7 @@ SOURCE = Source(
     rows="sft",
     required=("text", "id"),
     convert=convert,
-    license=hub_dataset("Apache-2.0", "nlpai-lab/openassistant-guanaco-ko"),
+    license=known("Apache-2.0", "https://huggingface.co/datasets/nlpai-lab/openassistant-guanaco-ko"),
     upstream_rows=10_000,  # as its page says, roughly
     translated=True,
 )

@@ -1,7 +1,7 @@
 """Parquet shards, named as the hub names them: slices of all chunks' rows, in an order that is keyed by id."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_builders.manifest import Shard
-from dataset_builders.pipeline import rejected_row
-from dataset_builders.rows import SCHEMAS, Conversation, Folder, Preference, Row, to_table
+from dataset_builders.pipeline import DoneChunk, rejected_row
+from dataset_builders.rows import SCHEMAS, Conversation, Folder, Preference, to_table
 from dataset_builders.split import SPLITS, STATUSES, Split
 from dataset_builders.write.chunks import ROWS_PER_RECORD_BATCH
 from rabbit_ko.methods import RowKind
@@ -32,59 +32,43 @@ class Rows:
     order: npt.NDArray[np.uint64]
     dropped: tuple[tuple[str, str], ...] = ()
 
-    def __getitem__(self, span: slice) -> "Rows":
-        return Rows(self.file, self.places[span], self.order[span], self.dropped[span])
-
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A shard to be written to `out/folder`."""
+    """A shard to be written to the file `name` in a folder of `out`."""
 
     out: str
     folder: Folder
     name: str
-    slices: tuple[Rows, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(len(some.places) for some in self.slices)
-
-    @property
-    def file(self) -> str:
-        """The shard's place in the recipe's data."""
-        return f"{self.folder}/{self.name}"
+    slices: list[Rows]
 
 
-def plan_shards(splits: dict[RowKind, Split], rejected: Sequence[str], out: str, rows: int) -> list[ShardTask]:
-    """Plan all shards, of so many rows each; rejected: the folders of chunks that have rejected rows themselves."""
-    tasks = []
+def plan_shards(splits: Mapping[RowKind, Split], chunks: Sequence[DoneChunk], out: str, rows: int) -> list[ShardTask]:
+    """Plan all shards, of so many rows each; the largest come first."""
+    tasks, rejected = [], [_rejected_rows(chunk) for chunk in chunks if chunk.rejected]
     for kind, split in splits.items():
         for number, name in enumerate(SPLITS):
             tasks += _plan(_rows_of(split, split.statuses == number), kind, name, out, rows)
-    dropped = [some for split in splits.values() for some in _dropped_rows(split)]
-    return [*tasks, *_plan([*dropped, *map(_rejected_rows, rejected)], "rejected", "train", out, rows)]
+        rejected += _rows_of(split, split.statuses >= len(SPLITS), _evidence(split))
+    tasks += _plan(rejected, "rejected", "train", out, rows)
+    return sorted(tasks, key=lambda task: -sum(len(some.places) for some in task.slices))
 
 
-def _rows_of(split: Split, is_wanted: npt.NDArray[np.bool_]) -> list[Rows]:
+def _rejected_rows(chunk: DoneChunk) -> Rows:
+    order = read_arrow(f"{chunk.folder}/rejected.arrow", ["order"])["order"].to_numpy()
+    return Rows(f"{chunk.folder}/rejected.arrow", np.arange(len(order)), order)
+
+
+def _rows_of(split: Split, is_wanted: npt.NDArray[np.bool_], evidence: dict[int, str] | None = None) -> list[Rows]:
+    """Return the wanted rows of each chunk; with evidence, they are dropped ones."""
     found = []
     for chunk, (start, end) in zip(split.chunks, pairwise(split.starts), strict=True):
-        places = np.flatnonzero(is_wanted[start:end])
-        found.append(Rows(f"{chunk.folder}/rows.arrow", places, split.order[start:end][places]))
+        rows = start + np.flatnonzero(is_wanted[start:end])
+        dropped = []
+        if evidence is not None:
+            dropped = [(STATUSES[split.statuses[row]], evidence.get(row, "")) for row in rows.tolist()]
+        found.append(Rows(f"{chunk.folder}/rows.arrow", rows - start, split.order[rows], tuple(dropped)))
     return found
-
-
-def _dropped_rows(split: Split) -> list[Rows]:
-    evidence, found = _evidence(split), []
-    for rows, start in zip(_rows_of(split, split.statuses >= len(SPLITS)), split.starts, strict=False):
-        numbers = (rows.places + start).tolist()
-        dropped = tuple((STATUSES[split.statuses[number]], evidence.get(number, "")) for number in numbers)
-        found.append(Rows(rows.file, rows.places, rows.order, dropped))
-    return found
-
-
-def _rejected_rows(folder: str) -> Rows:
-    order = read_arrow(f"{folder}/rejected.arrow", ["order"])["order"].to_numpy()
-    return Rows(f"{folder}/rejected.arrow", np.arange(len(order)), order)
 
 
 def _evidence(split: Split) -> dict[int, str]:
@@ -102,12 +86,16 @@ def _plan(chunks: Sequence[Rows], folder: Folder, split: str, out: str, rows_per
     keys = np.concatenate([np.zeros(0, np.uint64), *(rows.order for rows in chunks)])
     # Rows with one id have one key, and stay together.
     firsts = np.unique(np.sort(keys)[::rows_per_shard])
-    bounds = [[*np.searchsorted(rows.order, firsts).tolist(), len(rows.order)] for rows in chunks]
-    tasks = []
-    for number in range(len(firsts)):
-        slices = (rows[ends[number] : ends[number + 1]] for rows, ends in zip(chunks, bounds, strict=True))
-        name = f"{split}-{number:05d}-of-{len(firsts):05d}.parquet"
-        tasks.append(ShardTask(out, folder, name, tuple(some for some in slices if len(some.places))))
+    tasks = [
+        ShardTask(out, folder, f"{split}-{number:05d}-of-{len(firsts):05d}.parquet", [])
+        for number in range(len(firsts))
+    ]
+    for rows in chunks:
+        bounds = [*np.searchsorted(rows.order, firsts).tolist(), len(rows.order)]
+        for task, (start, end) in zip(tasks, pairwise(bounds), strict=True):
+            if start < end:
+                some = rows.places[start:end], rows.order[start:end], rows.dropped[start:end]
+                task.slices.append(Rows(rows.file, *some))
     return tasks
 
 
@@ -117,22 +105,18 @@ def write_shard(task: ShardTask) -> Shard:
     table = pa.concat_tables([_read(rows).select([*columns, "order"]) for rows in task.slices])
     others = ["id"] if task.folder != "rejected" else columns
     places = pc.sort_indices(table, [(name, "ascending") for name in ("order", *others)])
-    table = table.select(columns).take(places)
     sink = pa.BufferOutputStream()
-    pq.write_table(table.combine_chunks(), sink, compression="zstd")
-    content = sink.getvalue()
-    write(f"{task.out}/{task.file}", content)
-    return Shard(file=task.file, rows=len(table), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    pq.write_table(table.select(columns).take(places).combine_chunks(), sink, compression="zstd")
+    content, file = sink.getvalue(), f"{task.folder}/{task.name}"
+    write(f"{task.out}/{file}", content)
+    return Shard(file=file, rows=len(table), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _read(rows: Rows) -> pa.Table:
     table = read_arrow_rows(rows.file, rows.places, ROWS_PER_RECORD_BATCH)
     if not rows.dropped:
         return table
-    kept = [_row(fields) for fields in table.drop_columns(["order"]).to_pylist()]
+    kind = Conversation if "messages" in table.column_names else Preference
+    kept = [kind(**fields) for fields in table.drop_columns(["order"]).to_pylist()]
     dropped = [rejected_row(row, *why) for row, why in zip(kept, rows.dropped, strict=True)]
     return to_table("rejected", dropped).append_column("order", table["order"])
-
-
-def _row(fields: dict[str, object]) -> Row:
-    return (Conversation if "messages" in fields else Preference)(**fields)  # type: ignore[arg-type]
