@@ -25,10 +25,7 @@ _BROKEN = re.compile("[\ufffd\ufdd0-\ufdef\ufffe\uffff]")
 
 @dataclass
 class Cleaned:
-    """A row with its texts as they may stand in a shard, how they were changed, and why it must be rejected, if so.
-
-    signature: that of `near_duplicates`, where it was computed and the row is long enough to have one.
-    """
+    """A row with its texts as they may stand in a shard, and why it must be rejected, if so."""
 
     row: Row
     normalized: bool = False

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -19,24 +19,31 @@ from rabbit_ko.hashing import ROOT
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Executor = Literal["processes", "ray"]
+# What is being worked on, how many of it are done, and of how many.
+Progress = Callable[[str, int, int], None]
 
 ONE_THREAD = {"RAYON_NUM_THREADS": "1"}
 
 
 def run(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, executor: Executor = "processes"
-) -> Iterator[Result]:
-    """Yield the results of all tasks, in the order in which they come.
-
-    A task may run more than once, so it must leave the same files each time. Raises what a task raises, and UserError
-    where a process is killed or Ray fails.
-    """
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int,
+    executor: Executor = "processes",
+    progress: Progress = lambda *_: None,
+    what: str = "tasks",
+) -> list[Result]:
+    """Return the results of all tasks, in the order in which they come; a task may run twice. Raises UserError."""
+    results: list[Result] = []
+    found: Iterable[Result] = map(function, tasks)
     if executor == "ray":
-        yield from _on_ray(function, tasks)
-    elif workers <= 1:
-        yield from map(function, tasks)
-    else:
-        yield from _in_processes(function, tasks, workers)
+        found = _on_ray(function, tasks)
+    elif workers > 1:
+        found = _in_processes(function, tasks, workers)
+    for result in found:
+        results.append(result)
+        progress(what, len(results), len(tasks))
+    return results
 
 
 def cores() -> int:
@@ -54,20 +61,15 @@ def _in_processes(function: Callable[[Task], Result], tasks: Sequence[Task], wor
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
-        raise UserError(
-            "a worker process was killed, most likely for want of memory; `--workers 1` needs the least, and what is "
-            "done so far is not done again"
-        ) from None
+        said = "a worker process was killed, most likely for want of memory; `--workers 1` needs the least"
+        raise UserError(f"{said}, and what is done so far is not done again") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def _ctrl_c_later() -> Iterator[None]:
-    """Let Ctrl-C wait while workers start, and block it in these: it is the parent's to deal with.
-
-    A worker that is half started would belong to no pool, and so outlive it.
-    """
+    """Let Ctrl-C wait while workers start, and block it in them; one that is half started would outlive its pool."""
     # It unblocks Ctrl-C when it starts, so it comes first.
     resource_tracker.ensure_running()
     came: list[int] = []
@@ -86,20 +88,17 @@ def _ctrl_c_later() -> Iterator[None]:
 def _start_worker() -> None:
     """Leave the other cores to the other workers, and end with the parent, however it ends."""
     os.environ |= ONE_THREAD
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
+    def end_with_parent() -> None:
+        if parent := parent_process():
+            parent.join()
+        os._exit(1)
 
-def _end_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
-    os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _on_ray(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-    """Run the tasks on the cluster at RAY_ADDRESS, or on one of this machine that ends with them.
-
-    Ray runs again what a lost node was doing.
-    """
+    """Run the tasks on the cluster at RAY_ADDRESS, or on one of this machine; what a lost node did is done again."""
     try:
         import ray
     except ModuleNotFoundError:
@@ -131,11 +130,6 @@ def _call(function: Callable[[Task], Result], task: Task, folder: str, versions:
     # In object storage alone, there need not be such a folder.
     with suppress(OSError):
         os.chdir(folder)
-    here = fingerprint.versions()
-    if mistakes := [name for name in sorted(versions | here) if here.get(name) != versions.get(name)]:
-        name = mistakes[0]
-        raise UserError(
-            f"Ray: a node has {name} {here.get(name)}, and this machine {versions.get(name)}; the bytes depend on "
-            "it, so install the same on all"
-        )
+    if differing := versions.items() ^ fingerprint.versions().items():
+        raise UserError(f"Ray: install the same versions on all nodes, since the bytes depend on them: {differing}")
     return function(task)

@@ -34,9 +34,7 @@ _KNOWN: dict[str, tuple[bool, bool]] = {
 def known(name: str, stated: str = "") -> License:
     """Return a license by its SPDX name; raises ValueError where this file does not know it."""
     if name not in _KNOWN:
-        raise ValueError(
-            f"license: `{name}` is not among {', '.join(_KNOWN)}; "
-            "say `license: {name: ..., commercial: true or false, redistribution: true or false, stated: ...}`"
-        )
+        form = "{name: ..., commercial: true or false, redistribution: true or false, stated: ...}"
+        raise ValueError(f"license: `{name}` is not among {', '.join(_KNOWN)}; say `license: {form}`")
     commercial, redistribution = _KNOWN[name]
     return License(name=name, commercial=commercial, redistribution=redistribution, stated=stated)

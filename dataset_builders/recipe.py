@@ -1,15 +1,16 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from dataset_builders.cleaning import PromptInjection
-from dataset_builders.gates import Quality, Share
+from dataset_builders.gates import Quality
+from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
-from dataset_builders.read.hub import Location
+from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique
 from rabbit_ko.errors import UserError, reason, suggest
@@ -31,7 +32,7 @@ class SourceConfig(Location):
     max_samples: int | None = Field(default=None, gt=0)
     prompt_injection: PromptInjection = "reject"
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
-    license: License | None = None
+    license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None
     license_accepted: str = Field(default="", pattern=r"^$|\S")
 
     @field_validator("source")
@@ -41,17 +42,12 @@ class SourceConfig(Location):
             raise ValueError(f"unknown source `{source}`{suggest(source, SOURCES)}")
         return source
 
-    @field_validator("license", mode="before")
-    @classmethod
-    def _by_name(cls, license: object) -> object:
-        return known(license) if isinstance(license, str) else license
-
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "SourceConfig":
         if self.license and (upstream := find_upstream(self.path)):
             stated = upstream.license
             raise ValueError(f"license: that of {self.path} is `{stated.name}`, see {stated.stated}; take it away")
-        fields = SOURCES[self.source].fields
+        fields = SOURCES[self.source].required + SOURCES[self.source].optional
         for field in self.columns.keys() - set(fields):
             raise ValueError(f"columns: `{self.source}` has no field `{field}`{suggest(field, fields)}")
         if self.probability is not None and not self.add_system_prompt:
@@ -89,31 +85,15 @@ class DataConfig(Strict):
             if license.commercial or entry.license_accepted:
                 continue
             says = "states no license" if license.commercial is None else f"forbids commercial use ({license.name})"
-            raise ValueError(
-                f"`license_policy: commercial` refuses `{entry.label}`, which {says}; remove it, or say why "
-                "it may be used with `license_accepted: <reason>`"
-            )
+            advice = "remove it, or say why it may be used with `license_accepted: <reason>`"
+            raise ValueError(f"`license_policy: commercial` refuses `{entry.label}`, which {says}; {advice}")
         return self
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that stands twice is a mistake instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key `{key}` stands twice")
-        return super().construct_mapping(node, deep)
-
-
 def load_config(path: Path) -> DataConfig:
-    """Read and check a `data.yaml`.
-
-    Raises UserError, one line with the file, the key and the nearest valid name.
-    """
+    """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
     try:
-        return DataConfig.model_validate(yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader))
+        return DataConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

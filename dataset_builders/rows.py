@@ -48,18 +48,6 @@ class Preference:
 
 Row = Conversation | Preference
 
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """A row that is dropped: why, what shows it, and the row itself as JSON, raw where it could not be converted."""
-
-    id: str
-    source: str
-    reason: str
-    evidence: str
-    row: str
-
-
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _KEYS = [("id", pa.string()), ("source", pa.string())]
 SCHEMAS: dict[Folder, pa.Schema] = {
@@ -89,13 +77,14 @@ def contents(messages: Sequence[Message]) -> list[str]:
     return [message["content"] for message in messages]
 
 
-def to_table(folder: Folder, rows: Sequence[Row | RejectedRow]) -> pa.Table:
-    """Return rows of one kind as a table in the schema of their shards."""
-    columns = []
-    for field in SCHEMAS[folder]:
-        values = [getattr(row, field.name) for row in rows]
-        columns.append(_message_column(values) if field.type == _MESSAGES else pa.array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=SCHEMAS[folder])
+def to_table(folder: Folder, rows: Sequence[Any]) -> pa.Table:
+    """Return rows of one kind, or rejected ones as dicts, as a table in the schema of their shards."""
+    schema = SCHEMAS[folder]
+    if folder == "rejected":
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    columns = [[getattr(row, name) for row in rows] for name in schema.names]
+    arrays = [_message_column(values) for values in columns[2:]]
+    return pa.Table.from_arrays([*map(pa.array, columns[:2]), *arrays], schema=schema)
 
 
 def _message_column(values: Sequence[list[Message]]) -> pa.ListArray:
@@ -122,10 +111,7 @@ def assistant(content: str) -> Message:
 
 
 def conversation(key: str, source: str, messages: Sequence[Message]) -> Conversation:
-    """Make the SFT row with the id `key`; turns after the last answer are dropped.
-
-    Raises Rejected where there is no answer, a turn is empty, or roles are out of order.
-    """
+    """Make an SFT row; turns after the last answer are dropped. Raises Rejected where that is no conversation."""
     ends = [end for end, message in enumerate(messages, start=1) if message["role"] == "assistant"]
     if not ends:
         raise Rejected("no answer")
@@ -133,10 +119,7 @@ def conversation(key: str, source: str, messages: Sequence[Message]) -> Conversa
 
 
 def preference(key: str, source: str, prompt: Sequence[Message], chosen: str, rejected: str) -> Preference:
-    """Make the DPO row with the id `key`.
-
-    Raises Rejected where an answer or a turn is empty, the answers are the same, or roles are out of order.
-    """
+    """Make a DPO row. Raises Rejected where an answer is empty, both are the same, or the prompt is none."""
     prompt = in_order(prompt, last="user")
     for side, answer in (("chosen", chosen), ("rejected", rejected)):
         if not answer.strip():
@@ -147,10 +130,7 @@ def preference(key: str, source: str, prompt: Sequence[Message], chosen: str, re
 
 
 def in_order(messages: Sequence[Message], last: str) -> list[Message]:
-    """Return the messages without a blank system message.
-
-    Raises Rejected unless the roles are in order, the last one is `last`, and no turn is blank.
-    """
+    """Return messages without a blank system one. Raises Rejected where roles are out of order or a turn is blank."""
     has_system = bool(messages) and messages[0]["role"] == "system"
     turns = messages[1:] if has_system else messages
     expected = ["user", "assistant"] * (len(turns) // 2 + 1)

@@ -13,10 +13,7 @@ Draws = npt.NDArray[np.uint64]
 
 
 def draw(seed: int, row_ids: Sequence[str]) -> dict[str, Draws]:
-    """Return, for each purpose, a number in [0, 2**64) for each row; it depends on the seed and the row's id alone.
-
-    Draws for different purposes are independent; the rows below a tenth are among the rows below a fifth.
-    """
+    """Return, for each purpose, a number in [0, 2**64) for each row, which depends on the seed and its id alone."""
     keyed = hashlib.blake2b(digest_size=8 * len(PURPOSES), key=str(seed).encode())
     drawn = bytearray()
     for row_id in row_ids:

@@ -18,10 +18,7 @@ def is_url(path: str) -> bool:
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a path or URL, and the path within it.
-
-    Raises UserError where the URL's kind is unknown, or its package is not installed.
-    """
+    """Return the fsspec file system of a path or URL, and the path within it. Raises UserError."""
     if not is_url(path):
         return fsspec.filesystem("file"), str(Path(path).expanduser().absolute())
     try:
@@ -51,10 +48,10 @@ def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read(path: str) -> bytes:
-    """Return a file's content. Raises FileNotFoundError."""
+def read(path: str, start: int | None = None, end: int | None = None) -> bytes:
+    """Return a file's content, or its bytes [start, end). Raises FileNotFoundError."""
     fs, name = filesystem(path)
-    content: bytes = fs.cat_file(name)
+    content: bytes = fs.cat_file(name, start=start, end=end)
     return content
 
 

@@ -1,7 +1,7 @@
 """What a gate is, and the rows that gates look at, with the columns that several of them need."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Any, Literal, get_args
@@ -39,10 +39,6 @@ class Batch:
     benchmarks: BenchmarkIndex = NO_BENCHMARKS
 
     @property
-    def kind(self) -> RowKind:
-        return kind_of(self.rows[0])
-
-    @property
     def answers(self) -> tuple[pa.StringArray, list[int]]:
         """All answers, and the row that each is of."""
         messages = ((row, message) for row, some in enumerate(self._spoken) for message in some)
@@ -57,13 +53,14 @@ class Batch:
     @cached_property
     def letters(self) -> Letters:
         """The letters of each row's messages, without those of the system message."""
-        return self._message_letters.joined(list(accumulate(map(len, self._spoken), initial=0)))
+        firsts = list(accumulate(map(len, self._spoken), initial=0))
+        return replace(self._message_letters, offsets=self._message_letters.offsets[firsts])
 
     @property
     def answer_letters(self) -> npt.NDArray[np.bool_]:
         """Which of `letters` are an answer's, and not a rejected one's."""
         is_answer = np.array([message["role"] == "assistant" for messages in self._spoken for message in messages])
-        if self.kind == "dpo":
+        if kind_of(self.rows[0]) == "dpo":
             is_answer[np.cumsum([len(messages) for messages in self._spoken]) - 1] = False
         return np.repeat(is_answer, self._message_letters.lengths)
 
@@ -79,10 +76,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Gate:
-    """A rule on single rows: its key under `quality:`, the reason for which rows are rejected, and its settings.
-
-    find: the rows of a batch that it finds, by their index, each with the evidence. kinds: the rows it looks at.
-    """
+    """A rule on rows of some kinds: `find` returns the rows of a batch that it finds, by index, with the evidence."""
 
     name: str
     reason: str

@@ -1,8 +1,7 @@
 """The benchmarks that must not be trained on, and an index of their n-grams.
 
 An n-gram is 13 words in a row, as in GPT-3's and most later reports; Korean, whose words are long and whose spacing
-varies, is also compared by 30 letters in a row. Spaces and punctuation make no difference. A text of a benchmark
-that is shorter than an n-gram cannot be found.
+varies, is also compared by 30 letters in a row. A text that is shorter than an n-gram cannot be found.
 """
 
 import unicodedata
@@ -18,8 +17,7 @@ from pydantic import Field
 
 from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
 from dataset_builders.read.formats import Broken, read_rows
-from dataset_builders.read.hub import Location
-from dataset_builders.read.inputs import Chunk
+from dataset_builders.read.inputs import Chunk, Location
 from rabbit_ko.errors import UserError
 from rabbit_ko.storage import read_arrow, write_arrow
 
@@ -34,14 +32,11 @@ class Benchmark(Location):
     columns: tuple[str, ...] = Field(default=(), strict=False)
 
 
-def _each(name: str, path: str, subsets: str) -> list[Benchmark]:
-    return [Benchmark(name=f"{name}/{subset}", path=path, subset=subset) for subset in subsets.split()]
-
-
-_HAERAE = "general_knowledge history loan_words rare_words standard_nomenclature"
+_KOBEST = "boolq", "copa", "hellaswag", "sentineg", "wic"
+_HAERAE = "general_knowledge", "history", "loan_words", "rare_words", "standard_nomenclature"
 KNOWN: dict[str, list[Benchmark]] = {
-    "kobest": _each("kobest", "skt/kobest_v1", "boolq copa hellaswag sentineg wic"),
-    "haerae": _each("haerae", "HAERAE-HUB/HAE_RAE_BENCH", _HAERAE),
+    "kobest": [Benchmark(name=f"kobest/{it}", path="skt/kobest_v1", subset=it) for it in _KOBEST],
+    "haerae": [Benchmark(name=f"haerae/{it}", path="HAERAE-HUB/HAE_RAE_BENCH", subset=it) for it in _HAERAE],
     "gsm8k": [Benchmark(name="gsm8k", path="openai/gsm8k", subset="main")],
     "gsm8k_ko": [Benchmark(name="gsm8k_ko", path="kuotient/gsm8k-ko")],
     "logickor": [Benchmark(name="logickor", path="maywell/LogicKor", split="train")],
@@ -50,10 +45,7 @@ KNOWN: dict[str, list[Benchmark]] = {
 
 @dataclass(frozen=True)
 class BenchmarkIndex:
-    """The hashes of all n-grams of some benchmarks, m numbers in order, and the benchmark that each is of.
-
-    owners: m places in `names`.
-    """
+    """The hashes of all n-grams of some benchmarks, m numbers in order, and m places in `names` as their owners."""
 
     names: list[str]
     hashes: Hashes
@@ -80,14 +72,11 @@ class BenchmarkIndex:
 
 
 def index_texts(benchmarks: Mapping[str, list[str]], words: int, letters: int) -> BenchmarkIndex:
-    """Return an index of benchmarks' texts, by name; words, letters: the sizes of the n-grams.
-
-    Of two benchmarks with the same n-gram, the first has it.
-    """
+    """Return an index of benchmarks' texts; of two benchmarks with the same n-gram, the first has it."""
     hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for number, texts in enumerate(benchmarks.values()):
         text = fold(texts)
-        for starts, ends, _ in (word_ngrams(text, words), _hangul_ngrams(text, letters)):
+        for starts, ends, _ in (word_ngrams(text, words), letter_ngrams(text, letters)):
             hashes.append(text.hashes(starts, ends))
             owners.append(np.full(len(starts), number))
     unique, first = np.unique(np.concatenate(hashes), return_index=True)
@@ -114,10 +103,10 @@ def read_texts(benchmark: Benchmark, chunks: list[Chunk]) -> list[str]:
     for row in (row for chunk in chunks for row in read_rows(chunk) if not isinstance(row, Broken)):
         seen.update(row)
         texts += _texts([row[name] for name in benchmark.columns or row if name in row])
-    if missing := set(benchmark.columns) - seen:
-        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no column `{min(missing)}`")
-    if not texts:
-        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no text in its columns")
+    missing = set(benchmark.columns) - seen
+    if missing or not texts:
+        lacks = f"column `{min(missing)}`" if missing else "text in its columns"
+        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no {lacks}")
     return texts
 
 
@@ -142,14 +131,8 @@ def word_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
 
 
 def letter_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
-    """Return start, end and text of every `size` letters in a row."""
+    """Return start, end and text of every `size` letters in a row that are mostly Hangul; else they are few words."""
     starts, owners = text.runs(size)
-    return starts, starts + size, owners
-
-
-def _hangul_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
-    """Return the n-grams of letters that are mostly Hangul: 30 letters of English are a few words only."""
-    starts, ends, owners = letter_ngrams(text, size)
     total = np.concatenate(([0], np.cumsum(is_hangul(text.codes))))
-    korean = 2 * (total[ends] - total[starts]) > size
-    return starts[korean], ends[korean], owners[korean]
+    korean = 2 * (total[starts + size] - total[starts]) > size
+    return starts[korean], starts[korean] + size, owners[korean]

@@ -2,8 +2,7 @@
 
 An answer refuses where a sentence in its first 200 characters says that the speaker cannot or will not help, answer,
 provide, look up and so on. A model speaks of itself, anywhere in the answer, where "I" is an AI, a language model
-or a well-known assistant, or has a training cutoff. Not so in quotes, in what is said about models, in a letter, or
-where something else than an answer is impossible. The rule is our own and would rather miss a refusal than lose an
+or a well-known assistant, or has a training cutoff. The rule is our own and would rather miss a refusal than lose an
 answer; `tests/dataset_builders/gates/test_refusals.py` measures it.
 """
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from dataset_builders.read.inputs import Chunk, suffix_of
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem
+from rabbit_ko.storage import filesystem, read
 
 PARQUET_ROWS = 1_000
 
@@ -36,27 +36,23 @@ def read_rows(chunk: Chunk) -> Iterator[RawRow | Broken]:
 
 
 def _read_jsonl(chunk: Chunk) -> Iterator[RawRow | Broken]:
-    for line in _read(chunk.path, chunk.start, chunk.end).split(b"\n"):
+    for line in read(chunk.path, chunk.start, chunk.end).split(b"\n"):
         if line.strip():
             yield _json_row(line)
 
 
 def _json_row(line: bytes) -> RawRow | Broken:
     try:
-        row = _parsed(line)
-    except UnicodeDecodeError:
-        return Broken("broken unicode", repr(line))
-    except (ValueError, RecursionError):
-        return Broken("broken JSON", line.decode(errors="replace"))
-    return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
+        row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        # Python's parser takes NaN, deeper nesting and halves of surrogate pairs, of which the row is told later.
-        return json.loads(line.decode("utf-8-sig"))
+        try:
+            # Python's parser takes NaN, deeper nesting and halves of surrogate pairs, of which the row is told later.
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            return Broken("broken unicode", repr(line))
+        except (ValueError, RecursionError):
+            return Broken("broken JSON", line.decode(errors="replace"))
+    return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
 
 
 def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
@@ -64,7 +60,7 @@ def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
     try:
         with _open(chunk.path) as file:
             header = next(csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
-        lines = _read(chunk.path, chunk.start, chunk.end).decode("utf-8" if chunk.start else "utf-8-sig")
+        lines = read(chunk.path, chunk.start, chunk.end).decode("utf-8" if chunk.start else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{chunk.path}: not utf-8: {error}; save it as utf-8") from None
     reader = csv.DictReader(io.StringIO(lines, newline=""), header, strict=True)
@@ -78,7 +74,7 @@ def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
             else:
                 yield row
     except csv.Error as error:
-        line = _read(chunk.path, 0, chunk.start).count(b"\n") + reader.line_num
+        line = read(chunk.path)[: chunk.start].count(b"\n") + reader.line_num
         raise UserError(f"{chunk.path}:{line}: broken CSV: {error}; quote fields that hold quotes") from None
 
 
@@ -96,13 +92,6 @@ def _read_parquet(chunk: Chunk) -> Iterator[RawRow | Broken]:
                 at += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{chunk.path}: broken parquet file: {reason(error)}") from None
-
-
-def _read(path: str, start: int, end: int) -> bytes:
-    with _open(path) as file:
-        file.seek(start)
-        content: bytes = file.read(end - start)
-    return content
 
 
 def _open(path: str) -> Any:

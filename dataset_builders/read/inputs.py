@@ -1,18 +1,17 @@
-"""The files that a path, a folder, a URL or a hub dataset stands for, and the chunks that they are cut into.
-
-A chunk is the unit of work that is done, and after an interruption not done again.
-"""
+"""The files that a path, a URL or a hub dataset stands for, cut into chunks: the units of work, done only once."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from dataset_builders.read.hub import Location, commit_of, download
+from dataset_builders.strict import Strict
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.storage import filesystem, is_url
 
@@ -21,12 +20,18 @@ CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
 
 
+class Location(Strict):
+    """Where rows are: a path, a URL, or the name of a dataset on the hub with the part of it that is meant."""
+
+    path: str = Field(min_length=1)
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of a file by their bytes [start, end), or rows [start, end) of a parquet file.
-
-    `sha256` is that of the file.
-    """
+    """Whole lines of a file by their bytes [start, end), or rows of a parquet file; and the hash of the file."""
 
     path: str
     sha256: str
@@ -36,11 +41,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Input:
-    """What is read for a source or a benchmark.
-
-    `files` and `bytes` are the number and size of its files, `sha256` covers the content of all of them, in any
-    order, and `revision` is the hub commit that they are of, where they are.
-    """
+    """What is read for a source or a benchmark; `sha256` covers the content of all its files, in any order."""
 
     chunks: list[Chunk]
     files: int
@@ -55,25 +56,15 @@ def suffix_of(path: str) -> str:
 
 
 def find_input(wanted: Location, folder: str) -> Input:
-    """Read the files of a path, a URL or a hub dataset once; `folder` is for what comes from the hub.
-
-    Raises UserError where there is nothing to read, or a parquet file is broken.
-    """
-    if is_local(wanted):
-        paths, revision = input_files(wanted.path), None
-    else:
-        path, revision = download(wanted, folder)
-        paths = [path]
+    """Read a location's files once; `folder` is for what comes from the hub. Raises UserError where there is none."""
+    paths, revision = (input_files(wanted.path), None) if is_local(wanted) else download(wanted, folder)
     chunks, sizes, digests = zip(*map(cut, paths), strict=True)
     joint = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
     return Input([chunk for some in chunks for chunk in some], len(paths), sum(sizes), joint, revision)
 
 
 def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
-    """Tell whether an input is what it was: the same content, or on the hub the same commit.
-
-    Where the hub cannot be asked, the recorded commit counts. Raises UserError where there is nothing to read.
-    """
+    """Tell whether an input has the same content, or on the hub the same commit, as far as the hub can be asked."""
     if is_local(wanted):
         return revision is None and find_input(wanted, "").sha256 == sha256
     try:
@@ -95,10 +86,7 @@ def is_local(wanted: Location) -> bool:
 
 
 def input_files(path: str) -> list[str]:
-    """Return the readable files of a path or URL, a file or a folder, sorted; hidden ones in a folder do not count.
-
-    Raises UserError where there is none.
-    """
+    """Return the readable files of a path or URL, sorted. Raises UserError where there is none."""
     fs, name = filesystem(path)
     if not fs.exists(name):
         raise UserError(f"{path}: no such file or folder")
@@ -144,3 +132,41 @@ def _parquet_rows(path: str, file: IO[bytes]) -> int:
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{path}: two columns are called `{twice[0]}`; rename one")
     return int(parquet.metadata.num_rows)
+
+
+def download(wanted: Location, folder: str) -> tuple[list[str], str | None]:
+    """Load a dataset once, and keep it in `folder`; return the file and the commit. Raises UserError."""
+    commit = commit_of(wanted)
+    asked = {"path": wanted.path, "name": wanted.subset, "split": wanted.split, "revision": commit or wanted.revision}
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
+    path = f"{folder}/{wanted.path.replace('/', '--')}-{digest}.parquet"
+    fs, name = filesystem(path)
+    if not fs.exists(name):
+        from datasets import load_dataset
+        from huggingface_hub.utils.logging import set_verbosity_error
+
+        set_verbosity_error()
+        dataset = _ask_hub(wanted, lambda: load_dataset(**asked))
+        fs.makedirs(fs._parent(name), exist_ok=True)
+        dataset.to_parquet(f"{path}.part")
+        fs.mv(f"{name}.part", name)
+    return [path], commit
+
+
+def commit_of(wanted: Location) -> str | None:
+    """Return the commit that a revision stands for now; None where HF_HUB_OFFLINE forbids to ask."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        return None
+    commit: str | None = _ask_hub(wanted, lambda: HfApi().dataset_info(wanted.path, revision=wanted.revision).sha)
+    return commit
+
+
+def _ask_hub(wanted: Location, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except Exception as error:
+        said = f"{wanted.path}: no such local path, and the hub dataset cannot be loaded: {reason(error)}"
+        advice = "check its name, revision and split, the network, and `hf auth login` where it is gated"
+        raise UserError(f"{said}; {advice}") from None

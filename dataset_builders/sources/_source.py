@@ -5,43 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset_builders.licenses import NONE, License
-from dataset_builders.rows import (
-    Conversation,
-    Message,
-    Row,
-    assistant,
-    contents,
-    conversation,
-    preference,
-    row_id,
-    system,
-    user,
-)
+from dataset_builders.rows import Message, Row, assistant, contents, conversation, preference, row_id, system, user
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
 RawRow = Mapping[str, Any]
 
-ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-}
+_USERS, _ASSISTANTS = ("human", "user", "prompter"), ("gpt", "assistant", "chatgpt", "bot")
+ROLES = {"system": "system"} | dict.fromkeys(_USERS, "user") | dict.fromkeys(_ASSISTANTS, "assistant")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """How raw rows of one kind become rows of the shards.
+    """How raw rows become rows of the kind `rows`: the fields that they must and may have, and a rule.
 
-    rows: the kind that they become. required, optional: the fields that a raw row must and may have. convert: a raw
-    row by those fields, and the source's name in ids, to a row; it raises Rejected. license: that of the upstream
-    data set; your own data has one only where `data.yaml` states it. upstream_rows: the rows of the upstream data
-    set, as its page counts them. translated: whether upstream is a machine translation.
+    convert: a raw row by those fields, and the name in ids, to a row; it raises Rejected. upstream_rows: as its page
+    says. translated: by a machine.
     """
 
     rows: RowKind
@@ -52,16 +31,9 @@ class Source:
     upstream_rows: int | None = None
     translated: bool = False
 
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return self.required + self.optional
-
 
 def text(row: RawRow, field: str) -> str:
-    """Return a text field; an absent or null one is empty.
-
-    Raises Rejected where it is no text, or holds half a surrogate pair, which no file can hold.
-    """
+    """Return a text field; an absent or null one is empty. Raises Rejected where it is no text, or broken unicode."""
     value = row.get(field)
     if value is None:
         return ""
@@ -74,10 +46,7 @@ def text(row: RawRow, field: str) -> str:
 
 
 def turns(row: RawRow, field: str, role: str, content: str) -> list[Message]:
-    """Return a list of turns whose speaker and words stand under the keys `role` and `content`.
-
-    Raises Rejected where a turn is not of that shape, or a speaker is unknown.
-    """
+    """Return turns, whose speaker and words stand under the keys `role` and `content`. Raises Rejected."""
     items = [] if row.get(field) is None else row[field]
     _check_type(items, list, field, "a list")
     return [turn(item, field, role, content) for item in items]
@@ -101,11 +70,7 @@ def _check_type(value: Any, kind: type, field: str, expected: str) -> None:
 def exchange(
     user_field: str, answer_fields: tuple[str, ...], *, system_field: str = "", context: str = "", key: str = ""
 ) -> Callable[[RawRow, str], Row]:
-    """Return the rule for a question with one answer, or with two: the chosen and the rejected one.
-
-    `context` comes behind the question, after a blank line; a blank context or system prompt is none. `key` is the
-    upstream id. Fields that a source does not have are empty names.
-    """
+    """Return the rule for a question, with a context behind it, and an answer, or a chosen and a rejected one."""
 
     def convert(row: RawRow, source: str) -> Row:
         question = text(row, user_field)
@@ -121,10 +86,10 @@ def exchange(
     return convert
 
 
-def turn_list(field: str, role: str, content: str) -> Callable[[RawRow, str], Conversation]:
+def turn_list(field: str, role: str, content: str) -> Callable[[RawRow, str], Row]:
     """Return the rule for a list of turns, as they stand up to the last answer, with `system` and `id` beside it."""
 
-    def convert(row: RawRow, source: str) -> Conversation:
+    def convert(row: RawRow, source: str) -> Row:
         messages = [*system(text(row, "system")), *turns(row, field, role, content)]
         return conversation(row_id(source, contents(messages), upstream=row.get("id")), source, messages)
 
