@@ -1,6 +1,6 @@
 """One chunk's way from raw rows to rows that may be kept, with all that the split among all chunks' rows depends on.
 
-It leaves `rows.arrow`, in the shards' order; `keys.arrow` and `signatures.arrow`, fixed-size columns of the same rows;
+It leaves `rows.arrow`, in the shards' order; `keys.arrow` and `signatures.arrow`, numbers for each of the rows;
 `rejected.arrow`; and last `report.json`, which says that the chunk is done.
 """
 
