@@ -64,7 +64,12 @@ def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pyte
     monkeypatch.setitem(MODELS, "orpo", Path("runs/mine/orpo"))
     MODELS["dpo"].rename(MODELS["orpo"])
     config = {"base_model": str(MODELS["sft"] / "merged"), "adapter": "lora", "rl": "orpo", "orpo_alpha": 0.1}
-    put_run("orpo", "", started="2026-01-02T00:00:00+00:00", config=config | {"datasets": [{"type": "qir"}]})
+    put_run(
+        "orpo",
+        "",
+        started="2026-01-02T00:00:00+00:00",
+        config=config | {"datasets": [{"type": "prompt_strategies.qir"}]},
+    )
     card = card_of("orpo")
     assert "# mine ORPO\n" in card
     assert "Then ORPO on 1,234 preference pairs.\n" in card
