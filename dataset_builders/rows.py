@@ -91,7 +91,7 @@ def has_system(row: Row) -> bool:
 
 def is_multi_turn(row: Row) -> bool:
     """Tell whether an exchange comes before the row's question."""
-    return any(message["role"] == "assistant" for message in row.prompt)
+    return len(row.prompt) - has_system(row) > 1
 
 
 def to_table(folder: Folder, rows: Sequence[Row | RejectedRow]) -> pa.Table:
