@@ -9,44 +9,22 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+# Syllables, particles behind a closed and an open one, endings of verbs and sentences; and the share of each fault.
+PARTS: dict[str, Any] = orjson.loads(Path(__file__).with_suffix(".json").read_bytes())
+FAULTS: dict[str, float] = PARTS["faults"]
 SEED = 20_240_601
 CHUNK = 10_000
 QUESTIONS = 2_000  # in the benchmark that some rows overlap with
-SYLLABLES = (
-    "가각간감강개거건검게격견결경계고공과관광교구국군규그금기김나난남내노농능다단대도독동두등라람력로료리마만말망면명모목무문물미민"
-    "바반방배법변별병보복본부분비사산상생서석선설성세소속손수순시식신실심안양어업여역연열영예오온외요용우운원위유은음의이인일임"
-    "자작장재저적전절정제조족종주중지직진질차참창책처천철청체초총최추축출치친통특판편평표품피하학한합항해행향현형호화확환활회후"
-)
-# What follows a noun, behind a closed and behind an open syllable.
-PARTICLES = ("은 는", "이 가", "을 를", "과 와", "으로 로", "에 에", "에서 에서", "의 의", "도 도", "까지 까지")
-ENDINGS = ("하고", "하면", "하는", "해서", "하지만", "되는", "되어", "되면", "하기", "할")
-STATEMENTS = ("합니다.", "하세요.", "했습니다.", "됩니다.", "할 수 있습니다.", "하는 것이 좋습니다.")
-FINALS = (*STATEMENTS, "하나요?", "입니다.\n\n")
 NOUNS, VERBS, ENDS = 1_800, 500, 300
 WORDS_PER_SENTENCE = 9
 
-# The share of rows that have a fault.
-FAULTS = {
-    "exact duplicate": 0.01,
-    "near duplicate": 0.01,
-    "contaminated": 0.002,
-    "refusal": 0.005,
-    "repetition": 0.003,
-    "not Korean": 0.003,
-    "control character": 0.002,
-    "decomposed": 0.002,
-    "empty": 0.002,
-    "short": 0.002,
-    "long": 0.0002,
-    "arithmetic": 0.002,
-    "fake turn": 0.001,
-}
-# Of these faults, what becomes of the last answer.
+# What becomes of the last answer, where a fault is in that alone.
 ANSWERS: dict[str, Callable[[str], str]] = {
     "refusal": lambda text: f"죄송하지만 AI 언어 모델로서 저는 답변드릴 수 없습니다. {text}",
     "repetition": lambda text: " ".join(text.split(" ")[:6] * 40),
@@ -71,13 +49,17 @@ class Corpus:
 
     def __init__(self) -> None:
         rng = np.random.default_rng([SEED, 0])
-        stems: dict[str, None] = {}
+        stems, syllables = dict[str, None](), list("".join(PARTS["syllables"]))
         while len(stems) < NOUNS:
-            stems["".join(rng.choice(list(SYLLABLES), rng.choice([2, 3], p=[0.7, 0.3])))] = None
+            stems["".join(rng.choice(syllables, rng.choice([2, 3], p=[0.7, 0.3])))] = None
         # A particle has one form behind a closed syllable, and another behind an open one.
-        nouns = [stem + pair.split()[(ord(stem[-1]) - ord("가")) % 28 == 0] for stem in stems for pair in PARTICLES]
-        verbs = [stem + ending for stem in list(stems)[:VERBS] for ending in ENDINGS]
-        ends = [stem + final for stem in list(stems)[:ENDS] for final in FINALS]
+        nouns = [
+            stem + pair.split()[(ord(stem[-1]) - ord("가")) % 28 == 0]
+            for stem in stems
+            for pair in PARTS["particles"]
+        ]
+        verbs = [stem + ending for stem in list(stems)[:VERBS] for ending in PARTS["endings"]]
+        ends = [stem + final for stem in list(stems)[:ENDS] for final in PARTS["finals"]]
         inner, finals = (rng.permutation(np.array(words, dtype=object)) for words in (nouns + verbs, ends))
         spaced = [word if word.endswith("\n") else word + " " for word in (*inner, *finals)]
         self.words, self.inner = np.array(spaced, dtype=object), len(inner)
