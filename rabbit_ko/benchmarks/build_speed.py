@@ -1,7 +1,7 @@
 """Rows per second and memory of a build, with its quality gates and without, beside what else one could use.
 
-The rows are generated once and kept. Every contender is a process of its own that starts from nothing. The contenders
-take turns, round by round, and ratios are the medians of each round's.
+The rows are generated once and kept. Every contender is a process of its own; they take turns, round by round, and
+ratios are the medians of each round's.
 """
 
 import math
@@ -32,7 +32,6 @@ from rabbit_ko.hashing import files_digest
 from rabbit_ko.recipes import RUNS
 
 FOLDER = RUNS / "bench"
-SLOW = 100_000  # rows; beyond them, convmerge's chain of steps does not run
 CORES = max(2, os.cpu_count() or 2)
 READ = pj.ReadOptions(block_size=8 << 20)
 # By name, the arguments of `python` for each step; words are formatted one by one, so that a path may hold spaces.
@@ -51,10 +50,7 @@ Results = dict[str, tuple[list[float], int, int]]
 
 
 def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Sequence[str]) -> None:
-    """Time builds of so many rows of KoAlpaca's shape, and of guanaco conversations; print tables in Markdown.
-
-    only: names of contenders, all without it. Raises UserError where there is no such contender.
-    """
+    """Time all or some contenders on so many rows of two kinds; print tables. Raises UserError for an unknown one."""
     for name in only:
         if name not in CONTENDERS:
             raise UserError(f"--only: there is no contender `{name}`{suggest(name, CONTENDERS)}")
@@ -96,7 +92,7 @@ def unable(name: str, rows: int) -> str:
     """Return why a contender cannot take part; empty where it can."""
     if name.startswith("convmerge") and not (find_spec("convmerge") and find_spec("datasketch")):
         return "`pip install 'convmerge[quality]'`"
-    return f"not run beyond {SLOW:,} rows" if name == "convmerge all steps" and rows > SLOW else ""
+    return "not run beyond 100,000 rows" if name == "convmerge all steps" and rows > 100_000 else ""
 
 
 def commands(name: str, source: str, file: Path, benchmark: Path, folder: Path) -> list[list[str]]:
@@ -112,7 +108,7 @@ def commands(name: str, source: str, file: Path, benchmark: Path, folder: Path) 
 
 
 def measure(command: Sequence[str]) -> tuple[float, int]:
-    """Run a command; return its seconds from start to exit, and the most bytes that it and all it started held.
+    """Run a command; return its seconds, and the most bytes that it and all it started held.
 
     Raises RuntimeError with the end of its output where it fails. Whatever happens, its process group is gone then.
     """
@@ -125,7 +121,9 @@ def measure(command: Sequence[str]) -> tuple[float, int]:
                 with suppress(psutil.TimeoutExpired):
                     code = process.wait(timeout=0.1)
                     seconds = perf_counter() - start
-                peak = max(peak, _held(process))
+                with suppress(psutil.Error):
+                    tree = (process, *process.children(recursive=True))
+                    peak = max(peak, sum(one.memory_full_info().pss for one in tree))
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -133,15 +131,6 @@ def measure(command: Sequence[str]) -> tuple[float, int]:
             log.seek(max(log.tell() - 2_000, 0))
             raise RuntimeError(f"{' '.join(command)}: exit {code}\n{log.read().decode(errors='replace')}")
     return seconds, peak
-
-
-def _held(process: psutil.Process) -> int:
-    held = 0
-    with suppress(psutil.Error):
-        for one in (process, *process.children(recursive=True)):
-            with suppress(psutil.Error):
-                held += one.memory_full_info().pss
-    return held
 
 
 def rows_out(folder: Path) -> int:
@@ -191,7 +180,7 @@ def row_wise(source: str, out: str) -> None:
 
 
 def _messages(row: dict[str, Any]) -> dict[str, Any]:
-    said = ["Human", row.get("instruction"), "Assistant", row.get("output")]
+    said: list[Any] = ["Human", row.get("instruction"), "Assistant", row.get("output")]
     if "text" in row:
         said = re.split(r"### (Human|Assistant):", row["text"])[1:]
     roles, turns = {"Human": "user", "Assistant": "assistant"}, zip(said[::2], said[1::2], strict=True)

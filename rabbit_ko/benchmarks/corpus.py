@@ -20,9 +20,6 @@ PARTS: dict[str, Any] = orjson.loads(Path(__file__).with_suffix(".json").read_by
 FAULTS: dict[str, float] = PARTS["faults"]
 SEED = 20_240_601
 CHUNK = 10_000
-QUESTIONS = 2_000  # in the benchmark that some rows overlap with
-NOUNS, VERBS, ENDS = 1_800, 500, 300
-WORDS_PER_SENTENCE = 9
 
 # What becomes of the last answer, where a fault is in that alone.
 ANSWERS: dict[str, Callable[[str], str]] = {
@@ -41,16 +38,12 @@ Exchanges = list[tuple[str, str]]
 
 
 class Corpus:
-    """What rows are made from: words, the questions of a benchmark, and earlier rows that can come again.
-
-    words: each with the space behind it, in an order that decides how frequent it is; the first `inner` stand within
-    a sentence, the others end one.
-    """
+    """Words, most frequent first, of which the first `inner` do not end a sentence; questions; rows to come again."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng([SEED, 0])
         stems, syllables = dict[str, None](), list("".join(PARTS["syllables"]))
-        while len(stems) < NOUNS:
+        while len(stems) < 1_800:
             stems["".join(rng.choice(syllables, rng.choice([2, 3], p=[0.7, 0.3])))] = None
         # A particle has one form behind a closed syllable, and another behind an open one.
         nouns = [
@@ -58,20 +51,20 @@ class Corpus:
             for stem in stems
             for pair in PARTS["particles"]
         ]
-        verbs = [stem + ending for stem in list(stems)[:VERBS] for ending in PARTS["endings"]]
-        ends = [stem + final for stem in list(stems)[:ENDS] for final in PARTS["finals"]]
+        verbs = [stem + ending for stem in list(stems)[:500] for ending in PARTS["endings"]]
+        ends = [stem + final for stem in list(stems)[:300] for final in PARTS["finals"]]
         inner, finals = (rng.permutation(np.array(words, dtype=object)) for words in (nouns + verbs, ends))
         spaced = [word if word.endswith("\n") else word + " " for word in (*inner, *finals)]
         self.words, self.inner = np.array(spaced, dtype=object), len(inner)
         rng = np.random.default_rng([SEED, 1])
-        self.questions = self.texts(rng, rng.integers(15, 40, QUESTIONS))
+        self.questions = self.texts(rng, rng.integers(15, 40, 2_000))
         self.earlier: deque[Exchanges] = deque(maxlen=2_000)
 
     def texts(self, rng: np.random.Generator, lengths: NDArray[np.int64]) -> list[str]:
         """Return one text for each length in words; a few words are frequent and most are rare, as in a language."""
         ends = np.cumsum(lengths)
         chance = rng.random(ends[-1]) ** 3
-        is_final = rng.random(ends[-1]) < 1 / WORDS_PER_SENTENCE
+        is_final = rng.random(ends[-1]) < 1 / 9
         is_final[ends - 1] = True
         finals = len(self.words) - self.inner
         numbers = np.where(is_final, self.inner + finals * chance, self.inner * chance).astype(np.int64)

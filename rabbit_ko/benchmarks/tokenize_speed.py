@@ -1,8 +1,7 @@
 """Rows per second of this project's SFT strategy, of axolotl's own, and of the tokenizer alone, on the same rows.
 
-Each strategy runs through axolotl's own dataset wrapper, in this process. Axolotl's command line turns off the
-tokenizer's threads, and so does this; the tokenizer alone is timed both ways. The contenders take turns, round by
-round, and ratios are the medians of each round's.
+Each strategy runs through axolotl's own dataset wrapper, without the tokenizer's threads, as axolotl's own
+commands. The contenders take turns, round by round, and ratios are the medians of each round's.
 """
 
 import logging
@@ -19,14 +18,10 @@ from rabbit_ko.benchmarks.report import describe_machine, markdown_table, ratio,
 from rabbit_ko.recipes import GUARD
 
 STRATEGY = "prompt_strategies.qir"
-BATCH = 1_000
 
 
 def bench_tokenizing(shards: Path, tokenizer_path: str, rows: int, rounds: int) -> None:
-    """Time the strategies on so many rows of a folder of SFT shards, and print a table in Markdown.
-
-    tokenizer_path: a folder or a hub id. The shards' rows are repeated where there are fewer.
-    """
+    """Time the strategies on so many rows of SFT shards, repeated where there are fewer; print a table."""
     import datasets
     from axolotl.integrations.base import PluginManager
     from transformers import AutoTokenizer
@@ -40,7 +35,7 @@ def bench_tokenizing(shards: Path, tokenizer_path: str, rows: int, rounds: int) 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_path)
     conversations = [_exchange(built[number % len(built)], number) for number in range(rows)]
     texts = [render_prompt(QIR, messages[:-1]) + render_answer(messages[-1]) for messages in conversations]
-    contenders = {
+    contenders: dict[str, Callable[[], Any]] = {
         f"`{STRATEGY}`": _wrapped(tokenizer, STRATEGY, {"messages": conversations}),
         "axolotl's `alpaca`": _wrapped(tokenizer, "alpaca", _alpaca(conversations)),
         "axolotl's `chat_template`": _wrapped(tokenizer, "chat_template", {"messages": conversations}),
@@ -90,5 +85,5 @@ def _wrapped(tokenizer: Any, strategy: str, columns: dict[str, Any]) -> Callable
 
 def _encode(tokenizer: Any, texts: list[str], parallelism: str) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = parallelism
-    for start in range(0, len(texts), BATCH):
-        tokenizer.backend_tokenizer.encode_batch_fast(texts[start : start + BATCH], add_special_tokens=False)
+    for start in range(0, len(texts), 1_000):
+        tokenizer.backend_tokenizer.encode_batch_fast(texts[start : start + 1_000], add_special_tokens=False)

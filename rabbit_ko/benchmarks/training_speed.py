@@ -1,8 +1,7 @@
 """Training speed of a recipe beside its fast variant: axolotl's own trainer, the model's true shape, random weights.
 
 Each configuration is a process of its own on one GPU, with the recipe's YAML but for what has to be changed. Nothing
-is downloaded: the speed of training does not depend on what the weights are, only on their shape and kind. Without a
-GPU the shape is small, and no hours are projected.
+is downloaded. Without a GPU the shape is small, and no hours are projected.
 """
 
 import json
@@ -38,8 +37,6 @@ from rabbit_ko.storage import write_json
 
 FOLDER = RUNS / "bench" / "train"
 LIGER = "axolotl.integrations.liger.LigerPlugin"
-# The same architecture, small enough for some steps on a CPU; the vocabulary is then the tokenizer's.
-SMALL = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
 # The table's columns; what MFU counts is in docs/benchmarks.md.
 FIGURES = {
     "tokens/s against the first": "{:.2f}",
@@ -57,8 +54,7 @@ FIGURES = {
 def bench_training(recipe: str, stages: Sequence[str], steps: int, warmup: int, attention: str) -> None:
     """Train a recipe and its fast variant for some steps on the same rows; print tables, and write them as JSON.
 
-    Each measurement is written when it is there, and one that fails is a line with dashes. Raises UserError where
-    there are no such two recipes, and in the end where a stage has failed.
+    A stage that fails is a line of dashes. Raises UserError in the end then, or where there are no such two recipes.
     """
     plain, results, failed = recipe.removesuffix(FAST), [], []
     pairs = [[CONFIGS / name / f"{stage}.yaml" for name in (plain, plain + FAST)] for stage in stages]
@@ -86,10 +82,7 @@ def bench_training(recipe: str, stages: Sequence[str], steps: int, warmup: int, 
 
 
 def measure_stage(path: Path, built: Path | None, steps: int, warmup: int, attention: str) -> dict[str, Any]:
-    """Train on built rows, or on generated ones; return what was measured, in the JSON form that `make plan` reads.
-
-    Raises UserError where a process fails, whose output stays in a log.
-    """
+    """Train on built rows, or on generated ones; return what `make plan` reads. Raises UserError where that fails."""
     written, name = read_stage(path), f"{path.parent.name}-{path.stem}"
     base, data = prepare_base(written), built or generate_data()
     counted = work.count_rows(written.model_copy(update={"data": data}) if built else written)
@@ -145,7 +138,9 @@ def prepare_base(stage: Stage) -> Path:
     tokenizer.add_special_tokens(read_config(stage.path).get("special_tokens") or {})
     shape = json.loads((SHAPES / f"{KNOWN[stage.base_model]}.json").read_text(encoding="utf-8"))
     shape |= {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    small = {**SMALL, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": len(tokenizer)}
+    # The same architecture, small enough for some steps on a CPU.
+    small = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
+    small |= {"num_key_value_heads": 2, "head_dim": 16, "vocab_size": len(tokenizer)}
     config = LlamaConfig(**shape | ({} if cuda else small))
     torch.manual_seed(0)
     # On the GPU where there is one, since 8 billion take minutes on a CPU.

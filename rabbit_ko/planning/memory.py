@@ -24,8 +24,6 @@ NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8
 CONTEXT = 0.8 * GIB
 COMMUNICATION = 0.8 * GIB
 FRAGMENTATION = 0.05
-# DeepSpeed keeps gathered weights up to this number of parameters (`stage3_max_live_parameters`).
-LIVE_PARAMETERS = 1_000_000_000
 STATES = ("weights", "adapter", "gradients", "optimizer", "gathered")
 PARTS = (*STATES, "activations", "working", "evaluation", "reserve")
 
@@ -61,7 +59,8 @@ def _weights(stage: Stage, gpus: int, sharding: Sharding) -> tuple[float, float]
     linear = (NF4 if stage.four_bit else width) * shape.linear_parameters
     total = linear + float(width * (shape.parameters - shape.linear_parameters)) if stage.rank else 0.0
     if sharding == "zero3":
-        return total / gpus, float(width * min(shape.parameters, LIVE_PARAMETERS))
+        # DeepSpeed's `stage3_max_live_parameters`.
+        return total / gpus, float(width * min(shape.parameters, 1_000_000_000))
     if sharding == "fsdp2":
         layer = shape.linear_parameters // shape.layers + 2 * shape.hidden_size
         return total / gpus, float(width * (2 * layer + shape.embedding_parameters))

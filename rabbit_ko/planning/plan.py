@@ -49,16 +49,14 @@ def measured_file(recipe: str) -> Path:
 
 
 def read_measurements(path: Path | None, stage: Stage) -> list[Measurement]:
-    """Return what was measured of a stage with its own model, in a file or where `make bench WHAT=train` writes it.
-
-    Raises UserError where the file holds no results.
-    """
-    if path is None and not (path := measured_file(stage.recipe)).exists():
+    """Return what a file, or the benchmark's own, has of a stage with its own model. Raises UserError."""
+    file = path or measured_file(stage.recipe)
+    if not (path or file.exists()):
         return []
     try:
-        results = TypeAdapter(list[Measurement]).validate_python(json.loads(path.read_bytes())["results"])
+        results = TypeAdapter(list[Measurement]).validate_python(json.loads(file.read_bytes())["results"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path}: no measurements: {reason(error)[:200]}") from None
+        raise UserError(f"{file}: no measurements: {reason(error)[:200]}") from None
     asked, shapes = (stage.recipe, stage.method.name), (None, stage.shape.name)
     return [one for one in results if (one.recipe, one.stage) == asked and one.shape in shapes]
 
@@ -87,10 +85,7 @@ def plan_stage(
     sharding: Sharding,
     gpu: str | None = None,
 ) -> dict[str, Any]:
-    """Return what a stage needs on GPUs of so many GiB, under the names of the JSON form; without advice it fits.
-
-    Raises UserError where the sharding is not estimated for it, or its batch cannot be shared by the GPUs.
-    """
+    """Return what a stage needs on GPUs of so many GiB, in the JSON form; UserError where it is not known."""
     if not can_estimate(stage, sharding):
         raise UserError(
             f"{stage.path}: load_in_4bit: a base in 4 bits is not estimated over {sharding}, which would gather its "

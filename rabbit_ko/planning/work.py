@@ -27,14 +27,9 @@ from rabbit_ko.planning.stage import Stage
 UPSTREAM_ROWS = json.loads(Path(__file__).with_name("upstream_rows.json").read_bytes())
 # What a row is taken for where it cannot be measured: prompt and answer, in tokens.
 ROW_TOKENS = 400
-SAMPLE = 2_000
-# First-fit of short rows fills sequences nearly; the share is measured where the rows are.
-PACKED_SHARE = 0.98
 
 # What hours are given for where no speed has been measured; a well-tuned run may reach more, a padded one less.
 MFU = 0.40
-# Parts of a device's name that make it another GPU, with another speed.
-VARIANTS = {"d", "laptop", "nvl", "pcie", "ti"}
 
 
 class Gpu(BaseModel, frozen=True):
@@ -142,7 +137,7 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(stage.base_model, local_files_only=True)
     except (OSError, ValueError):
         return []
-    rows = sample_rows(stage.data / stage.kind, SAMPLE).to_pylist()
+    rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
     if stage.kind == "sft":
         prompts = [row["messages"][:-1] for row in rows]
         answers = [(row["messages"][-1]["content"],) for row in rows]
@@ -167,7 +162,8 @@ def describe_rows(
         return Rows(*count, sum(lengths) / len(lengths), measured, context, filled)
     mean = row_tokens or float(ROW_TOKENS)
     basis = "as you say" if row_tokens else "assumed: the data is not built, or the tokenizer not at hand"
-    return Rows(*count, mean, basis, mean, PACKED_SHARE if stage.packed else None)
+    # First-fit of short rows fills sequences nearly.
+    return Rows(*count, mean, basis, mean, 0.98 if stage.packed else None)
 
 
 def packed_share(lengths: Sequence[int], capacity: int) -> float:
@@ -192,4 +188,6 @@ def gpu_named(device: str) -> Gpu | None:
     """Return the GPU that CUDA calls so, such as `NVIDIA H100 80GB HBM3`; None where its speed is not known here."""
     words = set(re.split(r"[\s-]+", device.lower()))
     models = {re.findall(r"\w*\d\w*", gpu.name.lower())[0]: gpu for gpu in GPUS.values()}
-    return None if words & VARIANTS else next((gpu for model, gpu in models.items() if model in words), None)
+    # These make it another GPU, with another speed.
+    is_variant = words & {"d", "laptop", "nvl", "pcie", "ti"}
+    return None if is_variant else next((gpu for model, gpu in models.items() if model in words), None)

@@ -14,6 +14,7 @@ import pytest
 from rabbit_ko.benchmarks import corpus
 from rabbit_ko.benchmarks.build_speed import CONTENDERS, build_table, commands, measure
 from rabbit_ko.cli import main
+from tests.conftest import ROOT
 
 COUNT = 20_000
 MB = 7_000_000
@@ -120,6 +121,7 @@ def test_the_exponent_of_time_is_that_of_the_medians() -> None:
 
 
 def test_a_tiny_run_prints_a_table_for_each_corpus(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     asked = ["--what", "data", "--rows", "300,600", "--conversations", "200", "--rounds", "1"]
     with pytest.raises(SystemExit) as ended:
         main(["bench", *asked, "--only", "plain,gates,pyarrow copy in blocks"])

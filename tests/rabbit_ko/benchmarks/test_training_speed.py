@@ -120,7 +120,12 @@ def test_both_sides_of_a_pair_have_one_source(
         (recipes / "data" / recipe).mkdir(parents=True)
         (recipes / "data" / recipe / MANIFEST).touch()
     taken: list[Path | None] = []
-    monkeypatch.setattr(training_speed, "measure_stage", lambda path, data, *_: taken.append(data) or measured(path))
+
+    def took(path: Path, data: Path | None, *_: Any) -> dict[str, Any]:
+        taken.append(data)
+        return measured(path)
+
+    monkeypatch.setattr(training_speed, "measure_stage", took)
     assert bench_train("--recipe", "aog-8b", "--stage", "sft") == 0
     assert taken == [Path(source) if source else None] * 2
 
