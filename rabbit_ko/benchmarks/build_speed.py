@@ -60,7 +60,7 @@ def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Se
     code = Path(corpus.__file__)
     folder = FOLDER / files_digest([code, code.with_suffix(".json")])[:8]
     smaller: dict[str, tuple[int, Results]] = {}
-    for source, rows in [*(("koalpaca", size) for size in sorted(sizes)), ("guanaco_ko", conversations)]:
+    for source, rows in [*(("koalpaca", size) for size in sorted(set(sizes))), ("guanaco_ko", conversations)]:
         if not rows:
             continue
         file = folder / f"{source}-{rows}.jsonl"

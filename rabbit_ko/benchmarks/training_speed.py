@@ -104,7 +104,7 @@ def measure_stage(path: Path, built: Path | None, steps: int, warmup: int, atten
 def figures(stage: Stage, rows: work.Rows, metered: dict[str, Any], warmup: int) -> dict[str, Any]:
     """Return the speed behind the first `warmup` steps, and as many batches of the reference pass.
 
-    That pass is shared out to the epochs; the time of its last batch is not known. MFU and hours need a known GPU.
+    That pass is shared out to the epochs; the time of its last batch is not known. MFU needs a known GPU.
     """
     seconds, positions, tokens, trained, count = map(sum, zip(*metered["steps"][warmup:], strict=True))
     starts, sizes = zip(*metered["reference"][warmup:] or [(0, 0)], strict=True)
@@ -119,7 +119,7 @@ def figures(stage: Stage, rows: work.Rows, metered: dict[str, Any], warmup: int)
         1 - tokens / positions,
         operations / (gpu.teraflops * 1e12) if gpu else None,
         peak,
-        Measurement.model_validate(result).hours(rows.count, 3, 1) if gpu else None,
+        Measurement.model_validate(result).hours(rows.count, 3, 1) if device != "CPU" else None,
     )
     return result | {"figures": dict(zip([*FIGURES][1:], cells, strict=True))}
 

@@ -64,10 +64,7 @@ def read_measurements(path: Path | None, stage: Stage) -> list[Measurement]:
 def plan_stages(
     recipe: Recipe, rows: int | None, row_tokens: float | None, measured: Path | None, **machine: Any
 ) -> list[dict[str, Any]]:
-    """Return the plan of each stage of a recipe; `rows` and `row_tokens` are taken in the place of what is known.
-
-    machine: what `plan_stage` takes. Raises UserError where a stage cannot be read or planned.
-    """
+    """Return `plan_stage` of each stage, on the rows that are given or known. Raises UserError."""
     plans = []
     for stage in [read_stage(recipe.config(method.name)) for method in recipe.methods]:
         counted = (rows, "as you say") if rows else count_rows(stage)

@@ -47,6 +47,8 @@ def test_utilisation_is_the_operations_of_all_positions_over_what_the_gpu_is_sta
     assert measured()["figures"]["MFU"] == pytest.approx(400 * token_flops(stage(), 500.0) / 989e12)
     unknown = measured(device="CPU")["figures"]
     assert (unknown["MFU"], unknown["hours for 3 epochs"]) == (None, None)
+    unlisted = measured(device="NVIDIA A10G")["figures"]
+    assert (unlisted["MFU"], unlisted["hours for 3 epochs"]) == (None, pytest.approx(3.0))
 
 
 @pytest.mark.parametrize(
