@@ -1,14 +1,11 @@
 """`rabbit inspect`, `report`, `curves`: rows, data and runs to look at."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.errors import UserError, suggest
@@ -34,7 +31,7 @@ def inspect(
 
     Example: `rabbit inspect --recipe smoke --stage dpo --html rows.html`
     """
-    from rabbit_ko.inspection.inspect_stage import inspect_stage, show
+    from rabbit_ko.inspection.inspect_stage import inspect_stage
 
     found = find_recipe(recipe)
     stages = [method.name for method in found.methods]
@@ -42,9 +39,7 @@ def inspect(
         raise UserError(f"STAGE={stage}: recipe {recipe} has no such stage{suggest(stage, stages)}")
     if not found.data.is_dir():
         raise UserError(f"{found.data}: no data yet; run `make data RECIPE={recipe}` first")
-    with Console(stderr=True).status("tokenizing"):
-        inspected = inspect_stage(found.config(stage), n, row_id, split)
-    show(inspected, html, as_json)
+    inspect_stage(found.config(stage), n, row_id, split, html, as_json)
 
 
 @app.command()
@@ -66,9 +61,8 @@ def report(
     page = html or found.data / "report.html"
     from rabbit_ko.inspection.data_report import render_report
 
-    with _progress() as on_rows:
-        content = render_report(found, rows, samples, on_rows)
-    page.write_text(content, encoding="utf-8")
+    with Console(stderr=True).status("reading the shards, then tokenizing"):
+        page.write_text(render_report(found, rows, samples), encoding="utf-8")
     print(f"{page}: {page.stat().st_size:,} bytes")
 
 
@@ -88,29 +82,12 @@ def curves(recipe: RecipeName = "smoke") -> None:
     runs = [run for run in map(found.run, METHODS) if run.is_dir()]
     if not runs:
         raise UserError(f"{found.runs}: no run in it; run `make sft RECIPE={recipe}` first")
-    mistakes = []
+    drawn = 0
     for run in runs:
         try:
             print(draw_run(run))
+            drawn += 1
         except UserError as error:
-            mistakes.append(str(error))
             print(error, file=sys.stderr)
-    if len(mistakes) == len(runs):
+    if not drawn:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    """Show on stderr what is read, and how many rows of it so far."""
-    count = TextColumn("{task.completed:,} rows")
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), count, TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def on_rows(name: str, count: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=None)
-            progress.advance(tasks[name], count)
-
-        yield on_rows
