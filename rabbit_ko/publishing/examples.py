@@ -38,23 +38,18 @@ class PickedAnswer(BaseModel):
 
 
 def read_picked(file: Path) -> PickedAnswer:
-    """Read `question:` and `answer:` from a YAML or JSON file. Raises UserError where it holds anything else."""
+    """Read `question:` and `answer:` from a YAML or JSON file. Raises OSError, and UserError for anything else."""
     try:
         return PickedAnswer.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValidationError):
-        advice = "write YAML with a text each in `question:` and `answer:`"
-        raise UserError(f"{file}: not an answer to show; {advice}") from None
+        raise UserError(f"{file}: not an answer to show; write YAML with `question:` and `answer:`") from None
 
 
 def make_examples(model: Any, tokenizer: Any, template: Template, system_prompt: str) -> list[Example]:
     """Let the model answer one question, under the system prompt if there is one, and two in turn without it."""
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [
-        _converse(model, tokenizer, template, system, SINGLE_TURN),
-        _converse(model, tokenizer, template, [], MULTI_TURN),
-    ]
+    asked = ((system, SINGLE_TURN), ([], MULTI_TURN))
+    return [_converse(model, tokenizer, template, messages, questions) for messages, questions in asked]
 
 
 def _converse(model: Any, tokenizer: Any, template: Template, system: Messages, questions: Sequence[str]) -> Example:

@@ -14,14 +14,14 @@ from rabbit_ko.evaluation.logickor.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
 from rabbit_ko.evaluation.results import table as text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, Figure, State
+from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, State
 from rabbit_ko.evaluation.results.table import Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing import examples
-from rabbit_ko.publishing.dataset_card import card_template
-from rabbit_ko.publishing.model_facts import OTHER_LICENSE, Facts, gather
+from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
+from rabbit_ko.publishing.model_facts import Facts, gather
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.storage import write
 
@@ -31,7 +31,6 @@ CARD_FILE = "README.md"
 REPO = "org/name"
 # The header's key for the hash of the run.json that the card was written from.
 RUN_DIGEST = "run_json_sha256"
-LOGICKOR_DATA = "maywell/LogicKor"
 # Machine translations, as their own pages say.
 TRANSLATED = ("kyujinpy/OpenOrca-KO", "nlpai-lab/openassistant-guanaco-ko", "heegyu/hh-rlhf-ko")
 
@@ -74,13 +73,8 @@ def render_card(
             return "-"
         return f"{text.measured(row.suite, row.figures[stage].score, words)}{text.mark(row, stage)}"
 
-    template = card_template(
-        f"model_card.{language}.md.jinja",
-        by_stage=text.by_stage,
-        conditions=lambda row: text.settings_of(row, words),
-        figure=figure,
-    )
-    body = template.render(
+    filters = {"by_stage": text.by_stage, "conditions": lambda row: text.settings_of(row, words), "figure": figure}
+    body = card_template(f"model_card.{language}.md.jinja", **filters).render(
         facts=facts,
         base_id=hub_id(facts.base),
         methods=METHODS,
@@ -91,7 +85,7 @@ def render_card(
         bos=tokens[0],
         eos=tokens[1],
         rank=adapter_rank(Path(facts.stage.model)) if facts.is_adapter else None,
-        rules=rules(facts.manifest),
+        rules=list(rules(facts.manifest)),
         shares=system_prompt_shares(facts),
         translated=[source.name for source in facts.sources if source.path in TRANSLATED],
         hub_datasets=hub_datasets(facts),
@@ -108,15 +102,15 @@ def render_card(
     return f"---\n{header(facts).to_yaml()}\n---\n\n{body.strip()}\n"
 
 
-def rules(manifest: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return each gate that looked at the rows: its name, what it does with a row that it finds, and its bounds."""
+def rules(manifest: Manifest) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each gate that looked at the rows: its name, what it does with a row that it finds, and its bounds."""
     quality: dict[str, Any] = manifest.config.get("quality", {})
-    gates = {name: dict(gate) for name, gate in quality.items() if isinstance(gate, dict)}
-    found = [
-        (name, gate.pop("action", None) or quality.get("action", "reject"), gate) for name, gate in gates.items()
-    ]
-    # A gate with an empty list, such as that of the benchmarks, has nothing to look for.
-    return [(name, action, gate) for name, action, gate in found if action != "off" and [] not in gate.values()]
+    for name, gate in quality.items():
+        if isinstance(gate, dict):
+            action = gate.get("action") or quality.get("action", "reject")
+            # A gate with an empty list, such as that of the benchmarks, has nothing to look for.
+            if action != "off" and [] not in gate.values():
+                yield name, action, {key: value for key, value in gate.items() if key != "action"}
 
 
 def system_prompt_shares(facts: Facts) -> dict[str, float]:
@@ -159,24 +153,21 @@ def _eval_results(facts: Facts) -> Iterator[EvalResult]:
         figure = row.figures.get(facts.stage.name)
         if not figure or figure.score.value is None or figure.origin.state is not State.CURRENT:
             continue
-        if (row.suite in SUITES or row.is_logickor) and figure.result.settings.get("data") == text.FROM_HUB:
-            yield _eval_result(row, figure)
-
-
-def _eval_result(row: Row, figure: Figure) -> EvalResult:
-    result = figure.result
-    config: dict[str, Any] = result.harness.get("configs", {}).get(row.task, {})
-    conditions = {"num_few_shot": result.settings.get("shots"), "limit": result.settings.get("limit")}
-    return EvalResult(
-        task_type="text-generation",
-        task_name="Text Generation",
-        dataset_type=LOGICKOR_DATA if row.is_logickor else SUITES[row.suite].data,
-        dataset_name=f"{row.suite if row.is_logickor else row.task} ({text.describe(result)})",
-        # The hub puts figures of one dataset and config together, and those of two strategies are not of one kind.
-        dataset_config=result.settings.get("strategy") or config.get("dataset_name"),
-        dataset_split=config.get("test_split") or config.get("validation_split"),
-        dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
-        metric_type=row.metric.partition(",")[0],
-        metric_name=f"{row.task} {row.metric}" if row.is_logickor else row.metric,
-        metric_value=round(figure.score.value or 0.0, 4),
-    )
+        result, settings = figure.result, figure.result.settings
+        if settings.get("data") != text.FROM_HUB or not (row.suite in SUITES or row.is_logickor):
+            continue
+        config: dict[str, Any] = result.harness.get("configs", {}).get(row.task, {})
+        conditions = {"num_few_shot": settings.get("shots"), "limit": settings.get("limit")}
+        yield EvalResult(
+            task_type="text-generation",
+            task_name="Text Generation",
+            dataset_type="maywell/LogicKor" if row.is_logickor else SUITES[row.suite].data,
+            dataset_name=f"{row.suite if row.is_logickor else row.task} ({text.describe(result)})",
+            # The hub puts figures of one dataset and config together; those of two strategies are not of one kind.
+            dataset_config=settings.get("strategy") or config.get("dataset_name"),
+            dataset_split=config.get("test_split") or config.get("validation_split"),
+            dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
+            metric_type=row.metric.partition(",")[0],
+            metric_name=f"{row.task} {row.metric}" if row.is_logickor else row.metric,
+            metric_value=round(figure.score.value, 4),
+        )

@@ -13,14 +13,12 @@ from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result
 from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.table import Row, Table, make_table
+from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
-from rabbit_ko.publishing.dataset_card import HUB_LICENSES
+from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe
-
-OTHER_LICENSE = "other"
 
 
 class Run(BaseModel):
@@ -46,9 +44,9 @@ class Facts:
     """What a card says of a stage.
 
     runs: those that led to it by stage, first to last. sources: of the rows that these were trained on. base: the
-    model that the first of them started from. is_adapter: whether others can use the stage's adapter; otherwise it is
-    the merged model that is for them. table: the figures of all these stages, none of an earlier model. results: the
-    stage's own by task. license: by the hub's name.
+    model that the first of them started from. is_adapter: whether others can use the stage's adapter, not the merged
+    model alone. table: the figures of all these stages, none of an earlier model. results: the stage's own by task.
+    license: by the hub's name.
     """
 
     recipe: Recipe
@@ -66,7 +64,8 @@ class Facts:
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     """Read all that a card is written from, of the last finished stage where the name is empty.
 
-    Raises UserError where something is missing or does not fit.
+    license: by default that of the data, where it is one and the base is not on the hub, whose license is not known
+    here. Raises UserError where something is missing or does not fit.
     """
     recipe = find_recipe(recipe_name)
     stage = find_trained(recipe, name)
@@ -75,7 +74,13 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     kinds = {METHODS[trained].rows for trained in runs}
     sources = [source for source in manifest.sources if source.stage in kinds]
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
-    own = [found for found in table.results[stage.name] if found.state is not State.STALE]
+    licenses = {source.license.name for source in sources}
+    if not license:
+        license = OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(*licenses, OTHER_LICENSE)
+    rows = [
+        replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
+        for row in table.rows
+    ]
     return Facts(
         recipe,
         stage,
@@ -84,24 +89,16 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         sources,
         base,
         is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
-        table=replace(table, rows=[_without_stale(row) for row in table.rows]),
-        results={found.result.task: found.result for found in own},
-        license=license or _license(base, sources),
+        table=replace(table, rows=rows),
+        results={
+            found.result.task: found.result for found in table.results[stage.name] if found.state is not State.STALE
+        },
+        license=license,
     )
 
 
-def _without_stale(row: Row) -> Row:
-    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
-
-
-def _license(base: str, sources: list[SourceSummary]) -> str:
-    """Return the one license of the data under a base of one's own; of a base on the hub nothing is known here."""
-    names = {source.license.name for source in sources}
-    return OTHER_LICENSE if hub_id(base) or len(names) != 1 else HUB_LICENSES.get(names.pop(), OTHER_LICENSE)
-
-
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run; the last one that has one where the name is empty.
+    """Return a stage with a finished run, the last one where the name is empty.
 
     Raises UserError where there is none, and for the base model, which others have made.
     """
@@ -118,26 +115,22 @@ def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
 
     Raises UserError where one is missing or damaged, or the stage's parent was trained anew after it.
     """
-    run, parent = _read_run(recipe, stage), METHODS[stage].parent
+    file, parent = recipe.run(stage) / RUN_FILE, METHODS[stage].parent
+    command = f"`make {stage} RECIPE={recipe.name}`"
+    try:
+        run = Run.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; run {command} first") from None
+    except ValidationError:
+        raise UserError(f"{file}: not what a finished run leaves; run {command} again") from None
     if parent is None or not Path(run.config["base_model"]).is_relative_to(recipe.run(parent)):
         return {stage: run}
     before = read_runs(recipe, parent)
     if before[parent].ended > run.started:
         raise UserError(
-            f"{recipe.run(stage)}: was trained before {recipe.run(parent)} was trained anew; "
-            f"run `make {stage} RECIPE={recipe.name}` again"
+            f"{recipe.run(stage)}: was trained before {recipe.run(parent)} was trained anew; run {command} again"
         )
     return {**before, stage: run}
-
-
-def _read_run(recipe: Recipe, stage: str) -> Run:
-    file, command = recipe.run(stage) / RUN_FILE, f"`make {stage} RECIPE={recipe.name}`"
-    try:
-        return Run.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; run {command} first") from None
-    except ValidationError:
-        raise UserError(f"{file}: not what a finished run leaves; run {command} again") from None
 
 
 def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
@@ -149,15 +142,12 @@ def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
     for stage, run in runs.items():
         kind = METHODS[stage].rows
         trained = {entry["path"]: entry["fingerprint"] for entry in run.datasets}.get(f"{recipe.data}/{kind}")
-        if trained and trained != shards_fingerprint(manifest, kind):
+        shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
+        # As axolotl_plugins.fingerprints takes it from the files.
+        listed = hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in shards).encode()).hexdigest()
+        if trained and trained != listed:
             raise UserError(
                 f"{recipe.data / MANIFEST}: lists other shards than those that {stage} was trained on; "
                 f"run `make {' '.join(runs)} RECIPE={recipe.name}`"
             )
     return manifest
-
-
-def shards_fingerprint(manifest: Manifest, kind: str) -> str:
-    """Return the digest that `run.json` has of a folder of shards, from what the manifest says of them."""
-    shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
-    return hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in shards).encode()).hexdigest()

@@ -1,8 +1,4 @@
-"""Publish a folder of shards: to the hub in one commit, or to any fsspec URL with the manifest last.
-
-Before anything is sent, each source's license must allow it, and each shard must be what the manifest says. Rejected
-rows are never sent.
-"""
+"""Publish a folder of shards: to the hub in one commit, or to any fsspec URL with the manifest last."""
 
 import re
 from pathlib import Path
@@ -42,7 +38,7 @@ def push(folder: Path, target: str, public: bool) -> str:
 
 
 def pushable(folder: Path) -> Manifest:
-    """Return the manifest with the pushed shards only, after all that it says about licenses and bytes is checked.
+    """Return the manifest with the pushed shards only, never the rejected rows.
 
     Raises UserError where a license does not allow to push, or a file is not what the manifest says.
     """
@@ -52,12 +48,9 @@ def pushable(folder: Path) -> Manifest:
     shards = [shard for kind in ROW_KINDS for shard in manifest.in_folder(kind)]
     if not shards:
         raise UserError(f"{folder}: its manifest lists no shard; run `make data` again")
-    for shard in shards:
-        path = folder / shard.file
-        if not path.exists():
-            raise UserError(f"{path}: is missing, but the manifest lists it; run `make data` again")
-        if file_digest(path) != shard.sha256:
-            raise UserError(f"{path}: is not what the manifest says; run `make data` again")
+    for path, digest in ((folder / shard.file, shard.sha256) for shard in shards):
+        if not path.exists() or file_digest(path) != digest:
+            raise UserError(f"{path}: is missing, or not what the manifest says; run `make data` again")
     return manifest.model_copy(update={"shards": shards})
 
 
@@ -85,10 +78,9 @@ def _copy(folder: Path, manifest: Manifest, url: str) -> None:
     remove(f"{url}/{MANIFEST}")
     for shard in manifest.shards:
         write(f"{url}/{shard.file}", (folder / shard.file).read_bytes())
-    pushed = {f"{root}/{shard.file}" for shard in manifest.shards}
-    for name in {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}")} - pushed:
-        if name.endswith(".parquet"):
-            fs.rm_file(name)
+    old = {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}") if name.endswith(".parquet")}
+    for name in old - {f"{root}/{shard.file}" for shard in manifest.shards}:
+        fs.rm_file(name)
     write(f"{url}/{MANIFEST}", manifest.to_json().encode())
 
 
