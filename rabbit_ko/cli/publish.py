@@ -11,9 +11,7 @@ from rich.console import Console
 
 from rabbit_ko.cli.app import RecipeName, app
 
-Picked = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="an answer to show: YAML with question: and answer:")
-]
+Picked = Annotated[Path | None, typer.Option(metavar="FILE", help="an answer: YAML with question: and answer:")]
 Public = Annotated[bool, typer.Option("--public", help="let everybody see it")]
 
 
@@ -24,10 +22,7 @@ def card(
     lang: Annotated[Literal["ko", "en"], typer.Option(help="the card's language")] = "ko",
     good: Picked = None,
     bad: Picked = None,
-    license: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="by the hub's name; by default the data's if it is one, or else `other`"),
-    ] = "",
+    license: Annotated[str, typer.Option(metavar="NAME", help="by the hub's name; by default the data's")] = "",
 ) -> None:
     """Write a stage's model card to `runs/<recipe>/<stage>/README.md`.
 
@@ -55,9 +50,7 @@ def push_data(
     recipe: RecipeName = "smoke",
     repo: Annotated[str, typer.Option(metavar="TARGET", help="a hub dataset, org/name, or a URL")] = "",
     public: Public = False,
-    folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="shards, instead of a recipe's")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="shards, instead of a recipe's")] = None,
 ) -> None:
     """Push a recipe's shards, with a dataset card in one commit, to the hub, or to a URL such as `s3://bucket/folder`.
 
@@ -79,9 +72,7 @@ def push_model(
     recipe: RecipeName = "smoke",
     stage: Annotated[str, typer.Option(metavar="NAME", help="the stage that made the model")] = "sft",
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="a hub model")] = "",
-    format: Annotated[
-        str, typer.Option(metavar="NAME", help="adapter, as trained; merged, into its base model")
-    ] = "adapter",
+    format: Annotated[str, typer.Option(metavar="NAME", help="adapter, or merged into the base")] = "adapter",
     public: Public = False,
 ) -> None:
     """Push a stage's model, with its model card and `run.json`, in one commit.

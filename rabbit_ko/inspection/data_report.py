@@ -24,9 +24,8 @@ class Turn(BaseModel):
     content: str
 
 
-CONVERTED: TypeAdapter[dict[str, Annotated[list[Turn], Field(min_length=1)]]] = TypeAdapter(
-    dict[str, Annotated[list[Turn], Field(min_length=1)]]
-)
+Turns = Annotated[list[Turn], Field(min_length=1)]
+CONVERTED = TypeAdapter[dict[str, Turns]](dict[str, Turns])
 
 
 def render_report(recipe: Recipe, max_tokenized: int, samples: int) -> str:

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import warnings
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -15,9 +17,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import quantile, render
-from rabbit_ko.inspection.token_pieces import Piece, SplitSummary, answers, summarize
 
 if TYPE_CHECKING:
     from axolotl_plugins.stage_rows import TokenizedRow
@@ -26,6 +28,70 @@ SHOWN_DROPPED = 200
 # A row must not steer the terminal: an escape character is shown as ␛.
 CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
 CONTROL_PICTURES |= {0x7F: "␡", 0x9B: "␛"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The shortest run of tokens that makes whole characters; nearly always one token."""
+
+    text: str
+    ids: tuple[int, ...]
+    trained: bool
+    special: bool
+
+
+@dataclass
+class SplitSummary:
+    """Counts over all rows of a split.
+
+    lengths: tokens of each row that is kept, prompt and longest answer. rows, tokens, trained: by source; a prompt's
+    tokens count once for each of its answers. shortened: rows that lost their oldest exchanges to fit. dropped: (id,
+    source) of the rows that the strategy drops, by reason.
+    """
+
+    lengths: list[int] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    trained: Counter[str] = field(default_factory=Counter)
+    shortened: int = 0
+    dropped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+
+def summarize(rows: Iterable["TokenizedRow"]) -> SplitSummary:
+    """Count the rows of a split."""
+    summary = SplitSummary()
+    for row in rows:
+        if row.dropped:
+            summary.dropped.setdefault(row.dropped.value, []).append((row.id, row.source))
+            continue
+        summary.lengths.append(row.length)
+        summary.rows[row.source] += 1
+        summary.tokens[row.source] += row.total
+        summary.trained[row.source] += row.trained
+        summary.shortened += row.dropped_exchanges > 0
+    return summary
+
+
+def answers(tokenizer: Any, row: "TokenizedRow") -> dict[str, list[Piece]]:
+    """Return a row in pieces once for each answer, by what the answer is called; SFT's only one has no name."""
+    names = ("chosen", "rejected") if len(row.answers) == 2 else ("",)
+    prompt = list(_pieces(tokenizer, row.prompt, False))
+    return {
+        name: [*prompt, *_pieces(tokenizer, answer, True)] for name, answer in zip(names, row.answers, strict=False)
+    }
+
+
+def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
+    special = special_ids(tokenizer)
+    pending: tuple[int, ...] = ()
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        pending += (token,)
+        text = tokenizer.decode(pending, clean_up_tokenization_spaces=False)
+        # A character of UTF-8 has at most four bytes; tokens that make none by then are not going to make one.
+        is_whole = "\N{REPLACEMENT CHARACTER}" not in text or len(pending) == 4
+        if is_whole or following is None or following in special:
+            yield Piece(text, pending, trained, token in special)
+            pending = ()
 
 
 def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
@@ -73,22 +139,18 @@ def inspect_stage(config: Path, count: int, row_id: str, split: str, html: Path 
         html.write_text(render_rows(title, cfg, tokenizer, shown, summarize(rows)), encoding="utf-8")
         print(f"{html}: {len(shown)} rows")
     elif as_json:
-        print(to_json(cfg, tokenizer, shown, summarize(rows)))
+        found = {"sequence_len": cfg.sequence_len, "summary": vars(summarize(rows))}
+        found["rows"] = [_as_json(tokenizer, row) for row in shown]
+        print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         for row in shown:
             print_row(Console(), tokenizer, row)
         print_summary(Console(), summarize(rows), cfg.sequence_len)
 
 
-def to_json(cfg: Any, tokenizer: Any, shown: list["TokenizedRow"], summary: SplitSummary) -> str:
-    """Return the counts and the shown rows, with each answer as pieces of text and their token ids."""
-    rows = [
-        {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")}
-        | {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(tokenizer, row).items()}
-        for row in shown
-    ]
-    found = {"sequence_len": cfg.sequence_len, "summary": vars(summary), "rows": rows}
-    return json.dumps(found, ensure_ascii=False, indent=1)
+def _as_json(tokenizer: Any, row: "TokenizedRow") -> dict[str, Any]:
+    pieces = {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(tokenizer, row).items()}
+    return {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")} | pieces
 
 
 def render_rows(title: str, cfg: Any, tokenizer: Any, shown: list["TokenizedRow"], summary: SplitSummary) -> str:
@@ -113,15 +175,15 @@ def print_row(console: Console, tokenizer: Any, row: "TokenizedRow") -> None:
     shortened = f"  {row.dropped_exchanges} oldest exchanges dropped" if row.dropped_exchanges else ""
     for name, pieces in (answers(tokenizer, row) or {dropped: []}).items():
         counts = f"  {len(row.prompt)} + {sum(len(piece.ids) for piece in pieces if piece.trained)} tokens"
-        title = f"  {printable(row.source)}  {name}{counts if pieces else ''}"
-        console.print(Text.assemble((printable(row.id), "bold"), title, (shortened, "yellow")))
+        title = f"  {row.source.translate(CONTROL_PICTURES)}  {name}{counts if pieces else ''}"
+        console.print(Text.assemble((row.id.translate(CONTROL_PICTURES), "bold"), title, (shortened, "yellow")))
         console.print(Text.assemble(*map(_styled, pieces), "\n"), soft_wrap=True)
 
 
 def _styled(piece: Piece) -> tuple[str, str]:
     if piece.special:
         return f"⟦{piece.text}⟧", "bold reverse green" if piece.trained else "reverse"
-    return printable(piece.text), "green" if piece.trained else "dim"
+    return piece.text.translate(CONTROL_PICTURES), "green" if piece.trained else "dim"
 
 
 def print_summary(console: Console, summary: SplitSummary, sequence_len: int) -> None:
@@ -129,18 +191,13 @@ def print_summary(console: Console, summary: SplitSummary, sequence_len: int) ->
     table = Table("source", *(Column(name, justify="right") for name in ("rows", "tokens", "trained")))
     for name, tokens in sorted(summary.tokens.items()):
         share = f"{summary.trained[name] / tokens:.1%}"
-        table.add_row(Text(printable(name)), f"{summary.rows[name]:,}", f"{tokens:,}", share)
+        table.add_row(Text(name.translate(CONTROL_PICTURES)), f"{summary.rows[name]:,}", f"{tokens:,}", share)
     console.print(table)
     median, most, longest = (quantile(summary.lengths, share) for share in (0.5, 0.95, 1.0))
     console.print(f"tokens: median {median}, 95% up to {most}, longest {longest} of sequence_len {sequence_len}")
     console.print(f"{summary.shortened:,} rows without their oldest exchanges")
     for why, rows in summary.dropped.items():
         console.print(f"{len(rows):,} rows dropped: {why}")
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer the terminal."""
-    return text.translate(CONTROL_PICTURES)
 
 
 @click.command()

@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.inspection.inspect_stage import load_stage
+from rabbit_ko.inspection.inspect_stage import load_stage, summarize
 from rabbit_ko.inspection.pages import Array
-from rabbit_ko.inspection.token_pieces import summarize
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe, read_config
 
@@ -18,9 +17,9 @@ BATCH = 1_000
 
 
 class Packing(NamedTuple):
-    """The share of positions that hold a token, in [0, 1], with `sample_packing` and in padded batches without it.
+    """The share of positions that hold a token, packed in sequences of `capacity` tokens and in padded batches.
 
-    packed: in sequences of `capacity` tokens and `rows_per_sequence` rows; None where rows do not fill one batch.
+    packed: None where the rows do not fill one batch.
     """
 
     capacity: int

@@ -94,6 +94,9 @@ def _example(shard: Path, prompt_type: str) -> str:
     [row] = next(pq.ParquetFile(shard).iter_batches(batch_size=1)).to_pylist()
     messages = row.get("messages") or [*row["prompt"], *(row.get("chosen") or row["completion"])]
     prompt, answer = render_prompt(template_for(prompt_type), messages[:-1]), render_answer(messages[-1])
-    lines = [*(f"  {line}" for line in prompt.splitlines()), *(f"+ {line}" for line in answer.splitlines())]
+    lines = [
+        *(f"  {line}" for line in prompt.removesuffix("\n").split("\n")),
+        *(f"+ {line}" for line in answer.split("\n")),
+    ]
     text = "\n".join(lines)
     return fence(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]} ...", "diff")

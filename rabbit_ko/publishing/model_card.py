@@ -7,7 +7,6 @@ from typing import Any, Literal
 from huggingface_hub import EvalResult, ModelCardData
 
 from dataset_builders.licenses import NONE_STATED
-from dataset_builders.manifest import Manifest
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.logickor.scores import TOTAL
@@ -21,14 +20,14 @@ from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing import examples
 from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
+from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.model_facts import Facts, gather
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.storage import write
 
 Language = Literal["ko", "en"]
 CARD_FILE = "README.md"
-# Stands on a card for the repo until the model is pushed.
-REPO = "org/name"
+REPO = "org/name"  # stands on a card until the model is pushed
 # The header's key for the hash of the run.json that the card was written from.
 RUN_DIGEST = "run_json_sha256"
 # Machine translations, as their own pages say.
@@ -40,32 +39,27 @@ def write_card(
 ) -> tuple[Path, list[str]]:
     """Write a stage's card; return its place, and a line on each result of an earlier model, which is not on it.
 
-    good, bad: files with a picked answer. license: by the hub's name. Raises UserError where something that the card
-    is written from is missing, and OSError where it cannot be written; an earlier card stays then.
+    good, bad: files with a picked answer. license: by the hub's name. Raises UserError and OSError; an earlier card
+    stays then.
     """
-    picked = [examples.read_picked(file) if file else None for file in (good, bad)]
+    picked = {name: examples.read_picked(file) for name, file in (("good", good), ("bad", bad)) if file}
     facts = gather(recipe, stage, license)
     model, tokenizer = load_stage(facts.stage)
     system_prompt = facts.manifest.config["system_prompt"] if system_prompt_shares(facts) else ""
     answers = examples.make_examples(model, tokenizer, facts.stage.template, system_prompt)
     tokens = (tokenizer.bos_token or "", tokenizer.eos_token or "")
     file = Path(facts.stage.model) / CARD_FILE
-    write(str(file), render_card(facts, answers, language, tokens, *picked).encode())
-    stale = [origin.result for origin in facts.table.in_state(State.STALE)]
+    write(str(file), render_card(facts, answers, language, tokens, **picked).encode())
+    stale = (origin.result for origin in facts.table.in_state(State.STALE))
     return file, [
         f"{result.stage} {result.task}: of an earlier model, dropped; `{result.command}`" for result in stale
     ]
 
 
 def render_card(
-    facts: Facts,
-    answers: list[examples.Example],
-    language: Language,
-    tokens: tuple[str, str],
-    good: examples.PickedAnswer | None = None,
-    bad: examples.PickedAnswer | None = None,
+    facts: Facts, answers: list[Example], language: Language, tokens: tuple[str, str], **picked: PickedAnswer | None
 ) -> str:
-    """Return the text of README.md. tokens: the tokenizer's BOS and EOS, empty where it has none."""
+    """Return the text of README.md. tokens: the tokenizer's BOS and EOS. picked: answers, `good` and `bad`."""
     words = text.KOREAN if language == "ko" else text.ENGLISH
 
     def figure(row: Row | None, stage: str) -> str:
@@ -73,19 +67,21 @@ def render_card(
             return "-"
         return f"{text.measured(row.suite, row.figures[stage].score, words)}{text.mark(row, stage)}"
 
-    filters = {"by_stage": text.by_stage, "conditions": lambda row: text.settings_of(row, words), "figure": figure}
-    body = card_template(f"model_card.{language}.md.jinja", **filters).render(
+    def conditions(row: Row) -> str:
+        return text.settings_of(row, words)
+
+    template = f"model_card.{language}.md.jinja"
+    body = card_template(template, by_stage=text.by_stage, conditions=conditions, figure=figure).render(
         facts=facts,
         base_id=hub_id(facts.base),
         methods=METHODS,
         examples=answers,
         max_new_tokens=examples.MAX_NEW_TOKENS,
-        picked={"good": good, "bad": bad},
+        picked=picked,
         repo=REPO,
         bos=tokens[0],
         eos=tokens[1],
         rank=adapter_rank(Path(facts.stage.model)) if facts.is_adapter else None,
-        rules=list(rules(facts.manifest)),
         shares=system_prompt_shares(facts),
         translated=[source.name for source in facts.sources if source.path in TRANSLATED],
         hub_datasets=hub_datasets(facts),
@@ -100,17 +96,6 @@ def render_card(
         least=LEAST_ITEMS,
     )
     return f"---\n{header(facts).to_yaml()}\n---\n\n{body.strip()}\n"
-
-
-def rules(manifest: Manifest) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield each gate that looked at the rows: its name, what it does with a row that it finds, and its bounds."""
-    quality: dict[str, Any] = manifest.config.get("quality", {})
-    for name, gate in quality.items():
-        if isinstance(gate, dict):
-            action = gate.get("action") or quality.get("action", "reject")
-            # A gate with an empty list, such as that of the benchmarks, has nothing to look for.
-            if action != "off" and [] not in gate.values():
-                yield name, action, {key: value for key, value in gate.items() if key != "action"}
 
 
 def system_prompt_shares(facts: Facts) -> dict[str, float]:
@@ -129,19 +114,18 @@ def hub_datasets(facts: Facts) -> list[str]:
 def header(facts: Facts) -> ModelCardData:
     """Return the header in the hub's own fields; what is only on this machine is not in it."""
     base, results = hub_id(facts.base), list(_eval_results(facts))
-    uses_lora = any(run.config.get("adapter") in ("lora", "qlora") for run in facts.runs.values())
-    languages = {source.language for source in facts.sources}
+    lora = ["lora"] if any(run.config.get("adapter") in ("lora", "qlora") for run in facts.runs.values()) else []
     title = f"{facts.recipe.name} {facts.stage.name.upper()}"
     return ModelCardData(
         base_model=base,
         base_model_relation=("adapter" if facts.is_adapter else "finetune") if base else None,
         datasets=hub_datasets(facts) or None,
-        language=sorted(languages, key=lambda language: (language != "ko", language)),
+        language=sorted({source.language for source in facts.sources}, key=lambda name: (name != "ko", name)),
         license=facts.license,
         license_name="mixed" if facts.license == OTHER_LICENSE else None,
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["rabbit-ko", "axolotl", *(["lora"] if uses_lora else []), *facts.runs],
+        tags=["rabbit-ko", "axolotl", *lora, *facts.runs],
         **({"model_name": title, "eval_results": results} if results else {}),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE)},
     )

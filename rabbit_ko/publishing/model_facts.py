@@ -43,10 +43,8 @@ class Run(BaseModel):
 class Facts:
     """What a card says of a stage.
 
-    runs: those that led to it by stage, first to last. sources: of the rows that these were trained on. base: the
-    model that the first of them started from. is_adapter: whether others can use the stage's adapter, not the merged
-    model alone. table: the figures of all these stages, none of an earlier model. results: the stage's own by task.
-    license: by the hub's name.
+    runs: those that led to it by stage, first to last; sources, base: what they learned from. is_adapter:
+    whether others can use the adapter as it is. table: figures of these stages; results: the stage's own by task.
     """
 
     recipe: Recipe
@@ -76,32 +74,21 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
     licenses = {source.license.name for source in sources}
     if not license:
-        license = OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(*licenses, OTHER_LICENSE)
-    rows = [
-        replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
+        license = (
+            OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(licenses.pop(), OTHER_LICENSE)
+        )
+    current = [
+        replace(row, figures={ran: figure for ran, figure in row.figures.items() if not figure.is_stale})
         for row in table.rows
     ]
-    return Facts(
-        recipe,
-        stage,
-        runs,
-        manifest,
-        sources,
-        base,
-        is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
-        table=replace(table, rows=rows),
-        results={
-            found.result.task: found.result for found in table.results[stage.name] if found.state is not State.STALE
-        },
-        license=license,
-    )
+    table = replace(table, rows=current)
+    own = {found.result.task: found.result for found in table.results[stage.name] if found.state is not State.STALE}
+    is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
+    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, table, own, license)
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run, the last one where the name is empty.
-
-    Raises UserError where there is none, and for the base model, which others have made.
-    """
+    """Return a stage with a finished run, by default the last one. Raises UserError for the base model."""
     stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
         raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
@@ -134,10 +121,7 @@ def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
 
 
 def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
-    """Read the manifest of a recipe's data.
-
-    Raises UserError where there is none, or it is not that of the shards that a stage was trained on.
-    """
+    """Read the manifest of a recipe's data. Raises UserError where it is not of the shards that were trained on."""
     manifest = read_manifest(str(recipe.data))
     for stage, run in runs.items():
         kind = METHODS[stage].rows

@@ -55,18 +55,15 @@ def pushable(folder: Path) -> Manifest:
 
 
 def _check_license(source: SourceSummary) -> None:
-    license = source.license
-    stated = f" (stated at {license.stated})" if license.stated else ""
+    license, said = source.license, f"source `{source.name}`, {source.path}"
+    name = f"{license.name} (stated at {license.stated})" if license.stated else license.name
     if license.redistribution is False:
         raise UserError(
-            f"source `{source.name}`, {source.path}: its license, {license.name}{stated}, forbids redistribution; "
-            "take it out of data.yaml to push the rest"
+            f"{said}: its license, {name}, forbids redistribution; take it out of data.yaml to push the rest"
         )
     if license.redistribution is None and not source.license_accepted:
-        raise UserError(
-            f"source `{source.name}`, {source.path}: nothing allows redistribution; license: {license.name}{stated}; "
-            "take it out, or give a reason in data.yaml, `license_accepted: <reason>`, and run `make data` again"
-        )
+        advice = "take it out, or give a reason in data.yaml, `license_accepted: <reason>`, and run `make data` again"
+        raise UserError(f"{said}: nothing allows redistribution; license: {name}; {advice}")
 
 
 def _copy(folder: Path, manifest: Manifest, url: str) -> None:

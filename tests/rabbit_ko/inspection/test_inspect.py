@@ -17,8 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from axolotl_plugins.stage_rows import TokenizedRow, tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
 from rabbit_ko.cli import main
-from rabbit_ko.inspection.inspect_stage import command, print_row, print_summary, render_rows
-from rabbit_ko.inspection.token_pieces import answers, summarize
+from rabbit_ko.inspection.inspect_stage import answers, command, print_row, print_summary, render_rows, summarize
 from tests.stages import load_on_cpu
 
 
