@@ -24,10 +24,8 @@ def inspect(
 ) -> None:
     """Show the rows of a stage as it trains them.
 
-    Each row is printed token by token, with the stage's own strategy and tokenizer: what is prompt and what is
-    trained, which tokens are special, and how many of the oldest exchanges were dropped to fit `sequence_len`. Counts
-    over all rows follow: tokens and trained share of each source, lengths, and rows dropped, by reason. Needs the
-    recipe's data and its base's tokenizer; no GPU. Leaves nothing, or a self-contained page with `--html`.
+    Token by token: what is prompt, what is trained, and how many oldest exchanges were dropped to fit `sequence_len`;
+    then counts over all rows. Needs the recipe's data and its base's tokenizer; no GPU. Leaves a page with `--html`.
 
     Example: `rabbit inspect --recipe smoke --stage dpo --html rows.html`
     """
@@ -51,9 +49,8 @@ def report(
 ) -> None:
     """Write a page about a recipe's data, before any training.
 
-    It shows licenses, what became of every row that was read, lengths in characters and tokens, exchanges, the share
-    of Hangul, how well rows pack at `sequence_len`, duplicates beside the row that was kept, and sample rows. Needs
-    the recipe's data, and for tokens its base's tokenizer; no GPU. Leaves one self-contained HTML file.
+    It shows licenses, rows read and kept, lengths, exchanges, Hangul, packing, duplicates beside what was kept, and
+    samples. Needs the data, and for tokens the base's tokenizer; no GPU. Leaves one self-contained HTML file.
 
     Example: `rabbit report --recipe smoke --html page.html`
     """
@@ -70,8 +67,7 @@ def report(
 def curves(recipe: RecipeName = "smoke") -> None:
     """Draw a recipe's runs: loss, learning rate, gradient norm, margins, tokens per second.
 
-    A run can be drawn from its first checkpoint on, also while it trains, and after it was stopped. Needs a run;
-    leaves runs/RECIPE/STAGE/curves.png for each stage.
+    A run can be drawn from its first checkpoint on, also while it trains. Leaves runs/RECIPE/STAGE/curves.png.
 
     Example: `rabbit curves --recipe smoke`
     """
@@ -82,12 +78,11 @@ def curves(recipe: RecipeName = "smoke") -> None:
     runs = [run for run in map(found.run, METHODS) if run.is_dir()]
     if not runs:
         raise UserError(f"{found.runs}: no run in it; run `make sft RECIPE={recipe}` first")
-    drawn = 0
+    failed = 0
     for run in runs:
         try:
             print(draw_run(run))
-            drawn += 1
         except UserError as error:
+            failed += 1
             print(error, file=sys.stderr)
-    if not drawn:
-        raise typer.Exit(1)
+    raise typer.Exit(failed == len(runs))

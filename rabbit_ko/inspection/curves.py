@@ -7,7 +7,6 @@ from typing import Any
 from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
 from rabbit_ko.errors import UserError, reason
 
-WIDTH, HEIGHT, COLUMNS = 6.4, 3.4, 2
 # Each panel's title by the trainer's name for what it shows.
 PANELS = {
     "loss": "loss",
@@ -20,10 +19,7 @@ PANELS = {
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """Return what a run has logged until its end, or, while it has none, until its last checkpoint.
-
-    Raises UserError where there is nothing yet, or what there is cannot be read.
-    """
+    """Return what a run has logged, until its end or last checkpoint. Raises UserError where there is nothing."""
     found = next((folder for folder in (run, *checkpoints(run)) if (folder / STATE_FILE).is_file()), None)
     if found is None:
         raise UserError(f"{run}: nothing to draw yet; a run can be drawn from its first checkpoint on")
@@ -52,12 +48,12 @@ def draw_run(run: Path) -> Path:
         raise UserError(f"{run}: nothing to draw yet; it has logged no values")
     from matplotlib.figure import Figure
 
-    rows = -(-len(shown) // COLUMNS)
-    figure = Figure(figsize=(WIDTH * COLUMNS, HEIGHT * rows), layout="constrained")
+    rows = (len(shown) + 1) // 2
+    figure = Figure(figsize=(12.8, 3.4 * rows), layout="constrained")
     figure.suptitle(str(run))
     axis = None
     for place, (name, lines) in enumerate(shown.items(), start=1):
-        axis = figure.add_subplot(rows, COLUMNS, place, sharex=axis, xlabel="step")
+        axis = figure.add_subplot(rows, 2, place, sharex=axis, xlabel="step")
         axis.set_title(PANELS[name], loc="left")
         for colour, (when, points) in zip(("C0", "C1"), lines.items(), strict=True):
             if points:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import partial
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -18,22 +19,18 @@ from rabbit_ko.recipes import Recipe
 
 
 class Turn(BaseModel):
-    """A message of a rejected row that was converted before it was rejected."""
-
     role: str
     content: str
 
 
 Turns = Annotated[list[Turn], Field(min_length=1)]
+# A duplicate's evidence is the id of the row that was kept, and how alike they are.
+kept_id = partial(re.sub, r" \([\d.]+ alike\)$", "")
 CONVERTED = TypeAdapter[dict[str, Turns]](dict[str, Turns])
 
 
 def render_report(recipe: Recipe, max_tokenized: int, samples: int) -> str:
-    """Return a page about a recipe's data, with the tokens of at most `max_tokenized` rows of each split.
-
-    samples: how many rows of each source, and of each reason, are shown. The same data gives the same bytes. Raises
-    UserError where the folder is not what its manifest says, or a stage cannot be loaded.
-    """
+    """Return a page about a recipe's data; `samples` rows of each source and reason are shown. Raises UserError."""
     manifest = read_manifest(str(recipe.data))
     reasons = {reason for source in manifest.sources for reason in (*source.rejected, *source.reported)}
     duplicates = sorted(reason for reason in reasons if "duplicate" in reason)
@@ -85,11 +82,6 @@ def _describe(
         "shown": {source: rows.to_pylist() for source, rows in found["source"].items()},
         "wanted": [row for rows in found["wanted"].values() for row in rows.to_pylist()],
     }
-
-
-def kept_id(evidence: str) -> str:
-    """Return the id of the row that was kept from a duplicate's evidence, which may say how alike they are."""
-    return re.sub(r" \([\d.]+ alike\)$", "", evidence)
 
 
 def converted(text: str) -> dict[str, list[Turn]] | None:

@@ -95,10 +95,7 @@ def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
 
 
 def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
-    """Return a stage's config and tokenizer, loaded as axolotl does, with the guard's checks of the YAML.
-
-    Raises UserError where the guard refuses the config, or the base's tokenizer cannot be loaded.
-    """
+    """Return a stage's config and tokenizer, loaded and checked as axolotl does it. Raises UserError."""
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
     # As `axolotl preprocess` does, so that a GPU's options are no error where there is none.
     os.environ["AXOLOTL_IS_PREPROCESS"] = "1"
@@ -119,10 +116,7 @@ def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
 
 
 def inspect_stage(config: Path, count: int, row_id: str, split: str, html: Path | None, as_json: bool) -> None:
-    """Print a split's first `count` rows, or the row with an id, and counts over all; or write them as a page.
-
-    Raises UserError where the stage or its rows cannot be loaded, and where no row has the id.
-    """
+    """Print a split's first rows, or the one with an id, and counts over all, or as a page. Raises UserError."""
     with Console(stderr=True).status("tokenizing"):
         cfg, tokenizer = load_stage(config)
         from axolotl_plugins.stage_rows import tokenized_rows
@@ -140,17 +134,16 @@ def inspect_stage(config: Path, count: int, row_id: str, split: str, html: Path 
         print(f"{html}: {len(shown)} rows")
     elif as_json:
         found = {"sequence_len": cfg.sequence_len, "summary": vars(summarize(rows))}
-        found["rows"] = [_as_json(tokenizer, row) for row in shown]
+        found["rows"] = [
+            {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")}
+            | {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(tokenizer, row).items()}
+            for row in shown
+        ]
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
         for row in shown:
             print_row(Console(), tokenizer, row)
         print_summary(Console(), summarize(rows), cfg.sequence_len)
-
-
-def _as_json(tokenizer: Any, row: "TokenizedRow") -> dict[str, Any]:
-    pieces = {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(tokenizer, row).items()}
-    return {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")} | pieces
 
 
 def render_rows(title: str, cfg: Any, tokenizer: Any, shown: list["TokenizedRow"], summary: SplitSummary) -> str:

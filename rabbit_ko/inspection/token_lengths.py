@@ -13,14 +13,9 @@ from rabbit_ko.inspection.pages import Array
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe, read_config
 
-BATCH = 1_000
-
 
 class Packing(NamedTuple):
-    """The share of positions that hold a token, packed in sequences of `capacity` tokens and in padded batches.
-
-    packed: None where the rows do not fill one batch.
-    """
+    """The share of positions that hold a token: packed (None: rows for no batch), and in padded batches."""
 
     capacity: int
     packed: float | None
@@ -29,12 +24,7 @@ class Packing(NamedTuple):
 
 
 def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table]) -> dict[str, Any]:
-    """Tokenize rows of the recipe's data, given by split, as a stage trains them; return what the page shows of it.
-
-    note: where the tokenizer is not the one that the config names. splits: a SplitSummary each; none where the stage
-    does not read these rows. packing: that of the train split; None in preferences, which axolotl does not pack.
-    Raises UserError where the stage cannot be loaded.
-    """
+    """Tokenize rows by split as a stage trains them; return what the page shows of them. Raises UserError."""
     cfg, tokenizer, note = _load(recipe, stage)
     from axolotl_plugins.stage_rows import tokenize_batch
 
@@ -44,7 +34,7 @@ def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table]) -> dict[
 
     def tokenize(split: str) -> Iterator[Any]:
         for entry in entries[split]:
-            for batch in rows[split].to_batches(BATCH) if Path(entry.path).resolve() == folder else ():
+            for batch in rows[split].to_batches(1_000) if Path(entry.path).resolve() == folder else ():
                 yield from tokenize_batch(cfg, tokenizer, entry, batch.to_pydict())
 
     counted = {split: summarize(tokenize(split)) for split in entries if split in rows}
@@ -67,10 +57,7 @@ def _load(recipe: Recipe, stage: str) -> tuple[Any, Any, str]:
 
 
 def pack(lengths: Array, cfg: Any) -> Packing | None:
-    """Pack rows of these lengths, in tokens, as axolotl packs them in training; None where there are no rows.
-
-    The order is one random order, from the stage's seed, as training takes another one in each epoch.
-    """
+    """Pack rows of these lengths as axolotl does in training, in one random order; None where there are none."""
     if not len(lengths):
         return None
     from axolotl.utils.samplers import MultipackBatchSampler

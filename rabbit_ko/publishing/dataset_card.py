@@ -23,21 +23,19 @@ HUB_LICENSES = {name: name.lower() for name in ("Apache-2.0", "CC0-1.0", "MIT", 
 # The hub's categories, in powers of ten.
 _BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 SIZES = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(_BOUNDS)), "n>1T"]
-SPLITS = ("train", "test")
 
 Splits = dict[RowKind, dict[str, list[Shard]]]
 
 
 def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str:
-    """Return the text of README.md for the hub dataset `repo`; folder: that of the shards, for the example row.
-
-    Raises UserError where the folder's recipe, which says how the example is rendered, cannot be read.
-    """
-    shards = {kind: manifest.in_folder(kind) for kind in ROW_KINDS if manifest.in_folder(kind)}
-    splits = {kind: {split: _of_split(shards[kind], split) for split in SPLITS} for kind in shards}
-    title, first = repo.split("/")[-1], next(iter(shards))
+    """Return README.md of the hub dataset `repo`, with an example of the shards in `folder`. Raises UserError."""
+    splits: Splits = {kind: {"train": [], "test": []} for kind in ROW_KINDS if manifest.in_folder(kind)}
+    for kind, parts in splits.items():
+        for shard in manifest.in_folder(kind):
+            parts[Path(shard.file).name.split("-")[0]].append(shard)
+    title, first = repo.split("/")[-1], next(iter(splits))
     prompt_type = find_prompt_type(folder, first)
-    shard = next(shard for split in SPLITS for shard in splits[first][split])
+    shard = [*splits[first]["train"], *splits[first]["test"]][0]
     body = card_template("dataset_card.md.jinja").render(
         title=title,
         repo=repo,
@@ -65,16 +63,12 @@ def find_prompt_type(folder: Path, kind: str) -> str:
     return str(read_config(min(stages)[1])["datasets"][0]["type"]) if stages else "prompt_strategies.qir"
 
 
-def _of_split(shards: list[Shard], split: str) -> list[Shard]:
-    return [shard for shard in shards if Path(shard.file).name.startswith(f"{split}-")]
-
-
 def _header(manifest: Manifest, title: str, splits: Splits) -> DatasetCardData:
     files = {
         kind: [{"split": split, "path": f"{kind}/{split}-*.parquet"} for split, shards in parts.items() if shards]
         for kind, parts in splits.items()
     }
-    rows = sum(shard.rows for kind in splits for shard in manifest.in_folder(kind))
+    digits = len(str(sum(shard.rows for kind in splits for shard in manifest.in_folder(kind))))
     names = {source.license.name for source in manifest.sources}
     name = names.pop() if len(names) == 1 else "mixed"
     return DatasetCardData(
@@ -84,7 +78,7 @@ def _header(manifest: Manifest, title: str, splits: Splits) -> DatasetCardData:
         license_name=None if name in HUB_LICENSES else re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-"),
         task_categories=["text-generation"],
         tags=["rabbit-ko", *splits],
-        size_categories=[SIZES[min(max(0, len(str(rows)) - 3), len(SIZES) - 1)]],
+        size_categories=[SIZES[min(max(0, digits - 3), len(SIZES) - 1)]],
         configs=[{"config_name": kind, "data_files": files[kind]} for kind in splits],
     )
 

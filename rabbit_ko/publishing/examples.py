@@ -51,6 +51,5 @@ def make_examples(model: Any, tokenizer: Any, template: Template, system_prompt:
             messages.append({"role": "assistant", "content": answer.text})
             cuts.append(answer.is_cut)
         said = f"{render_prompt(template, messages[:-1])}{render_answer(messages[-1])}"
-        end = "" if cuts[-1] else tokenizer.eos_token
-        made.append(Example(f"{tokenizer.bos_token or ''}{said}{end}", any(cuts)))
+        made.append(Example(f"{tokenizer.bos_token or ''}{said}{'' if cuts[-1] else tokenizer.eos_token}", any(cuts)))
     return made

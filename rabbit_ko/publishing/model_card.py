@@ -1,6 +1,7 @@
 """The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,18 +38,13 @@ TRANSLATED = ("kyujinpy/OpenOrca-KO", "nlpai-lab/openassistant-guanaco-ko", "hee
 def write_card(
     recipe: str, stage: str, language: Language, good: Path | None = None, bad: Path | None = None, license: str = ""
 ) -> tuple[Path, list[str]]:
-    """Write a stage's card; return its place, and a line on each result of an earlier model, which is not on it.
-
-    good, bad: files with a picked answer. license: by the hub's name. Raises UserError and OSError; an earlier card
-    stays then.
-    """
+    """Write a stage's card; return its place, and lines on results of earlier models. Raises UserError, OSError."""
     picked = {name: examples.read_picked(file) for name, file in (("good", good), ("bad", bad)) if file}
     facts = gather(recipe, stage, license)
     model, tokenizer = load_stage(facts.stage)
     system_prompt = facts.manifest.config["system_prompt"] if system_prompt_shares(facts) else ""
     answers = examples.make_examples(model, tokenizer, facts.stage.template, system_prompt)
-    tokens = (tokenizer.bos_token or "", tokenizer.eos_token or "")
-    file = Path(facts.stage.model) / CARD_FILE
+    file, tokens = Path(facts.stage.model) / CARD_FILE, (tokenizer.bos_token or "", tokenizer.eos_token or "")
     write(str(file), render_card(facts, answers, language, tokens, **picked).encode())
     stale = (origin.result for origin in facts.table.in_state(State.STALE))
     return file, [
@@ -67,9 +63,7 @@ def render_card(
             return "-"
         return f"{text.measured(row.suite, row.figures[stage].score, words)}{text.mark(row, stage)}"
 
-    def conditions(row: Row) -> str:
-        return text.settings_of(row, words)
-
+    conditions = partial(text.settings_of, words=words)
     template = f"model_card.{language}.md.jinja"
     body = card_template(template, by_stage=text.by_stage, conditions=conditions, figure=figure).render(
         facts=facts,
@@ -101,9 +95,9 @@ def render_card(
 def system_prompt_shares(facts: Facts) -> dict[str, float]:
     """Return the share of rows that got the recipe's system prompt, by the source's name, where any did."""
     entries = [entry for entry in facts.manifest.config.get("sources", []) if entry.get("add_system_prompt")]
-    shares = {entry["name"] or entry["source"]: entry["probability"] for entry in entries}
-    names = [source.name for source in facts.sources]
-    return {name: 1.0 if share is None else share for name, share in shares.items() if name in names}
+    probabilities = {entry["name"] or entry["source"]: entry["probability"] for entry in entries}
+    shares = {name: 1.0 if share is None else share for name, share in probabilities.items()}
+    return {source.name: shares[source.name] for source in facts.sources if source.name in shares}
 
 
 def hub_datasets(facts: Facts) -> list[str]:
@@ -115,7 +109,6 @@ def header(facts: Facts) -> ModelCardData:
     """Return the header in the hub's own fields; what is only on this machine is not in it."""
     base, results = hub_id(facts.base), list(_eval_results(facts))
     lora = ["lora"] if any(run.config.get("adapter") in ("lora", "qlora") for run in facts.runs.values()) else []
-    title = f"{facts.recipe.name} {facts.stage.name.upper()}"
     return ModelCardData(
         base_model=base,
         base_model_relation=("adapter" if facts.is_adapter else "finetune") if base else None,
@@ -126,7 +119,11 @@ def header(facts: Facts) -> ModelCardData:
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["rabbit-ko", "axolotl", *lora, *facts.runs],
-        **({"model_name": title, "eval_results": results} if results else {}),
+        **(
+            {"model_name": f"{facts.recipe.name} {facts.stage.name.upper()}", "eval_results": results}
+            if results
+            else {}
+        ),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE)},
     )
 

@@ -41,11 +41,7 @@ class Run(BaseModel):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card says of a stage.
-
-    runs: those that led to it by stage, first to last; sources, base: what they learned from. is_adapter:
-    whether others can use the adapter as it is. table: figures of these stages; results: the stage's own by task.
-    """
+    """What a card says of a stage; runs: those that led to it; is_adapter: others can use the adapter as it is."""
 
     recipe: Recipe
     stage: Stage
@@ -60,31 +56,23 @@ class Facts:
 
 
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:
-    """Read all that a card is written from, of the last finished stage where the name is empty.
-
-    license: by default that of the data, where it is one and the base is not on the hub, whose license is not known
-    here. Raises UserError where something is missing or does not fit.
-    """
+    """Read all that a card is written from, by default of the last finished stage. Raises UserError."""
     recipe = find_recipe(recipe_name)
     stage = find_trained(recipe, name)
     runs = read_runs(recipe, stage.name)
     manifest, table = read_data(recipe, runs), make_table(recipe.name, ("base", *runs))
-    kinds = {METHODS[trained].rows for trained in runs}
-    sources = [source for source in manifest.sources if source.stage in kinds]
+    sources = [source for source in manifest.sources if source.stage in {METHODS[name].rows for name in runs}]
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
     licenses = {source.license.name for source in sources}
     if not license:
         license = (
             OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(licenses.pop(), OTHER_LICENSE)
         )
-    current = [
-        replace(row, figures={ran: figure for ran, figure in row.figures.items() if not figure.is_stale})
-        for row in table.rows
-    ]
-    table = replace(table, rows=current)
+    fresh = [{ran: figure for ran, figure in row.figures.items() if not figure.is_stale} for row in table.rows]
+    rows = [replace(row, figures=figures) for row, figures in zip(table.rows, fresh, strict=True)]
     own = {found.result.task: found.result for found in table.results[stage.name] if found.state is not State.STALE}
     is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
-    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, table, own, license)
+    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, replace(table, rows=rows), own, license)
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
@@ -98,10 +86,7 @@ def find_trained(recipe: Recipe, name: str) -> Stage:
 
 
 def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
-    """Read the runs that led to a stage's model by stage, first to last.
-
-    Raises UserError where one is missing or damaged, or the stage's parent was trained anew after it.
-    """
+    """Read the runs that led to a stage's model by stage, first to last. Raises UserError where they do not fit."""
     file, parent = recipe.run(stage) / RUN_FILE, METHODS[stage].parent
     command = f"`make {stage} RECIPE={recipe.name}`"
     try:
@@ -127,7 +112,6 @@ def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
         kind = METHODS[stage].rows
         trained = {entry["path"]: entry["fingerprint"] for entry in run.datasets}.get(f"{recipe.data}/{kind}")
         shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
-        # As axolotl_plugins.fingerprints takes it from the files.
         listed = hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in shards).encode()).hexdigest()
         if trained and trained != listed:
             raise UserError(

@@ -14,10 +14,7 @@ from rabbit_ko.storage import filesystem, is_url, remove, write
 
 
 def push(folder: Path, target: str, public: bool) -> str:
-    """Push to a URL, or else with a dataset card to the hub dataset `org/name`; return the URL of what is there now.
-
-    Raises UserError where the data may not be pushed, or the target cannot be written.
-    """
+    """Push to a URL, or with a dataset card to the hub; return the URL of what is there. Raises UserError."""
     shown = _without_password(target)
     if is_url(target) and public:
         raise UserError(f"{shown}: PUBLIC is for the hub; who may read a URL is set where it is")
@@ -38,10 +35,7 @@ def push(folder: Path, target: str, public: bool) -> str:
 
 
 def pushable(folder: Path) -> Manifest:
-    """Return the manifest with the pushed shards only, never the rejected rows.
-
-    Raises UserError where a license does not allow to push, or a file is not what the manifest says.
-    """
+    """Return the manifest with the pushed shards only. Raises UserError for a license or a file that forbids it."""
     manifest = read_manifest(str(folder))
     for source in manifest.sources:
         _check_license(source)

@@ -1,8 +1,4 @@
-"""How a trained stage leaves the house: one module for each format, found by its being here.
-
-The module `<format>.py` has a function `export(stage) -> Exported`, which raises UserError where the stage cannot be
-pushed in that format.
-"""
+"""How a trained stage is pushed: each module here is a format, with a function `export(stage) -> Exported`."""
 
 import json
 import pkgutil
@@ -43,10 +39,7 @@ def find_format(name: str) -> Callable[[Stage], Exported]:
 
 
 def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
-    """Return the weights in a folder, or their parts, and what is needed to load them, and nothing else.
-
-    Raises UserError where weights are missing, damaged or pickles, which could run code where they are loaded.
-    """
+    """Return weights and what loads them, nothing else. Raises UserError for pickles, which could run code."""
     index = folder / f"{weights}.index.json"
     names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {weights}
     for file in (folder / name for name in sorted(names)):

@@ -10,7 +10,6 @@ from rabbit_ko.publishing.export import Exported, model_files
 
 def export(stage: Stage) -> Exported:
     """Return a stage's merged model. Raises UserError where there is none of the stage's adapter as it is now."""
-    # A second that the other formats do not need.
     from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 
     folder = Path(stage.model) / "merged"
