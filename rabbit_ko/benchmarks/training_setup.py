@@ -22,7 +22,7 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
 
 from axolotl_plugins import LORA_KERNELS
-from axolotl_plugins.attention import AUTO, INSTALLED
+from axolotl_plugins.checks.speed import AUTO, INSTALLED
 from rabbit_ko.benchmarks.corpus import SEED, make_vocabulary, write_texts
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import RowKind

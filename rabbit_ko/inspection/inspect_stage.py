@@ -20,7 +20,7 @@ from rabbit_ko.inspection.pages import render
 from rabbit_ko.inspection.token_pieces import SplitSummary, answers, print_row, print_summary, summarize
 
 if TYPE_CHECKING:
-    from axolotl_plugins.stage_rows import TokenizedRow
+    from axolotl_plugins.checks.rows import TokenizedRow
 
 SHOWN_DROPPED = 200
 
@@ -66,7 +66,7 @@ def inspect_stage(config: Path, count: int = 10, row_id: str = "", split: str = 
     Raises UserError where the stage or its rows cannot be loaded, and where no row has the id.
     """
     cfg, tokenizer = load_stage(config)
-    from axolotl_plugins.stage_rows import tokenized_rows
+    from axolotl_plugins.checks.rows import tokenized_rows
 
     try:
         rows = list(tokenized_rows(cfg, tokenizer, split))

@@ -55,7 +55,7 @@ def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table], on_rows:
     loaded, or reads another folder.
     """
     cfg, tokenizer, note = _load(recipe, stage)
-    from axolotl_plugins.stage_rows import tokenize_batch
+    from axolotl_plugins.checks.rows import tokenize_batch
 
     config, folder = recipe.config(stage), recipe.data / METHODS[stage].rows
     every = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}

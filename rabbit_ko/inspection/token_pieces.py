@@ -13,7 +13,7 @@ from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.inspection.pages import quantile
 
 if TYPE_CHECKING:
-    from axolotl_plugins.stage_rows import TokenizedRow
+    from axolotl_plugins.checks.rows import TokenizedRow
 
 # A row must not steer the terminal: an escape character is shown as ␛.
 CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
