@@ -7,7 +7,7 @@ import torch
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
-from axolotl_plugins.progress import peak_of_process
+from axolotl_plugins.callbacks import peak_of_process
 from rabbit_ko.storage import write_json
 
 

@@ -22,7 +22,7 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from axolotl_plugins import LORA_KERNELS
-from axolotl_plugins.attention import AUTO, INSTALLED
+from axolotl_plugins.checks.speed import AUTO, INSTALLED
 from dataset_builders.manifest import MANIFEST
 from rabbit_ko.benchmarks.build_speed import CONTENDERS
 from rabbit_ko.benchmarks.corpus import koalpaca, write

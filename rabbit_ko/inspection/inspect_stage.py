@@ -22,7 +22,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import quantile, render
 
 if TYPE_CHECKING:
-    from axolotl_plugins.stage_rows import TokenizedRow
+    from axolotl_plugins.checks.rows import TokenizedRow
 
 SHOWN_DROPPED = 200
 # A row must not steer the terminal: an escape character is shown as ␛.
@@ -119,7 +119,7 @@ def inspect_stage(config: Path, count: int, row_id: str, split: str, html: Path 
     """Print a split's first rows, or the one with an id, and counts over all, or as a page. Raises UserError."""
     with Console(stderr=True).status("tokenizing"):
         cfg, tokenizer = load_stage(config)
-        from axolotl_plugins.stage_rows import tokenized_rows
+        from axolotl_plugins.checks.rows import tokenized_rows
 
         try:
             rows = list(tokenized_rows(cfg, tokenizer, split))

@@ -26,7 +26,7 @@ class Packing(NamedTuple):
 def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table]) -> dict[str, Any]:
     """Tokenize rows by split as a stage trains them; return what the page shows of them. Raises UserError."""
     cfg, tokenizer, note = _load(recipe, stage)
-    from axolotl_plugins.stage_rows import tokenize_batch
+    from axolotl_plugins.checks.rows import tokenize_batch
 
     kind = METHODS[stage].rows
     folder = (recipe.data / kind).resolve()

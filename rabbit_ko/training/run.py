@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.preflight import check_base_is_reachable
+from axolotl_plugins.checks.base_model import check_base_is_reachable
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.stage_rows import TokenizedRow, tokenized_rows
+from axolotl_plugins.checks.rows import TokenizedRow, tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
 from rabbit_ko.cli import main
 from rabbit_ko.inspection.inspect_stage import answers, command, print_row, print_summary, render_rows, summarize
