@@ -58,7 +58,7 @@ $(READY):
 	@cp pyproject.toml $@
 
 test: | $(READY) ## run the tests, with axolotl end to end
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: | $(READY) ## check format, style, types and the floors
 	$(BIN)/ruff format --check .
@@ -67,4 +67,4 @@ lint: | $(READY) ## check format, style, types and the floors
 	$(BIN)/lint-imports --no-cache
 
 check: lint ## what to run while working: lint, and the tests that are fast
-	$(BIN)/python -m pytest -m 'not slow' -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow'

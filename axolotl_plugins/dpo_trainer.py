@@ -10,11 +10,7 @@ class FastDPOTrainer(AxolotlDPOTrainer):
     """Precomputes the reference's log-probabilities as training computes the model's, and leaves the caches alone."""
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
-        """Return the reference's log-probabilities of chosen and rejected answers, in float32.
-
-        TRL does this before the model is prepared for mixed precision. With weights in bf16 it would take logarithms
-        and their sum over an answer in bf16, which beyond 256 knows only every second number.
-        """
+        """Return those of both answers in float32; TRL would sum them in bf16, where sums of 2,800 stand 16 apart."""
         return super().compute_ref_log_probs(partial(self._as_in_training, model), inputs)
 
     def _as_in_training(self, model: Any, **inputs: Any) -> Any:

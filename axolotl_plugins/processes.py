@@ -1,14 +1,14 @@
-"""One optimizer step is the same work on any number of GPUs: its batch is shared, not multiplied.
-
-Axolotl takes `micro_batch_size x gradient_accumulation_steps` rows, or packed sequences, in each process.
-"""
+"""A run on any number of GPUs: its batch is shared and not multiplied, and how it is spread is a YAML of its own."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rabbit_ko.errors import UserError
+import yaml
+
+from rabbit_ko.errors import UserError, reason
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,25 @@ class Batch:
         return self.micro_batch_size * self.gradient_accumulation_steps
 
 
-def count_processes(cfg: Any) -> int:
-    """Return how many processes take batches of their own: Ray's workers, or those that accelerate has started.
+def lay_over(config: MutableMapping[str, Any]) -> None:
+    """Put the keys of the file that `guard_sharding` names into a stage's config. Raises UserError."""
+    name = config.get("guard_sharding")
+    if not name:
+        return
+    try:
+        keys = dict(yaml.safe_load(Path(name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"guard_sharding: {name}: {reason(error)}; it must hold `key: value` lines") from error
+    for key, value in keys.items():
+        if config.get(key) not in (None, value):
+            raise UserError(f"guard_sharding: {name} and the stage both set `{key}`; take it away in one of them")
+        config[key] = value
 
-    Processes that work on one sequence together count once.
-    """
+
+def count_processes(cfg: Any) -> int:
+    """Return how many processes take batches of their own; those that work on one sequence together count once."""
     started = cfg.get("ray_num_workers") or 1 if cfg.get("use_ray") else int(os.environ.get("WORLD_SIZE", "1"))
     return int(started) // (cfg.get("context_parallel_size") or 1) // (cfg.get("tensor_parallel_size") or 1)
-
-
-def is_ray_worker(cfg: Any) -> bool:
-    """Tell whether this process was started by Ray Train with a config that the driver has checked and filled in."""
-    return bool(cfg.get("use_ray")) and "WORLD_SIZE" in os.environ
 
 
 def configured_batch(cfg: Any) -> Batch:
@@ -44,18 +51,15 @@ def configured_batch(cfg: Any) -> Batch:
 
 
 def share(batch: Batch, processes: int) -> Batch:
-    """Return each process's part of a batch, with the largest micro batch that is not above the batch's.
-
-    Raises UserError where the batch cannot be shared evenly.
-    """
-    if batch.size % processes:
+    """Return each process's part of a batch, its micro batch as large as can be. Raises UserError if it is uneven."""
+    each, rest = divmod(batch.size, processes)
+    if rest:
         fitting = ", ".join(str(number) for number in range(1, batch.size + 1) if batch.size % number == 0)
         raise UserError(
             f"micro_batch_size x gradient_accumulation_steps: {batch.size} cannot be shared evenly by {processes} "
             f"processes; use one of {fitting} processes, change the batch, or set `guard_keep_batch: false` to take "
             "it in each process"
         )
-    each = batch.size // processes
     micro = max(size for size in range(1, min(batch.micro_batch_size, each) + 1) if each % size == 0)
     return Batch(micro, each // micro)
 
@@ -63,17 +67,12 @@ def share(batch: Batch, processes: int) -> Batch:
 def keep_batch(cfg: Any, say: Callable[[str], None]) -> None:
     """Give each process its share of the batch, and say so. Raises UserError as `share` does."""
     batch, processes = configured_batch(cfg), count_processes(cfg)
-    unit = "packed sequences" if cfg.get("sample_packing") else "rows"
-    if cfg.get("guard_keep_batch") is False:
-        say(f"one step takes {batch.size * processes} {unit}: {batch.size} in each of {processes} processes")
-        return
-    part = share(batch, processes)
+    part = batch if cfg.get("guard_keep_batch") is False else share(batch, processes)
     if processes > 1:
-        cfg["micro_batch_size"] = part.micro_batch_size
-        cfg["gradient_accumulation_steps"] = part.gradient_accumulation_steps
-        if cfg.get("batch_size"):
-            del cfg["batch_size"]
+        cfg.update(vars(part))
+        cfg.pop("batch_size", None)
     say(
-        f"one step takes {batch.size} {unit}: micro_batch_size {part.micro_batch_size}, gradient_accumulation_steps "
-        f"{part.gradient_accumulation_steps}, {processes} process{'' if processes == 1 else 'es'}"
+        f"one step takes {part.size * processes} {'packed sequences' if cfg.get('sample_packing') else 'rows'}: "
+        f"micro_batch_size {part.micro_batch_size}, gradient_accumulation_steps {part.gradient_accumulation_steps}, "
+        f"{processes} process{'' if processes == 1 else 'es'}"
     )

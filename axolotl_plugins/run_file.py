@@ -1,15 +1,16 @@
-"""`run.json`: what a finished run was, written last, so that a folder that has it holds a finished run."""
+"""`run.json`: what a run was, without secrets; written last, so that a folder that has it holds a finished run."""
 
 import json
+import os
 import platform
+import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
+from huggingface_hub import get_token
 
-from axolotl_plugins.redaction import redact
-from axolotl_plugins.resume.identity import Identity
 from rabbit_ko.hashing import git_commit, versions
 from rabbit_ko.recipes import RUN_FILE
 
@@ -17,66 +18,65 @@ PACKAGES = (
     *("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch"),
     *("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes"),
 )
+_SECRET = re.compile(
+    r"(^|_)(auth|apikey|credentials?|key|pass|passwd|password|pat|pwd|secret|token|webhook)($|_url$|_id$)",
+    re.IGNORECASE,
+)
 
 
 def write_run_file(
-    cfg: Any,
-    trainer: Any,
-    datasets: list[dict[str, str]],
-    rows: dict[str, Any],
-    started: datetime,
-    seconds_before: float = 0.0,
-    identity: Identity | None = None,
-    overrides: dict[str, Any] | None = None,
+    cfg: Any, trainer: Any, started: datetime, seconds_before: float, made_of: dict[str, str], **facts: Any
 ) -> None:
-    """Write the file into `output_dir`; `datasets` is as they were read, `rows` holds the counts of each split.
-
-    seconds_before: what the run had taken up to the checkpoint that this attempt resumed from. identity: what the run
-    is made of. overrides: the keys of its config that are not as in its YAML.
-    """
-    ended = datetime.now(UTC)
+    """Write the file into `output_dir`; `seconds_before` is what the attempts took before this one."""
+    ended, history, commit = datetime.now(UTC), trainer.state.log_history, git_commit()
+    evaluations = [
+        {key: value for key, value in log.items() if key.startswith("eval_")} for log in history if "eval_loss" in log
+    ]
     run = {
         "config": cfg.to_dict(),
-        "overrides": overrides or {},
-        "git": _git_state(),
+        **facts,
+        "git": {"commit": commit.removesuffix("-dirty"), "changed": commit.endswith("-dirty")} if commit else {},
         "versions": versions(PACKAGES),
         "device": _device(trainer),
         "seed": cfg.seed,
-        "datasets": datasets,
-        "rows": rows,
         "started": started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),
         "seconds": round(seconds_before + (ended - started).total_seconds(), 1),
         "resumed_from": cfg.resume_from_checkpoint,
-        **losses(trainer),
-    }
-    # An identity has no secrets, and must be found again as it is.
-    text = json.dumps({**redact(run), "made_of": identity or {}}, indent=2, ensure_ascii=False, default=str)
-    (Path(cfg.output_dir) / RUN_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def losses(trainer: Any) -> dict[str, Any]:
-    """Return the steps taken, the last training loss, and the first and last of each evaluation figure."""
-    history = trainer.state.log_history
-    evaluations = [
-        {key: value for key, value in entry.items() if key.startswith("eval_")}
-        for entry in history
-        if "eval_loss" in entry
-    ]
-    return {
         "steps": trainer.state.global_step,
-        "last_train_loss": next((entry["loss"] for entry in reversed(history) if "loss" in entry), None),
+        "last_train_loss": next((log["loss"] for log in reversed(history) if "loss" in log), None),
         "first_evaluation": evaluations[0] if evaluations else {},
         "last_evaluation": evaluations[-1] if evaluations else {},
     }
-
-
-def _git_state() -> dict[str, Any]:
-    described = git_commit()
-    return {"commit": described.removesuffix("-dirty"), "changed": described.endswith("-dirty")} if described else {}
+    # An identity has no secrets, and must be found again as it is.
+    text = json.dumps({**redact(run), "made_of": made_of}, indent=2, ensure_ascii=False, default=str)
+    (Path(cfg.output_dir) / RUN_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _device(trainer: Any) -> dict[str, Any]:
+    import torch  # whoever only redacts does without
+
     cuda = torch.cuda.is_available()
     name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
     return {"kind": "cuda" if cuda else "cpu", "name": name, "processes": trainer.args.world_size}
+
+
+def redact(value: Any, secrets: Collection[str] | None = None) -> Any:
+    """Return a value without keys that are named like secrets, and with `***` for secrets and URLs' logins in texts.
+
+    secrets: these texts; by default those of the environment and the hub login.
+    """
+    if secrets is None:
+        named = {value for name, value in os.environ.items() if _SECRET.search(name) and name != "PWD"}
+        secrets = sorted((value for value in named | {get_token() or ""} if len(value) >= 8), key=len, reverse=True)
+    if isinstance(value, dict):
+        # What begins like `<|eot_id|>` or `[PAD]` is a token of another kind.
+        texts = {key for key, text in value.items() if isinstance(text, str) and not text.startswith(("<", "["))}
+        return {key: redact(value[key], secrets) for key in value if key not in texts or not _SECRET.search(key)}
+    if isinstance(value, list | tuple):
+        return [redact(inner, secrets) for inner in value]
+    if not isinstance(value, str):
+        return value
+    for secret in secrets:
+        value = value.replace(secret, "***")
+    return re.sub(r"(://[^?\s]*\?)\S*=\S*", r"\1***", re.sub(r"(?<=://)[^/@\s]+@", "***@", value))

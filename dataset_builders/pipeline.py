@@ -32,7 +32,7 @@ from rabbit_ko.errors import Rejected
 from rabbit_ko.storage import read, write, write_arrow
 
 # Rows that the gates, which need many times a row's size, look at together.
-BATCH_ROWS = 1_000
+BATCH_ROWS = 2_500
 ROWS_PER_RECORD_BATCH = 64
 NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
 
@@ -87,14 +87,14 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
     gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a tenth of the time
     try:
         kept = list(pass_gates(clean_rows(rows, log), config.quality, load_index(benchmarks), log))
+        if kept:
+            _write_kept(kept, log.entry, config, folder)
+        if log.rejected:
+            order = pa.array(draw(config.seed, [row["id"] for row in log.rejected])["order"])
+            table = to_table("rejected", log.rejected).append_column("order", order).sort_by("order")
+            write_arrow(f"{folder}/rejected.arrow", table, ROWS_PER_RECORD_BATCH)
     finally:
         gc.enable()
-    if kept:
-        _write_kept(kept, log.entry, config, folder)
-    if log.rejected:
-        order = pa.array(draw(config.seed, [row["id"] for row in log.rejected])["order"])
-        table = to_table("rejected", log.rejected).append_column("order", order).sort_by("order")
-        write_arrow(f"{folder}/rejected.arrow", table, ROWS_PER_RECORD_BATCH)
     rejected = Counter(row["reason"] for row in log.rejected)
     report = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported}
     write(f"{folder}/report.json", json.dumps(report).encode())
@@ -188,9 +188,9 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, fo
     changed = {flag: np.array([getattr(cleaned, flag) for cleaned in kept]) for flag in ("normalized", "escaped")}
     # Of two rows with one id, what they say and were decides, and not which comes first.
     tie = (high & ~np.uint64(3)) | (changed["normalized"] * 2 + changed["escaped"]).astype(np.uint64)
-    is_multi_turn = [any(message["role"] == "assistant" for message in row.prompt) for row in rows]
     keys = drawn | changed | {"content_high": high, "content_low": low, "tie": tie}
-    keys |= {"with_system_prompt": is_given, "multi_turn": np.array(is_multi_turn)}
+    is_multi_turn = np.array([len(cleaned.row.prompt) for cleaned in kept]) + has_none > 2
+    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn}
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))
     if found := [cleaned.signature for cleaned in kept if cleaned.signature is not None]:
         write_arrow(f"{folder}/signatures.arrow", signature_table(found))

@@ -10,14 +10,12 @@ from types import ModuleType
 from typing import Any
 
 from prompt_strategies import dpo
-from prompt_strategies.template import PREFERENCES, TEMPLATES, Template
-from prompt_strategies.turns import TARGETS, Targets
+from prompt_strategies.template import PREFERENCES, TARGETS, TEMPLATES, Targets, Template
 
 
 def _load_sft(template: Template, targets: Targets, tokenizer: Any, cfg: Any) -> Any:
     # Builders import this package where axolotl is not installed.
-    from prompt_strategies.required import require_guard
-    from prompt_strategies.sft import SftStrategy
+    from prompt_strategies.sft import SftStrategy, require_guard
 
     require_guard()
     return SftStrategy(tokenizer, cfg.sequence_len, template, targets)

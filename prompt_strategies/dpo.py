@@ -18,7 +18,7 @@ Batch = dict[str, list[Any]]
 def load(template: Template, cfg: Any, dataset_idx: int = 0, **_: Any) -> tuple[Callable[..., Batch], dict[str, Any]]:
     """Make axolotl's transform of preference rows; raises SystemExit where the guard is not loaded."""
     # Builders import this package where axolotl is not installed.
-    from prompt_strategies.required import require_guard
+    from prompt_strategies.sft import require_guard
 
     require_guard()
     # `datasets` keys its cache by these arguments, so the source's hash is one of them.
@@ -29,10 +29,7 @@ def load(template: Template, cfg: Any, dataset_idx: int = 0, **_: Any) -> tuple[
 def to_preference_texts(
     batch: Batch, *, tokenizer: Tokenizer, template: Template, sequence_len: int, source: str
 ) -> Batch:
-    """Render a batch of preference rows as `prompt`, `chosen` and `rejected` texts.
-
-    Both answers of a row, each with EOS, fit into `sequence_len` behind the prompt; rows that cannot are dropped.
-    """
+    """Render a batch of preference rows as `prompt`, `chosen` and `rejected` texts, without rows that are dropped."""
     rows = examples(batch, tokenizer, template, sequence_len)
     log_dropped(rows, sequence_len)
     kept = {index: row for index, row in enumerate(rows) if isinstance(row, Example)}

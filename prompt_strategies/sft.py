@@ -6,14 +6,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from axolotl.integrations.base import PluginManager
 from axolotl.prompt_tokenizers import PromptTokenizingStrategy
 from transformers import PreTrainedTokenizerBase
 
-from prompt_strategies.template import Messages, Template, render_answer, source_fingerprint
+from prompt_strategies.template import Messages, Targets, Template, render_answer, source_fingerprint
 from prompt_strategies.tokens import Dropped, Example, log_dropped, tokenize
-from prompt_strategies.turns import Targets
+from rabbit_ko.recipes import GUARD
 
 IGNORE_INDEX = -100
+
+
+def require_guard() -> None:
+    """Raise SystemExit where the guard is not registered: axolotl only logs a plugin that it cannot import."""
+    if GUARD not in PluginManager.get_instance().plugins:
+        raise SystemExit(
+            f"the guard is not loaded, so nothing would check this run: name `- {GUARD}` under `plugins:`, and if it "
+            f"is there, see what `python -c 'import {GUARD.rsplit('.', 1)[0]}'` says"
+        )
 
 
 class SftStrategy(PromptTokenizingStrategy):
@@ -47,10 +57,7 @@ class SftStrategy(PromptTokenizingStrategy):
 
 
 def to_columns(examples: Sequence[Example]) -> pa.Table:
-    """Lay examples out as `input_ids`, `labels` and `attention_mask`, each a column of n lists.
-
-    Arrow lists are offsets into one flat array, so no Python object is made for a label.
-    """
+    """Lay examples out as `input_ids`, `labels` and `attention_mask`, each a column of n lists in one flat array."""
     prompt_lengths = np.fromiter((len(example.prompt) for example in examples), np.int32, len(examples))
     lengths = prompt_lengths + np.fromiter((len(example.answers[0]) for example in examples), np.int32, len(examples))
     offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int32)

@@ -11,8 +11,7 @@ from itertools import chain
 from typing import Any
 
 from prompt_strategies.prompt_injection import has_fake_turn
-from prompt_strategies.template import Messages, Template, render_prompt
-from prompt_strategies.turns import find_order_mistake, without_oldest_exchange
+from prompt_strategies.template import Messages, Template, find_order_mistake, render_prompt, without_oldest_exchange
 
 LOG = logging.getLogger(__name__)
 Ids = list[int]
@@ -22,10 +21,7 @@ Tokenizer = Any
 
 @dataclass(frozen=True)
 class Example:
-    """A row that can be trained: a prompt, and its answers, one in SFT and two in DPO.
-
-    `text` is the prompt without BOS, `prompt` its ids with BOS, and each of `answers` ends with EOS.
-    """
+    """A prompt's text without BOS, its ids with BOS, and its answers' with EOS: one in SFT, two in DPO."""
 
     text: str
     prompt: Ids
@@ -53,14 +49,12 @@ def tokenize(
     """Tokenize rows; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
     flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers))))
     answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
-    rows: list[Example | Dropped] = [Dropped.TOO_LONG] * len(prompts)
-    pending = dict(enumerate(prompts))
     controls = _unsplittable(tokenizer)
-    for index, (messages, texts) in enumerate(zip(prompts, answers, strict=True)):
-        if mistake := _find_mistake(messages, texts, controls):
-            rows[index] = mistake
-            del pending[index]
-
+    rows: list[Example | Dropped] = [
+        _find_mistake(messages, texts, controls) or Dropped.TOO_LONG
+        for messages, texts in zip(prompts, answers, strict=True)
+    ]
+    pending = {index: prompt for index, prompt in enumerate(prompts) if rows[index] is Dropped.TOO_LONG}
     dropped = 0
     while pending:
         rendered = [render_prompt(template, messages) for messages in pending.values()]

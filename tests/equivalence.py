@@ -22,7 +22,7 @@ from axolotl.train import setup_model_and_trainer
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from rabbit_ko.benchmarks.training_setup import LIGER
+from rabbit_ko.benchmarks.training_speed import LIGER
 from rabbit_ko.recipes import GUARD
 from tests.packed_losses import measure_packing
 

@@ -122,5 +122,5 @@ def test_inspect_is_a_command_of_axolotl_and_names_what_is_not_there(project: Pa
     command = [".venv/bin/axolotl", "inspect", "axolotl_configs/smoke/sft.yaml"]
     assert "⟦<|end_of_text|>⟧" in run(project, *command, "--rows", "1", HF_HUB_OFFLINE="1").stdout
     error = run(project, *command, "--id", "no/such", returns=1, HF_HUB_OFFLINE="1").stderr
-    assert "error: axolotl_configs/smoke/sft.yaml: no row of the train split has the id no/such" in error
+    assert "Error: axolotl_configs/smoke/sft.yaml: no row of the train split has the id no/such" in error
     assert "Traceback" not in error

@@ -144,16 +144,16 @@ MUTATIONS = [
     ),
     Mutation(
         "meet a stale cache after a change of the template",
-        "axolotl_plugins/prepared_rows.py",
-        "    yield source_fingerprint()\n",
+        "axolotl_plugins/resume/identity.py",
+        "        source_fingerprint(),\n",
         "",
         "tests/axolotl_plugins/test_guard.py::test_prepared_folder_follows_all_that_decides_about_its_rows",
     ),
     Mutation(
         "meet a stale cache after a change of a shard",
-        "axolotl_plugins/prepared_rows.py",
-        "        yield shards_fingerprint(entry)\n",
-        "        pass\n",
+        "axolotl_plugins/resume/identity.py",
+        "        dataset_fingerprints(cfg),\n",
+        "",
         "tests/axolotl_plugins/test_guard.py::test_prepared_folder_follows_all_that_decides_about_its_rows",
     ),
 ]

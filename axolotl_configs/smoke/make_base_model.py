@@ -2,21 +2,18 @@
 
     python axolotl_configs/smoke/make_base_model.py runs/smoke/base
 
-The tokenizer is a byte-level BPE over the embedded samples, with Llama-3's pre-tokenization and special-token names.
-The model is pre-trained for some seconds on the preference samples alone, so that SFT meets rows it has not seen:
-LoRA on frozen random embeddings would learn next to nothing.
+Without pre-training, LoRA on frozen random embeddings would learn next to nothing.
 """
 
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -25,12 +22,9 @@ from prompt_strategies.template import QIR
 
 SAMPLES = Path(__file__).parents[2] / "dataset_builders" / "samples"
 PREFERENCES = ("hh_rlhf_ko", "ko_ultrafeedback", "orca_math_ko_dpo")
-CONVERSATIONS = ("guanaco_ko", "koalpaca", "openorca_ko")
-NOT_TEXT = {"from", "id", "source", "url"}
-VOCABULARY = 2048
+NO_TEXT = {"from", "id", "source", "url"}
 CONTEXT = 4096
 BOS, EOS, PAD = "<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>"
-SPECIAL_TOKENS = [BOS, EOS, "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", PAD]
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -38,23 +32,20 @@ LLAMA3_SPLIT = (
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Train the tokenizer on all texts of the samples."""
+    """Train a byte-level BPE on all texts of the samples, with Llama-3's pre-tokenization and special-token names."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(LLAMA3_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    split = pre_tokenizers.Split(Regex(LLAMA3_SPLIT), behavior="isolated")
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=SPECIAL_TOKENS,
+        vocab_size=2048,
+        special_tokens=[BOS, EOS, "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", PAD],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (text for stem in CONVERSATIONS + PREFERENCES for text in sample_texts(stem))
-    tokenizer.train_from_iterator(texts, trainer)
+    stems = ("guanaco_ko", "koalpaca", "openorca_ko", *PREFERENCES)
+    tokenizer.train_from_iterator(chain.from_iterable(map(sample_texts, stems)), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS}:1 $B:1", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
     )
@@ -70,7 +61,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Make a model of about a million weights from a fixed seed, and pre-train it."""
+    """Make a model of about a million weights, pre-trained on preferences alone, so that SFT meets new rows."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -86,9 +77,8 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         dtype="float32",
     )
     model = LlamaForCausalLM(config)
-    texts = [text for stem in PREFERENCES for text in sample_texts(stem)]
-    documents = tokenizer([text + EOS for text in texts]).input_ids
-    pretrain(model, torch.tensor([token for document in documents for token in document]))
+    documents = [text + EOS for text in chain.from_iterable(map(sample_texts, PREFERENCES))]
+    pretrain(model, torch.tensor([*chain.from_iterable(tokenizer(documents).input_ids)]))
     return model
 
 
@@ -106,37 +96,20 @@ def pretrain(model: LlamaForCausalLM, tokens: torch.Tensor, epochs: int = 16, bl
         optimizer.zero_grad()
 
 
-def sample_texts(stem: str) -> Iterator[str]:
-    """Yield every text of a sample file, in order."""
-    for line in (SAMPLES / f"{stem}.jsonl").read_text(encoding="utf-8").splitlines():
-        yield from _texts(json.loads(line))
+def sample_texts(stem: str) -> list[str]:
+    """Return every text of a sample file, in order."""
+    return _texts([json.loads(line) for line in (SAMPLES / f"{stem}.jsonl").open(encoding="utf-8")])
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    else:
-        for key, item in value.items():
-            if key not in NOT_TEXT:
-                yield from _texts(item)
+        return [value]
+    items = value if isinstance(value, list) else [value[key] for key in value if key not in NO_TEXT]
+    return [*chain.from_iterable(map(_texts, items))]
 
 
-def main() -> None:
-    """Write the tokenizer, then the model, into the folder given on the command line."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python axolotl_configs/smoke/make_base_model.py FOLDER")
-    folder = Path(sys.argv[1])
-    try:
-        save(folder)
-    except (OSError, SafetensorError) as error:
-        sys.exit(f"error: {folder}: {error}")
-
-
-def save(folder: Path) -> None:
-    """Make the tokenizer and the model; the folder appears when both are written."""
+def main(folder: Path) -> None:
+    """Write the tokenizer and the model; the folder appears when both are written."""
     tokenizer = make_tokenizer()
     model = make_model(tokenizer)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -146,8 +119,7 @@ def save(folder: Path) -> None:
         model.save_pretrained(new)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
-    print(f"{folder}: {model.num_parameters():,} weights, {len(tokenizer):,} tokens")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -4,42 +4,54 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from huggingface_hub import hf_hub_download
+from huggingface_hub.utils.logging import set_verbosity_error
 
-from axolotl_plugins.fingerprints import shards_fingerprint
+from axolotl_plugins.resume.identity import shards_fingerprint
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template
 from prompt_strategies.tokens import encode
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import method_of
-from rabbit_ko.recipes import RUN_FILE
+from rabbit_ko.recipes import RUN_FILE, RUNS
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
 MERGED_ADAPTER = "merged_adapter_sha256"
 ADAPTER = "adapter_model.safetensors"
 
 
+def check_base_is_reachable(path: Path, base: str) -> None:
+    """Raise UserError where the base of the stage in `path` is neither a folder nor to be had from the hub."""
+    if Path(base).is_dir() or Path(base).is_relative_to(RUNS):
+        return
+    set_verbosity_error()
+    try:
+        hf_hub_download(base, "config.json")
+    except Exception as error:  # the network's, the hub's or a bad name's
+        raise UserError(
+            f"{path}: base_model {base} cannot be loaded: {reason(error)}; check its name and the network, and "
+            "where it is gated accept its license on the hub and run `hf auth login`"
+        ) from None
+
+
 def adapter_digest(folder: Path) -> str:
     """Return the hash of a run's adapter; empty where the run trained all weights."""
-    adapter = folder / ADAPTER
-    return file_digest(adapter) if adapter.exists() else ""
+    return file_digest(folder / ADAPTER) if (folder / ADAPTER).exists() else ""
 
 
 def check_parent(cfg: Any, template: Template) -> None:
-    """Raise UserError unless the base is the merged model of the method's parent, on this recipe's data and prompt.
-
-    A method without a parent starts from any base, and so does a stage with `guard_any_parent`.
-    """
+    """Raise UserError unless the base is the merged model of the parent stage, on this recipe's data and prompt."""
     parent = method_of(cfg).parent
     if parent is None or cfg.guard_any_parent:
         return
     if mistake := _parent_mistake(cfg, Path(cfg.base_model), parent, template):
-        unless = "or set `guard_any_parent: true` to start from any model"
-        raise UserError(f"base_model: {cfg.base_model} {mistake}, {unless}")
+        raise UserError(f"base_model: {cfg.base_model} {mistake}, or set `guard_any_parent: true` to start from any")
 
 
 def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> str | None:
+    from transformers import AutoTokenizer  # `rabbit train` does without
+
     run_folder = base if (base / RUN_FILE).exists() else base.parent
     if not (run_folder / RUN_FILE).exists():
         return f"is not a merged {parent.upper()} model of this project; run `make {parent}` and `make merge`"
@@ -53,7 +65,8 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     for entry in trained_on:
         if shards_fingerprint(entry) != entry["fingerprint"]:
             return f"was trained on {entry['path']} as it was before; run `make {parent}` again"
-    ours, theirs = _recipes(cfg.datasets), _recipes(trained_on)
+    ours = {str(Path(entry["path"]).parent) for entry in cfg.datasets if Path(entry["path"]).is_dir()}
+    theirs = {str(Path(entry["path"]).parent) for entry in trained_on}
     if ours and theirs and ours.isdisjoint(theirs):
         return f"was trained on {min(theirs)}, and this run's rows are {min(ours)}'s; train both on one recipe's data"
     if AutoTokenizer.from_pretrained(base).chat_template != chat_template(template):
@@ -61,17 +74,8 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     return None
 
 
-def _recipes(entries: Any) -> set[str]:
-    return {str(Path(entry["path"]).parent) for entry in entries if Path(entry["path"]).is_dir()}
-
-
 def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:
     """Raise UserError where the tokenizer does not fit the prompt, or its EOS not the base model."""
-    for name in ("eos_token", "pad_token"):
-        if getattr(tokenizer, name) is None:
-            raise UserError(f"special_tokens.{name}: the tokenizer has none; name one here")
-    if tokenizer.chat_template != chat_template(template):
-        raise UserError("chat_template: the tokenizer's is not the one that this stage's prompt needs")
     stops = stop_tokens(cfg.base_model)
     if tokenizer.eos_token_id not in stops:
         names = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(stops))) or "nothing"
@@ -89,6 +93,8 @@ def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:
 
 def stop_tokens(base_model: str) -> list[int]:
     """Return the ids that the base's generation config stops at, or else its config's."""
+    from transformers import AutoConfig, GenerationConfig
+
     try:
         eos = GenerationConfig.from_pretrained(base_model).eos_token_id
     except OSError:

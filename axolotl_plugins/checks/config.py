@@ -1,4 +1,4 @@
-"""Mistakes in a stage's YAML that axolotl would pass over, or end in a traceback."""
+"""Mistakes in a stage's YAML that axolotl would pass over, or end in a traceback; and the guard's own keys in it."""
 
 import difflib
 import inspect
@@ -12,23 +12,31 @@ from axolotl.cli.args import InferenceCliArgs, PreprocessCliArgs, TrainerCliArgs
 from axolotl.integrations.base import PluginManager
 from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
 from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
+from pydantic import BaseModel, Field
 
-from axolotl_plugins.args import RENAMED
 from axolotl_plugins.resume.identity import INTERNAL
 from prompt_strategies.template import template_for, types_of
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.methods import Method, method_of
 from rabbit_ko.recipes import DATA, GUARD, RUNS
 
-SECTIONS = ("datasets", "test_datasets")
 UNWANTED = {
     **dict.fromkeys(("chat_template", "chat_template_jinja"), "the guard sets the one of this stage's prompt"),
-    "streaming": "rows cannot be checked before the run",
-    "pretraining_dataset": "rows cannot be checked before the run, as those of `datasets` are",
+    **dict.fromkeys(("streaming", "pretraining_dataset"), "rows cannot be checked before the run"),
     "train_on_inputs": "only answers are trained",
     "save_only_model": "a run could not resume from such a checkpoint",
     "val_set_size": "answers of one conversation would be in both splits; use `test_datasets`",
 }
+
+
+class GuardArgs(BaseModel):
+    """The guard's keys, which axolotl adds to its schema; see guarantees.md, training.md and scaling.md."""
+
+    guard_max_dropped: float = Field(default=0.1, ge=0, le=1)
+    guard_any_parent: bool = False
+    guard_keep_batch: bool = True
+    guard_fresh: bool = False
+    guard_sharding: str | None = None
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -39,12 +47,11 @@ def check_config(config: dict[str, Any]) -> None:
         if not isinstance(config.get(key), str):
             raise UserError(f"{key}: missing; it must be a path or, for the base model, a hub id")
     _check_options(config, method)
-    entries = [entry for section in SECTIONS for entry in _entries(config, section, method)]
+    entries = [entry for section in ("datasets", "test_datasets") for entry in _entries(config, section, method)]
     if not config.get("datasets"):
         raise UserError("datasets: missing; it needs a `path` and a `type` such as `prompt_strategies.qir`")
     if len({template_for(entry["type"]) for entry in entries}) > 1:
         raise UserError("datasets: two templates in one stage; the saved chat template can be only one of them")
-    _check_base(config["base_model"])
 
 
 def _check_options(config: dict[str, Any], method: Method) -> None:
@@ -57,31 +64,29 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
         raise UserError("lora_model_dir: axolotl ignores it in DPO and starts from the bare base; merge it first")
     if config.get("save_total_limit") == 1:
         raise UserError("save_total_limit: with 1, the last checkpoint goes before the next is complete; use 2")
-    if config.get("use_trackio") and not _transformers_can_use_trackio():
-        raise UserError("use_trackio: the installed trackio is too old for transformers; set use_tensorboard")
+    if config.get("use_trackio"):
+        from trackio import init
 
-
-def _transformers_can_use_trackio() -> bool:
-    """Tell whether trackio takes all that transformers hands it; axolotl 0.19 pins one that does not."""
-    try:
-        import trackio
-    except ImportError:
-        return False
-    return "bucket_id" in inspect.signature(trackio.init).parameters
+        if "bucket_id" not in inspect.signature(init).parameters:  # as in the one that axolotl 0.19 pins
+            raise UserError("use_trackio: the installed trackio is too old for transformers; set use_tensorboard")
+    base, folder = config["base_model"], Path(config["base_model"])
+    if folder.is_relative_to(RUNS) and not any(folder.glob("*.safetensors")):
+        goal = "merge" if folder.name == "merged" else "sft"
+        raise UserError(f"base_model: {base} is not there; run `make {goal} RECIPE={folder.parts[1]}` first")
+    if not folder.is_dir() and (base.startswith((".", "/", "~")) or base.count("/") > 1):
+        raise UserError(f"base_model: {base}: no such folder")
 
 
 def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[dict[str, Any]]:
     """Yield the checked entries of a section."""
-    entries = config.get(section) or []
+    entries, types = config.get(section) or [], types_of(method.rows)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UserError(f"{section}: must be a list of entries with `path`, `split` and `type`")
-    types = types_of(method.rows)
     for index, entry in enumerate(entries):
         place = f"{section}[{index}]"
         _check_keys(entry, SFTDataset.model_fields.keys() | DPODataset.model_fields.keys(), f"{place}.")
-        for key in ("path", "split"):
-            if not isinstance(entry.get(key), str):
-                raise UserError(f"{section}: each entry needs a `{key}`")
+        if missing := next((key for key in ("path", "split") if key not in entry), None):
+            raise UserError(f"{section}: each entry needs a `{missing}`")
         if (kind := str(entry.get("type"))) not in types:
             raise UserError(f"{place}.type: `{kind}` is not a prompt for {method.name}{suggest(kind, types)}")
         if entry.get("shards"):
@@ -89,19 +94,16 @@ def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[d
         folder, split = Path(entry["path"]), entry["split"].split("[")[0]
         is_built = folder.is_file() or any(folder.glob(f"{split}-*.parquet"))
         if not is_built and folder.is_relative_to(DATA) and folder != DATA:
-            recipe = folder.parts[1]
-            raise UserError(f"{place}.path: {folder} holds no {split} shards; run `make data RECIPE={recipe}` first")
+            command = f"make data RECIPE={folder.parts[1]}"
+            raise UserError(f"{place}.path: {folder} holds no {split} shards; run `{command}` first")
         yield entry
 
 
 def _known_keys(config: dict[str, Any]) -> set[str]:
-    """Return what may stand in a stage's YAML or on axolotl's command line; axolotl drops others silently.
-
-    Each plugin that the stage names brings keys of its own.
-    """
+    """Return what may stand in a stage's YAML or on axolotl's command line; each plugin brings keys of its own."""
     commands = (PreprocessCliArgs, TrainerCliArgs, InferenceCliArgs)
-    arguments = {field.name for command in commands for field in fields(command)}
-    known = {*AxolotlConfigWCapabilities.model_fields, *arguments, *INTERNAL}
+    known = {*AxolotlConfigWCapabilities.model_fields, *INTERNAL}
+    known.update(field.name for command in commands for field in fields(command))
     registered = PluginManager.get_instance().plugins
     for name in {GUARD, *config["plugins"]} & registered.keys():
         if schema := registered[name].get_input_args():
@@ -111,19 +113,7 @@ def _known_keys(config: dict[str, Any]) -> set[str]:
 
 
 def _check_keys(section: dict[str, Any], known: Set[str], place: str) -> None:
+    """Axolotl drops a key silently that it does not know."""
     for key in section.keys() - known:
-        if key in RENAMED:
-            raise UserError(f"{place}{key}: is called `{RENAMED[key]}` now")
         nearest = difflib.get_close_matches(key, sorted(known), n=1)
         raise UserError(f"{place}{key}: unknown key{f'; did you mean `{nearest[0]}`?' if nearest else ''}")
-
-
-def _check_base(base: str) -> None:
-    folder = Path(base)
-    if folder.is_relative_to(RUNS) and not any(folder.glob("*.safetensors")):
-        goal = "merge" if folder.name == "merged" else "sft"
-        raise UserError(f"base_model: {base} is not there; run `make {goal} RECIPE={folder.parts[1]}` first")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise UserError(f"base_model: {base} holds no config.json, so it is no model")
-    if not folder.is_dir() and (base.startswith((".", "/", "~")) or base.count("/") > 1):
-        raise UserError(f"base_model: {base}: no such folder")

@@ -1,68 +1,100 @@
-"""What must hold in every tokenized row, and which row breaks it."""
+"""The rows of a stage's shards with their ids, as the stage's strategy tokenizes them, and what must hold in each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from axolotl.prompt_strategies import load as load_strategy
 from axolotl.utils.data.shared import load_dataset_with_config
 
-from axolotl_plugins.log import LOG
-from axolotl_plugins.stage_rows import tokenized_rows
+from axolotl_plugins.callbacks import LOG
 from prompt_strategies import dpo
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import Template, template_for
-from prompt_strategies.tokens import Ids, special_ids
+from prompt_strategies.tokens import Dropped, Example, Ids, special_ids
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 
 SAMPLE = 1_000
-# The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
-TAIL = 16
 
 
-@dataclass
-class SplitCounts:
-    """How many rows a split has; and of the sequences that were checked, two a row in DPO, how much is trained."""
+@dataclass(frozen=True)
+class TokenizedRow:
+    """A row of the shards, with one answer in SFT and two in DPO; no tokens where it is dropped, and why.
 
-    examples: int
-    prepared: int
-    checked: int = 0
-    tokens: int = 0
-    trained: int = 0
+    length: tokens of the prompt and the longest answer. trained: of all answers. total: of the prompt with each.
+    """
+
+    id: str
+    source: str
+    prompt: Ids
+    answers: tuple[Ids, ...]
+    dropped_exchanges: int
+    dropped: Dropped | None
 
     @property
-    def dropped(self) -> int:
-        return self.examples - self.prepared
+    def length(self) -> int:
+        return len(self.prompt) + max(map(len, self.answers), default=0)
 
-    def as_dict(self) -> dict[str, int]:
-        """The counts, for `run.json`."""
-        return {**asdict(self), "dropped": self.dropped}
+    @property
+    def trained(self) -> int:
+        return sum(map(len, self.answers))
 
-    def __str__(self) -> str:
-        share = f", {self.trained / self.tokens:.1%} of their tokens are trained" if self.tokens else ""
-        rows = f"{self.prepared} of {self.examples} rows, {self.dropped} dropped"
-        return f"{rows}, {self.checked} sequences checked{share}"
+    @property
+    def total(self) -> int:
+        return len(self.prompt) * len(self.answers) + self.trained
 
 
-def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, counts: SplitCounts, everything: bool) -> None:
-    """Check all rows of a split, or a sample, and count. Raises UserError where one is wrong, or too many dropped."""
-    if not counts.prepared or counts.dropped > cfg.guard_max_dropped * counts.examples:
+def tokenized_rows(cfg: Any, tokenizer: Any, split: str) -> Iterator[TokenizedRow]:
+    """Yield every row of a split, `train` or `test`, in order; with every turn as a target, one for each answer."""
+    for entry in cfg.datasets if split == "train" else cfg.test_datasets or []:
+        for batch in load_dataset_with_config(entry, cfg.hf_use_auth_token).iter(1_000):
+            yield from tokenize_batch(cfg, tokenizer, entry, batch)
+
+
+def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[Any]]) -> Iterator[TokenizedRow]:
+    """Yield the rows of a batch, given by its columns, as the dataset `entry` of the config asks for them."""
+    unnamed = [""] * len(next(iter(batch.values())))
+    names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
+    if method_of(cfg).rows == "dpo":
+        rows = dpo.examples(batch, tokenizer, template_for(entry.type), cfg.sequence_len)
+    else:
+        strategy = load_strategy(entry.type, tokenizer, cfg, entry)
+        rows = strategy.examples(batch["messages"])
+        names = [name for name, row in zip(names, batch["messages"], strict=True) for _ in strategy.targets(row)]
+    for name, row in zip(names, rows, strict=True):
+        if isinstance(row, Example):
+            yield TokenizedRow(*name, row.prompt, row.answers, row.dropped_exchanges, None)
+        else:
+            yield TokenizedRow(*name, [], (), 0, row)
+
+
+def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int, everything: bool) -> dict[str, int]:
+    """Check all rows of a split, or a sample, and return the counts for `run.json`; in DPO, a row is two sequences.
+
+    examples: how many rows its shards hold. Raises UserError where one is wrong, or too many are dropped.
+    """
+    dropped = examples - len(dataset)
+    if not len(dataset) or dropped > cfg.guard_max_dropped * examples:
         raise UserError(
-            f"{split}: {counts.dropped} of {counts.examples} rows are dropped; `make inspect` tells which and why. "
+            f"{split}: {dropped} of {examples} rows are dropped; `make inspect` tells which and why. "
             f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_dropped if that is meant"
         )
     template, special = template_for(cfg.datasets[0].type), special_ids(tokenizer)
-    counts.checked = counts.tokens = counts.trained = 0
+    checked = tokens = trained = 0
     for ids, labels in _pairs(dataset, tokenizer, everything):
-        counts.checked += 1
-        counts.tokens += len(ids)
-        counts.trained += len(labels) - labels.count(IGNORE_INDEX)
-        if mistake := broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
+        checked += 1
+        tokens += len(ids)
+        trained += len(labels) - labels.count(IGNORE_INDEX)
+        if mistake := _broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
             raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
-    LOG.info("%s: %s", split, counts)
+    counts = {"examples": examples, "prepared": len(dataset), "checked": checked, "tokens": tokens}
+    counts |= {"trained": trained, "dropped": dropped}
+    LOG.info("%s: %s", split, ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return counts
 
 
-def broken_rule(
+def _broken_rule(
     tokenizer: Any, template: Template, special: frozenset[int], sequence_len: int, ids: Ids, labels: Ids
 ) -> str | None:
     """Return which invariant a row breaks, or None."""
@@ -78,30 +110,31 @@ def broken_rule(
         return f"the control token {tokenizer.convert_ids_to_tokens(min(inside))} stands within the row"
     if len(ids) > sequence_len:
         return f"{len(ids)} tokens are more than sequence_len {sequence_len}"
-    if not tokenizer.decode(ids[max(0, edge - TAIL) : edge]).endswith(template.response):
+    # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
+    if not tokenizer.decode(ids[max(0, edge - 16) : edge]).endswith(template.response):
         return f"the mask does not end behind {template.response.strip()!r}"
     return None
 
 
 def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
-    """Yield (ids, labels) of all rows, or of a sample that is spread evenly over them.
-
-    Preferences that are still texts are tokenized as TRL will do it.
-    """
+    """Yield (ids, labels) of all rows, or of an even sample; preferences that are texts are read as TRL does."""
     if not everything and len(dataset) > SAMPLE:
         dataset = dataset.select([index * len(dataset) // SAMPLE for index in range(SAMPLE)])
     if "labels" in dataset.column_names:
         for row in dataset.select_columns(["input_ids", "labels"]):
             yield row["input_ids"], row["labels"]
-    elif "prompt_ids" in dataset.column_names:
-        for row in dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"]):
-            for answer in (row["chosen_ids"], row["rejected_ids"]):
-                yield row["prompt_ids"] + answer, [IGNORE_INDEX] * len(row["prompt_ids"]) + answer
-    else:
-        for row in dataset:
-            prompt, *pairs = dpo.trl_ids(tokenizer, row["prompt"], (row["chosen"], row["rejected"]))
-            for ids in pairs:
-                yield ids, [IGNORE_INDEX] * len(prompt) + ids[len(prompt) :]
+        return
+    is_tokenized = "prompt_ids" in dataset.column_names
+    for row in dataset:
+        if is_tokenized:
+            prompt, sides = (
+                row["prompt_ids"],
+                [row["prompt_ids"] + row[name] for name in ("chosen_ids", "rejected_ids")],
+            )
+        else:
+            prompt, *sides = dpo.trl_ids(tokenizer, row["prompt"], (row["chosen"], row["rejected"]))
+        for ids in sides:
+            yield ids, [IGNORE_INDEX] * len(prompt) + ids[len(prompt) :]
 
 
 def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:
@@ -115,13 +148,12 @@ def check_collator(cfg: Any, trainer: Any) -> None:
     """Collate two rows as the trainer will. Raises UserError where EOS is no longer trained in both."""
     tokenizer, dataset = trainer.processing_class, trainer.train_dataset
     is_dpo = method_of(cfg).rows == "dpo"
-    rows = [dataset[0], dataset[len(dataset) - 1]]
     columns = ("input_ids", "labels", "attention_mask", "position_ids", "prompt_ids", "chosen_ids", "rejected_ids")
-    features: list[Any] = [{name: row[name] for name in columns if name in row} for row in rows]
+    ends = (dataset[0], dataset[len(dataset) - 1])
+    features: list[Any] = [{name: row[name] for name in columns if name in row} for row in ends]
     batch = trainer.data_collator([features] if cfg.sample_packing and not is_dpo else features)
-    ends = batch["input_ids"] == tokenizer.eos_token_id
     trained = batch["completion_mask"] == 1 if is_dpo else batch["labels"] == tokenizer.eos_token_id
-    if int((ends & trained).sum()) != (4 if is_dpo else 2):
+    if int((trained & (batch["input_ids"] == tokenizer.eos_token_id)).sum()) != (4 if is_dpo else 2):
         raise UserError(
             f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
             f"{tokenizer.pad_token!r}); give pad_token a token of its own"
@@ -132,9 +164,9 @@ def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
     """Count the rows that a split's shards hold; with every turn as a target, its answers."""
     total = 0
     for entry in entries:
-        dataset = load_dataset_with_config(entry, cfg.hf_use_auth_token)
-        if entry.type.endswith("_every_turn"):
-            total += sum(turn["role"] == "assistant" for row in dataset for turn in row["messages"])
-        else:
-            total += len(dataset)
+        rows = load_dataset_with_config(entry, cfg.hf_use_auth_token)
+        every_turn = entry.type.endswith("_every_turn")
+        total += (
+            sum(turn["role"] == "assistant" for row in rows for turn in row["messages"]) if every_turn else len(rows)
+        )
     return total

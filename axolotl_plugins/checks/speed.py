@@ -1,27 +1,59 @@
-"""Options for speed that would break a promise, do nothing, or end in a traceback, as axolotl and TRL are written."""
+"""Attention for `auto`, and options for speed that would break a promise, do nothing, or end in a traceback."""
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+import torch
 from axolotl.utils.schemas.enums import (
     ATTN_IMPLS_SUPPORTING_PACKING,
     ATTN_IMPLS_USING_FLASH_LIB,
     LEGACY_ATTN_FLAG_TO_IMPL,
     attn_impl_base,
 )
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from axolotl_plugins import LORA_KERNELS
-from axolotl_plugins.attention import AUTO
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 
-# For these two, the mask is made from the positions of the rows.
-MASKED = ("sdpa", "eager")
+AUTO, FALLBACK = "auto", "sdpa"
 # What does nothing beside any of the others.
 IDLE = {"liger_rope": ("lora_qkv_kernel", "lora_o_kernel"), "liger_glu_activation": ("lora_mlp_kernel",)}
 UNWANTED_IN_DPO = {
     **dict.fromkeys(LORA_KERNELS, "fails in DPO, where axolotl patches the model before it has an adapter"),
     "liger_fused_linear_cross_entropy": "DPO has another loss, so it does nothing",
     "dpo_padding_free": "TRL ignores it since it was rewritten and pads as before",
+}
+
+
+def best_attention() -> str:
+    """Return the first backend of the GPU's generation that is installed; all of them keep packed rows apart."""
+    major, _ = torch.cuda.get_device_capability() if torch.cuda.is_available() else (0, 0)
+    return next((name for name in BY_GENERATION.get(major, ()) if INSTALLED[name]()), FALLBACK)
+
+
+def _flash_attention_2() -> bool:
+    if is_flash_attn_2_available():
+        return True
+    try:
+        from axolotl.monkeypatch.attention.fa2_hub_kernel import is_fa2_hub_kernel_available
+    except ImportError:  # axolotl 0.21 leaves it to transformers
+        return bool(is_flash_attn_2_available(kernels_fallback_ok=True))
+    return bool(is_fa2_hub_kernel_available())
+
+
+# By the major number of the compute capability: Ampere and Ada, Hopper, Blackwell.
+BY_GENERATION = {
+    8: ("flash_attention_2",),
+    9: ("flash_attention_4", "flash_attention_3", "flash_attention_2"),
+    **dict.fromkeys((10, 11), ("flash_attention_4",)),
+}
+# Hopper's FlashAttention 3 counts only as a package: the hub's kernel of its name is made for inference.
+INSTALLED: dict[str, Callable[[], bool]] = {
+    "flash_attention_2": _flash_attention_2,
+    "flash_attention_3": is_flash_attn_3_available,
+    "flash_attention_4": lambda: bool(import_module("axolotl.monkeypatch.attention.flash_attn_4").fa4_usable()),
 }
 
 
@@ -43,7 +75,8 @@ def check_speed(config: dict[str, Any], processes: int) -> None:
 def _check_packing(config: dict[str, Any]) -> None:
     flags = (name for flag, name in LEGACY_ATTN_FLAG_TO_IMPL.items() if config.get(flag))
     backend = config.get("attn_implementation") or next(flags, None)
-    if backend not in (AUTO, *MASKED) and attn_impl_base(backend) not in ATTN_IMPLS_SUPPORTING_PACKING:
+    # For sdpa and eager, the mask is made from the positions of the rows.
+    if backend not in (AUTO, "sdpa", "eager") and attn_impl_base(backend) not in ATTN_IMPLS_SUPPORTING_PACKING:
         raise UserError(
             f"sample_packing: with attn_implementation {backend or 'not set'}, rows that share a sequence would see "
             "each other, and axolotl only warns of it; use auto, flash_attention_2, flex_attention or sdpa"

@@ -1,27 +1,28 @@
-"""What makes a run the run that it is: its config, its rows, its prompt and the model that it starts from.
+"""What a run is made of: its config, rows, prompt and base; told without axolotl, for `rabbit status` to compare.
 
-A checkpoint is resumed only by the run that it is of, and a finished run is up to date while it would be made of the
-same. Needs neither axolotl nor torch, so that the second can be told before they are loaded.
+Only its own run resumes from a checkpoint, and prepared rows are in a folder that no others can be prepared into.
 """
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from filelock import FileLock
 
-from axolotl_plugins.fingerprints import model_fingerprint, shards_fingerprint, tokenizer_fingerprint
-from axolotl_plugins.redaction import redact
-from axolotl_plugins.sharding import lay_over
+from axolotl_plugins.processes import lay_over
+from axolotl_plugins.run_file import redact
 from prompt_strategies.template import source_fingerprint
-from rabbit_ko.errors import UserError
-from rabbit_ko.hashing import file_digest
+from rabbit_ko.hashing import file_digest, files_digest, versions
+from rabbit_ko.hub import hub_commit
 from rabbit_ko.recipes import read_config
 
+WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 # Names of the parts of a run, such as `config.learning_rate` or `data/mine/sft`, with a text for each.
 Identity = dict[str, str]
 
@@ -29,19 +30,11 @@ Identity = dict[str, str]
 INTERNAL = {"axolotl_config_path", "is_preprocess", "merge_lora"}
 # Keys that may change between two attempts at one run, since they decide about nothing that is trained.
 FREE = INTERNAL | {
-    "dataloader_num_workers",
-    "dataset_num_proc",
-    "dataset_prepared_path",
-    "debug",
-    "guard_fresh",
-    "guard_max_dropped",
-    "logging_steps",
-    "output_dir",
-    "resume_from_checkpoint",
+    *("dataloader_num_workers", "dataset_num_proc", "dataset_prepared_path", "debug", "guard_fresh"),
+    *("guard_max_dropped", "logging_steps", "output_dir", "resume_from_checkpoint"),
 }
-# What is saved, and where to is logged and pushed, by what axolotl's keys for it begin with.
-SERVICES = ("tensorboard", "wandb", "mlflow", "comet", "trackio")
-FREE_BEGINNINGS = ("hub_", "save", *SERVICES, *(f"use_{service}" for service in SERVICES))
+# What is saved, and where to is logged and pushed, by what axolotl's keys for it begin with, some behind `use_`.
+FREE_BEGINNINGS = ("hub_", "save", "tensorboard", "wandb", "mlflow", "comet", "trackio")
 # How a run is spread over processes: it cannot be resumed with another, but has trained the same when it has ended.
 SPREAD = (
     "processes",
@@ -53,28 +46,58 @@ SPREAD = (
     "ray_",
     "gradient_checkpointing_kwargs",
 )
-# Longer values are not shown in a line.
-LONG = 100
+
+# What decides about the tokens of a row.
+OPTIONS = (
+    *("added_tokens_overrides", "datasets", "eval_sequence_len", "excess_length_strategy", "min_sample_len"),
+    *("sequence_len", "special_tokens", "test_datasets", "tokenizer_legacy", "tokenizer_type", "tokenizer_use_fast"),
+    "tokens",
+)
 
 
 def run_identity(given: Mapping[str, Any], datasets: list[dict[str, str]]) -> Identity:
-    """Return what a run is, by its config as given, and by what the rows, the prompt and the base are now.
-
-    given: the stage's YAML with the overrides of the command line and the keys of `guard_sharding`.
-    datasets: as `dataset_fingerprints` returns them. Secrets in the config are no part of it.
-    """
-    config = redact({key: value for key, value in given.items() if value is not None and _counts(key)})
-    deepspeed = Path(str(given.get("deepspeed")))
+    """Return what a run is, by its config as given, without secrets, and by what its rows and its base are now."""
+    free = {key for key in given if key in FREE or key.removeprefix("use_").startswith(FREE_BEGINNINGS)}
+    config = redact({key: value for key, value in given.items() if value is not None and key not in free})
+    deepspeed, adapter = Path(str(given.get("deepspeed"))), given.get("lora_model_dir")
     return {
         **{f"config.{key}": _text(value) for key, value in config.items()},
         **({str(deepspeed): file_digest(deepspeed)} if deepspeed.is_file() else {}),
         "config.processes": os.environ.get("WORLD_SIZE", "1"),
         **{entry["path"]: entry["fingerprint"] for entry in datasets},
         "the prompt's code": source_fingerprint(),
-        "the base model": model_fingerprint(given["base_model"], given.get("revision_of_model")),
+        "the base model": _fingerprint(given["base_model"], "model", given.get("revision_of_model"), *WEIGHTS),
         "the tokenizer": tokenizer_fingerprint(given),
-        **({"lora_model_dir": model_fingerprint(adapter, None)} if (adapter := given.get("lora_model_dir")) else {}),
+        **({"lora_model_dir": _fingerprint(adapter, "model", None, *WEIGHTS)} if adapter else {}),
     }
+
+
+def _text(value: Any) -> str:
+    """Return one text for a value, in whatever way it is written: YAML takes 6e-3 for text."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _fingerprint(name: str, kind: str, revision: str | None, *patterns: str) -> str:
+    """Return a digest of a file or of a folder's that match, or the commit of a hub repo, empty where unknown."""
+    path = Path(name)
+    if path.exists():
+        return files_digest([path] if path.is_file() else [file for each in patterns for file in path.glob(each)])
+    return hub_commit(name, kind, revision)
+
+
+def shards_fingerprint(entry: Mapping[str, Any]) -> str:
+    """Return what tells the rows of a dataset entry from others."""
+    return _fingerprint(entry["path"], "dataset", entry.get("revision"), "**/*")
+
+
+def tokenizer_fingerprint(config: Mapping[str, Any]) -> str:
+    """Return what tells a stage's tokenizer from others."""
+    name = config.get("tokenizer_config") or config["base_model"]
+    patterns = ("*token*.json", "*token*.model", "vocab.*", "merges.txt")
+    return _fingerprint(name, "model", config.get("revision_of_model"), *patterns)
 
 
 def dataset_fingerprints(config: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -85,24 +108,17 @@ def dataset_fingerprints(config: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def stage_identity(path: Path, overrides: Mapping[str, Any]) -> Identity:
-    """Return the identity that a run of a stage's YAML with these overrides would have now.
-
-    Raises UserError where the YAML or the file that its `guard_sharding` names cannot be used.
-    """
+    """Return the identity that a run of a stage's YAML with these overrides would have now. Raises UserError."""
     config = {**read_config(path), **overrides}
     lay_over(config)
     return run_identity(config, dataset_fingerprints(config))
 
 
 def find_overrides(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that axolotl has read otherwise than they stand in its YAML; none where that cannot be read."""
-    try:
-        written = read_config(Path(config["axolotl_config_path"]))
-    except UserError:
-        return {}
-    return {
-        key: deepcopy(value) for key, value in config.items() if key not in INTERNAL and value != written.get(key)
-    }
+    """Return the keys that axolotl has read otherwise than they stand in its YAML."""
+    written = read_config(Path(config["axolotl_config_path"]))
+    changed = {key: value for key, value in config.items() if key not in INTERNAL and value != written.get(key)}
+    return deepcopy(changed)
 
 
 def made_of(identity: Identity) -> Identity:
@@ -120,23 +136,39 @@ def changes(before: Identity, now: Identity) -> str:
 
 def _change(name: str, before: str | None, now: str | None) -> str:
     key = name.removeprefix("config.")
-    if key == name or max(len(before or ""), len(now or "")) > LONG:
+    if key == name or max(len(before or ""), len(now or "")) > 100:
         return f"{key} was another"
     return f"{key} was {before or 'not set'}, not {now}" if now else f"{key} was {before}, and is not set now"
 
 
-def _counts(key: str) -> bool:
-    return key not in FREE and not key.startswith(FREE_BEGINNINGS)
+def set_prepared_path(cfg: Any) -> None:
+    """Put the prepared rows, and what `datasets` keeps of the raw ones, into folders named by what they depend on."""
+    depends_on = [
+        source_fingerprint(),
+        dataset_fingerprints(cfg),
+        tokenizer_fingerprint(cfg),
+        {option: cfg.get(option) for option in OPTIONS},
+        versions(("transformers", "tokenizers")),
+    ]
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode()).hexdigest()
+    cfg["dataset_prepared_path"] = str(Path(cfg["dataset_prepared_path"]) / digest[:16])
+    use_raw_folder(cfg)
 
 
-def _text(value: Any) -> str:
-    """Return one text for a value, in whatever way it is written: YAML takes 6e-3 for text."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = json.loads(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=_plain)
+def use_raw_folder(cfg: Any) -> None:
+    """Let `datasets` keep raw rows beside the prepared ones: it keys its own cache by the times of files."""
+    import datasets
+
+    prepared = Path(cfg["dataset_prepared_path"])
+    datasets.config.HF_DATASETS_CACHE = prepared.parent / "raw" / prepared.name
 
 
-def _plain(value: Any) -> Any:
-    """Return what of a part of axolotl's schema was set; what else there is depends on its version."""
-    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else str(value)
+def remove_unfinished(prepared: Path) -> None:
+    """Remove what an interrupted run left half-written, which axolotl would take for prepared rows."""
+    prepared.mkdir(parents=True, exist_ok=True)
+    # Axolotl holds this lock while it writes.
+    with FileLock(prepared / "datasets_prep.lock"):
+        for folder in prepared.glob("*/"):
+            # `datasets` writes this file last.
+            if not (folder / "dataset_info.json").exists():
+                shutil.rmtree(folder)

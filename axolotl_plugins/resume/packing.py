@@ -10,11 +10,7 @@ from torch.utils.data import RandomSampler
 
 
 def keep_order(trainer: Any) -> None:
-    """Let a trainer's packed batches be the same after an interruption.
-
-    Axolotl shuffles them with the global random numbers, and a new epoch does not reach its sampler through
-    accelerate's wrappers for resumed runs and for several processes.
-    """
+    """Let a trainer's packed batches be the same after an interruption; axolotl shuffles by global random numbers."""
     trainer._create_multipack_sampler = partial(_create, trainer, trainer._create_multipack_sampler)
 
 
@@ -32,11 +28,9 @@ def _create(trainer: Any, create: Callable[..., Any], base_sampler: Any, dataset
 
 
 def _draw(packs: Any, generate: Callable[..., Any], seed: int, epoch: int, set_stats: bool = False) -> list[Any]:
-    """Pack the rows as they are shuffled in an epoch."""
     packs.set_epoch(epoch)
     packs.sampler = torch.randperm(len(packs.lengths), generator=torch.Generator().manual_seed(seed + epoch)).tolist()
-    batches: list[Any] = generate(set_stats)
-    return batches
+    return list(generate(set_stats))
 
 
 def _shortest(draw: Callable[[int], list[Any]], args: Any) -> int:
@@ -49,7 +43,6 @@ def _shortest(draw: Callable[[int], list[Any]], args: Any) -> int:
 
 
 def _count_epochs(args: Any, batches: int) -> int:
-    """Return how many epochs a run begins whose epochs have so many batches for all processes together."""
     per_epoch = max(1, ceil(batches // args.world_size / args.gradient_accumulation_steps))
     epochs: float = args.max_steps / per_epoch if args.max_steps > 0 else args.num_train_epochs
     return ceil(epochs)

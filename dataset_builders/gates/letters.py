@@ -6,7 +6,6 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 Codes = npt.NDArray[np.uint16]
 Hashes = npt.NDArray[np.uint64]
@@ -60,11 +59,10 @@ class Letters:
         return _powers(base, 1 << max(16, len(self.codes).bit_length()))
 
 
-def fold(texts: pa.StringArray | Sequence[str]) -> Letters:
+def fold(texts: Sequence[str]) -> Letters:
     """Fold texts to their letters."""
-    strings = texts.to_pylist() if isinstance(texts, pa.Array) else texts
-    codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
-    offsets = np.concatenate(([0], np.cumsum([len(text) for text in strings], dtype=np.int64)))
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+    offsets = np.concatenate(([0], np.cumsum([len(text) for text in texts], dtype=np.int64)))
     # Letters beyond the basic plane are too rare to matter here.
     folded = _folds()[np.minimum(codes, 0xFFFF)]
     is_letter = folded > 0

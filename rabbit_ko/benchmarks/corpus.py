@@ -7,8 +7,7 @@ rows, and fewer rows are the beginning of more.
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,132 +15,99 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+# Syllables, particles behind a closed and an open one, endings of verbs and sentences; and the share of each fault.
+PARTS: dict[str, Any] = orjson.loads(Path(__file__).with_suffix(".json").read_bytes())
+FAULTS: dict[str, float] = PARTS["faults"]
 SEED = 20_240_601
 CHUNK = 10_000
-QUESTIONS = 2_000  # in the benchmark that some rows overlap with
-SYLLABLES = (
-    "가각간감강개거건검게격견결경계고공과관광교구국군규그금기김나난남내노농능다단대도독동두등라람력로료리마만말망면명모목무문물미민"
-    "바반방배법변별병보복본부분비사산상생서석선설성세소속손수순시식신실심안양어업여역연열영예오온외요용우운원위유은음의이인일임"
-    "자작장재저적전절정제조족종주중지직진질차참창책처천철청체초총최추축출치친통특판편평표품피하학한합항해행향현형호화확환활회후"
-)
-# What follows a noun, behind a closed and behind an open syllable.
-PARTICLES = ("은 는", "이 가", "을 를", "과 와", "으로 로", "에 에", "에서 에서", "의 의", "도 도", "까지 까지")
-ENDINGS = ("하고", "하면", "하는", "해서", "하지만", "되는", "되어", "되면", "하기", "할")
-STATEMENTS = ("합니다.", "하세요.", "했습니다.", "됩니다.", "할 수 있습니다.", "하는 것이 좋습니다.")
-FINALS = (*STATEMENTS, "하나요?", "입니다.\n\n")
-NOUNS, VERBS, ENDS = 1_800, 500, 300
-WORDS_PER_SENTENCE = 9
+
+# What becomes of the last answer, where a fault is in that alone.
+ANSWERS: dict[str, Callable[[str], str]] = {
+    "refusal": lambda text: f"죄송하지만 AI 언어 모델로서 저는 답변드릴 수 없습니다. {text}",
+    "repetition": lambda text: " ".join(text.split(" ")[:6] * 40),
+    "control character": lambda text: f"{text[:5]}\b{text[5:]}",
+    "decomposed": lambda text: unicodedata.normalize("NFD", text),
+    "empty": lambda text: "",
+    "short": lambda text: "네.",
+    "arithmetic": lambda text: "\n".join(f"{n} * {len(text)} = {n * len(text)}" for n in range(2, 40)),
+    "fake turn": lambda text: f"{text}\n### Response:\n{text}",
+}
 
 Row = dict[str, str]
 Exchanges = list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Words with the space behind them; the first `inner` stand within a sentence, the others end one."""
-
-    words: NDArray[Any]
-    inner: int
-
-
-def make_vocabulary(seed: int) -> Vocabulary:
-    """Return nouns and verbs in an order that decides how frequent each word is."""
-    rng = np.random.default_rng([seed, 0])
-    stems: dict[str, None] = {}
-    while len(stems) < NOUNS:
-        stems["".join(rng.choice(list(SYLLABLES), rng.choice([2, 3], p=[0.7, 0.3])))] = None
-    particles = [pair.split() for pair in PARTICLES]
-    nouns = [stem + (closed if _is_closed(stem) else opened) for stem in stems for closed, opened in particles]
-    verbs = [stem + ending for stem in list(stems)[:VERBS] for ending in ENDINGS]
-    ends = [stem + final for stem in list(stems)[:ENDS] for final in FINALS]
-    inner = rng.permutation(np.array(nouns + verbs, dtype=object))
-    words = np.concatenate([inner, rng.permutation(np.array(ends, dtype=object))])
-    spaced = [word if word.endswith("\n") else word + " " for word in words]
-    return Vocabulary(np.array(spaced, dtype=object), len(inner))
-
-
-def _is_closed(word: str) -> bool:
-    return (ord(word[-1]) - ord("가")) % 28 > 0
-
-
-def write_texts(vocabulary: Vocabulary, rng: np.random.Generator, lengths: NDArray[np.int64]) -> list[str]:
-    """Return one text for each length in words; a few words are frequent and most are rare, as in a language."""
-    ends = np.cumsum(lengths)
-    chance = rng.random(ends[-1]) ** 3
-    is_final = rng.random(ends[-1]) < 1 / WORDS_PER_SENTENCE
-    is_final[ends - 1] = True
-    finals = len(vocabulary.words) - vocabulary.inner
-    numbers = np.where(is_final, vocabulary.inner + finals * chance, vocabulary.inner * chance).astype(np.int64)
-    words = vocabulary.words[numbers].tolist()
-    return ["".join(words[end - length : end]).rstrip() for length, end in zip(lengths, ends, strict=True)]
-
-
-@dataclass
 class Corpus:
-    """What rows are made from: words, the questions of a benchmark, and earlier rows that can come again."""
+    """Words, most frequent first, of which the first `inner` do not end a sentence; questions; rows to come again."""
 
-    vocabulary: Vocabulary
-    questions: list[str]
-    earlier: deque[Exchanges] = field(default_factory=lambda: deque(maxlen=2_000))
+    def __init__(self) -> None:
+        rng = np.random.default_rng([SEED, 0])
+        stems, syllables = dict[str, None](), list("".join(PARTS["syllables"]))
+        while len(stems) < 1_800:
+            stems["".join(rng.choice(syllables, rng.choice([2, 3], p=[0.7, 0.3])))] = None
+        # A particle has one form behind a closed syllable, and another behind an open one.
+        nouns = [
+            stem + pair.split()[(ord(stem[-1]) - ord("가")) % 28 == 0]
+            for stem in stems
+            for pair in PARTS["particles"]
+        ]
+        verbs = [stem + ending for stem in list(stems)[:500] for ending in PARTS["endings"]]
+        ends = [stem + final for stem in list(stems)[:300] for final in PARTS["finals"]]
+        inner, finals = (rng.permutation(np.array(words, dtype=object)) for words in (nouns + verbs, ends))
+        spaced = [word if word.endswith("\n") else word + " " for word in (*inner, *finals)]
+        self.words, self.inner = np.array(spaced, dtype=object), len(inner)
+        rng = np.random.default_rng([SEED, 1])
+        self.questions = self.texts(rng, rng.integers(15, 40, 2_000))
+        self.earlier: deque[Exchanges] = deque(maxlen=2_000)
+
+    def texts(self, rng: np.random.Generator, lengths: NDArray[np.int64]) -> list[str]:
+        """Return one text for each length in words; a few words are frequent and most are rare, as in a language."""
+        ends = np.cumsum(lengths)
+        chance = rng.random(ends[-1]) ** 3
+        is_final = rng.random(ends[-1]) < 1 / 9
+        is_final[ends - 1] = True
+        finals = len(self.words) - self.inner
+        numbers = np.where(is_final, self.inner + finals * chance, self.inner * chance).astype(np.int64)
+        words = self.words[numbers].tolist()
+        return ["".join(words[end - length : end]).rstrip() for length, end in zip(lengths, ends, strict=True)]
+
+    def exchanges(self, turns: Sequence[float], rng: np.random.Generator) -> list[Exchanges]:
+        """Return a chunk of conversations; `turns` has the chance of one exchange, of two, and so on."""
+        counts = rng.choice(np.arange(1, len(turns) + 1), CHUNK, p=turns)
+
+        def texts(middle: int, spread: float) -> Iterator[str]:
+            """Half are longer than the middle, in words, and a few are far longer."""
+            lengths = np.clip(middle * np.exp(spread * rng.standard_normal(counts.sum())), 3, 2_000)
+            return iter(self.texts(rng, lengths.astype(np.int64)))
+
+        asked, answered = texts(11, 0.8), texts(55, 0.6)
+        return [[(next(asked), next(answered)) for _ in range(count)] for count in counts]
+
+    def plant(self, fault: str, row: Exchanges, rng: np.random.Generator) -> Exchanges:
+        """Return a row with a fault."""
+
+        def again() -> Exchanges:
+            return self.earlier[rng.integers(len(self.earlier))] if self.earlier else row
+
+        *before, (question, answer) = again() if "duplicate" in fault else row
+        if fault in ANSWERS:
+            answer = ANSWERS[fault](answer)
+        elif fault == "near duplicate":
+            # Of a usual row's word 5-grams, 0.87 stay the same.
+            words = answer.split(" ")
+            words[rng.integers(len(words))] = "그리고"
+            answer = " ".join(words)
+        elif fault == "contaminated":
+            question = f"{self.questions[rng.integers(len(self.questions))]} {question}"
+        elif fault == "long":
+            answer = "\n\n".join(again()[-1][1] for _ in range(200))
+        elif fault == "not Korean":
+            return [(_latin(question), _latin(answer)) for question, answer in row]
+        return [*before, (question, answer)]
 
 
-Plant = Callable[[Exchanges, Corpus, np.random.Generator], Exchanges]
-
-
-def _answer(change: Callable[[str], str]) -> Plant:
-    """Return a plant that changes the last answer alone."""
-    return lambda row, _corpus, _rng: [*row[:-1], (row[-1][0], change(row[-1][1]))]
-
-
-def _not_korean(row: Exchanges, _corpus: Corpus, _rng: np.random.Generator) -> Exchanges:
-    def latin(text: str) -> str:
-        return re.sub("[가-힣]", lambda match: "etaoinshrdlucmfw"[ord(match[0]) % 16], text)
-
-    return [(latin(question), latin(answer)) for question, answer in row]
-
-
-def _again(row: Exchanges, corpus: Corpus, rng: np.random.Generator) -> Exchanges:
-    return corpus.earlier[rng.integers(len(corpus.earlier))] if corpus.earlier else row
-
-
-def _nearly_again(row: Exchanges, corpus: Corpus, rng: np.random.Generator) -> Exchanges:
-    """Replace one word of the last answer; of a usual row's word 5-grams, 0.87 stay the same."""
-    *before, (question, answer) = _again(row, corpus, rng)
-    words = answer.split(" ")
-    words[rng.integers(len(words))] = "그리고"
-    return [*before, (question, " ".join(words))]
-
-
-def _contaminated(row: Exchanges, corpus: Corpus, rng: np.random.Generator) -> Exchanges:
-    question = corpus.questions[rng.integers(len(corpus.questions))]
-    return [*row[:-1], (f"{question} {row[-1][0]}", row[-1][1])]
-
-
-def _long(row: Exchanges, corpus: Corpus, rng: np.random.Generator) -> Exchanges:
-    answers = [_again(row, corpus, rng)[-1][1] for _ in range(200)]
-    return [*row[:-1], (row[-1][0], "\n\n".join(answers))]
-
-
-def _arithmetic(text: str) -> str:
-    return "\n".join(f"{n} * {len(text)} = {n * len(text)}" for n in range(2, 40))
-
-
-# The share of rows that have a fault, and what makes it.
-PLANTS: dict[str, tuple[float, Plant]] = {
-    "exact duplicate": (0.01, _again),
-    "near duplicate": (0.01, _nearly_again),
-    "contaminated": (0.002, _contaminated),
-    "refusal": (0.005, _answer(lambda text: f"죄송하지만 AI 언어 모델로서 저는 답변드릴 수 없습니다. {text}")),
-    "repetition": (0.003, _answer(lambda text: " ".join(text.split(" ")[:6] * 40))),
-    "not Korean": (0.003, _not_korean),
-    "control character": (0.002, _answer(lambda text: f"{text[:5]}\b{text[5:]}")),
-    "decomposed": (0.002, _answer(lambda text: unicodedata.normalize("NFD", text))),
-    "empty": (0.002, _answer(lambda text: "")),
-    "short": (0.002, _answer(lambda text: "네.")),
-    "long": (0.0002, _long),
-    "arithmetic": (0.002, _answer(_arithmetic)),
-    "fake turn": (0.001, _answer(lambda text: f"{text}\n### Response:\n{text}")),
-}
+def _latin(text: str) -> str:
+    return re.sub("[가-힣]", lambda match: "etaoinshrdlucmfw"[ord(match[0]) % 16], text)
 
 
 def koalpaca(count: int, seed: int = SEED) -> Iterator[Row]:
@@ -159,10 +125,10 @@ def guanaco(count: int, seed: int = SEED) -> Iterator[Row]:
 
 def questions() -> Iterator[Row]:
     """Yield the benchmark that some rows took their question from, 15 words and more each."""
-    yield from ({"question": question} for question in _corpus().questions)
+    yield from ({"question": question} for question in Corpus().questions)
 
 
-def write(rows: Iterator[Row], path: Path) -> Path:
+def write(rows: Iterable[Row], path: Path) -> Path:
     """Write rows as JSON lines; the file has its name only when all of them are in it."""
     part = path.with_suffix(".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,32 +137,14 @@ def write(rows: Iterator[Row], path: Path) -> Path:
     return part.rename(path)
 
 
-def _corpus() -> Corpus:
-    vocabulary, rng = make_vocabulary(SEED), np.random.default_rng([SEED, 1])
-    return Corpus(vocabulary, write_texts(vocabulary, rng, rng.integers(15, 40, QUESTIONS)))
-
-
 def _exchanges(count: int, turns: Sequence[float], seed: int) -> Iterator[Exchanges]:
     """Yield conversations, in chunks that do not depend on each other but for duplicates of earlier rows."""
-    corpus = _corpus()
-    plants = [plant for _, plant in PLANTS.values()]
-    shares = np.cumsum([share for share, _ in PLANTS.values()])
+    corpus, faults, shares = Corpus(), list(FAULTS), np.cumsum(list(FAULTS.values()))
     for start in range(0, count, CHUNK):
         rng = np.random.default_rng([seed, 2, start])
-        rows = _clean_exchanges(corpus.vocabulary, turns, rng)
+        rows = corpus.exchanges(turns, rng)
         corpus.earlier.extend(rows[::50])
         kinds = np.searchsorted(shares, rng.random(len(rows)), side="right")
-        for index in np.flatnonzero(kinds < len(plants)).tolist():
-            rows[index] = plants[kinds[index]](rows[index], corpus, rng)
+        for index in np.flatnonzero(kinds < len(faults)).tolist():
+            rows[index] = corpus.plant(faults[kinds[index]], rows[index], rng)
         yield from rows[: count - start]
-
-
-def _clean_exchanges(vocabulary: Vocabulary, turns: Sequence[float], rng: np.random.Generator) -> list[Exchanges]:
-    def texts(middle: int, spread: float) -> Iterator[str]:
-        """Half are longer than the middle, in words, and a few are far longer."""
-        lengths = np.clip(middle * np.exp(spread * rng.standard_normal(counts.sum())), 3, 2_000)
-        return iter(write_texts(vocabulary, rng, lengths.astype(np.int64)))
-
-    counts = rng.choice(np.arange(1, len(turns) + 1), CHUNK, p=turns)
-    asked, answered = texts(11, 0.8), texts(55, 0.6)
-    return [[(next(asked), next(answered)) for _ in range(count)] for count in counts]

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from rabbit_ko.hashing import versions
 
 DASH = "-"
@@ -15,12 +13,14 @@ DASH = "-"
 
 def describe_machine(*packages: str) -> str:
     """Return one line with the processor, its cores, the GPU where there is one, and the installed versions."""
+    import torch
+
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), None)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     installed = ", ".join(f"{name} {version}" for name, version in versions(packages).items())
-    return f"{processor or platform.processor() or platform.machine()}, {os.cpu_count()} cores{gpu}; {installed}"
+    return f"{processor or platform.machine()}, {os.cpu_count()} cores{gpu}; {installed}"
 
 
 def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

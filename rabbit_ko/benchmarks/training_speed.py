@@ -1,275 +1,226 @@
 """Training speed of a recipe beside its fast variant: axolotl's own trainer, the model's true shape, random weights.
 
-Each configuration is a process of its own on one GPU, with the recipe's YAML but for what `training_setup.py` has to
-change. Without a GPU the shape is small, rows are shorter, and no hours are projected.
+Each configuration is a process of its own on one GPU, with the recipe's YAML but for what has to be changed. Nothing
+is downloaded. Without a GPU the shape is small, and no hours are projected.
 """
 
 import json
-import shutil
+import os
+import runpy
+import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
-from transformers import AutoTokenizer
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
+from axolotl_plugins import LORA_KERNELS
+from axolotl_plugins.checks.speed import AUTO, INSTALLED
 from dataset_builders.manifest import MANIFEST
+from rabbit_ko.benchmarks.build_speed import CONTENDERS
+from rabbit_ko.benchmarks.corpus import koalpaca, write
 from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table
-from rabbit_ko.benchmarks.training_setup import (
-    SHORTER,
-    STEPS,
-    Bench,
-    prepare_base,
-    prepare_rows,
-    run_logged,
-    write_config,
-)
 from rabbit_ko.errors import UserError
+from rabbit_ko.planning import work
 from rabbit_ko.planning.memory import GIB
-from rabbit_ko.planning.model_shape import load_shape
-from rabbit_ko.planning.speed import FAST, Gpu, gpu_named, row_hours
-from rabbit_ko.planning.stage import Stage, read_stage
-from rabbit_ko.planning.work import Rows, count_rows, describe_rows, row_lengths, token_flops
-from rabbit_ko.recipes import CONFIGS
+from rabbit_ko.planning.plan import FAST, Measurement, measured_file
+from rabbit_ko.planning.stage import KNOWN, SHAPES, Stage, load_shape, read_stage
+from rabbit_ko.recipes import CONFIGS, RUNS, read_config
+from rabbit_ko.storage import write_json
 
-PACKAGES = ("axolotl", "torch", "transformers", "trl", "peft", "liger-kernel")
-EPOCHS = 3
-MFU_FORMULA = (
-    "MFU = positions/s x FLOPs of a position / (GPUs x stated dense bf16 FLOP/s). FLOPs of a position: with LoRA "
-    "4 a frozen weight and 6 an adapter's, without it 6 a weight, of all weights but the embedding; attention "
-    "6 x layers x query width x context; for DPO also 2 a weight and a third of that attention, for the reference. "
-    "Context is the length of the row that an average token stands in. Recomputation does not count."
-)
-HEADINGS = (
-    "",
-    "tokens/s against the first",
-    "tokens/s",
-    "trained tokens/s",
-    "with padding",
-    "rows/s",
-    "padding",
-    "MFU",
-    "peak memory",
-    f"hours for {EPOCHS} epochs",
-)
+FOLDER = RUNS / "bench" / "train"
+LIGER = "axolotl.integrations.liger.LigerPlugin"
+# The table's columns; what MFU counts is in docs/benchmarks.md.
+FIGURES = {
+    "tokens/s against the first": "{:.2f}",
+    "tokens/s": "{:,.0f}",
+    "trained tokens/s": "{:,.0f}",
+    "with padding": "{:,.0f}",
+    "rows/s": "{:,.1f}",
+    "padding": "{:.1%}",
+    "MFU": "{:.1%}",
+    "peak memory": "{:,.1f} GiB",
+    "hours for 3 epochs": "{:,.1f}",
+}
 
 
-@dataclass(frozen=True)
-class Steps:
-    """What the meter wrote: a list has a value for each step, or for each batch of the reference pass.
-
-    positions count padding, tokens do not; of them `trained` have a label. Of a pair both answers count. The time of
-    the last reference batch is not known.
-    """
-
-    seconds: list[float]
-    positions: list[int]
-    tokens: list[int]
-    trained: list[int]
-    rows: list[int]
-    reference_seconds: list[float]
-    reference_rows: list[int]
-    device: str
-    peak_bytes: int
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What is done in a second; the reference pass of DPO is shared out to the epochs of the recipe."""
-
-    positions: float
-    tokens: float
-    trained: float
-    rows: float
-    padding: float
-    seconds_per_row: float
-    reference_seconds_per_row: float
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One stage as it was measured, under the names of the JSON form; hours are for all rows, of the true shape."""
-
-    recipe: str
-    stage: str
-    shape: str
-    device: str
-    gpus: int
-    peak_memory_gib: float
-    mfu: float | None
-    hours_3_epochs: float | None
-    rows_measured_on: str
-    changed: list[str]
-    rows: Rows
-    speed: Speed
-    steps: Steps
-
-
-@dataclass(frozen=True)
-class Failed:
-    """One stage that could not be measured, and why, in a line."""
-
-    recipe: str
-    stage: str
-    reason: str
-
-
-def bench_training(recipe: str, stages: Sequence[str], bench: Bench, file: Path) -> None:
+def bench_training(recipe: str, stages: Sequence[str], steps: int, warmup: int, attention: str) -> None:
     """Train a recipe and its fast variant for some steps on the same rows; print tables, and write them as JSON.
 
-    Each measurement is written when it is there, and one that fails is a line with dashes. Raises UserError where
-    there are no such two recipes, and in the end where a stage has failed.
+    A stage that fails is a line of dashes. Raises UserError in the end then, or where there are no such two recipes.
     """
-    plain = recipe.removesuffix(FAST)
-    pairs = [[CONFIGS / name / f"{stage}.yaml" for name in (plain, f"{plain}{FAST}")] for stage in stages]
+    plain, results, failed = recipe.removesuffix(FAST), [], []
+    pairs = [[CONFIGS / name / f"{stage}.yaml" for name in (plain, plain + FAST)] for stage in stages]
     pairs = [pair for pair in pairs if all(path.is_file() for path in pair)]
     if not pairs:
-        asked = " and no ".join(f"{stage}.yaml" for stage in stages)
-        raise UserError(f"{CONFIGS}: no {asked} both in {plain} and in {plain}{FAST}; name another recipe or stage")
-    shape = "small" if bench.small else read_stage(pairs[0][0]).shape.name
-    about = f"{bench.steps} steps after {bench.warmup} to warm up, shape {shape}"
-    print(f"{describe_machine(*PACKAGES)}\n{about}\n{MFU_FORMULA}", flush=True)
-    results: list[Trained | Failed] = []
+        raise UserError(f"{CONFIGS}: no {' or '.join(stages)} both in {plain} and in {plain}{FAST}; name another")
+    machine = describe_machine("axolotl", "torch", "transformers", "trl", "peft", "liger-kernel")
+    print(f"{machine}\n{steps} steps after {warmup} to warm up", flush=True)
     for pair in pairs:
-        data = built_data(pair, bench)
+        built = next((data for path in pair if ((data := read_stage(path).data) / MANIFEST).exists()), None)
+        lines: dict[str, dict[str, Any]] = {}
         for path in pair:
+            name = f"`{path.parent.name}` {path.stem}"
             try:
-                results.append(measure_stage(path, bench, data))
+                results.append(measure_stage(path, built, steps, warmup, attention))
+                lines[name] = results[-1]["figures"]
+                write_json(str(measured_file(plain)), {"machine": machine, "results": results})
+                print(f"{name}: {results[-1]['note']}")
             except UserError as error:
-                results.append(Failed(path.parent.name, path.stem, str(error)))
-            _write(file, about, results)
-        print(f"\n{stage_table(results[-2:])}\n\n" + "\n".join(map(_note, results[-2:])), flush=True)
-    failed = sum(isinstance(result, Failed) for result in results)
+                lines[name] = {}
+                failed.append(f"{name}: {error}")
+        print(f"\n{stage_table(lines)}\n", flush=True)
     if failed:
-        raise UserError(f"{file}: {failed} of {len(results)} failed; see below the tables why, and run those again")
+        raise UserError(f"{len(failed)} of {len(failed) + len(results)} failed: {'; '.join(failed)}")
 
 
-def built_data(stages: Sequence[Path], bench: Bench) -> Path | None:
-    """Return the first folder of these stages' rows that is built; None where none is, or the shape is small."""
-    folders = () if bench.small else (read_stage(path).data for path in stages)
-    return next((folder for folder in folders if (folder / MANIFEST).exists()), None)
+def measure_stage(path: Path, built: Path | None, steps: int, warmup: int, attention: str) -> dict[str, Any]:
+    """Train on built rows, or on generated ones; return what `make plan` reads. Raises UserError where that fails."""
+    written, name = read_stage(path), f"{path.parent.name}-{path.stem}"
+    base, data = prepare_base(written), built or generate_data()
+    counted = work.count_rows(written.model_copy(update={"data": data}) if built else written)
+    stage = written.model_copy(update={"data": data, "shape": load_shape(str(base))})
+    rows = work.describe_rows(stage, work.row_lengths(stage, AutoTokenizer.from_pretrained(base)), counted)
+    # As many as the steps take, since a reference pass reads all of them.
+    count = ceil(work.work_of(stage, rows).rows_per_step * (steps + warmup))
+    with TemporaryDirectory(dir=FOLDER) as folder:
+        (shards := Path(folder, "rows")).mkdir()
+        pq.write_table(work.sample_rows(data / stage.kind, count), shards / "train-00000-of-00001.parquet")
+        config, changed = changed_config(path, base, folder, steps + warmup, attention)
+        Path(folder, "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        run_logged(name, ["-m", "axolotl.cli.train", f"{folder}/config.yaml"])
+        metered = json.loads(Path(folder, "metered.json").read_bytes())
+    shape = written.shape.name if torch.cuda.is_available() else "small"
+    return {"shape": shape, "note": f"rows of {data}; changed: {changed}"} | figures(stage, rows, metered, warmup)
 
 
-def measure_stage(path: Path, bench: Bench, data: Path | None) -> Trained:
-    """Train on rows of `data`, or on generated ones, and return what was measured.
+def figures(stage: Stage, rows: work.Rows, metered: dict[str, Any], warmup: int) -> dict[str, Any]:
+    """Return the speed behind the first `warmup` steps, and as many batches of the reference pass.
 
-    Raises UserError where a process fails, whose output stays in a log.
+    That pass is shared out to the epochs; the time of its last batch is not known. MFU needs a known GPU.
     """
-    written = read_stage(path)
-    base = prepare_base(written, bench)
-    changes: dict[str, Any] = {"data": bench.folder / f"rows-{written.recipe}"}
-    if bench.small:
-        changes |= {"sequence_len": written.sequence_len // SHORTER, "shape": load_shape(str(base))}
-    stage, tokenizer = written.model_copy(update=changes), AutoTokenizer.from_pretrained(base)
-    rows_from = prepare_rows(stage, tokenizer, bench, data)
-    counted = count_rows(written.model_copy(update={"data": data}) if data else written)
-    rows = describe_rows(stage, row_lengths(stage, tokenizer), counted)
-    steps, changed = _train(stage, base, bench)
-    return result_of(stage, rows, steps, bench, rows_from, changed)
+    seconds, positions, tokens, trained, count = map(sum, zip(*metered["steps"][warmup:], strict=True))
+    starts, sizes = zip(*metered["reference"][warmup:] or [(0, 0)], strict=True)
+    reference = (starts[-1] - starts[0]) / max(sum(sizes[:-1]), 1)
+    whole, peak, device = seconds + count * reference / stage.epochs, metered["peak_bytes"] / GIB, metered["device"]
+    speed = {"seconds_per_row": seconds / count, "reference_seconds_per_row": reference}
+    about = {"recipe": stage.recipe, "stage": stage.method.name, "device": device, "gpus": 1, "peak_memory_gib": peak}
+    result = about | {"speed": speed, "rows": {"tokens": rows.tokens}}
+    gpu, operations = work.gpu_named(device), positions / whole * work.token_flops(stage, rows.context)
+    cells = (
+        *(number / whole for number in (tokens, trained, positions, count)),
+        1 - tokens / positions,
+        operations / (gpu.teraflops * 1e12) if gpu else None,
+        peak,
+        Measurement.model_validate(result).hours(rows.count, 3, 1) if device != "CPU" else None,
+    )
+    return result | {"figures": dict(zip([*FIGURES][1:], cells, strict=True))}
 
 
-def _train(stage: Stage, base: Path, bench: Bench) -> tuple[Steps, list[str]]:
-    """Return what the meter has written, and what of the recipe was changed."""
-    name = f"{stage.recipe}-{stage.method.name}"
-    folder = bench.folder / name
-    shutil.rmtree(folder, ignore_errors=True)
-    run = {
+def prepare_base(stage: Stage) -> Path:
+    """Return the folder of a stage's random base, with its own tokenizer where that is on this machine."""
+    cuda = torch.cuda.is_available()
+    folder = FOLDER / f"base-{stage.shape.name}{'' if cuda else '-small'}"
+    if folder.exists():
+        return folder
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(stage.base_model if cuda else "", local_files_only=True)
+    except (OSError, ValueError):
+        tokenizer = runpy.run_path(str(CONFIGS / "smoke/make_base_model.py"))["make_tokenizer"]()
+    # So that axolotl has none to add.
+    tokenizer.add_special_tokens(read_config(stage.path).get("special_tokens") or {})
+    shape = json.loads((SHAPES / f"{KNOWN[stage.base_model]}.json").read_text(encoding="utf-8"))
+    shape |= {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    # The same architecture, small enough for some steps on a CPU.
+    small = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
+    small |= {"num_key_value_heads": 2, "head_dim": 16, "vocab_size": len(tokenizer)}
+    config = LlamaConfig(**shape | ({} if cuda else small))
+    torch.manual_seed(0)
+    # On the GPU where there is one, since 8 billion take minutes on a CPU.
+    with torch.device("cuda" if cuda else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16 if cuda else torch.float32)
+    new = folder.with_name(f".{folder.name}")
+    tokenizer.save_pretrained(new)
+    model.save_pretrained(new)
+    del model
+    torch.cuda.empty_cache()
+    return new.rename(folder)
+
+
+def generate_data() -> Path:
+    """Return a folder of built shards of generated rows, of both kinds; it is made where it is not there yet."""
+    folder, rows = FOLDER / "data", list(koalpaca(4_000))
+    if not (folder / "out" / MANIFEST).exists():
+        pairs = [
+            {"prompt": row["instruction"], "chosen": row["output"], "rejected": other["output"]}
+            for row, other in pairwise(rows)
+        ]
+        files = write(rows, folder / "koalpaca.jsonl"), write(pairs, folder / "preference.jsonl")
+        sources = [{"source": file.stem, "path": str(file)} for file in files]
+        config = yaml.safe_dump({"sources": sources, "quality": {"action": "off"}})
+        (folder / "plain.yaml").write_text(config, encoding="utf-8")
+        run_logged("data", CONTENDERS["plain"][0].format(folder=folder).split())
+    return folder / "out"
+
+
+def changed_config(path: Path, base: Path, folder: str, steps: int, attention: str) -> tuple[dict[str, Any], str]:
+    """Return a stage's config for some steps on the rows in a folder, and in a line what else of it is changed."""
+    written, cuda = read_config(path), torch.cuda.is_available()
+    asked = written.get("attn_implementation")
+    can_run = asked not in INSTALLED or (cuda and INSTALLED[asked]())
+    here = {"attn_implementation": attention or (asked if can_run else AUTO)}
+    if not cuda:
+        # A CPU has neither Triton's kernels nor the number formats that GPUs are fast in.
+        here |= dict.fromkeys(key for key in written if key.startswith("liger_"))
+        here |= dict.fromkeys((*LORA_KERNELS, "bf16", "tf32"), False)
+    changed = [f"{key}: {new} instead of {written[key]}" for key, new in here.items() if written.get(key, new) != new]
+    changes = {
+        # Evaluation and checkpoints would stand between the steps that are timed.
+        **dict.fromkeys(("test_datasets", "evals_per_epoch", "saves_per_epoch", "save_steps", "eval_strategy")),
+        "save_strategy": "no",
+        "max_steps": steps,
+        "plugins": [
+            *(name for name in written["plugins"] if cuda or name != LIGER),
+            "rabbit_ko.benchmarks.training_meter.Meter",
+        ],
         "base_model": str(base),
-        "path": str(stage.data / stage.kind),
-        "dataset_prepared_path": str(folder / "prepared"),
-        "output_dir": str(folder),
-        "max_steps": bench.steps + bench.warmup,
-        "sequence_len": stage.sequence_len,
+        "output_dir": folder,
+        "dataset_prepared_path": f"{folder}/prepared",
+        "datasets": [{**written["datasets"][0], "path": f"{folder}/rows"}],
+        # A random base is no merged model of the recipe's.
+        "guard_any_parent": True,
     }
-    changed = write_config(stage.path, run, torch.cuda.is_available(), bench.attention)
-    run_logged(name, [sys.executable, "-m", "axolotl.cli.train", str(folder / "config.yaml")], bench)
-    for weights in folder.glob("*.safetensors"):
-        weights.unlink()
-    return Steps(**json.loads((folder / STEPS).read_text(encoding="utf-8"))), changed
+    config = {key: value for key, value in (written | here | changes).items() if value is not None}
+    return config, "; ".join(changed) or "nothing but paths, steps, evaluation and checkpoints"
 
 
-def result_of(stage: Stage, rows: Rows, steps: Steps, bench: Bench, rows_from: str, changed: list[str]) -> Trained:
-    """Put together what was measured of a stage."""
-    speed = speed_of(steps, bench.warmup, stage.epochs)
-    whole = row_hours(rows.count, EPOCHS, speed.seconds_per_row, speed.reference_seconds_per_row)
-    return Trained(
-        recipe=stage.recipe,
-        stage=stage.method.name,
-        shape="small" if bench.small else stage.shape.name,
-        device=steps.device,
-        gpus=1,
-        peak_memory_gib=steps.peak_bytes / GIB,
-        mfu=utilisation(stage, speed, rows.context, gpu_named(steps.device)),
-        hours_3_epochs=None if bench.small else whole,
-        rows_measured_on=rows_from,
-        changed=changed,
-        rows=rows,
-        speed=speed,
-        steps=steps,
-    )
+def run_logged(name: str, arguments: Sequence[str]) -> None:
+    """Run python with its output in a log; raises UserError with its last error where it fails."""
+    log = FOLDER / f"{name}.log"
+    print(f"{name}: running, its output goes to {log}", file=sys.stderr, flush=True)
+    # Beside a second GPU, the trainer would split each batch over both within one process.
+    settings = {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "0", **os.environ}
+    with log.open("w", encoding="utf-8") as file:
+        ended = subprocess.run([sys.executable, *arguments], env=settings, stdout=file, stderr=subprocess.STDOUT)
+    if ended.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = (line.strip() for line in reversed(lines) if "error: " in line.lower())
+        raise UserError(f"{log}: exit {ended.returncode}: {next(errors, 'no error named')[:200]}; read that log")
 
 
-def speed_of(steps: Steps, warmup: int, epochs: float) -> Speed:
-    """Return the speed behind the first `warmup` steps, and as many batches of the reference pass."""
-    seconds, rows = sum(steps.seconds[warmup:]), sum(steps.rows[warmup:])
-    positions, tokens = sum(steps.positions[warmup:]), sum(steps.tokens[warmup:])
-    reference_rows = sum(steps.reference_rows[warmup:-1])
-    reference = sum(steps.reference_seconds[warmup:]) / reference_rows if reference_rows else 0.0
-    whole = seconds + rows * reference / epochs
-    return Speed(
-        positions=positions / whole,
-        tokens=tokens / whole,
-        trained=sum(steps.trained[warmup:]) / whole,
-        rows=rows / whole,
-        padding=1 - tokens / positions,
-        seconds_per_row=seconds / rows,
-        reference_seconds_per_row=reference,
-    )
-
-
-def utilisation(stage: Stage, speed: Speed, context: float, gpu: Gpu | None) -> float | None:
-    """Return the MFU of one GPU, as `MFU_FORMULA` has it; None where the GPU's stated speed is not known."""
-    return speed.positions * token_flops(stage, context) / (gpu.teraflops * 1e12) if gpu else None
-
-
-def stage_table(results: Sequence[Trained | Failed]) -> str:
-    """Compare the configurations of one stage, the first of which is the plain one."""
-    return markdown_table(HEADINGS, [_line(result, results[0]) for result in results])
-
-
-def _line(result: Trained | Failed, first: Trained | Failed) -> list[str]:
-    name = f"`{result.recipe}` {result.stage}"
-    if isinstance(result, Failed):
-        return [name, *[DASH] * (len(HEADINGS) - 1)]
-    speed = result.speed
-    return [
-        name,
-        DASH if isinstance(first, Failed) else f"{speed.tokens / first.speed.tokens:.2f}",
-        *(f"{number:,.0f}" for number in (speed.tokens, speed.trained, speed.positions)),
-        f"{speed.rows:,.1f}",
-        f"{speed.padding:.1%}",
-        DASH if result.mfu is None else f"{result.mfu:.1%}",
-        f"{result.peak_memory_gib:,.1f} GiB",
-        DASH if result.hours_3_epochs is None else f"{result.hours_3_epochs:,.1f}",
-    ]
-
-
-def _note(result: Trained | Failed) -> str:
-    """Say what a line of the table rests on, or why it failed."""
-    if isinstance(result, Failed):
-        return f"- `{result.recipe}` {result.stage}: failed: {result.reason}"
-    changed = "; ".join(result.changed) or "nothing but paths, steps, evaluation and checkpoints"
-    return f"- `{result.recipe}` {result.stage}: rows {result.rows_measured_on}; changed: {changed}"
-
-
-def _write(file: Path, about: str, results: Sequence[Trained | Failed]) -> None:
-    """Write all so far as JSON; where nothing is finished, a file from before stays as it is."""
-    finished, failed = ([asdict(one) for one in results if isinstance(one, kind)] for kind in (Trained, Failed))
-    if finished:
-        about_all = {"date": datetime.now(UTC).date().isoformat(), "machine": describe_machine(*PACKAGES)}
-        content = {**about_all, "about": about, "mfu": MFU_FORMULA, "results": finished, "failed": failed}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def stage_table(lines: dict[str, dict[str, Any]]) -> str:
+    """Compare the configurations of a stage, the first of which is the plain one; one without figures has failed."""
+    first, against = next(iter(lines.values())), next(iter(FIGURES))
+    table = []
+    for name, line in lines.items():
+        ratio = {against: line["tokens/s"] / first["tokens/s"]} if first and line else {}
+        cells = [(form, (line | ratio).get(heading)) for heading, form in FIGURES.items()]
+        table.append([name, *(DASH if cell is None else form.format(cell) for form, cell in cells)])
+    return markdown_table(("", *FIGURES), table)

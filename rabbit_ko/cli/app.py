@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from rabbit_ko.errors import UserError, is_of_storage, reason
-from rabbit_ko.recipes import find_recipe
+from rabbit_ko.recipes import Recipe, find_recipe
 
 
 @contextmanager
@@ -72,9 +72,10 @@ def rabbit() -> None:
     """
 
 
-def _known(context: typer.Context, name: str) -> str:
+def _known(context: typer.Context, parameter: typer.CallbackParam, name: str) -> str:
     """Refuse an unknown recipe; a recipe that makes its own base needs no hub, unless something is pushed there."""
-    recipe = find_recipe(name)
+    is_default = context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.DEFAULT
+    recipe = Recipe(name) if is_default else find_recipe(name)
     if recipe.base_script and not (context.info_name or "").startswith("push"):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     return name

@@ -1,18 +1,16 @@
 """`rabbit inspect`, `report`, `curves`: rows, data and runs to look at."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.data import build_recipe
 from rabbit_ko.errors import UserError, suggest
-from rabbit_ko.recipes import find_recipe
+from rabbit_ko.recipes import Recipe, find_recipe
 
 
 @app.command()
@@ -27,24 +25,19 @@ def inspect(
 ) -> None:
     """Show the rows of a stage as it trains them.
 
-    Each row is printed token by token, with the stage's own strategy and tokenizer: what is prompt and what is
-    trained, which tokens are special, and how many of the oldest exchanges were dropped to fit `sequence_len`. Counts
-    over all rows follow: tokens and trained share of each source, lengths, and rows dropped, by reason. Needs the
-    recipe's data and its base's tokenizer; no GPU. Leaves nothing, or a self-contained page with `--html`.
+    Token by token: what is prompt, what is trained, and how many oldest exchanges were dropped to fit `sequence_len`;
+    then counts over all rows. Needs the recipe's data and its base's tokenizer; no GPU. Leaves a page with `--html`.
 
     Example: `rabbit inspect --recipe smoke --stage dpo --html rows.html`
     """
-    from rabbit_ko.inspection.inspect_stage import inspect_stage, show
+    from rabbit_ko.inspection.inspect_stage import inspect_stage
 
     found = find_recipe(recipe)
     stages = [method.name for method in found.methods]
     if stage not in stages:
         raise UserError(f"STAGE={stage}: recipe {recipe} has no such stage{suggest(stage, stages)}")
-    if not found.data.is_dir():
-        raise UserError(f"{found.data}: no data yet; run `make data RECIPE={recipe}` first")
-    with Console(stderr=True).status("tokenizing"):
-        inspected = inspect_stage(found.config(stage), n, row_id, split)
-    show(inspected, html, as_json)
+    _prepare(found)
+    inspect_stage(found.config(stage), n, row_id, split, html, as_json)
 
 
 @app.command()
@@ -56,19 +49,18 @@ def report(
 ) -> None:
     """Write a page about a recipe's data, before any training.
 
-    It shows licenses, what became of every row that was read, lengths in characters and tokens, exchanges, the share
-    of Hangul, how well rows pack at `sequence_len`, duplicates beside the row that was kept, and sample rows. Needs
-    the recipe's data, and for tokens its base's tokenizer; no GPU. Leaves one self-contained HTML file.
+    It shows licenses, rows read and kept, lengths, exchanges, Hangul, packing, duplicates beside what was kept, and
+    samples. Needs the data, and for tokens the base's tokenizer; no GPU. Leaves one self-contained HTML file.
 
     Example: `rabbit report --recipe smoke --html page.html`
     """
-    found = find_recipe(recipe)
-    page = html or found.data / "report.html"
     from rabbit_ko.inspection.data_report import render_report
 
-    with _progress() as on_rows:
-        content = render_report(found, rows, samples, on_rows)
-    page.write_text(content, encoding="utf-8")
+    found = find_recipe(recipe)
+    page = html or found.data / "report.html"
+    _prepare(found)
+    with Console(stderr=True).status("reading the shards, then tokenizing"):
+        page.write_text(render_report(found, rows, samples), encoding="utf-8")
     print(f"{page}: {page.stat().st_size:,} bytes")
 
 
@@ -76,8 +68,7 @@ def report(
 def curves(recipe: RecipeName = "smoke") -> None:
     """Draw a recipe's runs: loss, learning rate, gradient norm, margins, tokens per second.
 
-    A run can be drawn from its first checkpoint on, also while it trains, and after it was stopped. Needs a run;
-    leaves runs/RECIPE/STAGE/curves.png for each stage.
+    A run can be drawn from its first checkpoint on, also while it trains. Leaves runs/RECIPE/STAGE/curves.png.
 
     Example: `rabbit curves --recipe smoke`
     """
@@ -88,29 +79,19 @@ def curves(recipe: RecipeName = "smoke") -> None:
     runs = [run for run in map(found.run, METHODS) if run.is_dir()]
     if not runs:
         raise UserError(f"{found.runs}: no run in it; run `make sft RECIPE={recipe}` first")
-    mistakes = []
+    failed = 0
     for run in runs:
         try:
             print(draw_run(run))
         except UserError as error:
-            mistakes.append(str(error))
+            failed += 1
             print(error, file=sys.stderr)
-    if len(mistakes) == len(runs):
-        raise typer.Exit(1)
+    raise typer.Exit(failed == len(runs))
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    """Show on stderr what is read, and how many rows of it so far."""
-    count = TextColumn("{task.completed:,} rows")
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), count, TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks: dict[str, TaskID] = {}
+def _prepare(recipe: Recipe) -> None:
+    """Build the data, and the base that the recipe makes itself, where they are not up to date."""
+    from rabbit_ko.training.run import make_base
 
-        def on_rows(name: str, count: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=None)
-            progress.advance(tasks[name], count)
-
-        yield on_rows
+    build_recipe(recipe)
+    make_base(recipe)

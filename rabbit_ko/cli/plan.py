@@ -32,7 +32,7 @@ def plan(
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="hours for this GPU, such as h100")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="training rows, if you know better")] = None,
     row_tokens: Annotated[
-        float | None, typer.Option(min=1, callback=_finite, help="tokens of a row, if you know better")
+        float | None, typer.Option(min=1, callback=_finite, help="tokens of a row, as well")
     ] = None,
     measured: Annotated[Path | None, typer.Option(help="measured speeds; what `rabbit bench` has left")] = None,
     as_json: AsJson = False,
@@ -49,15 +49,14 @@ def plan(
     from pydantic_core import to_jsonable_python
 
     from rabbit_ko.planning.memory import SHARDINGS
-    from rabbit_ko.planning.plan import Machine, as_text, plan_recipe
-    from rabbit_ko.planning.speed import GPUS
+    from rabbit_ko.planning.plan import as_text, plan_stages
+    from rabbit_ko.planning.work import GPUS
     from rabbit_ko.recipes import find_recipe
 
     _one_of("--sharding", sharding, list(SHARDINGS))
-    if gpu is not None:
-        _one_of("--gpu", gpu, list(GPUS))
-    machine = Machine(gpus, gpu_memory, sharding, gpu)  # type: ignore[arg-type]
-    plans = plan_recipe(find_recipe(recipe), machine, rows, row_tokens, measured)
+    _one_of("--gpu", gpu or "h100", list(GPUS))
+    machine = {"gpus": gpus, "gpu_memory": gpu_memory, "sharding": sharding, "gpu": gpu}
+    plans = plan_stages(find_recipe(recipe), rows, row_tokens, measured, **machine)
     if as_json:
         print(json.dumps(to_jsonable_python(plans), indent=2, ensure_ascii=False))
     else:
@@ -68,33 +67,15 @@ def plan(
 def bench(
     what: Annotated[str, typer.Option(metavar="WHAT", help="tokenize, data or train")] = "tokenize",
     recipe: RecipeName = "smoke",
-    rows: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="tokenize: rows, 20000; data: rows of KoAlpaca's shape, 100000,1000000"),
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, help="how often each contender runs; tokenize: 5, data: 3")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(metavar="PATH", help="tokenize: a folder or a hub id; the recipe's own base")
-    ] = None,
+    rows: Annotated[str, typer.Option(metavar="N", help="tokenize: 20000; data: 100000,1000000")] = "",
+    rounds: Annotated[int | None, typer.Option(min=1, help="of each contender; tokenize: 5, data: 3")] = None,
+    tokenizer: Annotated[str, typer.Option(metavar="PATH", help="tokenize: in the place of the base's own")] = "",
     conversations: Annotated[int, typer.Option(min=0, help="data: guanaco conversations")] = 250_000,
     only: Annotated[str, typer.Option(metavar="A,B", help="data: contenders, such as plain,gates")] = "",
     steps: Annotated[int, typer.Option(min=1, help="train: optimizer steps that count")] = 20,
     warmup: Annotated[int, typer.Option(min=1, help="train: steps before them")] = 5,
     stage: Annotated[str, typer.Option(metavar="A,B", help="train: which stages")] = "sft,dpo",
-    small: Annotated[
-        bool | None, typer.Option("--small/--true-shape", help="train: the shape; small without a GPU")
-    ] = None,
-    attention: Annotated[
-        str | None, typer.Option(metavar="NAME", help="train: such as sdpa, in the place of the recipes' own")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="where rows, bases and logs go; runs/bench, train: runs/bench/train")
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="data, train: where the measurements go, too")
-    ] = None,
+    attention: Annotated[str, typer.Option(metavar="NAME", help="train: in the place of the recipes' own")] = "",
 ) -> None:
     """Time what docs/benchmarks.md shows, and print tables in Markdown.
 
@@ -106,39 +87,22 @@ def bench(
     `rabbit bench --what train --recipe rabbit-ko-3b --stage dpo --steps 20`
     """
     _one_of("--what", what, ["tokenize", "data", "train"])
+    given = rows or ("20000" if what == "tokenize" else "100000,1000000")
+    if not all(number.isdecimal() and int(number) for number in given.split(",")):
+        raise typer.BadParameter(f"`{rows}` is no number above 0, or a list such as 1000,2000", param_hint="--rows")
+    sizes = [int(number) for number in given.split(",")]
     if what == "tokenize":
         from rabbit_ko.benchmarks.tokenize_speed import bench_tokenizing
         from rabbit_ko.recipes import find_recipe, read_config
 
         found = find_recipe(recipe)
         base = tokenizer or str(read_config(found.config("sft")).get("base_model"))
-        [count] = _numbers(rows or "20000")[:1]
-        bench_tokenizing(found.data / "sft", base, count, rounds or 5)
+        bench_tokenizing(found.data / "sft", base, sizes[0], rounds or 5)
     elif what == "data":
         from rabbit_ko.benchmarks.build_speed import bench_builds
 
-        sizes = _numbers(rows or "100000,1000000")
-        bench_builds(sizes, conversations, rounds or 3, _names(only), out or Path("runs/bench"), json_file)
+        bench_builds(sizes, conversations, rounds or 3, only.split(",") if only else [])
     else:
-        import torch
-
-        from rabbit_ko.benchmarks.training_setup import Bench
         from rabbit_ko.benchmarks.training_speed import bench_training
-        from rabbit_ko.planning.speed import measured_file
 
-        trained = "aog-8b" if recipe == "smoke" else recipe
-        file = json_file or (out / measured_file(trained).name if out else measured_file(trained))
-        shape = not torch.cuda.is_available() if small is None else small
-        bench_training(trained, _names(stage), Bench(out or file.parent, steps, warmup, shape, attention), file)
-
-
-def _names(given: str) -> list[str]:
-    return [name.strip() for name in given.split(",") if name.strip()]
-
-
-def _numbers(given: str) -> list[int]:
-    """Read `100000,1000000`."""
-    numbers = [int(name) for name in _names(given) if name.isdecimal() and int(name) > 0]
-    if len(numbers) != len(_names(given)) or not numbers:
-        raise typer.BadParameter(f"`{given}` is no number above 0, or a list such as 1000,2000", param_hint="--rows")
-    return numbers
+        bench_training("aog-8b" if recipe == "smoke" else recipe, stage.split(","), steps, warmup, attention)

@@ -3,8 +3,7 @@
 import sys
 from typing import Any
 
-from prompt_strategies.template import Messages
-from prompt_strategies.turns import without_oldest_exchange
+from prompt_strategies.template import Messages, without_oldest_exchange
 from rabbit_ko.evaluation.models import load_stage
 from rabbit_ko.evaluation.stages import Stage
 

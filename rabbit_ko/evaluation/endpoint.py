@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from types import FrameType
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -138,17 +137,21 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
 @contextmanager
 def _first_signal_added(errors: list[BaseException]) -> Iterator[None]:
     """Add the first Ctrl-C or SIGTERM to the errors, and leave a second one to whoever had them before."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def stop(*_: int | FrameType | None) -> None:
+    def give_back() -> None:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+    def stop() -> None:
         errors.append(KeyboardInterrupt())
         give_back()
         print("stopping when the requests under way are answered; once more to stop now", file=sys.stderr)
 
-    def give_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, stop)
     try:
         yield
     finally:

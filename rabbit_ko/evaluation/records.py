@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 from pydantic import BaseModel, Field, ValidationError
 
-from axolotl_plugins.redaction import redact
+from axolotl_plugins.run_file import redact
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint

@@ -7,9 +7,6 @@ from typing import Any
 from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
 from rabbit_ko.errors import UserError, reason
 
-PICTURE = "curves.png"
-WIDTH, HEIGHT, COLUMNS = 6.4, 3.4, 2
-COLOURS = {"training": "#0072b2", "evaluation": "#d55e00"}
 # Each panel's title by the trainer's name for what it shows.
 PANELS = {
     "loss": "loss",
@@ -19,14 +16,10 @@ PANELS = {
     "grad_norm": "gradient norm",
     "tokens_per_second": "tokens per second",
 }
-FROM_ZERO = {"rewards/accuracies", "grad_norm", "tokens_per_second"}
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """Return what a run has logged until its end, or, while it has none, until its last checkpoint.
-
-    Raises UserError where there is nothing yet, or what there is cannot be read.
-    """
+    """Return what a run has logged, until its end or last checkpoint. Raises UserError where there is nothing."""
     found = next((folder for folder in (run, *checkpoints(run)) if (folder / STATE_FILE).is_file()), None)
     if found is None:
         raise UserError(f"{run}: nothing to draw yet; a run can be drawn from its first checkpoint on")
@@ -45,42 +38,27 @@ def panels(history: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[int,
     """Return what each panel shows, in training and in evaluation; without the panels that have nothing to show."""
     keys = {"training": "", "evaluation": "eval_"}
     logged = {name: {when: series(history, prefix + name) for when, prefix in keys.items()} for name in PANELS}
-    shown = {name: {when: points for when, points in lines.items() if points} for name, lines in logged.items()}
-    return {name: lines for name, lines in shown.items() if lines}
+    return {name: lines for name, lines in logged.items() if any(lines.values())}
 
 
 def draw_run(run: Path) -> Path:
-    """Draw a run's curves into its folder, and return the picture's path.
-
-    Raises UserError where there is nothing to draw, or matplotlib is not installed.
-    """
+    """Draw a run's curves into its folder; return the picture's path. Raises UserError where nothing is logged."""
     shown = panels(read_history(run))
     if not shown:
         raise UserError(f"{run}: nothing to draw yet; it has logged no values")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("curves need matplotlib; run `make setup`") from None
+    from matplotlib.figure import Figure
 
-    rows = -(-len(shown) // COLUMNS)
-    figure = Figure(figsize=(WIDTH * COLUMNS, HEIGHT * rows), layout="constrained")
+    rows = (len(shown) + 1) // 2
+    figure = Figure(figsize=(12.8, 3.4 * rows), layout="constrained")
     figure.suptitle(str(run))
-    last = max(step for lines in shown.values() for points in lines.values() for step, _ in points)
+    axis = None
     for place, (name, lines) in enumerate(shown.items(), start=1):
-        axis = figure.add_subplot(rows, COLUMNS, place, xlim=(-0.02 * last, max(1.02 * last, 1)))
-        _plot(axis, name, lines)
-    FigureCanvasAgg(figure).print_png(str(run / PICTURE))
-    return run / PICTURE
-
-
-def _plot(axis: Any, name: str, lines: dict[str, list[tuple[int, float]]]) -> None:
-    for when, points in lines.items():
-        marker = "o" if len(points) < 50 else None
-        axis.plot(*zip(*points, strict=True), marker=marker, markersize=3.5, color=COLOURS[when], label=when)
-    axis.set_title(PANELS[name], loc="left", fontsize=11)
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set(xlabel="step", ylim=(0 if name in FROM_ZERO else None, None))
-    axis.legend(frameon=False) if len(lines) > 1 else None
-    axis.grid(alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
+        axis = figure.add_subplot(rows, 2, place, sharex=axis, xlabel="step")
+        axis.set_title(PANELS[name], loc="left")
+        for colour, (when, points) in zip(("C0", "C1"), lines.items(), strict=True):
+            if points:
+                axis.plot(*zip(*points, strict=True), ".-", color=colour, label=when)
+        axis.legend(frameon=False)
+        axis.grid(alpha=0.3)
+    figure.savefig(run / "curves.png")
+    return run / "curves.png"

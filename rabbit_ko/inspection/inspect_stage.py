@@ -4,43 +4,98 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import click
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
+from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.inspection.pages import render
-from rabbit_ko.inspection.token_pieces import SplitSummary, answers, print_row, print_summary, summarize
+from rabbit_ko.inspection.pages import quantile, render
 
 if TYPE_CHECKING:
-    from axolotl_plugins.stage_rows import TokenizedRow
+    from axolotl_plugins.checks.rows import TokenizedRow
 
 SHOWN_DROPPED = 200
+# A row must not steer the terminal: an escape character is shown as ␛.
+CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
+CONTROL_PICTURES |= {0x7F: "␡", 0x9B: "␛"}
 
 
 @dataclass(frozen=True)
-class InspectedStage:
-    """A split of a stage: counts over all of its rows, and the rows to show."""
+class Piece:
+    """The shortest run of tokens that makes whole characters; nearly always one token."""
 
-    title: str
-    cfg: Any
-    tokenizer: Any
-    shown: list["TokenizedRow"]
-    summary: SplitSummary
+    text: str
+    ids: tuple[int, ...]
+    trained: bool
+    special: bool
+
+
+@dataclass
+class SplitSummary:
+    """Counts over all rows of a split.
+
+    lengths: tokens of each row that is kept, prompt and longest answer. rows, tokens, trained: by source; a prompt's
+    tokens count once for each of its answers. shortened: rows that lost their oldest exchanges to fit. dropped: (id,
+    source) of the rows that the strategy drops, by reason.
+    """
+
+    lengths: list[int] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    trained: Counter[str] = field(default_factory=Counter)
+    shortened: int = 0
+    dropped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+
+def summarize(rows: Iterable["TokenizedRow"]) -> SplitSummary:
+    """Count the rows of a split."""
+    summary = SplitSummary()
+    for row in rows:
+        if row.dropped:
+            summary.dropped.setdefault(row.dropped.value, []).append((row.id, row.source))
+            continue
+        summary.lengths.append(row.length)
+        summary.rows[row.source] += 1
+        summary.tokens[row.source] += row.total
+        summary.trained[row.source] += row.trained
+        summary.shortened += row.dropped_exchanges > 0
+    return summary
+
+
+def answers(tokenizer: Any, row: "TokenizedRow") -> dict[str, list[Piece]]:
+    """Return a row in pieces once for each answer, by what the answer is called; SFT's only one has no name."""
+    names = ("chosen", "rejected") if len(row.answers) == 2 else ("",)
+    prompt = list(_pieces(tokenizer, row.prompt, False))
+    return {
+        name: [*prompt, *_pieces(tokenizer, answer, True)] for name, answer in zip(names, row.answers, strict=False)
+    }
+
+
+def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
+    special = special_ids(tokenizer)
+    pending: tuple[int, ...] = ()
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        pending += (token,)
+        text = tokenizer.decode(pending, clean_up_tokenization_spaces=False)
+        # A character of UTF-8 has at most four bytes; tokens that make none by then are not going to make one.
+        is_whole = "\N{REPLACEMENT CHARACTER}" not in text or len(pending) == 4
+        if is_whole or following is None or following in special:
+            yield Piece(text, pending, trained, token in special)
+            pending = ()
 
 
 def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
-    """Return a stage's config and tokenizer, loaded as axolotl does, with the guard's checks of the YAML.
-
-    Raises UserError where the guard refuses the config, or the base's tokenizer cannot be loaded.
-    """
+    """Return a stage's config and tokenizer, loaded and checked as axolotl does it. Raises UserError."""
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
     # As `axolotl preprocess` does, so that a GPU's options are no error where there is none.
     os.environ["AXOLOTL_IS_PREPROCESS"] = "1"
@@ -60,74 +115,94 @@ def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
         raise UserError(f"{config}: {reason(error).removeprefix(f'{config}: ')}") from error
 
 
-def inspect_stage(config: Path, count: int = 10, row_id: str = "", split: str = "train") -> InspectedStage:
-    """Tokenize a split of a stage, and choose its first `count` rows to show, or the row with an id.
+def inspect_stage(config: Path, count: int, row_id: str, split: str, html: Path | None, as_json: bool) -> None:
+    """Print a split's first rows, or the one with an id, and counts over all, or as a page. Raises UserError."""
+    with Console(stderr=True).status("tokenizing"):
+        cfg, tokenizer = load_stage(config)
+        from axolotl_plugins.checks.rows import tokenized_rows
 
-    Raises UserError where the stage or its rows cannot be loaded, and where no row has the id.
-    """
-    cfg, tokenizer = load_stage(config)
-    from axolotl_plugins.stage_rows import tokenized_rows
-
-    try:
-        rows = list(tokenized_rows(cfg, tokenizer, split))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{config}: {reason(error)}") from error
+        try:
+            rows = list(tokenized_rows(cfg, tokenizer, split))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{config}: {reason(error)}") from error
     shown = [row for row in rows if row.id == row_id] if row_id else rows[:count]
     if row_id and not shown:
         raise UserError(f"{config}: no row of the {split} split has the id {row_id}")
-    return InspectedStage(f"{config.parent.name} {config.stem}, {split}", cfg, tokenizer, shown, summarize(rows))
-
-
-def show(stage: InspectedStage, html: Path | None, as_json: bool) -> None:
-    """Print the shown rows and the counts over all, for people or as JSON; or write them as a page instead."""
     if html:
-        html.write_text(render_rows(stage), encoding="utf-8")
-        print(f"{html}: {len(stage.shown)} rows")
+        title = f"{config.parent.name} {config.stem}, {split}"
+        html.write_text(render_rows(title, cfg, tokenizer, shown, summarize(rows)), encoding="utf-8")
+        print(f"{html}: {len(shown)} rows")
     elif as_json:
-        print(to_json(stage))
+        found = {"sequence_len": cfg.sequence_len, "summary": vars(summarize(rows))}
+        found["rows"] = [
+            {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")}
+            | {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(tokenizer, row).items()}
+            for row in shown
+        ]
+        print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
-        console = Console()
-        for row in stage.shown:
-            print_row(console, stage.tokenizer, row)
-        print_summary(console, stage.summary, stage.cfg.sequence_len)
+        for row in shown:
+            print_row(Console(), tokenizer, row)
+        print_summary(Console(), summarize(rows), cfg.sequence_len)
 
 
-def to_json(stage: InspectedStage) -> str:
-    """Return the counts and the shown rows, with each answer as pieces of text and their token ids."""
-    rows = [
-        {name: getattr(row, name) for name in ("id", "source", "dropped", "dropped_exchanges")}
-        | {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(stage.tokenizer, row).items()}
-        for row in stage.shown
-    ]
-    found = {"sequence_len": stage.cfg.sequence_len, "summary": vars(stage.summary), "rows": rows}
-    return json.dumps(found, ensure_ascii=False, indent=1)
-
-
-def render_rows(stage: InspectedStage) -> str:
+def render_rows(title: str, cfg: Any, tokenizer: Any, shown: list["TokenizedRow"], summary: SplitSummary) -> str:
     """Return a page: rows with token boundaries and ids, lengths, trained shares, and what is dropped."""
-    shown = [(row, answers(stage.tokenizer, row)) for row in stage.shown if not row.dropped]
-    rejected = list(islice(rejected_rows(stage.cfg), SHOWN_DROPPED))
-    return render("rows_page.html.jinja", stage=stage, shown=shown, rejected=rejected, shown_dropped=SHOWN_DROPPED)
-
-
-def rejected_rows(cfg: Any) -> Iterator[dict[str, str]]:
-    """Yield the rows that the builders rejected, from beside the stage's shards; those of all kinds are together."""
     folders = {Path(entry.path).parent / "rejected" for entry in cfg.datasets}
-    for file in sorted(file for folder in folders for file in folder.glob("*.parquet")):
-        for batch in pq.ParquetFile(file).iter_batches(SHOWN_DROPPED):
-            yield from batch.to_pylist()
+    files = sorted(str(file) for folder in folders for file in folder.glob("*.parquet"))
+    return render(
+        "rows_page.html.jinja",
+        title=title,
+        cfg=cfg,
+        tokenizer=tokenizer,
+        summary=summary,
+        shown=[(row, answers(tokenizer, row)) for row in shown],
+        rejected=ds.dataset(files).head(SHOWN_DROPPED).to_pylist() if files else [],
+        shown_dropped=SHOWN_DROPPED,
+    )
+
+
+def print_row(console: Console, tokenizer: Any, row: "TokenizedRow") -> None:
+    """Print a row with each of its answers: prompt tokens dim, trained ones green, special ones boxed."""
+    dropped = f"  dropped: {row.dropped.value}" if row.dropped else ""
+    shortened = f"  {row.dropped_exchanges} oldest exchanges dropped" if row.dropped_exchanges else ""
+    for name, pieces in (answers(tokenizer, row) or {dropped: []}).items():
+        counts = f"  {len(row.prompt)} + {sum(len(piece.ids) for piece in pieces if piece.trained)} tokens"
+        title = f"  {row.source.translate(CONTROL_PICTURES)}  {name}{counts if pieces else ''}"
+        console.print(Text.assemble((row.id.translate(CONTROL_PICTURES), "bold"), title, (shortened, "yellow")))
+        console.print(Text.assemble(*map(_styled, pieces), "\n"), soft_wrap=True)
+
+
+def _styled(piece: Piece) -> tuple[str, str]:
+    if piece.special:
+        return f"⟦{piece.text}⟧", "bold reverse green" if piece.trained else "reverse"
+    return piece.text.translate(CONTROL_PICTURES), "green" if piece.trained else "dim"
+
+
+def print_summary(console: Console, summary: SplitSummary, sequence_len: int) -> None:
+    """Print the trained share of each source, the lengths, and what the strategy drops."""
+    table = Table("source", *(Column(name, justify="right") for name in ("rows", "tokens", "trained")))
+    for name, tokens in sorted(summary.tokens.items()):
+        share = f"{summary.trained[name] / tokens:.1%}"
+        table.add_row(Text(name.translate(CONTROL_PICTURES)), f"{summary.rows[name]:,}", f"{tokens:,}", share)
+    console.print(table)
+    median, most, longest = (quantile(summary.lengths, share) for share in (0.5, 0.95, 1.0))
+    console.print(f"tokens: median {median}, 95% up to {most}, longest {longest} of sequence_len {sequence_len}")
+    console.print(f"{summary.shortened:,} rows without their oldest exchanges")
+    for why, rows in summary.dropped.items():
+        console.print(f"{len(rows):,} rows dropped: {why}")
 
 
 @click.command()
 @click.argument("config", metavar="STAGE.YAML", type=click.Path(path_type=Path))
-@click.option("--n", "--rows", "count", type=click.IntRange(0), default=10, help="how many rows to show")
+@click.option("--n", "count", type=click.IntRange(0), default=10, help="how many rows to show")
 @click.option("--id", "row_id", default="", help="show this row only")
 @click.option("--split", type=click.Choice(["train", "test"]), default="train", help="which of the stage's splits")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page instead of printing rows")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
-def command(config: Path, count: int, row_id: str, split: str, html: Path | None, as_json: bool) -> None:
+def command(**options: Any) -> None:
     """Show rows with their mask, token by token, and count lengths, trained tokens and rows dropped."""
     try:
-        show(inspect_stage(config, count, row_id, split), html, as_json)
+        inspect_stage(**options)
     except (UserError, OSError) as error:
         raise click.ClickException(reason(error)) from None

@@ -11,8 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 Array = npt.NDArray[Any]
 Numbers = Array | Sequence[int]
 
-BINS = 30
-
 
 class Bar(NamedTuple):
     """How many rows have a value from `start` to `end`, both included."""
@@ -26,16 +24,16 @@ def render(template: str, **values: Any) -> str:
     """Return a page from a template of this folder; the same values give the same bytes."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": "{:,}".format, "percent": percent, "clip": clip}
-    environment.filters |= {"quantile": quantile, "bars": bars, "length_bars": length_bars}
+    environment.filters |= {"number": "{:,}".format, "percent": percent, "quantile": quantile}
+    environment.filters |= {"bars": bars, "length_bars": length_bars}
     return environment.get_template(template).render(values)
 
 
 def length_bars(lengths: Numbers) -> list[Bar]:
     """Return bars of one round width; the last one holds all beyond the 99% quantile."""
     usual = quantile(lengths, 0.99)
-    power = int(10 ** np.floor(np.log10(max(usual / BINS, 1))))
-    width = next(power * factor for factor in (1, 2, 5, 10) if power * factor * BINS >= usual)
+    widths = (factor * 10**power for power in range(10) for factor in (1, 2, 5))
+    width = next(width for width in widths if 30 * width >= usual)
     return bars(lengths, width, usual, quantile(lengths, 1.0))
 
 
@@ -52,16 +50,10 @@ def quantile(values: Numbers, share: float) -> int:
     return int(np.quantile(values, share, method="inverted_cdf")) if len(values) else 0
 
 
-def percent(share: float | None) -> str:
-    """Write a share so that neither a few rows look like none nor nearly all like all."""
-    if share is None:
+def percent(share: float) -> str:
+    """Write a share so that neither a few rows look like none nor nearly all like all; a dash where it is NaN."""
+    if np.isnan(share):
         return "-"
     if 0 < share < 0.001:
         return "< 0.1%"
     return "> 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
-
-
-def clip(text: str, characters: int = 400) -> str:
-    """Cut a text that is long, and say how much is cut."""
-    rest = len(text) - characters
-    return f"{text[:characters]} … and {rest:,} characters" if rest > 0 else text

@@ -1,7 +1,7 @@
-"""A data folder's rows, read once: what all of them measure, and the same few of them to show each time."""
+"""A data folder's shards, read in small batches: what all rows measure, and the same few of them each time."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,101 +11,88 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from dataset_builders.gates.letters import fold, is_hangul
+from dataset_builders.gates.letters import is_hangul
 from dataset_builders.manifest import MANIFEST, Manifest
 from dataset_builders.rows import SCHEMAS, Folder
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import Array
 
-BATCH = 10_000
-
-Row = dict[str, Any]
-# Is called with what is read, and how many rows of it.
-OnRows = Callable[[str, int], None]
+BATCH = 1_000
 
 
-@dataclass(frozen=True)
-class ScannedRows:
-    """The rows of one kind.
+def scan_shards(
+    data: Path,
+    manifest: Manifest,
+    folder: Folder,
+    measure: Callable[[pa.Table], dict[str, Any]],
+    sizes: dict[str, int],
+) -> tuple[pa.Table, dict[str, dict[str, pa.Table]]]:
+    """Return what is measured of every row of a folder, and a few rows, by a column and its values.
 
-    measures: `source`, `split` and what `measure` returns, of every row. shown: some rows of each source. drawn: the
-    rows of each split to tokenize. wanted: the rows that were asked for, by id.
+    measure: returns columns, with an entry for each row. sizes: how many rows of each value to return, by column;
+    which ones depends on no order of rows, batches or shards, and of other rows no text is held. Raises UserError
+    where a shard is not what the manifest says.
     """
-
-    kind: Folder
-    measures: pa.Table
-    shown: dict[str, list[Row]]
-    drawn: dict[str, pa.Table]
-    wanted: dict[str, Row]
-
-
-def scan_rows(
-    batches: Iterable[pa.Table], kind: Folder, shown: int, drawn: int, ids: Collection[str]
-) -> ScannedRows | None:
-    """Measure all rows, and keep `shown` rows a source, `drawn` rows a split, and those with the `ids`.
-
-    It holds some 50 bytes for each row, and the text of the kept ones. Returns None where there are no rows.
-    """
-    measures: list[pa.Table] = []
-    by_source: dict[str, pa.Table] = {}
-    by_split: dict[str, pa.Table] = {}
-    wanted: dict[str, Row] = {}
-    for batch in batches:
-        measures.append(pa.table({"source": batch["source"], "split": batch["split"], **measure(batch)}))
-        by_source = lowest_draws([*by_source.values(), batch], "source", shown)
-        by_split = lowest_draws([*by_split.values(), batch], "split", drawn)
-        found = batch.filter(pc.is_in(batch["id"], pa.array(sorted(ids), pa.string())))
-        wanted |= {row["id"]: row for row in found.to_pylist()}
-    if not measures:
-        return None
-    texts = {source: rows.to_pylist() for source, rows in by_source.items()}
-    return ScannedRows(kind, pa.concat_tables(measures), texts, by_split, wanted)
+    shards = partial(read_shards, data, manifest, folder)
+    measured = [pa.table({**measure(rows), "draw": _draw(rows)}) for rows in shards()]
+    if not measured:
+        return pa.table({}), {column: {} for column in sizes}
+    measures = pa.concat_tables(measured)
+    found = {column: lowest_draws(measures, column, size) for column, size in sizes.items()}
+    places = np.unique(np.concatenate([[], *(some for values in found.values() for some in values.values())]))
+    start, taken = 0, []
+    for rows in shards():
+        taken.append(rows.take(places[(places >= start) & (places < start + len(rows))].astype(np.int64) - start))
+        start += len(rows)
+    chosen = pa.concat_tables(taken)
+    return measures, {
+        column: {value: chosen.take(np.searchsorted(places, some)) for value, some in values.items()}
+        for column, values in found.items()
+    }
 
 
-def lowest_draws(tables: Iterable[pa.Table], column: str, size: int) -> dict[str, pa.Table]:
-    """Return the `size` rows with the lowest draws for each value of a column."""
-    rows = pa.concat_tables(tables)
-    names = sorted(rows[column].unique().to_pylist()) if size else []
-    return {name: rows.filter(pc.equal(rows[column], name)).sort_by("draw").slice(0, size) for name in names}
+def lowest_draws(measures: pa.Table, column: str, size: int) -> dict[str, Array]:
+    """Return where the `size` rows with the lowest draws are, for each value of a column."""
+    order = pc.sort_indices(measures["draw"])
+    ordered, places = measures[column].take(order), order.to_numpy()
+    values = sorted(ordered.unique().drop_null().to_pylist())
+    return {
+        value: places[pc.fill_null(pc.equal(ordered, value), False).to_numpy()][:size] for value in values if size
+    }
 
 
-def read_shards(data: Path, manifest: Manifest, folder: Folder, on_rows: OnRows) -> Iterator[pa.Table]:
-    """Yield a folder's rows with two more columns: `split`, and `draw`, a hash of the row's texts outside messages.
-
-    Which rows have the lowest draws depends on no order of rows, batches or shards. `on_rows` is called with the
-    folder and how many rows were read. Raises UserError where a shard is not what the manifest says.
-    """
+def read_shards(data: Path, manifest: Manifest, folder: Folder) -> Iterator[pa.Table]:
+    """Yield a folder's rows with one more column, `split`. Raises UserError where a shard is not the manifest's."""
     for shard in manifest.in_folder(folder):
         path = data / shard.file
         try:
             with pq.ParquetFile(path) as parquet:
                 if parquet.metadata.num_rows != shard.rows or parquet.schema_arrow.names != SCHEMAS[folder].names:
                     raise UserError(f"{path}: not the shard that {MANIFEST} describes; build the data again")
-                for batch in filter(len, parquet.iter_batches(BATCH)):
-                    split = pa.array([path.name.split("-")[0]] * len(batch))
-                    rows = pa.Table.from_batches([batch])
-                    yield rows.append_column("split", split).append_column("draw", pa.array(_draw(batch)))
-                    on_rows(folder, len(batch))
+                for batch in parquet.iter_batches(BATCH):
+                    split = pa.array([path.name.split("-")[0]] * len(batch), pa.string())
+                    yield pa.Table.from_batches([batch]).append_column("split", split)
         except FileNotFoundError:
             raise UserError(f"{path}: missing, though {MANIFEST} lists it; build the data again") from None
         except pa.ArrowException as error:
             raise UserError(f"{path}: broken parquet file: {reason(error)}") from None
 
 
-def _draw(batch: pa.RecordBatch) -> Any:
-    texts = [batch[field.name] for field in batch.schema if pa.types.is_string(field.type)]
+def _draw(rows: pa.Table) -> Array:
+    """Return a hash of each row's texts outside messages."""
+    texts = [rows[field.name] for field in rows.schema if pa.types.is_string(field.type)]
     joined = pc.binary_join_element_wise(*texts, "\0", null_handling="replace").cast(pa.binary())
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, joined.to_pylist()), np.uint64, len(batch))
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, joined.to_pylist()), np.uint64, len(rows))
 
 
-def measure(rows: pa.Table) -> dict[str, Array]:
+def measure_messages(rows: pa.Table) -> dict[str, Array]:
     """Return arrays with one entry for each row, of any kind.
 
     characters: of all messages, in preferences of the prompt and the longer answer. exchanges: the user's turns.
     system_prompt: whether there is one. hangul: the share of Hangul among the letters, without the system message,
     which a recipe may add itself; NaN for a row without letters.
     """
-    lists = [name for name in rows.schema.names if pa.types.is_list(rows.schema.field(name).type)]
+    lists = [field.name for field in rows.schema if pa.types.is_list(field.type)]
     prompt, *answers = (_sums(rows[name].combine_chunks()) for name in lists)
     letters, hangul = (sum((part[key] for part in answers), prompt[key]) for key in ("letters", "hangul"))
     longest = np.max([answer["characters"] for answer in answers], axis=0) if answers else 0
@@ -120,19 +107,20 @@ def measure(rows: pa.Table) -> dict[str, Array]:
 def _sums(column: pa.ListArray) -> dict[str, Array]:
     """Return sums over the messages of each row; letters are counted without digits and the system message."""
     turns, owners = column.flatten(), pc.list_parent_indices(column).to_numpy()
-    roles, contents = turns.field("role"), turns.field("content").fill_null("")
-    is_user, is_system = (pc.equal(roles, role).to_numpy(zero_copy_only=False) for role in ("user", "system"))
-    text = fold(contents)
-    is_letter = ~((text.codes >= ord("0")) & (text.codes <= ord("9")) | np.repeat(is_system, text.lengths))
-    letter_owners = np.repeat(owners, text.lengths)
+    contents = turns.field("content").fill_null("")
+    is_user, is_system = (pc.equal(turns.field("role"), role).to_numpy(False) for role in ("user", "system"))
+    lengths = pc.utf8_length(contents).to_numpy()
+    codes = np.frombuffer("".join(contents.to_pylist()).encode("utf-32-le"), np.uint32)
+    kinds, ends = _letter_kinds()[np.minimum(codes, 0xFFFF)], np.cumsum(lengths)
+    sums = {"characters": lengths, "user": is_user, "system": is_system}
+    for least, name in enumerate(("letters", "hangul"), start=1):
+        up_to = np.concatenate(([0], np.cumsum(kinds >= least, dtype=np.int32)))
+        sums[name] = (up_to[ends] - up_to[ends - lengths]) * ~is_system
+    return {name: np.bincount(owners, values, len(column)).astype(np.int32) for name, values in sums.items()}
 
-    def total(values: Array, rows: Array = owners) -> Array:
-        return np.bincount(rows, values, len(column)).astype(np.int32)
 
-    return {
-        "characters": total(pc.utf8_length(contents).to_numpy()),
-        "user": total(is_user),
-        "system": total(is_system),
-        "letters": total(is_letter, letter_owners),
-        "hangul": total(is_letter & is_hangul(text.codes), letter_owners),
-    }
+@cache
+def _letter_kinds() -> Array:
+    """Return 2 for each code point of the basic plane that is Hangul, 1 for other letters, 0 for what is none."""
+    letters = np.array([chr(code).isalnum() and not "0" <= chr(code) <= "9" for code in range(1 << 16)])
+    return letters.astype(np.uint8) + is_hangul(np.arange(1 << 16, dtype=np.uint16))

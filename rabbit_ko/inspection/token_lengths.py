@@ -1,7 +1,6 @@
 """The lengths of rows in tokens, as a recipe's stages train them, and how much of a training step is padding."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,21 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.inspection.inspect_stage import load_stage
+from rabbit_ko.inspection.inspect_stage import load_stage, summarize
 from rabbit_ko.inspection.pages import Array
-from rabbit_ko.inspection.shard_scan import OnRows
-from rabbit_ko.inspection.token_pieces import SplitSummary, summarize
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe, read_config
 
-BATCH = 1_000
-
 
 class Packing(NamedTuple):
-    """The share of positions that hold a token, in [0, 1], with `sample_packing` and in padded batches without it.
-
-    packed: in sequences of `capacity` tokens and `rows_per_sequence` rows; None where rows do not fill one batch.
-    """
+    """The share of positions that hold a token: packed (None: rows for no batch), and in padded batches."""
 
     capacity: int
     packed: float | None
@@ -31,49 +23,25 @@ class Packing(NamedTuple):
     padded: float
 
 
-@dataclass(frozen=True)
-class StageTokens:
-    """What a stage makes of rows, by split.
-
-    note: says where the tokenizer is not the one that the config names. elsewhere: the folders that the stage reads
-    and that are not counted here. packing: that of the train split; None in preferences, which axolotl does not pack.
-    """
-
-    config: Path
-    cfg: Any
-    tokenizer: Any
-    note: str
-    elsewhere: list[str]
-    splits: dict[str, SplitSummary]
-    packing: Packing | None
-
-
-def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table], on_rows: OnRows) -> StageTokens:
-    """Tokenize rows of the recipe's data, given by split, as a stage trains them.
-
-    `on_rows` is called with what is tokenized and how many rows it was. Raises UserError where the stage cannot be
-    loaded, or reads another folder.
-    """
+def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table]) -> dict[str, Any]:
+    """Tokenize rows by split as a stage trains them; return what the page shows of them. Raises UserError."""
     cfg, tokenizer, note = _load(recipe, stage)
-    from axolotl_plugins.stage_rows import tokenize_batch
+    from axolotl_plugins.checks.rows import tokenize_batch
 
-    config, folder = recipe.config(stage), recipe.data / METHODS[stage].rows
-    every = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}
-    paths = {entry.path for entries in every.values() for entry in entries}
-    elsewhere = sorted(path for path in paths if Path(path).resolve() != folder.resolve())
-    here = {split: [entry for entry in entries if entry.path not in elsewhere] for split, entries in every.items()}
-    if not here["train"]:
-        raise UserError(f"{config}: it reads {', '.join(elsewhere)}, and the page is about {folder}")
+    kind = METHODS[stage].rows
+    folder = (recipe.data / kind).resolve()
+    entries = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}
 
     def tokenize(split: str) -> Iterator[Any]:
-        for entry in here[split]:
-            for batch in rows[split].to_batches(BATCH):
+        for entry in entries[split]:
+            for batch in rows[split].to_batches(1_000) if Path(entry.path).resolve() == folder else ():
                 yield from tokenize_batch(cfg, tokenizer, entry, batch.to_pydict())
-                on_rows(f"{folder.name} {split}, tokens", len(batch))
 
-    splits = {split: summarize(tokenize(split)) for split in here if here[split] and split in rows}
-    packing = pack(np.array(splits["train"].lengths), cfg) if folder.name == "sft" and "train" in splits else None
-    return StageTokens(config, cfg, tokenizer, note, elsewhere, splits, packing)
+    counted = {split: summarize(tokenize(split)) for split in entries if split in rows}
+    splits = {split: summary for split, summary in counted.items() if summary.lengths or summary.dropped}
+    packing = pack(np.array(splits["train"].lengths), cfg) if kind == "sft" and "train" in splits else None
+    config = recipe.config(stage).as_posix()
+    return {"config": config, "cfg": cfg, "tokenizer": tokenizer, "note": note, "splits": splits, "packing": packing}
 
 
 def _load(recipe: Recipe, stage: str) -> tuple[Any, Any, str]:
@@ -89,10 +57,7 @@ def _load(recipe: Recipe, stage: str) -> tuple[Any, Any, str]:
 
 
 def pack(lengths: Array, cfg: Any) -> Packing | None:
-    """Pack rows of these lengths, in tokens, as axolotl packs them in training; None where there are no rows.
-
-    The order is one random order, from the stage's seed, as training takes another one in each epoch.
-    """
+    """Pack rows of these lengths as axolotl does in training, in one random order; None where there are none."""
     if not len(lengths):
         return None
     from axolotl.utils.samplers import MultipackBatchSampler
@@ -114,14 +79,11 @@ def pack(lengths: Array, cfg: Any) -> Packing | None:
         num_processes=1,
     )
     sizes = [len(sequence) for batch in sampler.generate_batches(set_stats=True) for sequence in batch]
-    packed = sampler.efficiency() if sizes else None
+    starts = np.arange(0, len(lengths), cfg.micro_batch_size)
+    padded = (np.maximum.reduceat(lengths[order], starts) * np.diff([*starts, len(lengths)])).sum()
     return Packing(
-        capacity, packed, sum(sizes) / max(len(sizes), 1), padded_share(lengths[order], cfg.micro_batch_size)
+        capacity,
+        sampler.efficiency() if sizes else None,
+        sum(sizes) / max(len(sizes), 1),
+        float(lengths.sum() / padded),
     )
-
-
-def padded_share(lengths: Array, batch_size: int) -> float:
-    """Return the share of tokens where each batch is padded to its longest row."""
-    starts = np.arange(0, len(lengths), batch_size)
-    sizes = np.diff([*starts, len(lengths)])
-    return float(lengths.sum() / (np.maximum.reduceat(lengths, starts) * sizes).sum())

@@ -1,30 +1,82 @@
-"""What a stage's YAML says about memory and work, with axolotl's defaults where it says nothing."""
+"""What a stage's YAML says about memory and work, with axolotl's defaults, and the shape of its Llama."""
 
+import json
 from dataclasses import astuple
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, computed_field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.processes import Batch, configured_batch
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import Method, RowKind, method_of
-from rabbit_ko.planning.model_shape import ModelShape, load_shape
 from rabbit_ko.recipes import RUNS, read_config
 
-# Those that take keys and values as they are, where sdpa repeats them for every query head.
-GROUPED_ATTENTION = ("auto", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention")
+SHAPES = Path(__file__).parent / "shapes"
+# Bases whose weights are on the hub, where some are gated; their shapes are public.
+KNOWN = {"beomi/Llama-3-Open-Ko-8B": "llama-3-8b", "meta-llama/Llama-3.2-3B-Instruct": "llama-3.2-3b"}
+
 # Whatever axolotl takes for a yes, such as `bf16: auto`.
 Flag = Annotated[bool, BeforeValidator(bool)]
 
 
-class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=True):
-    """A stage in the terms of this package.
+class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=True):
+    """The sizes in a model's config; `heads x head_dim` is the width of a query."""
 
-    data: the folder of the manifest over the shards. prompt: the prompt strategy that reads them. rank: LoRA's, None
-    where all weights are trained. half: whether numbers have 16 bits.
-    """
+    name: str
+    model_type: Literal["llama", "mistral"] = Field(exclude=True)
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int = Field(validation_alias="num_hidden_layers")
+    heads: int = Field(validation_alias="num_attention_heads")
+    kv_heads: int = Field(validation_alias="num_key_value_heads", default_factory=lambda sizes: sizes["heads"])
+    head_dim: int = Field(default_factory=lambda sizes: sizes["hidden_size"] // sizes["heads"])
+    tied: bool = Field(validation_alias="tie_word_embeddings", default=False)
+
+    @property
+    def query_width(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        return self.kv_heads * self.head_dim
+
+    @property
+    def linears(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of a decoder layer's linear layers, which LoRA adapts: q, k, v, o, gate, up, down."""
+        hidden, inner, query, key = self.hidden_size, self.intermediate_size, self.query_width, self.kv_width
+        attention = [(hidden, query), (hidden, key), (hidden, key), (query, hidden)]
+        return [*attention, (hidden, inner), (hidden, inner), (inner, hidden)]
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights of all linear layers, without the output layer."""
+        return self.layers * sum(inputs * outputs for inputs, outputs in self.linears)
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Weights of the embedding and, where it has its own, of the output layer."""
+        return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        """All weights, with two norms a layer and one behind the last."""
+        return self.linear_parameters + self.embedding_parameters + (2 * self.layers + 1) * self.hidden_size
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that every token is multiplied with: the linear layers and the output layer, not the embedding."""
+        return self.linear_parameters + self.vocab_size * self.hidden_size
+
+    def lora_parameters(self, rank: int) -> int:
+        """Weights of adapters of this rank on every linear layer but the output layer (`lora_target_linear`)."""
+        return self.layers * rank * sum(inputs + outputs for inputs, outputs in self.linears)
+
+
+class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=True):
+    """A stage; `data` is the folder of the manifest, `rank` None where all weights are trained, `half` 16 bits."""
 
     path: Path
     method: Method
@@ -43,16 +95,15 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
     fused_norm: Flag = Field(validation_alias="liger_rms_norm", default=False)
     fused_glu: Flag = Field(validation_alias="liger_glu_activation", default=False)
     evaluated: Flag = Field(validation_alias="test_datasets", default=False)
-    half: bool
-    lora_kernels: bool
-    fused_loss: bool
+    half: Flag
+    lora_kernels: Flag
+    fused_loss: Flag
     grouped_attention: bool
 
     @property
     def recipe(self) -> str:
         return self.path.parent.name
 
-    @computed_field  # type: ignore[prop-decorator]
     @property
     def kind(self) -> RowKind:
         return self.method.rows
@@ -66,62 +117,59 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
         """Tokens in one batch on one GPU, at most: padded to a row of full length, or packed."""
         return self.batch.micro_batch_size * self.sequences_per_row * self.sequence_len
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def parameters(self) -> int:
-        return self.shape.parameters
-
-    @computed_field  # type: ignore[prop-decorator]
     @property
     def trainable(self) -> int:
-        return self.parameters if self.rank is None else self.shape.lora_parameters(self.rank)
+        return self.shape.parameters if self.rank is None else self.shape.lora_parameters(self.rank)
+
+
+def load_shape(base_model: str) -> ModelShape:
+    """Return the shape of a recipe's base, from `shapes/` or its folder. Raises UserError where there is no Llama."""
+    path = SHAPES / f"{KNOWN[base_model]}.json" if base_model in KNOWN else Path(base_model) / "config.json"
+    if not path.is_file():
+        raise UserError(
+            f"{base_model}: no config.json there, and its shape is not in rabbit_ko/planning/shapes; "
+            "`make sft` makes the base of a recipe that has its own"
+        )
+    try:
+        given = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if value is not None}
+        return ModelShape.model_validate({**given, "name": KNOWN.get(base_model, base_model)})
+    except (ValueError, AttributeError, LookupError) as error:
+        known = "not the config of a model of the kinds llama, mistral"
+        raise UserError(f"{path}: {known}: {reason(error)[:200]}") from None
 
 
 def read_stage(path: Path) -> Stage:
-    """Return what a stage's YAML says.
-
-    Raises UserError where it cannot be read, adapts other layers than all linear ones, or its base is not known.
-    """
+    """Return what a stage's YAML says. Raises UserError where it cannot be read, or planned."""
     config = {key: value for key, value in read_config(path).items() if value is not None}
-    if config.get("adapter") and not config.get("lora_target_linear"):
+    adapter, attention = config.get("adapter"), config.get("attn_implementation")
+    if adapter and not config.get("lora_target_linear"):
         raise UserError(f"{path}: only adapters on all linear layers can be planned (`lora_target_linear: true`)")
+    kernels = [config[name] for name in LORA_KERNELS if name in config]
     try:
-        return Stage.model_validate({**config, **_derived(path, config)})
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a stage: {reason(error)[:200]}") from error
-
-
-def _derived(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a stage that no single key holds."""
-    method, rows = method_of(config), config["datasets"][0]
-    base = _untrained(path, method, str(config.get("base_model")))
-    return {
-        "path": path,
-        "method": method,
-        "data": Path(rows["path"]).parent,
-        "prompt": str(rows.get("type")),
-        "shape": load_shape(base),
-        "base_model": base,
-        "batch": Batch(*map(int, astuple(configured_batch(config)))),
-        "rank": config.get("lora_r", 8) if config.get("adapter") else None,
-        "half": bool(config.get("bf16", True) or config.get("fp16")),
-        "lora_kernels": _has_lora_kernels(config),
-        "fused_loss": bool(config.get("liger_fused_linear_cross_entropy") or config.get("cut_cross_entropy")),
-        "grouped_attention": config.get("attn_implementation") in GROUPED_ATTENTION,
-    }
+        method, rows = method_of(config), config["datasets"][0]
+        base = _untrained(path, method, str(config["base_model"]))
+        derived = {
+            "path": path,
+            "method": method,
+            "data": Path(rows["path"]).parent,
+            "prompt": rows["type"],
+            "shape": load_shape(base),
+            "base_model": base,
+            "batch": Batch(*map(int, astuple(configured_batch(config)))),
+            "rank": config.get("lora_r", 8) if adapter else None,
+            "half": config.get("bf16", True) or config.get("fp16"),
+            # Where an SFT stage does not mention them, axolotl turns them on by itself.
+            "lora_kernels": any(kernels) if kernels else adapter and not method.rl,
+            "fused_loss": config.get("liger_fused_linear_cross_entropy") or config.get("cut_cross_entropy"),
+            # Keys and values are taken as they are; sdpa repeats them for every query head.
+            "grouped_attention": attention in ("auto", "flex_attention") or str(attention).startswith("flash_"),
+        }
+        return Stage.model_validate({**config, **derived})
+    except (UserError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: {reason(error)[:300]}") from None
 
 
 def _untrained(path: Path, method: Method, base: str) -> str:
     """Return a stage's base, or what it is merged from, of the same shape, where it is not merged yet."""
     parent, merged = path.with_name(f"{method.parent}.yaml"), RUNS / path.parent.name / str(method.parent) / "merged"
-    if base == str(merged) and not merged.exists() and parent.is_file():
-        return str(read_config(parent).get("base_model"))
-    return base
-
-
-def _has_lora_kernels(config: dict[str, Any]) -> bool:
-    """Tell whether LoRA kernels are on; where an SFT stage does not mention them, axolotl turns them on by itself."""
-    named = [config[kernel] for kernel in LORA_KERNELS if kernel in config]
-    return any(named) if named else config.get("adapter") in ("lora", "qlora") and not config.get("rl")
+    return read_config(parent)["base_model"] if base == str(merged) and not merged.exists() else base

@@ -7,32 +7,38 @@ layer (Chowdhery et al. 2022, "PaLM", appendix B), over half of the positions, s
 checkpointing computes a second time is no part of MFU, and neither are norms.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter
+
 from dataset_builders.manifest import MANIFEST
-from dataset_builders.recipe import DataConfig, SourceConfig, load_config
-from dataset_builders.sources import SOURCES
+from dataset_builders.recipe import load_config
+from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import Stage
 
-UPSTREAM_ROWS = {
-    "beomi/KoAlpaca-v1.1a": 21_155,
-    "kyujinpy/OpenOrca-KO": 21_632,
-    "nlpai-lab/openassistant-guanaco-ko": 10_000,
-    "databricks/databricks-dolly-15k": 15_011,
-    "kuotient/orca-math-korean-dpo-pairs": 192_848,
-    "maywell/ko_Ultrafeedback_binarized": 61_966,
-}
 # What a row is taken for where it cannot be measured: prompt and answer, in tokens.
 ROW_TOKENS = 400
-SAMPLE = 2_000
-# First-fit of short rows fills sequences nearly; the share is measured where the rows are.
-PACKED_SHARE = 0.98
+
+# What hours are given for where no speed has been measured; a well-tuned run may reach more, a padded one less.
+MFU = 0.40
+
+
+class Gpu(BaseModel, frozen=True):
+    """A GPU: GiB of memory, and teraflops of dense bf16 products with float32 sums, from NVIDIA's data sheets."""
+
+    name: str
+    memory: int
+    teraflops: float
+
+
+GPUS = TypeAdapter(dict[str, Gpu]).validate_json(Path(__file__).with_name("gpus.json").read_bytes())
 
 
 @dataclass(frozen=True)
@@ -76,67 +82,68 @@ def work_of(stage: Stage, rows: Rows) -> Work:
     return Work(rows_per_step, steps, tokens, positions, positions * token_flops(stage, rows.context))
 
 
+def hours(work: Work, gpu: Gpu, gpus: int, mfu: float = MFU) -> float:
+    """Return how long the work takes at this share of the speed that the GPU's maker states."""
+    return work.flops / (gpu.teraflops * 1e12 * mfu * gpus) / 3600
+
+
 def token_flops(stage: Stage, context: float) -> float:
     """Return the operations for one token in a row of `context` tokens; in DPO the reference reads it, too."""
-    weights, forward_attention = (
-        stage.shape.matmul_parameters,
-        stage.shape.layers * 2 * stage.shape.query_width * context,
-    )
+    weights = stage.shape.matmul_parameters
+    forward_attention = stage.shape.layers * 2 * stage.shape.query_width * context
     trained = 6 * weights if stage.rank is None else 4 * weights + 6 * stage.shape.lora_parameters(stage.rank)
     reference = 2 * weights + forward_attention if stage.kind == "dpo" else 0.0
     return trained + 3 * forward_attention + reference
 
 
 def count_rows(stage: Stage) -> tuple[int, str]:
-    """Return how many rows are trained on in an epoch, and how that is known.
-
-    Raises UserError where the data is not built and a source's size is not known.
-    """
-    folder, config = stage.data, stage.path.with_name("data.yaml")
+    """Return the rows of an epoch and how they are known. Raises UserError where a source's size is not known."""
+    folder, path, total = stage.data, stage.path.with_name("data.yaml"), 0.0
     if (folder / MANIFEST).exists():
         shards = read_manifest(str(folder)).in_folder(stage.kind)
-        count = sum(shard.rows for shard in shards if Path(shard.file).name.startswith("train-"))
-        return count, f"{folder}/{MANIFEST}"
-    if not config.exists():
-        raise UserError(f"{folder}: no data there, and no {config} to estimate it from; say --rows")
-    rows = _rows_of_sources(load_config(config), stage)
-    return rows, f"{config} and the sizes of its sources, before gates and duplicates"
-
-
-def _rows_of_sources(config: DataConfig, stage: Stage) -> int:
-    total = 0.0
+        return sum(shard.rows for shard in shards if "/train-" in shard.file), f"{folder}/{MANIFEST}"
+    config = load_config(path)
     for source in config.sources:
         if SOURCES[source.source].rows == stage.kind:
-            rows = upstream_rows(source) or source.max_samples
+            upstream = find_upstream(source.path)
+            rows = (upstream.upstream_rows if upstream else None) or source.max_samples
             if rows is None:
                 raise UserError(f"{source.path}: its size is not known here; build the data, or say --rows")
             total += min(rows * source.fraction, source.max_samples or rows)
-    return round(total * (1 - config.test_size))
+    return round(total * (1 - config.test_size)), f"{path} and the sizes of its sources, before gates and duplicates"
 
 
-def upstream_rows(source: SourceConfig) -> int | None:
-    """Return how many rows a source's data set has, as its own page counts them; None where that is not known."""
-    return UPSTREAM_ROWS.get(source.path)
-
-
-def row_lengths(stage: Stage, tokenizer: Any) -> list[int]:
-    """Return the lengths of the stage's sequences in a sample of its training rows, spread evenly over the shards."""
+def sample_rows(folder: Path, count: int) -> Any:
+    """Return a table of some train rows, spread evenly over the shards of a folder; all where there are no more."""
     import pyarrow.dataset as ds
+
+    shards = ds.dataset(sorted(map(str, folder.glob("train-*.parquet"))))
+    rows = shards.count_rows()
+    size = min(rows, count)
+    return shards.take([index * rows // size for index in range(size)])
+
+
+def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
+    """Return the lengths of some sequences, by the base's tokenizer; empty where it or the data is not there."""
+    from transformers import AutoTokenizer
 
     from prompt_strategies.template import template_for
     from prompt_strategies.tokens import Example, tokenize
 
-    shards = ds.dataset(sorted(map(str, (stage.data / stage.kind).glob("train-*.parquet"))))
-    rows, size = shards.count_rows(), min(shards.count_rows(), SAMPLE)
-    sample = shards.take([index * rows // size for index in range(size)]).to_pylist()
-    answers: list[tuple[str, ...]]
+    if not (stage.data / MANIFEST).exists():
+        return []
+    try:
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(stage.base_model, local_files_only=True)
+    except (OSError, ValueError):
+        return []
+    rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
     if stage.kind == "sft":
-        prompts = [row["messages"][:-1] for row in sample]
-        answers = [(row["messages"][-1]["content"],) for row in sample]
+        prompts = [row["messages"][:-1] for row in rows]
+        answers = [(row["messages"][-1]["content"],) for row in rows]
     else:
-        columns = [name for name in ("chosen", "rejected", "completion") if name in shards.schema.names]
-        prompts = [row["prompt"] for row in sample]
-        answers = [tuple(row[name][0]["content"] for name in columns) for row in sample]
+        columns = [name for name in ("chosen", "rejected", "completion") if name in rows[0]]
+        prompts = [row["prompt"] for row in rows]
+        answers = [tuple(row[name][0]["content"] for name in columns) for row in rows]
     examples = tokenize(tokenizer, template_for(stage.prompt), prompts, answers, stage.sequence_len)
     kept = [example for example in examples if isinstance(example, Example)]
     return [len(example.prompt) + len(answer) for example in kept for answer in example.answers]
@@ -154,7 +161,8 @@ def describe_rows(
         return Rows(*count, sum(lengths) / len(lengths), measured, context, filled)
     mean = row_tokens or float(ROW_TOKENS)
     basis = "as you say" if row_tokens else "assumed: the data is not built, or the tokenizer not at hand"
-    return Rows(*count, mean, basis, mean, PACKED_SHARE if stage.packed else None)
+    # First-fit of short rows fills sequences nearly.
+    return Rows(*count, mean, basis, mean, 0.98 if stage.packed else None)
 
 
 def packed_share(lengths: Sequence[int], capacity: int) -> float:
@@ -173,3 +181,12 @@ def padded_share(lengths: Sequence[int], size: int) -> float:
     """Return the share of positions that hold a token where each batch is padded to its longest row."""
     batches = [lengths[start : start + size] for start in range(0, len(lengths), size)]
     return sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
+
+
+def gpu_named(device: str) -> Gpu | None:
+    """Return the GPU that CUDA calls so, such as `NVIDIA H100 80GB HBM3`; None where its speed is not known here."""
+    words = set(re.split(r"[\s-]+", device.lower()))
+    models = {re.findall(r"\w*\d\w*", gpu.name.lower())[0]: gpu for gpu in GPUS.values()}
+    # These make it another GPU, with another speed.
+    is_variant = words & {"d", "laptop", "nvl", "pcie", "ti"}
+    return None if is_variant else next((gpu for model, gpu in models.items() if model in words), None)

@@ -1,7 +1,7 @@
 """The dataset card: the hub's YAML header, and a body in English and Korean, whose figures are the manifest's."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,37 +16,35 @@ from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.recipes import Recipe, read_config, recipe_names
 
 EXAMPLE_CHARACTERS = 2_000
-# The axolotl type of rows that belong to no recipe.
-DEFAULT_TYPE = "prompt_strategies.qir"
-# The hub's own names: https://huggingface.co/docs/hub/repositories-licenses
+OTHER_LICENSE = "other"
+# https://huggingface.co/docs/hub/repositories-licenses
 _CC_BY = [f"CC-BY-{terms}" for terms in ("4.0", "SA-3.0", "SA-4.0", "NC-4.0", "NC-SA-4.0")]
 HUB_LICENSES = {name: name.lower() for name in ("Apache-2.0", "CC0-1.0", "MIT", *_CC_BY)} | {"ODC-BY-1.0": "odc-by"}
-_BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 # The hub's categories, in powers of ten.
+_BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 SIZES = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(_BOUNDS)), "n>1T"]
 
-Splits = dict[str, list[Shard]]
+Splits = dict[RowKind, dict[str, list[Shard]]]
 
 
 def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str:
-    """Return the text of README.md for the hub dataset `repo`; folder: that of the shards, for the example row.
-
-    Raises UserError where the folder's recipe, which says how the example is rendered, cannot be read.
-    """
-    splits = {kind: _splits(manifest, kind) for kind in ROW_KINDS if manifest.in_folder(kind)}
-    kind, parts = next(iter(splits.items()))
-    prompt_type = find_prompt_type(folder, kind)
+    """Return README.md of the hub dataset `repo`, with an example of the shards in `folder`. Raises UserError."""
+    splits: Splits = {kind: {"train": [], "test": []} for kind in ROW_KINDS if manifest.in_folder(kind)}
+    for kind, parts in splits.items():
+        for shard in manifest.in_folder(kind):
+            parts[Path(shard.file).name.split("-")[0]].append(shard)
+    title, first = repo.split("/")[-1], next(iter(splits))
+    prompt_type = find_prompt_type(folder, first)
+    shard = [*splits[first]["train"], *splits[first]["test"]][0]
     body = card_template("dataset_card.md.jinja").render(
-        title=repo.split("/")[-1],
+        title=title,
         repo=repo,
         manifest=manifest,
         splits=splits,
         template=prompt_type.removeprefix("prompt_strategies.").split("_")[0],
-        example=_example(folder / next(iter(parts.values()))[0].file, prompt_type),
-        dropped=[(source.name, *item) for source in manifest.sources for item in source.rejected.items()],
-        reported=[(source.name, *item) for source in manifest.sources for item in source.reported.items()],
+        example=_example(folder / shard.file, prompt_type),
     )
-    return f"---\n{_header(manifest, repo.split('/')[-1], splits).to_yaml()}\n---\n\n{body.rstrip()}\n"
+    return f"---\n{_header(manifest, title, splits).to_yaml()}\n---\n\n{body.rstrip()}\n"
 
 
 def card_template(name: str, **filters: Callable[..., str]) -> Template:
@@ -62,33 +60,25 @@ def find_prompt_type(folder: Path, kind: str) -> str:
     recipes = [recipe for recipe in map(Recipe, recipe_names()) if recipe.data.resolve() == folder.resolve()]
     stages = [(method.rows != kind, recipe.config(method.name)) for recipe in recipes for method in recipe.methods]
     # Where no stage reads these rows, another one's prompt is the recipe's, too.
-    return str(read_config(min(stages)[1])["datasets"][0]["type"]) if stages else DEFAULT_TYPE
+    return str(read_config(min(stages)[1])["datasets"][0]["type"]) if stages else "prompt_strategies.qir"
 
 
-def _splits(manifest: Manifest, kind: str) -> Splits:
-    """Return the shards of a kind of rows by split, train first."""
-    splits: Splits = {}
-    for shard in sorted(manifest.in_folder(kind), key=lambda shard: shard.file):
-        splits.setdefault(Path(shard.file).name.split("-")[0], []).append(shard)
-    return dict(sorted(splits.items(), key=lambda item: item[0] != "train"))
-
-
-def _header(manifest: Manifest, title: str, splits: Mapping[RowKind, Splits]) -> DatasetCardData:
-    rows = sum(shard.rows for kind in splits for shard in manifest.in_folder(kind))
-    names = {source.license.name for source in manifest.sources}
-    license = names.pop() if len(names) == 1 else "mixed"
-    other_name = re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-") or "other"
+def _header(manifest: Manifest, title: str, splits: Splits) -> DatasetCardData:
     files = {
-        kind: [{"split": split, "path": f"{kind}/{split}-*.parquet"} for split in splits[kind]] for kind in splits
+        kind: [{"split": split, "path": f"{kind}/{split}-*.parquet"} for split, shards in parts.items() if shards]
+        for kind, parts in splits.items()
     }
+    digits = len(str(sum(shard.rows for kind in splits for shard in manifest.in_folder(kind))))
+    names = {source.license.name for source in manifest.sources}
+    name = names.pop() if len(names) == 1 else "mixed"
     return DatasetCardData(
         pretty_name=title,
         language=sorted({source.language for source in manifest.sources if source.language}),
-        license=HUB_LICENSES.get(license, "other"),
-        license_name=None if license in HUB_LICENSES else other_name,
+        license=HUB_LICENSES.get(name, OTHER_LICENSE),
+        license_name=None if name in HUB_LICENSES else re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-"),
         task_categories=["text-generation"],
         tags=["rabbit-ko", *splits],
-        size_categories=[SIZES[min(max(0, len(str(rows)) - 3), len(SIZES) - 1)]],
+        size_categories=[SIZES[min(max(0, digits - 3), len(SIZES) - 1)]],
         configs=[{"config_name": kind, "data_files": files[kind]} for kind in splits],
     )
 
@@ -98,6 +88,9 @@ def _example(shard: Path, prompt_type: str) -> str:
     [row] = next(pq.ParquetFile(shard).iter_batches(batch_size=1)).to_pylist()
     messages = row.get("messages") or [*row["prompt"], *(row.get("chosen") or row["completion"])]
     prompt, answer = render_prompt(template_for(prompt_type), messages[:-1]), render_answer(messages[-1])
-    lines = [f"  {line}" for line in prompt.removesuffix("\n").split("\n")]
-    text = "\n".join([*lines, *(f"+ {line}" for line in answer.split("\n"))])
+    lines = [
+        *(f"  {line}" for line in prompt.removesuffix("\n").split("\n")),
+        *(f"+ {line}" for line in answer.split("\n")),
+    ]
+    text = "\n".join(lines)
     return fence(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]} ...", "diff")

@@ -1,14 +1,12 @@
 """Answers on a model card: those that the model gives while the card is written, and those that a person picked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
-from prompt_strategies.template import Messages, Template, render_answer, render_prompt
+from prompt_strategies.template import Template, render_answer, render_prompt
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import generate
 
@@ -20,50 +18,38 @@ MULTI_TURN = (
 )
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """A conversation as the model reads and writes it; is_cut: an answer reached MAX_NEW_TOKENS."""
 
     text: str
     is_cut: bool
 
 
-class PickedAnswer(BaseModel):
+class PickedAnswer(BaseModel, extra="forbid", strict=True):
     """A question and its answer that a person has picked."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     question: Annotated[str, StringConstraints(min_length=1)]
     answer: str
 
 
 def read_picked(file: Path) -> PickedAnswer:
-    """Read `question:` and `answer:` from a YAML or JSON file. Raises UserError where it holds anything else."""
+    """Read `question:` and `answer:` from a YAML or JSON file. Raises OSError, and UserError for anything else."""
     try:
         return PickedAnswer.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValidationError):
-        advice = "write YAML with a text each in `question:` and `answer:`"
-        raise UserError(f"{file}: not an answer to show; {advice}") from None
+        raise UserError(f"{file}: not an answer to show; write YAML with `question:` and `answer:`") from None
 
 
 def make_examples(model: Any, tokenizer: Any, template: Template, system_prompt: str) -> list[Example]:
     """Let the model answer one question, under the system prompt if there is one, and two in turn without it."""
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [
-        _converse(model, tokenizer, template, system, SINGLE_TURN),
-        _converse(model, tokenizer, template, [], MULTI_TURN),
-    ]
-
-
-def _converse(model: Any, tokenizer: Any, template: Template, system: Messages, questions: Sequence[str]) -> Example:
-    messages, cuts = [*system], []
-    for question in questions:
-        messages.append({"role": "user", "content": question})
-        [answer] = generate(model, tokenizer, [messages], MAX_NEW_TOKENS)
-        messages.append({"role": "assistant", "content": answer.text})
-        cuts.append(answer.is_cut)
-    prompt, last = render_prompt(template, messages[:-1]), render_answer(messages[-1])
-    text = f"{tokenizer.bos_token or ''}{prompt}{last}{'' if cuts[-1] else tokenizer.eos_token}"
-    return Example(text, any(cuts))
+    made = []
+    for system, questions in ((system_prompt, SINGLE_TURN), ("", MULTI_TURN)):
+        messages, cuts = [{"role": "system", "content": system}] if system else [], []
+        for question in questions:
+            messages.append({"role": "user", "content": question})
+            [answer] = generate(model, tokenizer, [messages], MAX_NEW_TOKENS)
+            messages.append({"role": "assistant", "content": answer.text})
+            cuts.append(answer.is_cut)
+        said = f"{render_prompt(template, messages[:-1])}{render_answer(messages[-1])}"
+        made.append(Example(f"{tokenizer.bos_token or ''}{said}{'' if cuts[-1] else tokenizer.eos_token}", any(cuts)))
+    return made

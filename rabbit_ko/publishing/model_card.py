@@ -1,37 +1,36 @@
 """The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from dataset_builders.licenses import NONE_STATED
-from dataset_builders.manifest import Manifest
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.logickor.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
 from rabbit_ko.evaluation.results import table as text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, Figure, State
+from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, State
 from rabbit_ko.evaluation.results.table import Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing import examples
-from rabbit_ko.publishing.dataset_card import card_template
-from rabbit_ko.publishing.model_facts import OTHER_LICENSE, Facts, gather
+from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
+from rabbit_ko.publishing.examples import Example, PickedAnswer
+from rabbit_ko.publishing.model_facts import Facts, gather
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.storage import write
 
 Language = Literal["ko", "en"]
 CARD_FILE = "README.md"
-# Stands on a card for the repo until the model is pushed.
-REPO = "org/name"
+REPO = "org/name"  # stands on a card until the model is pushed
 # The header's key for the hash of the run.json that the card was written from.
 RUN_DIGEST = "run_json_sha256"
-LOGICKOR_DATA = "maywell/LogicKor"
 # Machine translations, as their own pages say.
 TRANSLATED = ("kyujinpy/OpenOrca-KO", "nlpai-lab/openassistant-guanaco-ko", "heegyu/hh-rlhf-ko")
 
@@ -39,34 +38,24 @@ TRANSLATED = ("kyujinpy/OpenOrca-KO", "nlpai-lab/openassistant-guanaco-ko", "hee
 def write_card(
     recipe: str, stage: str, language: Language, good: Path | None = None, bad: Path | None = None, license: str = ""
 ) -> tuple[Path, list[str]]:
-    """Write a stage's card; return its place, and a line on each result of an earlier model, which is not on it.
-
-    good, bad: files with a picked answer. license: by the hub's name. Raises UserError where something that the card
-    is written from is missing, and OSError where it cannot be written; an earlier card stays then.
-    """
-    picked = [examples.read_picked(file) if file else None for file in (good, bad)]
+    """Write a stage's card; return its place, and lines on results of earlier models. Raises UserError, OSError."""
+    picked = {name: examples.read_picked(file) for name, file in (("good", good), ("bad", bad)) if file}
     facts = gather(recipe, stage, license)
     model, tokenizer = load_stage(facts.stage)
     system_prompt = facts.manifest.config["system_prompt"] if system_prompt_shares(facts) else ""
     answers = examples.make_examples(model, tokenizer, facts.stage.template, system_prompt)
-    tokens = (tokenizer.bos_token or "", tokenizer.eos_token or "")
-    file = Path(facts.stage.model) / CARD_FILE
-    write(str(file), render_card(facts, answers, language, tokens, *picked).encode())
-    stale = [origin.result for origin in facts.table.in_state(State.STALE)]
+    file, tokens = Path(facts.stage.model) / CARD_FILE, (tokenizer.bos_token or "", tokenizer.eos_token or "")
+    write(str(file), render_card(facts, answers, language, tokens, **picked).encode())
+    stale = (origin.result for origin in facts.table.in_state(State.STALE))
     return file, [
         f"{result.stage} {result.task}: of an earlier model, dropped; `{result.command}`" for result in stale
     ]
 
 
 def render_card(
-    facts: Facts,
-    answers: list[examples.Example],
-    language: Language,
-    tokens: tuple[str, str],
-    good: examples.PickedAnswer | None = None,
-    bad: examples.PickedAnswer | None = None,
+    facts: Facts, answers: list[Example], language: Language, tokens: tuple[str, str], **picked: PickedAnswer | None
 ) -> str:
-    """Return the text of README.md. tokens: the tokenizer's BOS and EOS, empty where it has none."""
+    """Return the text of README.md. tokens: the tokenizer's BOS and EOS. picked: answers, `good` and `bad`."""
     words = text.KOREAN if language == "ko" else text.ENGLISH
 
     def figure(row: Row | None, stage: str) -> str:
@@ -74,24 +63,19 @@ def render_card(
             return "-"
         return f"{text.measured(row.suite, row.figures[stage].score, words)}{text.mark(row, stage)}"
 
-    template = card_template(
-        f"model_card.{language}.md.jinja",
-        by_stage=text.by_stage,
-        conditions=lambda row: text.settings_of(row, words),
-        figure=figure,
-    )
-    body = template.render(
+    conditions = partial(text.settings_of, words=words)
+    template = f"model_card.{language}.md.jinja"
+    body = card_template(template, by_stage=text.by_stage, conditions=conditions, figure=figure).render(
         facts=facts,
         base_id=hub_id(facts.base),
         methods=METHODS,
         examples=answers,
         max_new_tokens=examples.MAX_NEW_TOKENS,
-        picked={"good": good, "bad": bad},
+        picked=picked,
         repo=REPO,
         bos=tokens[0],
         eos=tokens[1],
         rank=adapter_rank(Path(facts.stage.model)) if facts.is_adapter else None,
-        rules=rules(facts.manifest),
         shares=system_prompt_shares(facts),
         translated=[source.name for source in facts.sources if source.path in TRANSLATED],
         hub_datasets=hub_datasets(facts),
@@ -108,23 +92,12 @@ def render_card(
     return f"---\n{header(facts).to_yaml()}\n---\n\n{body.strip()}\n"
 
 
-def rules(manifest: Manifest) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return each gate that looked at the rows: its name, what it does with a row that it finds, and its bounds."""
-    quality: dict[str, Any] = manifest.config.get("quality", {})
-    gates = {name: dict(gate) for name, gate in quality.items() if isinstance(gate, dict)}
-    found = [
-        (name, gate.pop("action", None) or quality.get("action", "reject"), gate) for name, gate in gates.items()
-    ]
-    # A gate with an empty list, such as that of the benchmarks, has nothing to look for.
-    return [(name, action, gate) for name, action, gate in found if action != "off" and [] not in gate.values()]
-
-
 def system_prompt_shares(facts: Facts) -> dict[str, float]:
     """Return the share of rows that got the recipe's system prompt, by the source's name, where any did."""
     entries = [entry for entry in facts.manifest.config.get("sources", []) if entry.get("add_system_prompt")]
-    shares = {entry["name"] or entry["source"]: entry["probability"] for entry in entries}
-    names = [source.name for source in facts.sources]
-    return {name: 1.0 if share is None else share for name, share in shares.items() if name in names}
+    probabilities = {entry["name"] or entry["source"]: entry["probability"] for entry in entries}
+    shares = {name: 1.0 if share is None else share for name, share in probabilities.items()}
+    return {source.name: shares[source.name] for source in facts.sources if source.name in shares}
 
 
 def hub_datasets(facts: Facts) -> list[str]:
@@ -135,20 +108,22 @@ def hub_datasets(facts: Facts) -> list[str]:
 def header(facts: Facts) -> ModelCardData:
     """Return the header in the hub's own fields; what is only on this machine is not in it."""
     base, results = hub_id(facts.base), list(_eval_results(facts))
-    uses_lora = any(run.config.get("adapter") in ("lora", "qlora") for run in facts.runs.values())
-    languages = {source.language for source in facts.sources}
-    title = f"{facts.recipe.name} {facts.stage.name.upper()}"
+    lora = ["lora"] if any(run.config.get("adapter") in ("lora", "qlora") for run in facts.runs.values()) else []
     return ModelCardData(
         base_model=base,
         base_model_relation=("adapter" if facts.is_adapter else "finetune") if base else None,
         datasets=hub_datasets(facts) or None,
-        language=sorted(languages, key=lambda language: (language != "ko", language)),
+        language=sorted({source.language for source in facts.sources}, key=lambda name: (name != "ko", name)),
         license=facts.license,
         license_name="mixed" if facts.license == OTHER_LICENSE else None,
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["rabbit-ko", "axolotl", *(["lora"] if uses_lora else []), *facts.runs],
-        **({"model_name": title, "eval_results": results} if results else {}),
+        tags=["rabbit-ko", "axolotl", *lora, *facts.runs],
+        **(
+            {"model_name": f"{facts.recipe.name} {facts.stage.name.upper()}", "eval_results": results}
+            if results
+            else {}
+        ),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE)},
     )
 
@@ -159,24 +134,21 @@ def _eval_results(facts: Facts) -> Iterator[EvalResult]:
         figure = row.figures.get(facts.stage.name)
         if not figure or figure.score.value is None or figure.origin.state is not State.CURRENT:
             continue
-        if (row.suite in SUITES or row.is_logickor) and figure.result.settings.get("data") == text.FROM_HUB:
-            yield _eval_result(row, figure)
-
-
-def _eval_result(row: Row, figure: Figure) -> EvalResult:
-    result = figure.result
-    config: dict[str, Any] = result.harness.get("configs", {}).get(row.task, {})
-    conditions = {"num_few_shot": result.settings.get("shots"), "limit": result.settings.get("limit")}
-    return EvalResult(
-        task_type="text-generation",
-        task_name="Text Generation",
-        dataset_type=LOGICKOR_DATA if row.is_logickor else SUITES[row.suite].data,
-        dataset_name=f"{row.suite if row.is_logickor else row.task} ({text.describe(result)})",
-        # The hub puts figures of one dataset and config together, and those of two strategies are not of one kind.
-        dataset_config=result.settings.get("strategy") or config.get("dataset_name"),
-        dataset_split=config.get("test_split") or config.get("validation_split"),
-        dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
-        metric_type=row.metric.partition(",")[0],
-        metric_name=f"{row.task} {row.metric}" if row.is_logickor else row.metric,
-        metric_value=round(figure.score.value or 0.0, 4),
-    )
+        result, settings = figure.result, figure.result.settings
+        if settings.get("data") != text.FROM_HUB or not (row.suite in SUITES or row.is_logickor):
+            continue
+        config: dict[str, Any] = result.harness.get("configs", {}).get(row.task, {})
+        conditions = {"num_few_shot": settings.get("shots"), "limit": settings.get("limit")}
+        yield EvalResult(
+            task_type="text-generation",
+            task_name="Text Generation",
+            dataset_type="maywell/LogicKor" if row.is_logickor else SUITES[row.suite].data,
+            dataset_name=f"{row.suite if row.is_logickor else row.task} ({text.describe(result)})",
+            # The hub puts figures of one dataset and config together; those of two strategies are not of one kind.
+            dataset_config=settings.get("strategy") or config.get("dataset_name"),
+            dataset_split=config.get("test_split") or config.get("validation_split"),
+            dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
+            metric_type=row.metric.partition(",")[0],
+            metric_name=f"{row.task} {row.metric}" if row.is_logickor else row.metric,
+            metric_value=round(figure.score.value, 4),
+        )

@@ -13,14 +13,12 @@ from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result
 from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.table import Row, Table, make_table
+from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
-from rabbit_ko.publishing.dataset_card import HUB_LICENSES
+from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe
-
-OTHER_LICENSE = "other"
 
 
 class Run(BaseModel):
@@ -43,13 +41,7 @@ class Run(BaseModel):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card says of a stage.
-
-    runs: those that led to it by stage, first to last. sources: of the rows that these were trained on. base: the
-    model that the first of them started from. is_adapter: whether others can use the stage's adapter; otherwise it is
-    the merged model that is for them. table: the figures of all these stages, none of an earlier model. results: the
-    stage's own by task. license: by the hub's name.
-    """
+    """What a card says of a stage; runs: those that led to it; is_adapter: others can use the adapter as it is."""
 
     recipe: Recipe
     stage: Stage
@@ -64,47 +56,27 @@ class Facts:
 
 
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:
-    """Read all that a card is written from, of the last finished stage where the name is empty.
-
-    Raises UserError where something is missing or does not fit.
-    """
+    """Read all that a card is written from, by default of the last finished stage. Raises UserError."""
     recipe = find_recipe(recipe_name)
     stage = find_trained(recipe, name)
     runs = read_runs(recipe, stage.name)
     manifest, table = read_data(recipe, runs), make_table(recipe.name, ("base", *runs))
-    kinds = {METHODS[trained].rows for trained in runs}
-    sources = [source for source in manifest.sources if source.stage in kinds]
+    sources = [source for source in manifest.sources if source.stage in {METHODS[name].rows for name in runs}]
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
-    own = [found for found in table.results[stage.name] if found.state is not State.STALE]
-    return Facts(
-        recipe,
-        stage,
-        runs,
-        manifest,
-        sources,
-        base,
-        is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
-        table=replace(table, rows=[_without_stale(row) for row in table.rows]),
-        results={found.result.task: found.result for found in own},
-        license=license or _license(base, sources),
-    )
-
-
-def _without_stale(row: Row) -> Row:
-    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
-
-
-def _license(base: str, sources: list[SourceSummary]) -> str:
-    """Return the one license of the data under a base of one's own; of a base on the hub nothing is known here."""
-    names = {source.license.name for source in sources}
-    return OTHER_LICENSE if hub_id(base) or len(names) != 1 else HUB_LICENSES.get(names.pop(), OTHER_LICENSE)
+    licenses = {source.license.name for source in sources}
+    if not license:
+        license = (
+            OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(licenses.pop(), OTHER_LICENSE)
+        )
+    fresh = [{ran: figure for ran, figure in row.figures.items() if not figure.is_stale} for row in table.rows]
+    rows = [replace(row, figures=figures) for row, figures in zip(table.rows, fresh, strict=True)]
+    own = {found.result.task: found.result for found in table.results[stage.name] if found.state is not State.STALE}
+    is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
+    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, replace(table, rows=rows), own, license)
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run; the last one that has one where the name is empty.
-
-    Raises UserError where there is none, and for the base model, which others have made.
-    """
+    """Return a stage with a finished run, by default the last one. Raises UserError for the base model."""
     stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
         raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
@@ -114,50 +86,36 @@ def find_trained(recipe: Recipe, name: str) -> Stage:
 
 
 def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
-    """Read the runs that led to a stage's model by stage, first to last.
-
-    Raises UserError where one is missing or damaged, or the stage's parent was trained anew after it.
-    """
-    run, parent = _read_run(recipe, stage), METHODS[stage].parent
+    """Read the runs that led to a stage's model by stage, first to last. Raises UserError where they do not fit."""
+    file, parent = recipe.run(stage) / RUN_FILE, METHODS[stage].parent
+    command = f"`make {stage} RECIPE={recipe.name}`"
+    try:
+        run = Run.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; run {command} first") from None
+    except ValidationError:
+        raise UserError(f"{file}: not what a finished run leaves; run {command} again") from None
     if parent is None or not Path(run.config["base_model"]).is_relative_to(recipe.run(parent)):
         return {stage: run}
     before = read_runs(recipe, parent)
     if before[parent].ended > run.started:
         raise UserError(
-            f"{recipe.run(stage)}: was trained before {recipe.run(parent)} was trained anew; "
-            f"run `make {stage} RECIPE={recipe.name}` again"
+            f"{recipe.run(stage)}: was trained before {recipe.run(parent)} was trained anew; run {command} again"
         )
     return {**before, stage: run}
 
 
-def _read_run(recipe: Recipe, stage: str) -> Run:
-    file, command = recipe.run(stage) / RUN_FILE, f"`make {stage} RECIPE={recipe.name}`"
-    try:
-        return Run.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; run {command} first") from None
-    except ValidationError:
-        raise UserError(f"{file}: not what a finished run leaves; run {command} again") from None
-
-
 def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
-    """Read the manifest of a recipe's data.
-
-    Raises UserError where there is none, or it is not that of the shards that a stage was trained on.
-    """
+    """Read the manifest of a recipe's data. Raises UserError where it is not of the shards that were trained on."""
     manifest = read_manifest(str(recipe.data))
     for stage, run in runs.items():
         kind = METHODS[stage].rows
         trained = {entry["path"]: entry["fingerprint"] for entry in run.datasets}.get(f"{recipe.data}/{kind}")
-        if trained and trained != shards_fingerprint(manifest, kind):
+        shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
+        listed = hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in shards).encode()).hexdigest()
+        if trained and trained != listed:
             raise UserError(
                 f"{recipe.data / MANIFEST}: lists other shards than those that {stage} was trained on; "
                 f"run `make {' '.join(runs)} RECIPE={recipe.name}`"
             )
     return manifest
-
-
-def shards_fingerprint(manifest: Manifest, kind: str) -> str:
-    """Return the digest that `run.json` has of a folder of shards, from what the manifest says of them."""
-    shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
-    return hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in shards).encode()).hexdigest()

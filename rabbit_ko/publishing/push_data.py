@@ -1,8 +1,4 @@
-"""Publish a folder of shards: to the hub in one commit, or to any fsspec URL with the manifest last.
-
-Before anything is sent, each source's license must allow it, and each shard must be what the manifest says. Rejected
-rows are never sent.
-"""
+"""Publish a folder of shards: to the hub in one commit, or to any fsspec URL with the manifest last."""
 
 import re
 from pathlib import Path
@@ -18,10 +14,7 @@ from rabbit_ko.storage import filesystem, is_url, remove, write
 
 
 def push(folder: Path, target: str, public: bool) -> str:
-    """Push to a URL, or else with a dataset card to the hub dataset `org/name`; return the URL of what is there now.
-
-    Raises UserError where the data may not be pushed, or the target cannot be written.
-    """
+    """Push to a URL, or with a dataset card to the hub; return the URL of what is there. Raises UserError."""
     shown = _without_password(target)
     if is_url(target) and public:
         raise UserError(f"{shown}: PUBLIC is for the hub; who may read a URL is set where it is")
@@ -42,38 +35,29 @@ def push(folder: Path, target: str, public: bool) -> str:
 
 
 def pushable(folder: Path) -> Manifest:
-    """Return the manifest with the pushed shards only, after all that it says about licenses and bytes is checked.
-
-    Raises UserError where a license does not allow to push, or a file is not what the manifest says.
-    """
+    """Return the manifest with the pushed shards only. Raises UserError for a license or a file that forbids it."""
     manifest = read_manifest(str(folder))
     for source in manifest.sources:
         _check_license(source)
     shards = [shard for kind in ROW_KINDS for shard in manifest.in_folder(kind)]
     if not shards:
         raise UserError(f"{folder}: its manifest lists no shard; run `make data` again")
-    for shard in shards:
-        path = folder / shard.file
-        if not path.exists():
-            raise UserError(f"{path}: is missing, but the manifest lists it; run `make data` again")
-        if file_digest(path) != shard.sha256:
-            raise UserError(f"{path}: is not what the manifest says; run `make data` again")
+    for path, digest in ((folder / shard.file, shard.sha256) for shard in shards):
+        if not path.exists() or file_digest(path) != digest:
+            raise UserError(f"{path}: is missing, or not what the manifest says; run `make data` again")
     return manifest.model_copy(update={"shards": shards})
 
 
 def _check_license(source: SourceSummary) -> None:
-    license = source.license
-    stated = f" (stated at {license.stated})" if license.stated else ""
+    license, said = source.license, f"source `{source.name}`, {source.path}"
+    name = f"{license.name} (stated at {license.stated})" if license.stated else license.name
     if license.redistribution is False:
         raise UserError(
-            f"source `{source.name}`, {source.path}: its license, {license.name}{stated}, forbids redistribution; "
-            "take it out of data.yaml to push the rest"
+            f"{said}: its license, {name}, forbids redistribution; take it out of data.yaml to push the rest"
         )
     if license.redistribution is None and not source.license_accepted:
-        raise UserError(
-            f"source `{source.name}`, {source.path}: nothing allows redistribution; license: {license.name}{stated}; "
-            "take it out, or give a reason in data.yaml, `license_accepted: <reason>`, and run `make data` again"
-        )
+        advice = "take it out, or give a reason in data.yaml, `license_accepted: <reason>`, and run `make data` again"
+        raise UserError(f"{said}: nothing allows redistribution; license: {name}; {advice}")
 
 
 def _copy(folder: Path, manifest: Manifest, url: str) -> None:
@@ -85,10 +69,9 @@ def _copy(folder: Path, manifest: Manifest, url: str) -> None:
     remove(f"{url}/{MANIFEST}")
     for shard in manifest.shards:
         write(f"{url}/{shard.file}", (folder / shard.file).read_bytes())
-    pushed = {f"{root}/{shard.file}" for shard in manifest.shards}
-    for name in {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}")} - pushed:
-        if name.endswith(".parquet"):
-            fs.rm_file(name)
+    old = {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}") if name.endswith(".parquet")}
+    for name in old - {f"{root}/{shard.file}" for shard in manifest.shards}:
+        fs.rm_file(name)
     write(f"{url}/{MANIFEST}", manifest.to_json().encode())
 
 

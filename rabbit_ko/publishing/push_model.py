@@ -6,43 +6,28 @@ from huggingface_hub import ModelCard
 
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.publishing.export import Exported, find_format
+from rabbit_ko.publishing.export import find_format
 from rabbit_ko.publishing.model_card import CARD_FILE, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
 from rabbit_ko.recipes import RUN_FILE, find_recipe
 
 
 def push(recipe: str, name: str, repo: str, format: str = "adapter", public: bool = False) -> str:
-    """Push a stage to the hub model `org/name`; return the commit's URL.
-
-    Raises UserError where the model or its card may not be pushed as it is, and as `hub.commit` does.
-    """
-    export = find_format(format)
+    """Push a stage to the hub model `org/name`; return the commit's URL. Raises UserError, as `hub.commit` does."""
     stage = find_trained(find_recipe(recipe), name)
-    exported = export(stage)
-    card = card_for(stage, repo, exported)
-    files: hub.Files = {**exported.files, RUN_FILE: Path(stage.model) / RUN_FILE, CARD_FILE: card.encode()}
-    return hub.commit(repo, files, f"{recipe} {name}", public, "model")
-
-
-def card_for(stage: Stage, repo: str, exported: Exported) -> str:
-    """Return the model card with the repo's name, and with what loads the exported model, in it.
-
-    Raises UserError where there is no card, or it was written from another run.
-    """
-    file = Path(stage.model) / CARD_FILE
-    command = f"`make card RECIPE={stage.recipe} STAGE={stage.name}`"
+    exported, run = find_format(format)(stage), Path(stage.model) / RUN_FILE
+    file, command = Path(stage.model) / CARD_FILE, f"`make card RECIPE={recipe} STAGE={name}`"
     try:
         card = ModelCard.load(file)
     except (OSError, ValueError):
         card = None
     if card is None or "rabbit-ko" not in (card.data.tags or []):
         raise UserError(f"{file}: no card of this project; run {command} first")
-    if card.data.get(RUN_DIGEST) != file_digest(Path(stage.model) / RUN_FILE):
+    if card.data.get(RUN_DIGEST) != file_digest(run):
         raise UserError(f"{file}: written from another run than the one that is there; run {command} again")
     card.data.library_name = exported.library
     if card.data.base_model:
         card.data.base_model_relation = exported.relation
-    return str(card).replace(REPO, repo)
+    readme = str(card).replace(REPO, repo).encode()
+    return hub.commit(repo, {**exported.files, RUN_FILE: run, CARD_FILE: readme}, f"{recipe} {name}", public, "model")

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.preflight import check_base_is_reachable
+from axolotl_plugins.checks.base_model import check_base_is_reachable
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
@@ -46,7 +46,7 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     config = recipe.config(stage)
     if not config.exists():
         raise UserError(f"recipe {recipe.name} has no {config.name}")
-    sharding = sharding_arguments(launch)
+    sharding = sharding_arguments(recipe, launch)
     make_base(recipe)
     if parent := recipe.parent(stage):
         _require(recipe, parent, stage)
@@ -133,9 +133,13 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def sharding_arguments(launch: Launch) -> list[str]:
-    """Return axolotl's arguments that spread a run over GPUs. Raises UserError for an unknown name."""
-    name = launch.sharding or _default_sharding()
+def sharding_arguments(recipe: Recipe, launch: Launch) -> list[str]:
+    """Return axolotl's arguments that spread a run over GPUs: zero2 over several ones, unless it is said otherwise.
+
+    Raises UserError for an unknown name.
+    """
+    several = (launch.gpus or count_gpus()) > 1 and recipe.base_script is None and find_spec("deepspeed")
+    name = launch.sharding or ("zero2" if several else "ddp")
     if name == "ddp":
         return []
     if (file := DEEPSPEED / f"{name}.json").exists():
@@ -144,10 +148,6 @@ def sharding_arguments(launch: Launch) -> list[str]:
         return [f"--guard-sharding={file}"]
     known = ["ddp", *sorted(path.stem for folder in (DEEPSPEED, FSDP) for path in folder.iterdir())]
     raise UserError(f"SHARDING={name}: there is no such sharding; known are {', '.join(known)}")
-
-
-def _default_sharding() -> str:
-    return "zero2" if count_gpus() > 1 and find_spec("deepspeed") else "ddp"
 
 
 def count_gpus() -> int:

@@ -6,9 +6,8 @@ import pytest
 import torch
 from axolotl.utils.schemas.enums import ATTN_IMPLS_SUPPORTING_PACKING
 
-from axolotl_plugins import attention
-from axolotl_plugins.attention import BY_GENERATION, best_attention, resolve_attention
-from axolotl_plugins.checks.speed import MASKED
+from axolotl_plugins.checks import speed
+from axolotl_plugins.checks.speed import BY_GENERATION, FALLBACK, INSTALLED, best_attention
 
 FLASH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
@@ -17,7 +16,7 @@ def on(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], *installed:
     """The choice on a GPU, with these backends installed."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    monkeypatch.setattr(attention, "INSTALLED", {name: partial(bool, name in installed) for name in FLASH})
+    monkeypatch.setattr(speed, "INSTALLED", {name: partial(bool, name in installed) for name in FLASH})
     return best_attention()
 
 
@@ -43,22 +42,16 @@ def test_the_choice_follows_gpu_and_installation(
 
 
 def test_without_a_gpu_nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "BY_GENERATION", None)
+    monkeypatch.setattr(speed, "INSTALLED", {})
     assert best_attention() == "sdpa"
 
 
 def test_every_choice_keeps_packed_rows_apart() -> None:
     choices = {name for names in BY_GENERATION.values() for name in names}
-    assert choices == attention.INSTALLED.keys() <= ATTN_IMPLS_SUPPORTING_PACKING
-    assert attention.FALLBACK in MASKED
-
-
-def test_a_named_backend_is_left_alone() -> None:
-    cfg = {"attn_implementation": "flex_attention"}
-    resolve_attention(cfg)
-    assert cfg == {"attn_implementation": "flex_attention"}
+    assert choices == INSTALLED.keys() <= ATTN_IMPLS_SUPPORTING_PACKING
+    assert FALLBACK == "sdpa"
 
 
 def test_what_is_not_installed_here_is_found_missing() -> None:
-    assert not attention.INSTALLED["flash_attention_3"]()
-    assert not attention.INSTALLED["flash_attention_4"]()
+    assert not INSTALLED["flash_attention_3"]()
+    assert not INSTALLED["flash_attention_4"]()

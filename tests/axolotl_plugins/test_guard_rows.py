@@ -13,8 +13,8 @@ from axolotl.integrations.base import PluginManager
 from transformers import PreTrainedTokenizerBase
 
 from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest
-from axolotl_plugins.fingerprints import shards_fingerprint
 from axolotl_plugins.guard import Guard
+from axolotl_plugins.resume.identity import shards_fingerprint
 from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORE_INDEX
@@ -50,14 +50,14 @@ def refusal(stage: str, **overrides: Any) -> str:
 
 def test_sound_rows_are_all_checked_and_counted() -> None:
     counts = load_datasets("sft").counts["train"]
-    assert counts.examples == counts.prepared == counts.checked > 100
-    assert 0 < counts.trained < counts.tokens
+    assert counts["examples"] == counts["prepared"] == counts["checked"] > 100
+    assert 0 < counts["trained"] < counts["tokens"]
 
 
 def test_unchanged_rows_are_read_from_the_cache_and_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     load_datasets("sft")
     monkeypatch.setattr(sft, "to_columns", None)
-    assert load_datasets("sft", preprocess=False).counts["train"].checked > 100
+    assert load_datasets("sft", preprocess=False).counts["train"]["checked"] > 100
 
 
 def test_too_many_rows_dropped_for_length_stop_the_run() -> None:
@@ -68,7 +68,7 @@ def test_too_many_rows_dropped_for_length_stop_the_run() -> None:
 
 def test_a_share_of_dropped_rows_can_be_allowed() -> None:
     counts = load_datasets("sft", sequence_len=250, guard_max_dropped=0.9).counts["train"]
-    assert 0 < counts.dropped < counts.examples
+    assert 0 < counts["dropped"] < counts["examples"]
 
 
 def test_a_length_into_which_no_row_fits_is_one_line() -> None:
@@ -156,7 +156,7 @@ def merged(smoke_tokenizer: PreTrainedTokenizerBase) -> Path:
 
 def test_dpo_starts_from_the_merged_sft_model_of_this_data(merged: Path) -> None:
     counts = load_datasets("dpo").counts["train"]
-    assert 2 * counts.examples == 2 * counts.prepared == counts.checked > 100
+    assert 2 * counts["examples"] == 2 * counts["prepared"] == counts["checked"] > 100
 
 
 def test_pairs_that_trl_would_read_otherwise_stop_dpo(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +186,11 @@ def test_a_shard_that_changed_but_kept_its_time_is_read_anew() -> None:
     shard = next(Path("data/smoke/sft").glob("train-*"))
     time = shard.stat().st_mtime_ns
     before = load_on_cpu("sft")
-    assert load_datasets("sft").counts["train"].examples == rows_in_shards()
+    assert load_datasets("sft").counts["train"]["examples"] == rows_in_shards()
     table = pq.read_table(shard)
     pq.write_table(table.slice(0, 100), shard)
     os.utime(shard, ns=(time, time))
-    assert load_datasets("sft", preprocess=False).counts["train"].examples == 100
+    assert load_datasets("sft", preprocess=False).counts["train"]["examples"] == 100
     assert load_on_cpu("sft").dataset_prepared_path != before.dataset_prepared_path
 
 

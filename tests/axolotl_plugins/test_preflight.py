@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from axolotl_plugins.preflight import check_base_is_reachable
+from axolotl_plugins.checks.base_model import check_base_is_reachable
 from rabbit_ko.errors import UserError
 
 

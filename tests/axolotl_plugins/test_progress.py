@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from axolotl_plugins import progress
-from axolotl_plugins.progress import PEAK_MEMORY, TOKENS_PER_SECOND, Progress, evaluations_left, line
+from axolotl_plugins import callbacks
+from axolotl_plugins.callbacks import Progress, peak_of_process, seconds_of_evaluations
 
 ARGS = SimpleNamespace(eval_strategy="steps")
 
@@ -16,7 +16,7 @@ class Run:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int = 0) -> None:
         self.now, self.said = 1000.0, list[str]()
-        monkeypatch.setattr(progress, "monotonic", lambda: self.now)
+        monkeypatch.setattr(callbacks, "monotonic", lambda: self.now)
         self.progress = Progress(self.said.append)
         self.state: Any = SimpleNamespace(
             global_step=step, max_steps=100, eval_steps=50, log_history=[], is_world_process_zero=True
@@ -62,34 +62,36 @@ def test_without_a_step_after_the_first_it_does_not_guess(monkeypatch: pytest.Mo
 def test_throughput_counts_steps_and_not_evaluations(monkeypatch: pytest.MonkeyPatch, counter: str) -> None:
     run = Run(monkeypatch)
     run.take(9)
-    assert TOKENS_PER_SECOND not in run.log(**{"loss": 1.0, counter: 7_000})
+    assert "tokens_per_second" not in run.log(**{"loss": 1.0, counter: 7_000})
     run.evaluate(1000)
     run.take(2, 2)
     logged = run.log(**{"loss": 1.0, counter: 8_000})
-    assert logged[TOKENS_PER_SECOND] == 250
-    assert logged[PEAK_MEMORY] > 0
+    assert logged["tokens_per_second"] == 250
+    assert logged["peak_memory_gib"] > 0
     assert run.state.log_history[-1] == logged
 
 
-def test_a_line_shows_what_a_stage_is_about() -> None:
-    logs = {
-        "loss": 0.5,
-        "rewards/margins": 1.25,
-        "rewards/accuracies": 0.75,
-        TOKENS_PER_SECOND: 250,
-        PEAK_MEMORY: 1.5,
-    }
-    assert line(5, 10, logs, 3661.2) == (
-        "step 5 of 10: loss 0.5, margin 1.25, accuracy 0.75, 250 tokens/s, 1.5 GiB, 1:01:01 left"
-    )
-    assert line(5, 10, {"eval_loss": 2.0, "epoch": 1}, 60) == "step 5 of 10: eval_loss 2"
+def test_a_line_shows_what_a_stage_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "peak_of_process", lambda: 3 << 29)
+    run = Run(monkeypatch, step=3)
+    run.log(num_tokens=0, loss=1.0)
+    run.take(4, 4)
+    run.log(**{"loss": 0.5, "rewards/margins": 1.25, "rewards/accuracies": 0.75, "num_tokens": 2_000})
+    run.log(**{"eval_loss": 2.0, "eval_runtime": 1.0, "eval_rewards/margins": 0.5, "epoch": 1})
+    assert run.said[1:] == [
+        "step 5 of 100: loss 0.5, margin 1.25, accuracy 0.75, 250 tokens/s, 1.5 GiB, 0:06:20 left",
+        "step 5 of 100: eval_loss 2, margin 0.5",
+    ]
 
 
 @pytest.mark.parametrize(("strategy", "expected"), [("no", 0), ("epoch", 2), ("steps", 4)])
-def test_evaluations_to_come_are_counted(strategy: str, expected: int) -> None:
-    state = SimpleNamespace(global_step=60, max_steps=100, eval_steps=10, epoch=1.5, num_train_epochs=3)
-    assert evaluations_left(SimpleNamespace(eval_strategy=strategy), state) == expected
+def test_evaluations_to_come_are_counted_by_the_fastest(strategy: str, expected: int) -> None:
+    history = [{"eval_runtime": 9.0}, {"eval_runtime": 3.0}, {"loss": 1.0}]
+    state = SimpleNamespace(
+        global_step=60, max_steps=100, eval_steps=10, epoch=1.5, num_train_epochs=3, log_history=history
+    )
+    assert seconds_of_evaluations(SimpleNamespace(eval_strategy=strategy), state) == 3 * expected
 
 
 def test_the_memory_of_this_process_is_some_of_the_machines() -> None:
-    assert 0.05 < progress.peak_memory() < 1000
+    assert 0.05 < peak_of_process() / (1 << 30) < 1000

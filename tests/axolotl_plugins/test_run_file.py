@@ -39,7 +39,8 @@ def config(folder: Path, **options: Any) -> DictDefault:
 def test_it_tells_what_ran_on_what_and_how_it_ended(tmp_path: Path) -> None:
     rows = {"train": {"examples": 3, "dropped": 1}}
     cfg = config(tmp_path)
-    write_run_file(cfg, FinishedTrainer(), dataset_fingerprints(cfg), rows, datetime(2026, 1, 2, tzinfo=UTC))
+    facts = {"datasets": dataset_fingerprints(cfg), "rows": rows}
+    write_run_file(cfg, FinishedTrainer(), datetime(2026, 1, 2, tzinfo=UTC), 0, {}, **facts)
     run = json.loads((tmp_path / RUN_FILE).read_text())
     assert run["config"]["base_model"] == "base"
     assert {"python", "axolotl", "trl", "torch"} <= run["versions"].keys()
@@ -55,7 +56,7 @@ def test_it_tells_what_ran_on_what_and_how_it_ended(tmp_path: Path) -> None:
 def test_it_tells_what_the_run_is_made_of_and_what_was_overridden(tmp_path: Path) -> None:
     made_of, overrides = {"config.my_token": '"kept"', "data/secret": "abc"}, {"max_steps": 3, "comet_api_key": "key"}
     started = datetime.now(UTC)
-    write_run_file(config(tmp_path), FinishedTrainer(), [], {}, started, identity=made_of, overrides=overrides)
+    write_run_file(config(tmp_path), FinishedTrainer(), started, 0, made_of, overrides=overrides)
     run = json.loads((tmp_path / RUN_FILE).read_text())
     assert run["made_of"] == made_of
     assert run["overrides"] == {"max_steps": 3}
@@ -77,7 +78,7 @@ def test_no_secret_gets_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         some_list=[{"hf_token": "listed-secret", "text": f"{value}!"} for value in secrets.values()],
         max_steps=12345678,
     )
-    write_run_file(cfg, FinishedTrainer(), [], {}, datetime.now(UTC))
+    write_run_file(cfg, FinishedTrainer(), datetime.now(UTC), 0, {})
     text = (tmp_path / RUN_FILE).read_text()
     run = json.loads(text)
     for secret in (
@@ -98,7 +99,7 @@ def test_what_is_no_secret_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "question": "무엇? a=b",
         "total_num_tokens": 5,
     }
-    write_run_file(config(tmp_path, **options), FinishedTrainer(), [], {}, datetime.now(UTC))
+    write_run_file(config(tmp_path, **options), FinishedTrainer(), datetime.now(UTC), 0, {})
     written = json.loads((tmp_path / RUN_FILE).read_text())["config"]
     assert {name: written[name] for name in options} == options
 

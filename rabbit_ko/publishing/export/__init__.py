@@ -1,16 +1,12 @@
-"""How a trained stage leaves the house: one module for each format, found by its being here.
-
-The module `<format>.py` has a function `export(stage) -> Exported`, which raises UserError where the stage cannot be
-pushed in that format.
-"""
+"""How a trained stage is pushed: each module here is a format, with a function `export(stage) -> Exported`."""
 
 import json
 import pkgutil
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -24,13 +20,10 @@ PUSHED = re.compile(
     r"((adapter_|generation_|tokenizer_)?config|tokenizer|special_tokens_map|added_tokens|vocab)\.json|"
     r"chat_template\.jinja"
 )
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A model in a format: its files, by name on the hub, and in the hub's words what loads it and how it relates to
-    its base model."""
+class Exported(NamedTuple):
+    """Files by name on the hub, and in the hub's words what loads them and how they relate to their base model."""
 
     files: Files
     library: str
@@ -45,30 +38,20 @@ def find_format(name: str) -> Callable[[Stage], Exported]:
     return export
 
 
-def model_files(folder: Path) -> Files:
-    """Return the weights in a folder and what is needed to load them; whatever else lies there is nobody's business.
-
-    Raises UserError where weights are missing, damaged or pickles, which could run code where they are loaded.
-    """
-    index = folder / "model.safetensors.index.json"
-    if (folder / "adapter_config.json").exists():
-        weights = {"adapter_model.safetensors"}
-    else:
-        weights = (
-            set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {"model.safetensors"}
-        )
-    for name in sorted(weights):
-        _check_safetensors(folder / name)
+def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
+    """Return weights and what loads them, nothing else. Raises UserError for pickles, which could run code."""
+    index = folder / f"{weights}.index.json"
+    names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {weights}
+    for file in (folder / name for name in sorted(names)):
+        if not file.exists():
+            pickles = sorted(
+                other.name for other in folder.iterdir() if re.search("[.](bin|pth?|pkl|ckpt)$", other.name)
+            )
+            there = f"there is {pickles[0]}, which may run code where it is loaded" if pickles else "nothing to push"
+            raise UserError(f"{file}: is missing, and {there}; save the weights as safetensors and push again")
+        try:
+            with safe_open(file, "np"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{file}: not whole safetensors: {reason(error)}; train or merge again") from None
     return {file.name: file for file in sorted(folder.iterdir()) if PUSHED.fullmatch(file.name)}
-
-
-def _check_safetensors(file: Path) -> None:
-    if not file.exists():
-        pickles = sorted(other.name for other in file.parent.iterdir() if other.suffix in PICKLES)
-        there = f"there is {pickles[0]}, which may run code where it is loaded" if pickles else "nothing to push"
-        raise UserError(f"{file}: is missing, and {there}; save the weights as safetensors and push again")
-    try:
-        with safe_open(file, "np"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: not whole safetensors: {reason(error)}; train or merge again") from None

@@ -10,13 +10,12 @@ from rabbit_ko.publishing.export import Exported, model_files
 
 def export(stage: Stage) -> Exported:
     """Return a stage's adapter. Raises UserError where nobody else has the model that it belongs on."""
-    folder = Path(stage.model)
-    base = adapter_base(folder)
+    base = adapter_base(Path(stage.model))
     if base is None:
-        return Exported(model_files(folder), library="transformers", relation="finetune")
+        return Exported(model_files(Path(stage.model)), "transformers", "finetune")
     if hub_id(base) is None:
         raise UserError(
-            f"{folder}: the adapter is on {base}, which is only on this machine; run "
+            f"{stage.model}: the adapter is on {base}, which is only on this machine; run "
             f"`make merge RECIPE={stage.recipe} STAGE={stage.name}` and push the merged model with FORMAT=merged"
         )
-    return Exported(model_files(folder), library="peft", relation="adapter")
+    return Exported(model_files(Path(stage.model), "adapter_model.safetensors"), "peft", "adapter")

@@ -10,17 +10,13 @@ from rabbit_ko.publishing.export import Exported, model_files
 
 def export(stage: Stage) -> Exported:
     """Return a stage's merged model. Raises UserError where there is none of the stage's adapter as it is now."""
-    from axolotl_plugins.checks.base_model import (
-        MERGED_ADAPTER,
-        adapter_digest,
-    )  # a second that the other formats do not need
+    from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 
     folder = Path(stage.model) / "merged"
     # Merging writes the tokenizer's config last.
     is_complete = (folder / "tokenizer_config.json").exists() and (folder / "config.json").exists()
     config = json.loads((folder / "config.json").read_bytes()) if is_complete else {}
     if config.get(MERGED_ADAPTER) != adapter_digest(folder.parent):
-        raise UserError(
-            f"{folder}: no merged model of this run; run `make merge RECIPE={stage.recipe} STAGE={stage.name}` first"
-        )
-    return Exported(model_files(folder), library="transformers", relation="finetune")
+        command = f"`make merge RECIPE={stage.recipe} STAGE={stage.name}`"
+        raise UserError(f"{folder}: no merged model of this run; run {command} first")
+    return Exported(model_files(folder), "transformers", "finetune")

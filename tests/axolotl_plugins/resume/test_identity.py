@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from axolotl_plugins.resume.checkpoints import OtherRun, find_checkpoint, mark_complete
+from axolotl_plugins.resume.checkpoints import find_checkpoint, mark_complete
 from axolotl_plugins.resume.identity import FREE, dataset_fingerprints, run_identity
+from rabbit_ko.errors import UserError
 from tests.axolotl_plugins.test_run_file import config
 
 
@@ -27,7 +28,7 @@ def identity(run: dict[str, Any]) -> dict[str, str]:
 def changes(run: dict[str, Any], **options: Any) -> str:
     """What is said of a checkpoint of this run by a run with other options, or with files that have changed."""
     Path("checkpoint-1").mkdir(exist_ok=True)
-    with pytest.raises(OtherRun) as error:
+    with pytest.raises(UserError) as error:
         find_checkpoint(Path(), identity({**run, **options}), print)
     return str(error.value).removeprefix("checkpoint-1 is of a run in which ")
 

@@ -12,7 +12,6 @@ from axolotl_plugins.guard import Guard
 from axolotl_plugins.resume.identity import (
     changes,
     dataset_fingerprints,
-    find_overrides,
     made_of,
     run_identity,
     stage_identity,
@@ -57,7 +56,6 @@ def test_the_yaml_with_its_overrides_has_the_identity_that_the_guard_records(
 
 def test_a_key_that_is_written_as_in_the_yaml_is_no_override(smoke_recipe: Path) -> None:
     assert recorded("sft", seed=42)[1] == {}
-    assert find_overrides({"axolotl_config_path": "no/such.yaml", "seed": 1}) == {}
 
 
 def test_a_finished_run_is_the_same_however_it_was_spread(

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 
 from rabbit_ko.benchmarks import corpus
-from rabbit_ko.benchmarks.build_speed import Result, build_table, scaling_table
-from rabbit_ko.benchmarks.contenders import CONTENDERS, Contender, Input
-from rabbit_ko.benchmarks.process_cost import Cost, measure
+from rabbit_ko.benchmarks.build_speed import CONTENDERS, build_table, commands, measure
 from rabbit_ko.cli import main
 from tests.conftest import ROOT
 
 COUNT = 20_000
-INPUT = Input("koalpaca", 100, Path("rows.jsonl"), Path("questions.jsonl"))
+MB = 7_000_000
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +59,8 @@ def test_every_fault_is_planted_as_often_as_it_should_be(koalpaca: list[corpus.R
         "arithmetic": sum(output.startswith("2 * ") for output in outputs),
         "fake turn": sum("### Response:" in output for output in outputs),
     }
-    assert found.keys() == corpus.PLANTS.keys()
-    for fault, (share, _) in corpus.PLANTS.items():
+    assert found.keys() == corpus.FAULTS.keys()
+    for fault, share in corpus.FAULTS.items():
         assert 0.6 < found[fault] / (share * COUNT) < 1.5 or abs(found[fault] - share * COUNT) < 4, (fault, found)
         assert found[fault], fault
 
@@ -80,9 +78,9 @@ def test_memory_is_that_of_the_whole_process_tree() -> None:
     hold = "import time; held = bytearray(b'x') * {} ; time.sleep(1)"
     child = f"subprocess.Popen([sys.executable, '-c', {hold.format(80_000_000)!r}], start_new_session=True).wait()"
     script = f"import subprocess, sys; held = bytearray(b'x') * 60_000_000; {child}"
-    measured = measure((sys.executable, "-c", script))
-    assert 140e6 < measured.peak_bytes < 250e6
-    assert measured.seconds >= 1
+    seconds, peak_bytes = measure([sys.executable, "-c", script])
+    assert 140e6 < peak_bytes < 250e6
+    assert seconds >= 1
 
 
 def test_a_contender_that_fails_stops_the_benchmark_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -92,7 +90,7 @@ def test_a_contender_that_fails_stops_the_benchmark_and_leaves_nothing_behind(tm
         f"import subprocess, sys; print({sleeper}.pid, file=open({str(note)!r}, 'w'), flush=True); sys.exit('oh no')"
     )
     with pytest.raises(RuntimeError, match=r"(?s)exit 1.*oh no"):
-        measure((sys.executable, "-c", script))
+        measure([sys.executable, "-c", script])
     state = Path(f"/proc/{int(note.read_text())}/stat")
     deadline = monotonic() + 30
     while state.exists() and state.read_text().split()[2] != "Z":
@@ -101,62 +99,59 @@ def test_a_contender_that_fails_stops_the_benchmark_and_leaves_nothing_behind(tm
 
 
 def test_ratios_are_medians_of_each_rounds_and_what_cannot_run_says_why() -> None:
-    results = [
-        _result("plain", [1.0, 2.0, 4.0], rows_out=90),
-        _result("slow copy", [3.0, 2.0, 2.0]),
-        _result("fast copy", [1.0, 1.0, 1.0]),
-        Result(Contender("absent", (), modules=("no_such_module",))),
-        Result(Contender("tardy", (), most_rows=10)),
-    ]
-    lines = build_table(INPUT, results).splitlines()
+    results = {
+        "plain": ([1.0, 2.0, 4.0], MB, 90),
+        "pyarrow copy in blocks": ([3.0, 2.0, 2.0], MB, 0),
+        "datasets.map": ([1.0, 1.0, 1.0], MB, 0),
+        "convmerge convert": ([], 0, 0),
+    }
+    lines = build_table(100, results).splitlines()
     assert lines[2:] == [
-        "| plain | 1.00 | - | 50 | 100 to 25 | 7 MB | 90 |",
-        "| slow copy | 1.00 | - | 50 | 50 to 33 | 7 MB | 0 |",
-        "| fast copy | 0.50 | - | 100 | 100 to 100 | 7 MB | 0 |",
-        "| absent | - | - | `pip install 'convmerge[quality]'` | - | - | - |",
-        "| tardy | - | - | not run beyond 10 rows | - | - | - |",
+        "| plain | 1.00 | - | 50 | 100 to 25 | - | 7 MB | 90 |",
+        "| pyarrow copy in blocks | 1.00 | - | 50 | 50 to 33 | - | 7 MB | 0 |",
+        "| datasets.map | 0.50 | - | 100 | 100 to 100 | - | 7 MB | 0 |",
+        "| convmerge convert | - | - | `pip install 'convmerge[quality]'` | - | - | - | - |",
     ]
-    assert {line.count("|") for line in lines} == {8}
+    assert {line.count("|") for line in lines} == {9}
 
 
 def test_the_exponent_of_time_is_that_of_the_medians() -> None:
-    large = Input("koalpaca", 1_000, INPUT.file, INPUT.benchmark)
-    before, after = [_result("plain", [1.0, 1.0, 9.0])], [_result("plain", [20.0, 90.0, 20.0])]
-    table = scaling_table(INPUT, large, before, after)
-    assert table.splitlines()[2:] == ["| plain | 1.30 | 7 MB | 7 MB |"]
+    before, after = {"plain": ([1.0, 1.0, 9.0], MB, 9)}, {"plain": ([20.0, 90.0, 20.0], MB, 9)}
+    assert build_table(1_000, after, 100, before).splitlines()[2].split(" | ")[5] == "1.30"
 
 
-def test_a_tiny_run_prints_a_table_for_each_corpus(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
+def test_a_tiny_run_prints_a_table_for_each_corpus(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     asked = ["--what", "data", "--rows", "300,600", "--conversations", "200", "--rounds", "1"]
-    files = [f"--out={tmp_path}", f"--json={tmp_path}/figures.json"]
     with pytest.raises(SystemExit) as ended:
-        main(["bench", *asked, "--only", "plain,gates,pyarrow copy in blocks", *files])
+        main(["bench", *asked, "--only", "plain,gates,pyarrow copy in blocks"])
     assert not ended.value.code
     printed = capsys.readouterr().out
     assert "cores" in printed.splitlines()[0]
-    assert [size for size in ("300", "600", "200") if f", {size} rows, " in printed] == ["300", "600", "200"]
-    assert printed.count("| plain | 1.00 | ") == printed.count("| gates | ") - 1 == 3
-    corpora = json.loads((tmp_path / "figures.json").read_text())["corpora"]
-    for built in corpora:
-        left = {one["name"]: one["rows"] for one in built["contenders"]}
-        assert left["pyarrow copy in blocks"] == built["rows"]
-        assert 0.9 * built["rows"] < left["gates"] <= left["plain"] <= built["rows"]
-        assert all(cost["peak_bytes"] for one in built["contenders"] for cost in one["rounds"])
-    koalpaca = {one["name"]: one["rows"] for one in corpora[1]["contenders"]}
-    assert koalpaca["gates"] < koalpaca["plain"], "the gates had nothing to do"
-    assert not (tmp_path / "built").exists()
+    tables = printed.split("\n\n")[1:]
+    assert [title.split(" rows, ")[0] for title in tables[::2]] == [
+        "koalpaca, 300",
+        "koalpaca, 600",
+        "guanaco_ko, 200",
+    ]
+    for rows, table in zip((300, 600, 200), tables[1::2], strict=True):
+        cells = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
+        left = {line[0]: int(line[-1].replace(",", "")) for line in cells}
+        assert left["pyarrow copy in blocks"] == rows
+        assert 0.9 * rows < left["gates"] <= left["plain"] <= rows
+        assert all(int(line[-2].removesuffix(" MB")) for line in cells)
+        assert (cells[0][5] == "-") == (rows != 600)
+        assert rows != 600 or left["gates"] < left["plain"], "the gates had nothing to do"
+    assert not Path("runs/bench/built").exists()
 
 
 def test_every_contender_has_commands(tmp_path: Path) -> None:
-    for contender in CONTENDERS:
-        commands = contender.commands(INPUT, tmp_path)
-        assert commands, contender.name
-        for command in commands:
-            assert command[:2] == (sys.executable, "-m"), contender.name
-            assert not any("{" in word for word in command), contender.name
+    for name in CONTENDERS:
+        steps = commands(name, "koalpaca", Path("rows.jsonl"), Path("questions.jsonl"), tmp_path)
+        assert steps, name
+        for command in steps:
+            assert command[:2] == [sys.executable, "-m"], name
+            assert not any("{" in word for word in command), name
 
 
 @pytest.mark.parametrize(
@@ -174,7 +169,3 @@ def test_a_contender_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture
         main(["bench", "--what", "data", "--only", "gate"])
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: --only: there is no contender `gate`; did you mean `gates`?\n"
-
-
-def _result(name: str, seconds: list[float], rows_out: int = 0) -> Result:
-    return Result(Contender(name, ()), [Cost(time, 7_000_000) for time in seconds], rows_out)

@@ -1,53 +1,54 @@
 """The arithmetic between what the meter has counted and what is shown."""
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from rabbit_ko.benchmarks.training_meter import count_batch
-from rabbit_ko.benchmarks.training_speed import Failed, Steps, Trained, speed_of, stage_table, utilisation
-from rabbit_ko.planning.speed import GPUS, gpu_named, row_hours
-from rabbit_ko.planning.work import Rows, token_flops
+from rabbit_ko.benchmarks.training_speed import figures, stage_table
+from rabbit_ko.planning.plan import Measurement
+from rabbit_ko.planning.stage import Stage
+from rabbit_ko.planning.work import Rows, gpu_named, token_flops
 from tests.rabbit_ko.planning.stages import stage
 
-STEPS = Steps(
-    seconds=[100.0, 2.0, 3.0],
-    positions=[7, 800, 1200],
-    tokens=[7, 500, 1000],
-    trained=[7, 250, 250],
-    rows=[7, 4, 6],
-    reference_seconds=[],
-    reference_rows=[],
-    device="NVIDIA H100 80GB HBM3",
-    peak_bytes=3 * 2**30,
-)
+METERED = {
+    "steps": [(100.0, 7, 7, 7, 7), (2.0, 800, 500, 250, 4), (3.0, 1200, 1000, 250, 6)],
+    "reference": [],
+    "device": "NVIDIA H100 80GB HBM3",
+    "peak_bytes": 3 * 2**30,
+}
+
+
+def measured(planned: Stage | None = None, **changes: Any) -> dict[str, Any]:
+    """What came of a stage, behind one step to warm up."""
+    return figures(planned or stage(), Rows(7_200, "", 400, "", 500.0, None), METERED | changes, warmup=1)
 
 
 def test_speed_drops_the_warm_up_and_counts_padding_apart() -> None:
-    speed = speed_of(STEPS, warmup=1, epochs=3)
-    assert (speed.positions, speed.tokens, speed.trained, speed.rows) == (400, 300, 100, 2)
-    assert speed.padding == pytest.approx(0.25)
+    shown = measured()["figures"]
+    assert [shown[name] for name in ("with padding", "tokens/s", "trained tokens/s", "rows/s")] == [400, 300, 100, 2]
+    assert shown["padding"] == pytest.approx(0.25)
 
 
 def test_projected_hours_are_rows_times_epochs_over_rows_a_second() -> None:
-    assert row_hours(7200, 3, speed_of(STEPS, warmup=1, epochs=3).seconds_per_row, 0.0) == pytest.approx(3.0)
+    assert measured()["figures"]["hours for 3 epochs"] == pytest.approx(3.0)
 
 
 def test_a_reference_pass_costs_its_time_once_a_run() -> None:
-    before = replace(STEPS, reference_seconds=[50.0, 1.0, 1.0], reference_rows=[2, 2, 2, 2])
-    speed = speed_of(before, warmup=1, epochs=2)
-    assert speed.reference_seconds_per_row == 0.5
+    result = measured(stage(epochs=2.0), reference=[(0.0, 2), (50.0, 2), (51.0, 2), (52.0, 2)])
+    assert result["speed"]["reference_seconds_per_row"] == 0.5
     # Ten rows in five seconds, and half of a reference pass for each row in each of two epochs.
-    assert speed.rows == pytest.approx(10 / (5 + 10 * 0.25))
-    assert row_hours(3600, 3, speed.seconds_per_row, speed.reference_seconds_per_row) == pytest.approx(3 * 0.5 + 0.5)
+    assert result["figures"]["rows/s"] == pytest.approx(10 / (5 + 10 * 0.25))
+    assert Measurement.model_validate(result).hours(3600, 3, 1) == pytest.approx(3 * 0.5 + 0.5)
 
 
 def test_utilisation_is_the_operations_of_all_positions_over_what_the_gpu_is_stated_to_do() -> None:
-    speed, asked = speed_of(STEPS, warmup=1, epochs=3), stage()
-    found = utilisation(asked, speed, 500.0, GPUS["h100"])
-    assert found == pytest.approx(400 * token_flops(asked, 500.0) / 989e12)
-    assert utilisation(asked, speed, 500.0, None) is None
+    assert measured()["figures"]["MFU"] == pytest.approx(400 * token_flops(stage(), 500.0) / 989e12)
+    unknown = measured(device="CPU")["figures"]
+    assert (unknown["MFU"], unknown["hours for 3 epochs"]) == (None, None)
+    unlisted = measured(device="NVIDIA A10G")["figures"]
+    assert (unlisted["MFU"], unlisted["hours for 3 epochs"]) == (None, pytest.approx(3.0))
 
 
 @pytest.mark.parametrize(
@@ -81,14 +82,11 @@ def test_a_batch_is_counted_by_its_padding_its_labels_and_its_ends() -> None:
 
 
 def test_the_table_has_a_dash_where_nothing_is_known() -> None:
-    rows = Rows(10, "", 400, "", 400, None)
-    speed = speed_of(STEPS, 1, 3)
-    plain = Trained("a", "sft", "x", "CPU", 1, 3.0, None, None, "generated", [], rows, speed, STEPS)
-    fast = replace(
-        plain, recipe="a-fast", speed=speed_of(replace(STEPS, seconds=[1, 1, 1.5]), 1, 3), mfu=0.5, hours_3_epochs=2
-    )
-    first, second = stage_table([plain, fast]).splitlines()[2:]
-    failed, alone = stage_table([Failed("a", "sft", "no room"), fast]).splitlines()[2:]
+    plain = measured(device="CPU")["figures"]
+    steps = [(1.0, 7, 7, 7, 7), (1.0, 800, 500, 250, 4), (1.5, 1200, 1000, 250, 6)]
+    fast = measured(steps=steps)["figures"] | {"MFU": 0.5, "hours for 3 epochs": 2}
+    first, second = stage_table({"`a` sft": plain, "`a-fast` sft": fast}).splitlines()[2:]
+    failed, alone = stage_table({"`a` sft": {}, "`a-fast` sft": fast}).splitlines()[2:]
     assert failed == "| `a` sft |" + " - |" * 9
     assert alone == second.replace("| 2.00 |", "| - |")
     assert first == "| `a` sft | 1.00 | 300 | 100 | 400 | 2.0 | 25.0% | - | 3.0 GiB | - |"

@@ -46,7 +46,7 @@ DPO = [dpo_row(str(number), f"질문 {number}번", f"좋은 답 {number}번입�
 SAME = json.dumps({"messages": SFT[-1]["messages"]}, ensure_ascii=False)
 REJECTED = [
     rejected_row("a", "exact duplicate", "faq/long one", SAME),
-    rejected_row("b", "near duplicate", "faq/nowhere, 91% alike", SAME),
+    rejected_row("b", "near duplicate", "faq/nowhere (0.91 alike)", SAME),
     rejected_row("c", "no answer", row='{"system_prompt": "<script>alert(1)</script>"}'),
     rejected_row("d", "over max_samples"),
 ]

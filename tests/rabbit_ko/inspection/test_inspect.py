@@ -14,11 +14,10 @@ from click.testing import CliRunner
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.stage_rows import TokenizedRow, tokenized_rows
+from axolotl_plugins.checks.rows import TokenizedRow, tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
 from rabbit_ko.cli import main
-from rabbit_ko.inspection.inspect_stage import InspectedStage, command, render_rows
-from rabbit_ko.inspection.token_pieces import answers, print_row, print_summary, summarize
+from rabbit_ko.inspection.inspect_stage import answers, command, print_row, print_summary, render_rows, summarize
 from tests.stages import load_on_cpu
 
 
@@ -85,7 +84,7 @@ def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) ->
     cfg, tokenizer = stage
     rows = list(tokenized_rows(cfg, tokenizer, "train"))
     whole = [row for row in rows if not row.dropped][:5]
-    source = render_rows(InspectedStage("smoke sft", cfg, tokenizer, whole, summarize(rows)))
+    source = render_rows("smoke sft", cfg, tokenizer, whole, summarize(rows))
     page = Page(source)
     assert page.ids == [token for row in whole for token in row.prompt + row.answers[0]]
     assert page.text == tokenizer.decode(page.ids)
@@ -98,7 +97,7 @@ def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) ->
 
 def test_text_of_a_row_is_no_markup(smoke_tokenizer: PreTrainedTokenizerBase, stage: Any) -> None:
     row = row_of(smoke_tokenizer, "<script>alert('가')</script> [bold]굵게[/bold]", "</div>&amp;")
-    source = render_rows(InspectedStage("x", stage[0], smoke_tokenizer, [row], summarize([row])))
+    source = render_rows("x", stage[0], smoke_tokenizer, [row], summarize([row]))
     assert "<script" not in source
     assert "<script>alert('가')</script> [bold]굵게[/bold]</div>&amp;" in Page(source).text
     console = Console(record=True, width=200)

@@ -17,7 +17,6 @@ from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from rabbit_ko.inspection import shard_scan
 from rabbit_ko.inspection.data_report import render_report
-from rabbit_ko.inspection.token_lengths import count_tokens
 from rabbit_ko.recipes import Recipe
 from tests.rabbit_ko.inspection.data_folder import DPO, REJECTED, SFT, rejected_row, write_folder
 from tests.stages import ROOT, save_base
@@ -58,7 +57,7 @@ def configure(file: Path, **keys: Any) -> None:
 
 def report(rows: int = 0, samples: int = 3) -> str:
     """The page of the smoke recipe."""
-    return render_report(SMOKE, rows, samples, lambda *_: None)
+    return render_report(SMOKE, rows, samples)
 
 
 def text_of(page: str) -> str:
@@ -111,7 +110,7 @@ def test_a_duplicate_is_shown_beside_the_row_that_was_kept(data: Path) -> None:
     page = text_of(report(samples=5))
     assert "exact duplicate faq 1 0" in page
     assert "faq/long one kept system 짧게 답하세요. user 첫 질문" in page
-    assert "faq/nowhere, 91% alike" in page
+    assert "faq/nowhere (0.91 alike)" in page
     assert page.count("The row that it is a duplicate of is not in the shards.") == 1
 
 
@@ -165,15 +164,17 @@ def test_a_folder_without_rows_still_has_a_page(recipe: Path) -> None:
     assert page.count("No row.") == 3
 
 
-def test_a_stage_that_reads_another_folder_is_refused(data: Path, base: Path, recipe: Path) -> None:
+def test_rows_that_a_stage_reads_from_another_folder_are_not_counted(
+    data: Path, base: Path, recipe: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
     write_folder(Path("data/other"), [SFT])
-    other = {"path": "data/other/sft", "split": "train", "type": "prompt_strategies.qir"}
-    configure(recipe / "sft.yaml", datasets=[other])
-    with pytest.raises(UserError, match=r"sft.yaml: it reads data/other/sft, and the page is about data/smoke/sft"):
-        report(rows=10)
-    here = {**other, "path": "data/smoke/sft"}
+    here, other = (
+        {"path": f"data/{name}/sft", "split": "train", "type": "prompt_strategies.qir"} for name in ("smoke", "other")
+    )
     configure(recipe / "sft.yaml", datasets=[here, other])
-    assert count_tokens(SMOKE, "sft", {}, lambda *_: None).elsewhere == ["data/other/sft"]
+    assert "train 41 41" in text_of(report(rows=1_000))
+    configure(recipe / "sft.yaml", datasets=[other])
+    assert "Not counted: ROWS=0, or no stage of the recipe trains on these rows." in text_of(report(rows=10))
 
 
 def _no_manifest() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from dataset_builders.rows import SCHEMAS
 from rabbit_ko.inspection.data_report import converted
-from rabbit_ko.inspection.pages import Bar, bars, clip, length_bars, percent
-from rabbit_ko.inspection.shard_scan import lowest_draws, measure
-from rabbit_ko.inspection.token_lengths import Packing, pack, padded_share
+from rabbit_ko.inspection.pages import Bar, bars, length_bars, percent
+from rabbit_ko.inspection.shard_scan import lowest_draws, measure_messages
+from rabbit_ko.inspection.token_lengths import Packing, pack
 from tests.rabbit_ko.inspection.data_folder import SAME, SFT, dpo_row, sft_row
 
 
@@ -20,25 +20,22 @@ def test_rows_are_measured_as_by_counting_them_one_by_one() -> None:
         sft_row("2", "ㅋㅋ 漢字", "é", "b", "c"),
         sft_row("3", "12", "?!"),
     ]
-    measured = measure(pa.Table.from_pylist([SFT[0], *rows], SCHEMAS["sft"]).slice(1))
+    measured = measure_messages(pa.Table.from_pylist([SFT[0], *rows], SCHEMAS["sft"]).slice(1))
     assert measured["characters"].tolist() == [5 + 9 + 2, 5 + 1 + 1 + 1, 2 + 2]
     assert measured["exchanges"].tolist() == [1, 2, 1]
     assert measured["system_prompt"].tolist() == [True, False, False]
     assert measured["hangul"][:2] == pytest.approx([3 / 6, 2 / 7])
     assert np.isnan(measured["hangul"][2])
-    pair = measure(pa.Table.from_pylist([dpo_row("1", "질문", "abcd", "나쁜 답변")], SCHEMAS["dpo"]))
+    pair = measure_messages(pa.Table.from_pylist([dpo_row("1", "질문", "abcd", "나쁜 답변")], SCHEMAS["dpo"]))
     assert (pair["characters"].tolist(), pair["exchanges"].tolist()) == ([2 + 5], [1])
     assert pair["hangul"] == pytest.approx([6 / 10])
 
 
-def test_the_lowest_draws_of_each_group_are_the_same_however_rows_come_in_parts() -> None:
-    rows = pa.table({"source": ["b", "a", "a", "b", "a"], "draw": [5, 9, 2, 4, 3]})
-    at_once = {name: group["draw"].to_pylist() for name, group in lowest_draws([rows], "source", 2).items()}
-    assert at_once == {"a": [2, 3], "b": [4, 5]}
-    first = lowest_draws([rows.slice(3)], "source", 2)
-    parts = lowest_draws([*first.values(), rows.slice(0, 3)], "source", 2)
-    assert {name: group["draw"].to_pylist() for name, group in parts.items()} == at_once
-    assert lowest_draws([rows], "source", 0) == {}
+def test_the_lowest_draws_of_each_group_are_found_and_null_is_no_group() -> None:
+    rows = pa.table({"source": ["b", "a", "a", "b", "a", None], "draw": [5, 9, 2, 4, 3, 1]})
+    found = {name: places.tolist() for name, places in lowest_draws(rows, "source", 2).items()}
+    assert found == {"a": [2, 4], "b": [3, 0]}
+    assert lowest_draws(rows, "source", 0) == {}
 
 
 def test_bars_hold_every_row_and_the_last_one_all_beyond_its_start() -> None:
@@ -64,7 +61,10 @@ def test_packing_counts_what_is_no_padding() -> None:
     cfg.multipack_real_batches = False
     assert pack(np.array([600, 600, 600]), cfg) == Packing(2_000, packed=0.9, rows_per_sequence=3.0, padded=1.0)
     assert pack(np.zeros(0, np.int64), cfg) is None
-    assert padded_share(np.array([100, 300, 200]), 2) == 600 / 800
+    cfg.micro_batch_size = 3
+    padded = pack(np.array([100, 300, 200]), cfg)
+    assert padded
+    assert padded.padded == 600 / 900
 
 
 @pytest.mark.parametrize("text", ["{", "3", '{"messages": "가"}', '{"messages": [{"role": 1}]}', '{"question": []}'])
@@ -75,11 +75,6 @@ def test_a_raw_row_is_shown_as_it_is(text: str) -> None:
     assert [turn.model_dump() for turn in found["messages"]] == SFT[-1]["messages"]
 
 
-def test_a_long_text_is_cut_and_says_so() -> None:
-    assert clip("가" * 401, 400) == "가" * 400 + " … and 1 characters"
-    assert clip("가" * 400, 400) == "가" * 400
-
-
 def test_a_share_that_is_nearly_none_or_all_does_not_look_so() -> None:
-    shares = [percent(share) for share in (None, 0, 0.0001, 0.123, 0.9999, 1)]
+    shares = [percent(share) for share in (np.nan, 0, 0.0001, 0.123, 0.9999, 1)]
     assert shares == ["-", "0.0%", "< 0.1%", "12.3%", "> 99.9%", "100.0%"]

@@ -5,10 +5,9 @@ from typing import Any
 
 from axolotl_plugins.processes import Batch
 from rabbit_ko.methods import METHODS
-from rabbit_ko.planning.model_shape import SHAPES, ModelShape, read_shape
-from rabbit_ko.planning.stage import Stage
+from rabbit_ko.planning.stage import ModelShape, Stage, load_shape
 
-LLAMA_8B = read_shape(SHAPES / "llama-3-8b.json")
+LLAMA_8B = load_shape("beomi/Llama-3-Open-Ko-8B")
 TINY = ModelShape(
     name="tiny",
     model_type="llama",

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from axolotl_plugins.processes import Batch
 from rabbit_ko.methods import METHODS
 from rabbit_ko.planning.memory import GIB, SHARDINGS, Sharding, advise, estimate
-from rabbit_ko.planning.model_shape import ModelShape
-from rabbit_ko.planning.stage import Stage
+from rabbit_ko.planning.stage import ModelShape, Stage
 from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
 
 SIZES = st.sampled_from([1, 2, 3, 4, 6, 8, 16, 64])
@@ -56,7 +55,7 @@ def stages(draw: st.DrawFn) -> Stage:
 
 def total(planned: Stage, gpus: int = 1, sharding: Sharding = "ddp", **changes: Any) -> float:
     """The bytes of one GPU."""
-    return estimate(planned.model_copy(update=changes), gpus, sharding).total
+    return estimate(planned.model_copy(update=changes), gpus, sharding)["total"]
 
 
 @given(stages(), SIZES, SIZES, st.sampled_from(["zero1", "zero2", "zero3", "fsdp2"]))
@@ -67,7 +66,7 @@ def test_more_gpus_never_need_more_memory_each(planned: Stage, few: int, more: i
 @given(stages(), SIZES)
 def test_each_stage_of_zero_needs_no_more_than_the_one_before(planned: Stage, gpus: int) -> None:
     states = [estimate(planned, gpus, sharding) for sharding in ("zero1", "zero2", "zero3")]
-    without_gathered = [memory.total - 1.05 * memory.gathered for memory in states]
+    without_gathered = [memory["total"] - 1.05 * memory["gathered"] for memory in states]
     assert without_gathered[0] >= without_gathered[1] - 1 >= without_gathered[2] - 2
 
 
@@ -92,7 +91,7 @@ def test_smaller_batches_and_shorter_rows_never_need_more(planned: Stage, shardi
 @given(stages())
 def test_weights_in_four_bits_are_less_than_a_third_of_bf16_but_for_the_embeddings(planned: Stage) -> None:
     sixteen, four = (
-        estimate(planned.model_copy(update={"rank": 32, "half": True, "four_bit": bits}), 1, "ddp").weights
+        estimate(planned.model_copy(update={"rank": 32, "half": True, "four_bit": bits}), 1, "ddp")["weights"]
         for bits in (False, True)
     )
     saved = sixteen - four
@@ -104,26 +103,26 @@ def test_advice_lowers_the_memory_step_by_step_and_stops_when_it_fits(
     planned: Stage, gpus: int, sharding: Sharding, gib: int
 ) -> None:
     before, steps = total(planned, gpus, sharding), advise(planned, gpus, sharding, gib)
-    totals = [before, *(step.total_gib * GIB for step in steps)]
+    totals = [before, *(gib_then * GIB for _, gib_then in steps)]
     assert all(later < earlier for earlier, later in pairwise(totals))
     assert all(value > gib * GIB for value in totals[:-1])
 
 
 def test_lora_of_the_8b_model_by_hand() -> None:
     memory = estimate(stage(checkpointing=True), 1, "ddp")
-    assert memory.weights == 2 * LLAMA_8B.parameters
-    assert (memory.adapter, memory.gradients, memory.optimizer) == tuple(n * 83_886_080 for n in (4, 4, 8))
-    assert memory.activations == 4 * 4096 * 32 * 2 * 4096
-    assert memory.working == 4 * 4096 * 128_256 * 12
-    assert memory.gathered == 0
+    assert memory["weights"] == 2 * LLAMA_8B.parameters
+    assert (memory["adapter"], memory["gradients"], memory["optimizer"]) == tuple(n * 83_886_080 for n in (4, 4, 8))
+    assert memory["activations"] == 4 * 4096 * 32 * 2 * 4096
+    assert memory["working"] == 4 * 4096 * 128_256 * 12
+    assert memory["gathered"] == 0
 
 
 def test_evaluation_counts_only_where_its_logits_are_more_than_training_holds() -> None:
     logits = 4 * 4096 * 128_256 * 10
-    assert estimate(stage(), 1, "ddp").evaluation == 0
+    assert estimate(stage(), 1, "ddp")["evaluation"] == 0
     small = estimate(stage(checkpointing=True, fused_loss=True), 1, "ddp")
-    assert small.activations + small.working + small.evaluation == logits
-    assert estimate(stage(checkpointing=True, fused_loss=True, evaluated=False), 1, "ddp").evaluation == 0
+    assert small["activations"] + small["working"] + small["evaluation"] == logits
+    assert estimate(stage(checkpointing=True, fused_loss=True, evaluated=False), 1, "ddp")["evaluation"] == 0
 
 
 def test_zero_and_fsdp2_spread_the_8b_model_over_eight_gpus() -> None:
@@ -136,5 +135,5 @@ def test_zero_and_fsdp2_spread_the_8b_model_over_eight_gpus() -> None:
         ("fsdp2", 8, (4 * trained / 8, 4 * trained / 8, 8 * trained / 8)),
     ):
         memory = estimate(stage(), 8, sharding)  # type: ignore[arg-type]
-        assert memory.weights == 2 * LLAMA_8B.parameters / weights
-        assert (memory.adapter, memory.gradients, memory.optimizer) == states
+        assert memory["weights"] == 2 * LLAMA_8B.parameters / weights
+        assert (memory["adapter"], memory["gradients"], memory["optimizer"]) == states

@@ -9,9 +9,14 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.planning.model_shape import KNOWN, SHAPES, load_shape, read_shape
+from rabbit_ko.planning.stage import KNOWN, SHAPES, ModelShape, load_shape
 
 FILES = sorted(SHAPES.glob("*.json"))
+
+
+def shape_of(path: Path) -> ModelShape:
+    """The shape of a known base by its file."""
+    return load_shape(next(base for base, name in KNOWN.items() if name == path.stem))
 
 
 def on_meta(path: Path) -> LlamaForCausalLM:
@@ -22,7 +27,7 @@ def on_meta(path: Path) -> LlamaForCausalLM:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_weights_are_those_of_the_model_in_transformers(path: Path) -> None:
-    assert read_shape(path).parameters == on_meta(path).num_parameters()
+    assert shape_of(path).parameters == on_meta(path).num_parameters()
 
 
 @pytest.mark.parametrize("rank", [8, 32])
@@ -30,12 +35,12 @@ def test_weights_are_those_of_the_model_in_transformers(path: Path) -> None:
 def test_lora_weights_are_those_of_peft(path: Path, rank: int) -> None:
     config = LoraConfig(r=rank, target_modules="all-linear")
     model = get_peft_model(on_meta(path), config, low_cpu_mem_usage=True)
-    assert read_shape(path).lora_parameters(rank) == model.get_nb_trainable_parameters()[0]
+    assert shape_of(path).lora_parameters(rank) == model.get_nb_trainable_parameters()[0]
 
 
 @pytest.mark.parametrize(("name", "billions"), [("llama-3-8b", 8.03), ("llama-3.2-3b", 3.21)])
 def test_the_models_have_the_sizes_that_they_are_known_by(name: str, billions: float) -> None:
-    assert round(read_shape(SHAPES / f"{name}.json").parameters / 1e9, 2) == billions
+    assert round(shape_of(SHAPES / f"{name}.json").parameters / 1e9, 2) == billions
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -58,8 +63,8 @@ def test_a_folder_with_a_config_is_a_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("base", "message"),
     [
-        ("org/unknown", "org/unknown: its shape is not known here"),
-        ("runs/smoke/base", "no config.json there yet; `make sft RECIPE=smoke` makes it"),
+        ("org/unknown", "org/unknown: no config.json there, and its shape is not in rabbit_ko/planning/shapes"),
+        ("runs/smoke/base", "`make sft` makes the base of a recipe that has its own"),
     ],
 )
 def test_an_unknown_base_is_one_line(in_tmp: Path, base: str, message: str) -> None:

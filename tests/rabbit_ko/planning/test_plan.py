@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.build import build
 from dataset_builders.recipe import load_config
-from rabbit_ko.benchmarks.training_setup import Bench
-from rabbit_ko.benchmarks.training_speed import EPOCHS, Steps, result_of
+from rabbit_ko.benchmarks.training_speed import figures
 from rabbit_ko.cli import main
 from rabbit_ko.planning.stage import read_stage
 from rabbit_ko.planning.work import count_rows, describe_rows
@@ -144,16 +143,19 @@ def test_measured_speeds_and_peaks_stand_beside_the_estimates(recipes: Path, cal
 @pytest.mark.parametrize(("recipe", "kind"), [("aog-8b", "sft"), ("rabbit-ko-3b-fast", "dpo")])
 def test_measured_hours_are_those_of_the_benchmark(recipes: Path, call: Call, recipe: str, kind: str) -> None:
     stage = read_stage(recipes / recipe / f"{kind}.yaml")
-    reference = ([9.0, 1.0, 1.0], [32] * 4) if kind == "dpo" else ([], [])
-    steps = Steps([9.0, 2.0, 3.0], [1, 9_000, 9_000], [1, 5_000, 7_000], [1] * 3, [32] * 3, *reference, "GPU X", 1)
+    reference = [(0.0, 32), (9.0, 32), (10.0, 32), (11.0, 32)] if kind == "dpo" else []
+    steps = [(9.0, 1, 1, 1, 32), (2.0, 9_000, 5_000, 1, 32), (3.0, 9_000, 7_000, 1, 32)]
     rows = describe_rows(stage, [100, 300] * 8, count_rows(stage))
-    trained = result_of(stage, rows, steps, Bench(Path(), steps=2, warmup=1, small=False), "", [])
-    Path("train.json").write_text(json.dumps({"results": [asdict(trained)]}))
+    metered = {"steps": steps, "reference": reference, "device": "NVIDIA H100 80GB HBM3", "peak_bytes": 1}
+    trained = figures(stage, rows, metered, warmup=1)
+    Path("train.json").write_text(json.dumps({"results": [trained]}))
     planned = plans(call, "--recipe", recipe, "--measured", "train.json")[kind == "dpo"]
-    seconds = trained.speed.seconds_per_row * stage.epochs + trained.speed.reference_seconds_per_row
-    assert planned["hours_as_measured"]["GPU X"] == pytest.approx(rows.count * seconds / 3600)
-    if stage.epochs == EPOCHS:
-        assert planned["hours_as_measured"]["GPU X"] == pytest.approx(trained.hours_3_epochs)
+    speed = trained["speed"]
+    seconds = speed["seconds_per_row"] * stage.epochs + speed["reference_seconds_per_row"]
+    [hours] = planned["hours_as_measured"].values()
+    assert hours == pytest.approx(rows.count * seconds / 3600)
+    if stage.epochs == 3:
+        assert hours == pytest.approx(trained["figures"]["hours for 3 epochs"])
 
 
 def test_what_the_benchmark_has_left_is_read_without_being_named(recipes: Path, call: Call) -> None:
@@ -177,7 +179,7 @@ def test_rows_and_lengths_can_be_given(recipes: Path, call: Call) -> None:
     [
         (["--recipe", "none"], "RECIPE=none: there is no such recipe; known are "),
         (["--recipe", "aog-8b-fast", "--gpus", "8"], "4 cannot be shared evenly by 8 processes"),
-        (["--recipe", "smoke"], "runs/smoke/base: no config.json there yet"),
+        (["--recipe", "smoke"], "runs/smoke/base: no config.json there"),
         (["--recipe", "aog-8b", "--measured", "no.json"], "no.json: no measurements: "),
         (
             ["--recipe", "aog-8b-qlora", "--gpus", "4", "--sharding", "zero3"],

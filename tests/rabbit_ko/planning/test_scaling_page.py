@@ -7,8 +7,8 @@ import pytest
 
 from axolotl_plugins.processes import share
 from rabbit_ko.planning.memory import GIB, SHARDINGS, can_estimate, estimate
-from rabbit_ko.planning.speed import GPUS
 from rabbit_ko.planning.stage import read_stage
+from rabbit_ko.planning.work import GPUS
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
@@ -19,9 +19,9 @@ ROWS = re.findall(r"^\| `([a-z0-9-]+)` (sft|dpo) \| ([-0-9. |]+) \|$", PAGE, re.
 def test_memory_is_what_the_calculator_estimates(recipe: str, kind: str, cells: str) -> None:
     stage = read_stage(ROOT / f"axolotl_configs/{recipe}/{kind}.yaml")
     on_four = stage.model_copy(update={"batch": share(stage.batch, 4)})
-    on_one = f"{estimate(stage, 1, 'ddp').total / GIB:.1f}"
+    on_one = f"{estimate(stage, 1, 'ddp')['total'] / GIB:.1f}"
     spread = [
-        f"{estimate(on_four, 4, sharding).total / GIB:.1f}" if can_estimate(stage, sharding) else "-"
+        f"{estimate(on_four, 4, sharding)['total'] / GIB:.1f}" if can_estimate(stage, sharding) else "-"
         for sharding in SHARDINGS
     ]
     assert cells.split(" | ") == [on_one, *spread]

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from axolotl_plugins.processes import Batch
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS
-from rabbit_ko.planning.speed import GPUS, Measurement, hours, read_measurements
-from rabbit_ko.planning.work import Rows, describe_rows, packed_share, padded_share, token_flops, work_of
+from rabbit_ko.planning.plan import Measurement, read_measurements
+from rabbit_ko.planning.work import (
+    GPUS,
+    Rows,
+    describe_rows,
+    hours,
+    packed_share,
+    padded_share,
+    token_flops,
+    work_of,
+)
 from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
 
 # As it was once written: tokens a second count padding, of which a plan knows nothing.

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.fingerprints import shards_fingerprint
+from axolotl_plugins.resume.identity import shards_fingerprint
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
 from rabbit_ko.publishing.examples import Example

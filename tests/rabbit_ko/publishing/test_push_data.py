@@ -139,19 +139,21 @@ def test_the_command_pushes_a_recipes_shards_or_those_of_a_folder(
     make_data_folder(Path("data/mine"))
     Path("axolotl_configs/mine").mkdir(parents=True)
     Path("axolotl_configs/mine/data.yaml").touch()
-    for number, options in enumerate((["--recipe", "mine"], ["--folder", "data/mine"])):
+    for number, options in enumerate(([], ["--folder", "data/mine"])):
         out = in_tmp / f"out-{number}"
-        assert run_push(*options, "--repo", out.as_uri()) == 0
+        assert run_push("--recipe", "mine", *options, "--repo", out.as_uri()) == 0
         assert capsys.readouterr().out == f"{out.as_uri()}\n"
         assert pushed_files(out) == pushed_files(Path("data/mine"))
 
 
 def test_the_command_wants_to_know_where_to(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("axolotl_configs/mine").mkdir(parents=True)
+    Path("axolotl_configs/mine/data.yaml").touch()
     assert run_push("--recipe", "mine") == 2
     expected = "error: push-data: say where: make push-data RECIPE=mine REPO=org/name\n"
     assert capsys.readouterr() == ("", expected)
-    assert run_push("--recipe", "mine", "--repo", "org/name") == 1
-    assert capsys.readouterr().err.startswith("error: RECIPE=mine: there is no such recipe")
+    assert run_push("--recipe", "other", "--repo", "org/name") == 1
+    assert capsys.readouterr().err.startswith("error: RECIPE=other: there is no such recipe")
 
 
 @pytest.fixture(scope="module")

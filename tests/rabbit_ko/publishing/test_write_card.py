@@ -104,8 +104,8 @@ def test_the_command_replaces_what_the_trainer_wrote(models: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "status", "expected"),
     [
-        (["--stage", "sft", "--good", "none.yaml"], 1, "error: none.yaml: no such file\n"),
-        (["--bad", "list.yaml"], 1, "error: list.yaml: not an answer to show; write YAML with a text each in"),
+        (["--stage", "sft", "--good", "none.yaml"], 1, "error: none.yaml: No such file or directory\n"),
+        (["--bad", "list.yaml"], 1, "error: list.yaml: not an answer to show; write YAML with `question:`"),
         (["--stage", "dpo"], 1, "error: runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first\n"),
         (["--stage", "base"], 1, "error: STAGE=base: the base model is not this project's; say sft\n"),
         (["--recipe", "mein"], 1, "error: RECIPE=mein: there is no such recipe; did you mean `mine`?\n"),
