@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Column, Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.recipes import Recipe
 
-SHOWN_IDS = 5
 Executor = Literal["processes", "ray"]
 
 
@@ -28,26 +27,29 @@ def data(
 ) -> None:
     """Build the shards that a recipe trains on, from the sources that its data.yaml lists.
 
-    Reads `axolotl_configs/<recipe>/data.yaml`, cleans the rows, asks the gates, drops duplicates and draws the test
-    rows. Leaves `data/<recipe>/{sft,dpo,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is
-    kept, or rejected with its reason. An interrupted build resumes; data that is up to date by its content is not
-    built again. Needs the network where a source is on the hub.
+    Cleans the rows, asks the gates, drops duplicates and draws the test rows. Leaves `data/<recipe>` with
+    `{sft,dpo,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is kept, or rejected with its
+    reason. An interrupted build resumes, and up-to-date data is left alone. Sources on the hub need the network.
 
     Example: `rabbit data --recipe aog-8b --workers 4`
     """
     if bool(config) != bool(out):
         raise typer.BadParameter("--config and --out go together: a data.yaml, and the folder or URL for its shards")
     place = out or str(Recipe(recipe).data)
-    manifest, is_new = _build(config or Recipe(recipe).data_config, place, workers, executor, is_told=not as_json)
+    manifest, is_new = _build(config or Recipe(recipe).data_config, place, workers, executor)
     if as_json:
         print(manifest.to_json(), end="")
-    elif not is_new:
+    elif is_new:
+        _print_summary(manifest, place)
+    else:
         print(f"{place}: up to date")
 
 
 def build_recipe(recipe: Recipe) -> None:
     """Build a recipe's data, on all cores, unless they are up to date."""
-    _build(recipe.data_config, str(recipe.data))
+    manifest, is_new = _build(recipe.data_config, str(recipe.data))
+    if is_new:
+        _print_summary(manifest, str(recipe.data))
 
 
 def data_status(recipe: Recipe) -> str:
@@ -60,10 +62,8 @@ def data_status(recipe: Recipe) -> str:
     return "stale" if (recipe.data / "manifest.json").exists() else "missing"
 
 
-def _build(
-    config: Path, out: str, workers: int | None = None, executor: Executor = "processes", is_told: bool = True
-) -> tuple[Any, bool]:
-    """Return the manifest of what a build makes, and whether there was anything to do, which is told in a table."""
+def _build(config: Path, out: str, workers: int | None = None, executor: Executor = "processes") -> tuple[Any, bool]:
+    """Return the manifest of what a build makes, and whether there was anything to do."""
     from dataset_builders.build import build, current
     from dataset_builders.executor import cores
     from dataset_builders.recipe import load_config
@@ -71,18 +71,14 @@ def _build(
     wanted = load_config(config)
     if manifest := current(wanted, out):
         return manifest, False
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {what: progress.add_task(what, total=None) for what in ("chunks", "shards")}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:
-            progress.update(tasks[what], completed=done, total=total)
+            progress.update(bar, description=f"{what} {done}/{total}", completed=done, total=total)
 
-        manifest = build(wanted, out, show, workers or cores(), executor)
-    if is_told:
-        _print_summary(manifest, out)
-    return manifest, True
+        return build(wanted, out, show, workers or cores(), executor), True
 
 
 @app.command()
@@ -101,12 +97,9 @@ def verify(
 
     folder = folder or str(Recipe(recipe).data)
     manifest = checks.verify(folder)
-    found = {"folder": folder, "files": len(manifest.shards), "rows": sum(shard.rows for shard in manifest.shards)}
-    if as_json:
-        print(json.dumps({**found, "fingerprint": manifest.fingerprint}))
-    else:
-        said = "{folder}: {files} files, {rows:,} rows, all as built; fingerprint ".format_map(found)
-        print(said + manifest.fingerprint)
+    files, rows, digest = len(manifest.shards), sum(shard.rows for shard in manifest.shards), manifest.fingerprint
+    said = f"{folder}: {files} files, {rows:,} rows, all as built; fingerprint {digest}"
+    print(json.dumps({"folder": folder, "files": files, "rows": rows, "fingerprint": digest}) if as_json else said)
 
 
 @app.command()
@@ -124,26 +117,22 @@ def diff(
     import dataset_builders.verify as checks
 
     found = checks.diff(before, after)
-    if as_json or not found:
-        print(json.dumps(found, ensure_ascii=False) if as_json else "no row differs")
-    for what, ids in found.items() if not as_json else ():
-        more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
-        print(f"{len(ids):,} {what}: {', '.join(ids[:SHOWN_IDS])}{more}")
+    shown = {what: ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "") for what, ids in found.items()}
+    lines = [f"{len(found[what]):,} {what}: {ids}" for what, ids in shown.items()] or ["no row differs"]
+    print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(lines))
     raise typer.Exit(bool(found))
 
 
 def _print_summary(manifest: Any, out: str) -> None:
-    headings = ("read", "kept", "train", "test", "system", "multi", "NFC", "escaped")
-    columns = [Column(heading, justify="right") for heading in headings]
+    columns = [Column(it, justify="right") for it in "read kept train test system multi NFC escaped".split()]
     table = Table("source", *columns, title=out, title_justify="left", box=None, pad_edge=False)
     # A pipe has no width of its own, and a table that is cut there loses figures.
     console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
     reasons = ""
     for source in manifest.sources:
-        splits = (source.splits.get(split, 0) for split in ("train", "test"))
-        flags = source.with_system_prompt, source.multi_turn, source.normalized, source.escaped
-        counts = (f"{count:,}" for count in (source.read, source.kept, *splits, *flags))
-        table.add_row(f"{source.stage} {source.name}", *counts)
+        counts = [source.read, source.kept, source.splits.get("train", 0), source.splits.get("test", 0)]
+        counts += [source.with_system_prompt, source.multi_turn, source.normalized, source.escaped]
+        table.add_row(f"{source.stage} {source.name}", *(f"{count:,}" for count in counts))
         dropped = [f"{count:,} {reason}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
