@@ -44,12 +44,10 @@ def build(
         # In the order of their names, whatever the order of the files.
         chunks.sort(key=lambda chunk: chunk.folder)
         kinds = [SOURCES[entry.source].rows for entry in config.sources]
-        splits = {
-            kind: split_rows([chunk for chunk in chunks if kinds[chunk.source] == kind], config) for kind in ROW_KINDS
-        }
+        splits = {kind: split_rows((it for it in chunks if kinds[it.source] == kind), config) for kind in ROW_KINDS}
         sources = [
-            _summarize(entry, each, number, chunks, splits[kinds[number]])
-            for number, (entry, each) in enumerate(zip(config.sources, found, strict=True))
+            _summarize(config.sources[number], each, number, chunks, splits[kinds[number]])
+            for number, each in enumerate(found)
         ]
         planned = plan_shards(splits, chunks, f"{work}/shards", config.rows_per_shard)
         shards = sorted(run_all(write_shard, planned, what="shards"), key=lambda shard: shard.file)
@@ -91,7 +89,6 @@ def _place(out: str | Path) -> str:
 
 
 def _benchmarks(quality: Quality) -> tuple[Benchmark, ...]:
-    """Return the benchmarks that rows are compared with; none where the gate is off."""
     found: tuple[Benchmark, ...] = quality.contamination.benchmarks
     return found if quality.is_on(quality.contamination) else ()
 
@@ -128,7 +125,6 @@ def _chunk_tasks(config: DataConfig, found: Sequence[inputs.Input], index: str, 
 def _summarize(
     entry: SourceConfig, found: inputs.Input, number: int, all_chunks: Sequence[DoneChunk], split: Split
 ) -> SourceSummary:
-    """Count what became of a source's rows. Raises UserError where none is left."""
     chunks = [chunk for chunk in all_chunks if chunk.source == number]
     statuses = Counter(split.statuses[split.sources == number].tolist())
     counts = Counter({name: statuses[place] for place, name in enumerate(STATUSES)})

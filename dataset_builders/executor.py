@@ -126,7 +126,6 @@ def _on_ray(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterat
 
 
 def _call(function: Callable[[Task], Result], task: Task, folder: str, versions: dict[str, str]) -> Result:
-    """Run a task on a node of the cluster."""
     # In object storage alone, there need not be such a folder.
     with suppress(OSError):
         os.chdir(folder)

@@ -169,7 +169,6 @@ def _batches(items: Iterator[T]) -> Iterator[list[T]]:
 
 
 def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, folder: str) -> None:
-    """Write the rows that are left, in the order of the shards, some with the system prompt in front."""
     drawn = draw(config.seed, [cleaned.row.id for cleaned in kept])
     places = np.argsort(drawn["order"], kind="stable")
     kept = [kept[place] for place in places]

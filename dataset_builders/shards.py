@@ -71,7 +71,6 @@ def _rows_of(split: Split, is_wanted: npt.NDArray[np.bool_], evidence: dict[int,
 
 
 def _evidence(split: Split) -> dict[int, str]:
-    """Name, for each duplicate, the row that stays, and how alike they are."""
     kept = np.unique(np.array([kept for kept, _ in split.duplicate_of.values()], np.int64))
     ids = (row_id for column in split.take(kept, "id", "rows") for row_id in column.to_pylist())
     names = dict(zip(kept.tolist(), ids, strict=True))
@@ -143,11 +142,9 @@ def locked(out: str) -> Iterator[str]:
 
 def check_out(out: str) -> None:
     """Raise UserError where a folder that shards go to holds anything else: it would be lost."""
-    for folder in SCHEMAS:
-        for name in (name for name in files_below(f"{out}/{folder}") if not name.endswith(".parquet")):
-            raise UserError(
-                f"{out}/{folder}/{name}: no shard, and the build replaces this folder; move the file away"
-            )
+    files = [f"{folder}/{name}" for folder in SCHEMAS for name in files_below(f"{out}/{folder}")]
+    if others := [file for file in files if not file.endswith(".parquet")]:
+        raise UserError(f"{out}/{others[0]}: no shard, and the build replaces this folder; move the file away")
 
 
 def publish(manifest: Manifest, work: str, out: str) -> None:

@@ -100,7 +100,7 @@ def split_rows(chunks: Iterable[DoneChunk], config: DataConfig) -> Split:
 
 
 def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> None:
-    """Drop the duplicates among all rows, or among one source's; only among all are they reported."""
+    # Only duplicates among all rows are reported.
     exact, near = config.quality.exact_duplicates, config.quality.near_duplicates
     actions = ("reject", "report") if source is None else ("reject",)
     if (action := config.quality.action_of(exact)) in actions:

@@ -42,6 +42,5 @@ class Strict(BaseModel):
 
 def check_unique(what: str, names: Iterable[str]) -> None:
     """Raise ValueError where two of the names are the same."""
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ValueError(f"two {what} are called `{name}`; give each a `name` of its own")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"two {what} are called `{twice[0]}`; give each a `name` of its own")

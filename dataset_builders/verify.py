@@ -43,7 +43,6 @@ def _wrong_files(folder: str, manifest: Manifest) -> Iterator[str]:
 
 
 def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
-    """Check that the rows of each source are as many as the manifest says, kept and dropped."""
     counts = Counter[tuple[str, str]]()
     for shard in manifest.shards:
         table = _read_shard(folder, shard)

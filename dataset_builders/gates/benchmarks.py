@@ -111,7 +111,6 @@ def read_texts(benchmark: Benchmark, chunks: list[Chunk]) -> list[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in a value, however deep in lists and objects it is."""
     if isinstance(value, str):
         # As rows are cleaned; half a surrogate pair matches nothing.
         yield unicodedata.normalize("NFC", value).encode(errors="replace").decode()

@@ -19,9 +19,8 @@ class Contamination(Settings):
     def _by_name(cls, given: object) -> object:
         if not isinstance(given, list | tuple):
             return given
-        for name in given:
-            if isinstance(name, str) and name not in KNOWN:
-                raise ValueError(f"unknown benchmark `{name}`; known are {', '.join(KNOWN)}, or give name and path")
+        if unknown := [name for name in given if isinstance(name, str) and name not in KNOWN]:
+            raise ValueError(f"unknown benchmark `{unknown[0]}`; known are {', '.join(KNOWN)}, or give name and path")
         return tuple(entry for name in given for entry in (KNOWN[name] if isinstance(name, str) else [name]))
 
     @field_validator("benchmarks")

@@ -27,7 +27,6 @@ class Letters:
 
     @property
     def lengths(self) -> Indices:
-        """Letters of each text."""
         return np.diff(self.offsets)
 
     def hashes(self, starts: Indices, ends: Indices) -> Hashes:
@@ -91,7 +90,6 @@ def mix(values: npt.NDArray[np.uint64]) -> Hashes:
 
 @cache
 def _folds() -> Codes:
-    """The folded letter of each code point of the basic plane, zero where it is none."""
     characters = [chr(code) if chr(code).isalnum() else "\0" for code in range(0xFFFF)]
     lower = [character.lower() if len(character.lower()) == 1 else character for character in characters]
     return np.array([*map(ord, lower), 0], np.uint16)

@@ -4,9 +4,6 @@ import numpy as np
 
 from dataset_builders.gates._gate import Batch, Gate, Settings, Share
 
-# Shorter answers repeat themselves by chance.
-_LONG_ENOUGH = 50
-
 
 class Repetition(Settings):
     """The least share of distinct 5-grams of letters in an answer."""
@@ -25,7 +22,8 @@ def find_repetition(batch: Batch, settings: Repetition) -> dict[int, str]:
     is_first[1:] = keys[1:] != keys[:-1]
     totals = np.bincount(owners, minlength=len(batch.rows))
     distinct = np.bincount(owners[is_first], minlength=len(batch.rows))
-    found = np.flatnonzero((totals >= _LONG_ENOUGH) & (distinct < settings.min_distinct * totals))
+    # Shorter answers repeat themselves by chance.
+    found = np.flatnonzero((totals >= 50) & (distinct < settings.min_distinct * totals))
     return {row: f"{distinct[row]} of {totals[row]} 5-grams are distinct" for row in found.tolist()}
 
 

@@ -66,7 +66,7 @@ def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
     reader = csv.DictReader(io.StringIO(lines, newline=""), header, strict=True)
     try:
         if not chunk.start:
-            next(reader.reader)
+            next(reader.reader, None)
         for row in reader:
             if None in row or None in row.values():
                 values = json.dumps(list(row.values()), ensure_ascii=False)

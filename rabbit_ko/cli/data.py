@@ -14,6 +14,7 @@ from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.recipes import Recipe
 
 Executor = Literal["processes", "ray"]
+HEADINGS = ("read", "kept", "train", "test", "system", "multi", "NFC", "escaped")
 
 
 @app.command()
@@ -37,12 +38,10 @@ def data(
         raise typer.BadParameter("--config and --out go together: a data.yaml, and the folder or URL for its shards")
     place = out or str(Recipe(recipe).data)
     manifest, is_new = _build(config or Recipe(recipe).data_config, place, workers, executor)
-    if as_json:
-        print(manifest.to_json(), end="")
-    elif is_new:
+    if is_new and not as_json:
         _print_summary(manifest, place)
     else:
-        print(f"{place}: up to date")
+        print(manifest.to_json().rstrip() if as_json else f"{place}: up to date")
 
 
 def build_recipe(recipe: Recipe) -> None:
@@ -57,9 +56,8 @@ def data_status(recipe: Recipe) -> str:
     from dataset_builders.build import current
     from dataset_builders.recipe import load_config
 
-    if current(load_config(recipe.data_config), str(recipe.data)):
-        return "up to date"
-    return "stale" if (recipe.data / "manifest.json").exists() else "missing"
+    found = current(load_config(recipe.data_config), str(recipe.data))
+    return "up to date" if found else "stale" if (recipe.data / "manifest.json").exists() else "missing"
 
 
 def _build(config: Path, out: str, workers: int | None = None, executor: Executor = "processes") -> tuple[Any, bool]:
@@ -71,8 +69,7 @@ def _build(config: Path, out: str, workers: int | None = None, executor: Executo
     wanted = load_config(config)
     if manifest := current(wanted, out):
         return manifest, False
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -90,7 +87,6 @@ def verify(
     """Check that every file of a folder is what its manifest says, and that every row is accounted for.
 
     Names each shard with other bytes, missing or unlisted file, and wrong count in a line, and exits with 1 then.
-
     Example: `rabbit verify data/smoke`
     """
     import dataset_builders.verify as checks
@@ -111,7 +107,6 @@ def diff(
     """Say which rows and reasons changed from one build to another, by id.
 
     Exits with 1 where any row was added, removed or changed, or has another status: `sft/train`, or a reason.
-
     Example: `rabbit diff data/before data/after`
     """
     import dataset_builders.verify as checks
@@ -124,7 +119,7 @@ def diff(
 
 
 def _print_summary(manifest: Any, out: str) -> None:
-    columns = [Column(it, justify="right") for it in "read kept train test system multi NFC escaped".split()]
+    columns = [Column(it, justify="right") for it in HEADINGS]
     table = Table("source", *columns, title=out, title_justify="left", box=None, pad_edge=False)
     # A pipe has no width of its own, and a table that is cut there loses figures.
     console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
