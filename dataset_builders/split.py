@@ -38,13 +38,14 @@ class Split:
         return np.concatenate(columns) if columns else np.zeros(0, np.uint64)
 
     def take(self, rows: Indices, name: str, file: str) -> list[Any]:
-        """Read a column for some rows, in ascending order, from those chunks that hold them."""
+        """Read a column for some rows, in ascending order, from those chunks that hold them, one after the other."""
         spans = zip(self.chunks, pairwise(self.starts), strict=True)
         wanted = [(chunk, rows[(rows >= start) & (rows < end)] - start) for chunk, (start, end) in spans]
-        columns = [
-            (read_arrow(f"{chunk.folder}/{file}.arrow", [name])[name], some) for chunk, some in wanted if len(some)
+        return [
+            read_arrow(f"{chunk.folder}/{file}.arrow", [name])[name].combine_chunks().take(some)
+            for chunk, some in wanted
+            if len(some)
         ]
-        return [column.combine_chunks().take(some) for column, some in columns]
 
     def kept(self, source: int | None = None) -> Indices:
         """Return the rows that no step has dropped so far, of all sources or of one."""

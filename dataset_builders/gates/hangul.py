@@ -18,8 +18,8 @@ def find_foreign(batch: Batch, settings: Hangul) -> dict[int, str]:
         return {}
     text = batch.letters
     is_digit = (text.codes >= ord("0")) & (text.codes <= ord("9"))
-    rows = np.repeat(np.arange(len(batch.rows)), text.lengths)
-    letters, hangul = (np.bincount(rows, mask, len(batch.rows)) for mask in (~is_digit, is_hangul(text.codes)))
+    masks = ~is_digit, is_hangul(text.codes)
+    letters, hangul = (np.diff(np.append(0, np.cumsum(mask))[text.offsets]) for mask in masks)
     shares = hangul / np.maximum(letters, 1)
     found = np.flatnonzero((shares < settings.min) & (letters > 0))
     return {row: f"{shares[row]:.0%} Hangul" for row in found.tolist()}
