@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
+from dataset_builders.near_duplicates import Signature
 from dataset_builders.rows import Message, Row, all_messages, contents, message_lists
 from prompt_strategies.prompt_injection import escape, find_injection
 
@@ -24,41 +25,33 @@ _BROKEN = re.compile("[\ufffd\ufdd0-\ufdef\ufffe\uffff]")
 
 @dataclass
 class Cleaned:
-    """A row with its texts as they may stand in a shard, and how they were changed.
-
-    reason: why the row must be rejected all the same; empty where it need not.
-    """
+    """A row with its texts as they may stand in a shard, and why it must be rejected, if so."""
 
     row: Row
     normalized: bool = False
     escaped: bool = False
     reason: str = ""
+    signature: Signature | None = None
 
 
 def clean(row: Row, prompt_injection: PromptInjection) -> Cleaned:
     """Compose each text (NFC), escape injections where that is asked, and say what cannot be mended."""
     cleaned = Cleaned(row)
     if any(map(_is_suspect, contents(all_messages(row)))):
-        changed: dict[str, Any] = {
-            name: [_clean_message(message, prompt_injection, cleaned) for message in messages]
-            for name, messages in message_lists(row).items()
-        }
-        cleaned.row = replace(row, **changed)
+        columns = message_lists(row)
+        for name, messages in columns.items():
+            columns[name] = [_clean_message(message, prompt_injection, cleaned) for message in messages]
+        cleaned.row = replace(row, **columns)
     return cleaned
 
 
 def _clean_message(message: Message, prompt_injection: PromptInjection, cleaned: Cleaned) -> Message:
     composed = unicodedata.normalize("NFC", message["content"])
-    harmless = escape(composed) if prompt_injection == "escape" else composed
+    text = escape(composed) if prompt_injection == "escape" else composed
     cleaned.normalized |= composed != message["content"]
-    cleaned.escaped |= harmless != composed
-    cleaned.reason = cleaned.reason or _find_unfit(harmless)
-    return Message(role=message["role"], content=harmless)
-
-
-def _find_unfit(text: str) -> str:
-    if injection := find_injection(text):
-        return injection
-    if _CONTROL_CHARACTER.search(text):
-        return "control character"
-    return "broken unicode" if _BROKEN.search(text) else ""
+    cleaned.escaped |= text != composed
+    if not cleaned.reason:
+        is_control, is_broken = _CONTROL_CHARACTER.search(text), _BROKEN.search(text)
+        unfit = "control character" if is_control else "broken unicode" if is_broken else ""
+        cleaned.reason = find_injection(text) or unfit
+    return Message(role=message["role"], content=text)

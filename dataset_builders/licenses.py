@@ -1,17 +1,12 @@
 """What a source's license allows, and where that is stated."""
 
-from pydantic import BaseModel, ConfigDict
+from dataset_builders.strict import Strict
 
 NONE_STATED = "none stated"
 
 
-class License(BaseModel):
-    """A license by its SPDX name; what nobody states is None.
-
-    `stated` is the address of the page that says so.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class License(Strict):
+    """A license by its SPDX name; what nobody states is None. `stated` is the address of the page that says so."""
 
     name: str = NONE_STATED
     commercial: bool | None = None
@@ -21,7 +16,7 @@ class License(BaseModel):
 
 NONE = License()
 
-# What the licenses' own texts allow: https://spdx.org/licenses/
+# Commercial use and redistribution, as the licenses' own texts allow them: https://spdx.org/licenses/
 _KNOWN: dict[str, tuple[bool, bool]] = {
     "Apache-2.0": (True, True),
     "CC0-1.0": (True, True),
@@ -39,14 +34,7 @@ _KNOWN: dict[str, tuple[bool, bool]] = {
 def known(name: str, stated: str = "") -> License:
     """Return a license by its SPDX name; raises ValueError where this file does not know it."""
     if name not in _KNOWN:
-        raise ValueError(
-            f"license: `{name}` is not among {', '.join(_KNOWN)}; "
-            "say `license: {name: ..., commercial: true or false, redistribution: true or false, stated: ...}`"
-        )
+        form = "{name: ..., commercial: true or false, redistribution: true or false, stated: ...}"
+        raise ValueError(f"license: `{name}` is not among {', '.join(_KNOWN)}; say `license: {form}`")
     commercial, redistribution = _KNOWN[name]
     return License(name=name, commercial=commercial, redistribution=redistribution, stated=stated)
-
-
-def hub_dataset(name: str, repo: str) -> License:
-    """Return a license that the dataset's own page on the hub states."""
-    return known(name, f"https://huggingface.co/datasets/{repo}")

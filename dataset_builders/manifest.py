@@ -1,8 +1,4 @@
-"""The manifest of a recipe's data: what went in, what became of it, and what every file holds.
-
-It is written last, so that a folder with a manifest is complete. It holds nothing that changes from run to run: the
-same inputs, code and package versions give the same bytes.
-"""
+"""The manifest of a recipe's data: what went in, what became of it, and what every file holds. It is written last."""
 
 import hashlib
 from typing import Any, Literal
@@ -38,12 +34,7 @@ class BenchmarkInput(_Model):
 
 
 class SourceSummary(_Model):
-    """What became of one source: `read == kept + sum(rejected.values())`, `kept == sum(splits.values())`.
-
-    `reported` counts rows that a gate would have rejected but only reports. `with_system_prompt` counts kept rows
-    that were given the recipe's system prompt. `input_sha256` covers the content of all input files, in any order;
-    `revision` is the hub commit, where there is one.
-    """
+    """What became of one source: `read == kept + sum(rejected.values())`, `kept == sum(splits.values())`."""
 
     name: str
     source: str
@@ -67,18 +58,9 @@ class SourceSummary(_Model):
     rejected: dict[str, int]
     reported: dict[str, int]
 
-    @property
-    def reasons(self) -> str:
-        """The reasons with their counts, in one line; a dash where nothing is dropped."""
-        return ", ".join(f"{count:,} {reason}" for reason, count in self.rejected.items()) or "-"
-
 
 class Manifest(_Model):
-    """A recipe's data.
-
-    `fingerprint` depends on the rows' files alone, not on how they were made. `code` and `versions` are the builders'
-    source and the packages that made them. `benchmarks` are those that the rows were compared with, by name.
-    """
+    """A recipe's data; docs/data.md has the fields."""
 
     schema_version: Literal[3] = 3
     fingerprint: str
@@ -107,9 +89,8 @@ def read_manifest(folder: str) -> Manifest:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, so nothing vouches for the shards; run `make data` first") from None
     except ValidationError as error:
-        raise UserError(
-            f"{path}: not a manifest of this version: {reason(error)[:200]}; build the data again"
-        ) from None
+        said = reason(error)[:200]
+        raise UserError(f"{path}: not a manifest of this version: {said}; build the data again") from None
 
 
 def fingerprint_of(shards: list[Shard]) -> str:

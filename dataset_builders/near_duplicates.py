@@ -3,9 +3,7 @@
 Two rows are alike as much as their sets of 5-grams of letters overlap (Jaccard). A signature has 120 places, and rows
 whose similarity is s agree in each with probability s (Broder, 1997). In 20 bands of 6 places, they share at least
 one band with probability 1 - (1 - s**6)**20: 0.998 for s = 0.8, and 0.27 for s = 0.5.
-
-Rows in one band are looked at in the order of their rank: a row is dropped only for a row that is kept, and as much
-alike as the threshold asks. So each dropped row can name the one that it is a duplicate of.
+Rows in one band are looked at in the order of their rank: a row is dropped only for one that is kept, and as alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,50 +15,43 @@ import pyarrow as pa
 import rensa
 
 from dataset_builders.gates.letters import Letters, mix
-from rabbit_ko.storage import write_arrow
 
-BANDS = 20
-PLACES = 6
+BANDS, PLACES = 20, 6
 PAIRS_AT_ONCE = 50_000
-_SEED = 42
 
 Indices = npt.NDArray[np.int64]
 Signature = npt.NDArray[np.uint32]
 Column = Callable[[str, str], Any]
 Take = Callable[[Indices, str, str], list[Any]]
+# A row, the row that it is a duplicate of, and their similarity.
+Duplicate = tuple[int, int, float]
 
 
-def signatures(text: Letters) -> list[Signature | None]:
-    """Return a signature of 120 numbers for each text, and None where a text is shorter than an n-gram."""
+def signatures(text: Letters) -> list[Signature]:
+    """Return a signature of 120 numbers for each text; they are zeros where a text is shorter than an n-gram."""
     hashes, owners, _ = text.shingles
     counts = np.bincount(owners, minlength=len(text.lengths))
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.uint64)
-    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * PLACES, _SEED)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * PLACES, 42)
     rows = np.array(matrix.to_rows(), np.uint32).reshape(len(counts), BANDS * PLACES)
-    return [row if count else None for row, count in zip(rows, counts.tolist(), strict=True)]
+    rows[counts == 0] = 0
+    return list(rows)
 
 
-def write_signatures(folder: str, found: Sequence[Signature | None]) -> None:
-    """Write a chunk's signatures, and the hash of each band of them."""
-    nothing = np.zeros(BANDS * PLACES, np.uint32)
-    rows = np.stack([nothing if signature is None else signature for signature in found])
+def signature_table(found: Sequence[Signature]) -> pa.Table:
+    """Return signatures as a table, with a hash of each of their bands."""
+    rows = np.stack(found)
     places = rows.reshape(len(rows), BANDS, PLACES).astype(np.uint64)
     bands = np.zeros((len(rows), BANDS), np.uint64)
     for place in range(PLACES):
         bands = mix(bands ^ places[:, :, place])
-    columns = {_band(number): pa.array(np.ascontiguousarray(bands[:, number])) for number in range(BANDS)}
-    columns["is_long_enough"] = pa.array([signature is not None for signature in found])
-    columns["places"] = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
-    write_arrow(f"{folder}/signatures.arrow", pa.table(columns))
+    columns = {f"band_{number}": np.ascontiguousarray(band) for number, band in enumerate(bands.T)}
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), BANDS * PLACES)
+    return pa.table({**columns, "is_long_enough": rows.any(axis=1), "places": lists})
 
 
-def near_duplicates(
-    ranked: Indices, column: Column, take: Take, threshold: float
-) -> Iterator[tuple[int, int, float]]:
-    """Yield (row, the row that stays, their similarity), estimated with a standard error of 0.04 at most around 0.8.
-
-    ranked: the rows to look at, of which the first one stays. column, take: a column of all rows, or some of it.
-    """
+def near_duplicates(ranked: Indices, column: Column, take: Take, threshold: float) -> Iterator[Duplicate]:
+    """Yield duplicates among the ranked rows; similarities have a standard error of 0.04 at most around 0.8."""
     rows = ranked[column("is_long_enough", "signatures")[ranked]] if len(ranked) else ranked
     while len(rows):
         pairs = _pairs(rows, column)
@@ -80,7 +71,7 @@ def _pairs(rows: Indices, column: Column) -> Indices:
     """Return m pairs of places in `rows`: one that shares a band with another, and the first one of that band."""
     found = [np.zeros((0, 2), np.int64)]
     for number in range(BANDS):
-        hashes = column(_band(number), "signatures")[rows]
+        hashes = column(f"band_{number}", "signatures")[rows]
         order = np.argsort(hashes, kind="stable")
         is_first = np.ones(len(order), np.bool_)
         is_first[1:] = hashes[order[1:]] != hashes[order[:-1]]
@@ -89,7 +80,7 @@ def _pairs(rows: Indices, column: Column) -> Indices:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _alike(rows: Indices, pairs: Indices, take: Take, threshold: float) -> Iterator[tuple[int, int, float]]:
+def _alike(rows: Indices, pairs: Indices, take: Take, threshold: float) -> Iterator[Duplicate]:
     """Yield the pairs that are alike, in the order of the rank of the row that is to go."""
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         some = rows[pairs[start : start + PAIRS_AT_ONCE]]
@@ -100,7 +91,3 @@ def _alike(rows: Indices, pairs: Indices, take: Take, threshold: float) -> Itera
         similarity = (found[places[:, 0]] == found[places[:, 1]]).mean(axis=1)
         for place in np.flatnonzero(similarity >= threshold).tolist():
             yield int(some[place, 0]), int(some[place, 1]), float(similarity[place])
-
-
-def _band(number: int) -> str:
-    return f"band_{number:02}"

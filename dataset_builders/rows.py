@@ -48,18 +48,6 @@ class Preference:
 
 Row = Conversation | Preference
 
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """A row that is dropped: why, what shows it, and the row itself as JSON, raw where it could not be converted."""
-
-    id: str
-    source: str
-    reason: str
-    evidence: str
-    row: str
-
-
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _KEYS = [("id", pa.string()), ("source", pa.string())]
 SCHEMAS: dict[Folder, pa.Schema] = {
@@ -79,31 +67,27 @@ def all_messages(row: Row) -> list[Message]:
     return row.messages if isinstance(row, Conversation) else [*row.prompt, *row.chosen, *row.rejected]
 
 
-def message_lists(row: Row) -> dict[str, list[Message]]:
+def message_lists(row: Row) -> dict[str, Any]:
     """Return the columns of a row that hold messages."""
     return {name: value for name, value in vars(row).items() if name not in ("id", "source")}
 
 
-def has_system(row: Row) -> bool:
-    """Tell whether the row starts with a system message."""
-    return row.prompt[0]["role"] == "system"
+def contents(messages: Sequence[Message]) -> list[str]:
+    """Return what the messages say."""
+    return [message["content"] for message in messages]
 
 
-def is_multi_turn(row: Row) -> bool:
-    """Tell whether an exchange comes before the row's question."""
-    return len(row.prompt) - has_system(row) > 1
+def to_table(folder: Folder, rows: Sequence[Any]) -> pa.Table:
+    """Return rows of one kind, or rejected ones as dicts, as a table in the schema of their shards."""
+    schema = SCHEMAS[folder]
+    if folder == "rejected":
+        return pa.Table.from_pylist(list(rows), schema=schema)
+    columns = [[getattr(row, name) for row in rows] for name in schema.names]
+    arrays = [_message_column(values) for values in columns[2:]]
+    return pa.Table.from_arrays([*map(pa.array, columns[:2]), *arrays], schema=schema)
 
 
-def to_table(folder: Folder, rows: Sequence[Row | RejectedRow]) -> pa.Table:
-    """Return rows of one kind as a table in the schema of their shards."""
-    columns = []
-    for field in SCHEMAS[folder]:
-        values = [getattr(row, field.name) for row in rows]
-        columns.append(_message_lists(values) if field.type == _MESSAGES else pa.array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=SCHEMAS[folder])
-
-
-def _message_lists(values: Sequence[list[Message]]) -> pa.ListArray:
+def _message_column(values: Sequence[list[Message]]) -> pa.ListArray:
     # Five times as fast as leaving lists of dicts to pyarrow.
     messages = list(chain.from_iterable(values))
     fields = [pa.array([message[key] for message in messages], pa.string()) for key in ("role", "content")]
@@ -127,50 +111,35 @@ def assistant(content: str) -> Message:
 
 
 def conversation(key: str, source: str, messages: Sequence[Message]) -> Conversation:
-    """Make the SFT row with the id `key`; turns after the last answer are dropped.
-
-    Raises Rejected where there is no answer, a turn is empty, or roles are out of order.
-    """
-    end = len(messages)
-    while end and messages[end - 1]["role"] != "assistant":
-        end -= 1
-    if not end:
+    """Make an SFT row; turns after the last answer are dropped. Raises Rejected where that is no conversation."""
+    ends = [end for end, message in enumerate(messages, start=1) if message["role"] == "assistant"]
+    if not ends:
         raise Rejected("no answer")
-    kept = _without_blank_system(messages[:end])
-    check_order(kept, last="assistant")
-    return Conversation(key, source, kept)
+    return Conversation(key, source, in_order(messages[: ends[-1]], last="assistant"))
 
 
 def preference(key: str, source: str, prompt: Sequence[Message], chosen: str, rejected: str) -> Preference:
-    """Make the DPO row with the id `key`.
-
-    Raises Rejected where an answer or a turn is empty, the answers are the same, or roles are out of order.
-    """
-    prompt = _without_blank_system(prompt)
-    check_order(prompt, last="user")
-    if not chosen.strip():
-        raise Rejected("empty chosen")
-    if not rejected.strip():
-        raise Rejected("empty rejected")
+    """Make a DPO row. Raises Rejected where an answer is empty, both are the same, or the prompt is none."""
+    prompt = in_order(prompt, last="user")
+    for side, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not answer.strip():
+            raise Rejected(f"empty {side}")
     if chosen.strip() == rejected.strip():
         raise Rejected("chosen equals rejected")
     return Preference(key, source, prompt, [assistant(chosen)], [assistant(rejected)])
 
 
-def check_order(messages: Sequence[Message], last: str) -> None:
-    """Raise Rejected unless the roles are in order, the last one is `last`, and no turn is blank."""
-    turns = messages[1:] if messages and messages[0]["role"] == "system" else messages
+def in_order(messages: Sequence[Message], last: str) -> list[Message]:
+    """Return messages without a blank system one. Raises Rejected where roles are out of order or a turn is blank."""
+    has_system = bool(messages) and messages[0]["role"] == "system"
+    turns = messages[1:] if has_system else messages
     expected = ["user", "assistant"] * (len(turns) // 2 + 1)
     if not turns or turns[-1]["role"] != last or [turn["role"] for turn in turns] != expected[: len(turns)]:
         raise Rejected("roles out of order")
     for turn in turns:
         if not turn["content"].strip():
             raise Rejected("empty turn")
-
-
-def _without_blank_system(messages: Sequence[Message]) -> list[Message]:
-    is_blank = bool(messages) and messages[0]["role"] == "system" and not messages[0]["content"].strip()
-    return list(messages[1:] if is_blank else messages)
+    return list(messages if has_system and messages[0]["content"].strip() else turns)
 
 
 def row_id(source: str, contents: Sequence[str], upstream: Any = None) -> str:
@@ -178,8 +147,3 @@ def row_id(source: str, contents: Sequence[str], upstream: Any = None) -> str:
     if upstream in (None, "") or upstream != upstream:  # a missing number in parquet is NaN
         upstream = xxhash.xxh3_64_hexdigest("\0".join(contents).encode())
     return f"{source}/{upstream}"
-
-
-def contents(messages: Sequence[Message]) -> list[str]:
-    """Return what the messages say."""
-    return [message["content"] for message in messages]

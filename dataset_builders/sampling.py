@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 # Each has its place in the digest of an id; a purpose that is added goes to the end.
 PURPOSES = ("sample", "system_prompt", "order", "test")
@@ -13,15 +12,11 @@ PURPOSES = ("sample", "system_prompt", "order", "test")
 Draws = npt.NDArray[np.uint64]
 
 
-def draw(seed: int, row_ids: Sequence[str] | pa.StringArray) -> dict[str, Draws]:
-    """Return, for each purpose, a number in [0, 2**64) for each row; it depends on the seed and the row's id alone.
-
-    Draws for different purposes are independent; the rows below a tenth are among the rows below a fifth.
-    """
-    size = 8 * len(PURPOSES)
-    keyed = hashlib.blake2b(digest_size=size, key=str(seed).encode())
+def draw(seed: int, row_ids: Sequence[str]) -> dict[str, Draws]:
+    """Return, for each purpose, a number in [0, 2**64) for each row, which depends on the seed and its id alone."""
+    keyed = hashlib.blake2b(digest_size=8 * len(PURPOSES), key=str(seed).encode())
     drawn = bytearray()
-    for row_id in row_ids.to_pylist() if isinstance(row_ids, pa.Array) else row_ids:
+    for row_id in row_ids:
         row = keyed.copy()
         row.update(row_id.encode())
         drawn += row.digest()

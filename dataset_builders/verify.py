@@ -1,7 +1,7 @@
 """Whether a folder of shards is what its manifest says, and what changed from one build to another."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -15,100 +15,78 @@ from rabbit_ko.storage import files_below, read
 
 
 def verify(folder: str) -> Manifest:
-    """Check every file of a folder, a path or URL, against the manifest, and the counts against the rows.
-
-    Raises UserError with all that is wrong, one thing a line.
-    """
+    """Check every file of a folder, a path or URL, against the manifest. Raises UserError, one mistake a line."""
     manifest = read_manifest(folder)
-    mistakes = [*_wrong_files(folder, manifest), *_unlisted_files(folder, manifest)]
-    if not mistakes:
-        mistakes = list(_wrong_counts(folder, manifest))
-    if mistakes:
+    mistakes = [f"{folder}/{said}" for said in _wrong_files(folder, manifest)]
+    if mistakes := mistakes or [f"{folder}: {said}" for said in _wrong_counts(folder, manifest)]:
         raise UserError("\n".join(mistakes))
     return manifest
 
 
 def _wrong_files(folder: str, manifest: Manifest) -> Iterator[str]:
     if fingerprint_of(manifest.shards) != manifest.fingerprint:
-        yield f"{folder}/{MANIFEST}: the fingerprint is not that of the shards it lists; the manifest was changed"
+        yield f"{MANIFEST}: the fingerprint is not that of the shards it lists; the manifest was changed"
     for shard in manifest.shards:
-        if mistake := _mistake(f"{folder}/{shard.file}", shard):
-            yield f"{folder}/{shard.file}: {mistake}"
-
-
-def _mistake(path: str, shard: Shard) -> str | None:
-    try:
-        content = read(path)
-    except FileNotFoundError:
-        return "missing"
-    if hashlib.sha256(content).hexdigest() != shard.sha256:
-        return f"not the bytes that were built ({len(content):,} bytes, built were {shard.bytes:,})"
-    schema = SCHEMAS.get(shard.file.split("/")[0])  # type: ignore[call-overload]
-    found = pq.read_schema(pa.BufferReader(content))
-    return None if schema is None or found.equals(schema) else "not the columns of its kind"
-
-
-def _unlisted_files(folder: str, manifest: Manifest) -> Iterator[str]:
-    """Name files that the manifest does not list; training would read them."""
+        try:
+            content = read(f"{folder}/{shard.file}")
+        except FileNotFoundError:
+            yield f"{shard.file}: missing"
+            continue
+        if hashlib.sha256(content).hexdigest() != shard.sha256:
+            yield f"{shard.file}: not the bytes that were built ({len(content):,} bytes, built were {shard.bytes:,})"
+        elif pq.read_schema(pa.BufferReader(content)) != SCHEMAS[shard.file.split("/")[0]]:  # type: ignore[index]
+            yield f"{shard.file}: not the columns of its kind"
+    # Training would read files that are not listed, too.
     listed = {shard.file for shard in manifest.shards}
-    for kind in SCHEMAS:
-        for name in files_below(f"{folder}/{kind}"):
-            if f"{kind}/{name}" not in listed:
-                yield f"{folder}/{kind}/{name}: not in the manifest"
+    found = (f"{kind}/{name}" for kind in SCHEMAS for name in files_below(f"{folder}/{kind}"))
+    yield from (f"{file}: not in the manifest" for file in found if file not in listed)
 
 
 def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
     """Check that the rows of each source are as many as the manifest says, kept and dropped."""
-    kept, dropped = Counter[str](), Counter[tuple[str, str]]()
+    counts = Counter[tuple[str, str]]()
     for shard in manifest.shards:
-        columns = ["source", "reason"] if shard.file.startswith("rejected/") else ["source"]
-        table = pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), columns=columns, use_threads=False)
+        table = _read_shard(folder, shard)
         if len(table) != shard.rows:
-            yield f"{folder}/{shard.file}: {len(table):,} rows, and {shard.rows:,} in the manifest"
-        for row in table.group_by(columns).aggregate([([], "count_all")]).to_pylist():
-            if len(columns) == 1:
-                kept[row["source"]] += row["count_all"]
-            else:
-                dropped[row["source"], row["reason"]] += row["count_all"]
-    has_rejected = bool(manifest.in_folder("rejected"))
+            yield f"{shard.file}: {len(table):,} rows, and {shard.rows:,} in the manifest"
+        sources = table["source"].to_pylist()
+        reasons = table["reason"].to_pylist() if "reason" in table.column_names else [""] * len(table)
+        counts.update(zip(sources, reasons, strict=True))
     for source in manifest.sources:
         if source.read != source.kept + sum(source.rejected.values()):
-            yield f"{folder}: {source.name}: of {source.read:,} rows read, some are neither kept nor dropped"
-        if (found := kept[source.name]) != source.kept:
-            yield f"{folder}: {source.name}: {found:,} rows in the shards, {source.kept:,} in the manifest"
-        reasons = {why: count for (name, why), count in dropped.items() if name == source.name}
-        if has_rejected and reasons != source.rejected:
-            yield f"{folder}: {source.name}: the rejected rows are not those that the manifest counts"
+            yield f"{source.name}: of {source.read:,} rows read, some are neither kept nor dropped"
+        found = {reason: count for (name, reason), count in counts.items() if name == source.name}
+        if (kept := found.pop("", 0)) != source.kept:
+            yield f"{source.name}: {kept:,} rows in the shards, {source.kept:,} in the manifest"
+        # What was pushed to the hub has no rejected rows.
+        if manifest.in_folder("rejected") and found != source.rejected:
+            yield f"{source.name}: the rejected rows are not those that the manifest counts"
 
 
 def diff(before: str, after: str) -> dict[str, list[str]]:
-    """Compare the rows of two folders, paths or URLs, by id.
-
-    Returns the ids by what happened to them: `+ sft/train`, `- sft/train`, `sft/train -> near duplicate`, or `says
-    something else`. Raises UserError where one has no manifest.
-    """
+    """Return the ids of rows by what happened to them: `+ sft/train`, `sft/train -> near duplicate`, ..."""
     old, new = _statuses(before), _statuses(after)
-    changes: dict[str, list[str]] = {}
+    changes = defaultdict[str, list[str]](list)
     for key in sorted(old.keys() | new.keys()):
-        (was, old_digest), (now, new_digest) = old.get(key, ("", b"")), new.get(key, ("", b""))
+        (was, old_hash), (now, new_hash) = old.get(key, ("", 0)), new.get(key, ("", 0))
         if was != now:
-            what = f"+ {now}" if not was else f"- {was}" if not now else f"{was} -> {now}"
-        elif old_digest != new_digest:
-            what = "says something else"
-        else:
-            continue
-        changes.setdefault(what, []).append(key[0])
+            changes[f"{was} -> {now}" if was and now else f"+ {now}" if now else f"- {was}"].append(key[0])
+        elif old_hash != new_hash:
+            changes["says something else"].append(key[0])
     return dict(sorted(changes.items()))
 
 
-def _statuses(folder: str) -> dict[tuple[str, int], tuple[str, bytes]]:
+def _statuses(folder: str) -> dict[tuple[str, int], tuple[str, int]]:
     """Return (status, hash of the row) for each row by its id, and a number where an id stands more than once."""
-    statuses: dict[tuple[str, int], tuple[str, bytes]] = {}
+    statuses: dict[tuple[str, int], tuple[str, int]] = {}
     seen = Counter[str]()
     for shard in read_manifest(folder).shards:
         split = shard.file.rsplit("-", 3)[0]
-        for row in pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), use_threads=False).to_pylist():
-            digest = hashlib.blake2b(repr(row).encode(), digest_size=8).digest()
-            statuses[row["id"], seen[row["id"]]] = (row.get("reason", split), digest)
+        for row in _read_shard(folder, shard).to_pylist():
+            statuses[row["id"], seen[row["id"]]] = (row.get("reason", split), hash(repr(row)))
             seen[row["id"]] += 1
     return statuses
+
+
+def _read_shard(folder: str, shard: Shard) -> pa.Table:
+    return pq.read_table(pa.BufferReader(read(f"{folder}/{shard.file}")), use_threads=False)

@@ -1,12 +1,8 @@
 """Files by path or URL, on this machine or in object storage; a file is there complete, or not at all."""
 
-import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 import numpy as np
@@ -22,10 +18,7 @@ def is_url(path: str) -> bool:
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a path or URL, and the path within it.
-
-    Raises UserError where the URL's kind is unknown, or its package is not installed.
-    """
+    """Return the fsspec file system of a path or URL, and the path within it. Raises UserError."""
     if not is_url(path):
         return fsspec.filesystem("file"), str(Path(path).expanduser().absolute())
     try:
@@ -36,55 +29,30 @@ def filesystem(path: str) -> tuple[Any, str]:
     return fs, name
 
 
-@contextmanager
-def writing(path: str) -> Iterator[pa.NativeFile]:
-    """Give a file to write to, which shows under its name when the block has ended well. Raises OSError."""
+def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
+    """Write a file, which shows under its name when all of it is there. Raises OSError."""
     fs, name = filesystem(path)
     if "file" not in fs.protocol:
-        sink = pa.BufferOutputStream()
-        yield sink
-        fs.pipe_file(name, sink.getvalue().to_pybytes())
+        fs.pipe_file(name, bytes(memoryview(content)))
         return
     target = Path(name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    os.close(handle)
+    temporary = target.with_name(f".{target.name}-{uuid4().hex}")
     try:
-        with pa.OSFile(temporary, "wb") as file:
-            yield file
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and not error.filename:
-            error.filename = path
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    except OSError as error:
+        error.filename = error.filename or path
         raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
-    """Write a file, as `writing` does."""
-    with writing(path) as file:
-        file.write(content)
-
-
-def write_json(path: str, value: Any) -> None:
-    """Write a value as JSON."""
-    write(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
-
-
-def read(path: str) -> bytes:
-    """Return a file's content. Raises FileNotFoundError."""
+def read(path: str, start: int | None = None, end: int | None = None) -> bytes:
+    """Return a file's content, or its bytes [start, end). Raises FileNotFoundError."""
     fs, name = filesystem(path)
-    content: bytes = fs.cat_file(name)
+    content: bytes = fs.cat_file(name, start=start, end=end)
     return content
-
-
-def read_json(path: str) -> Any:
-    """Return what a JSON file holds, or None where there is no such file."""
-    try:
-        return json.loads(read(path))
-    except FileNotFoundError:
-        return None
 
 
 def files_below(folder: str) -> list[str]:
@@ -102,18 +70,19 @@ def remove(path: str) -> None:
 
 def write_arrow(path: str, table: pa.Table, rows_per_batch: int | None = None) -> None:
     """Write a table as an Arrow file whose batches can be read one by one."""
-    # Otherwise a batch would end where a chunk ends.
-    table = table.combine_chunks()
-    with writing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=rows_per_batch)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        # Combined, or else a batch would end where a chunk ends.
+        writer.write_table(table.combine_chunks(), max_chunksize=rows_per_batch)
+    write(path, sink.getvalue())
 
 
-def read_arrow(path: str, columns: list[str] | None = None) -> pa.Table:
-    """Read an Arrow file, or some of its columns, into memory."""
+def read_arrow(path: str, columns: list[str]) -> pa.Table:
+    """Read some columns of an Arrow file into memory."""
     with _reading(path) as file:
-        fields = None if columns is None else [pa.ipc.open_file(file).schema.get_field_index(key) for key in columns]
-        table = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)).read_all()
-    return table if columns is None else table.select(columns)
+        fields = [pa.ipc.open_file(file).schema.get_field_index(name) for name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=fields)
+        return pa.ipc.open_file(file, options=options).read_all().select(columns)
 
 
 def read_arrow_rows(path: str, rows: npt.NDArray[np.int64], rows_per_batch: int) -> pa.Table:

@@ -1,7 +1,4 @@
-"""The gates: rules on one row at a time, each in a module of its own with its settings beside it.
-
-A new gate is one new module with a constant `GATE`, and one entry here.
-"""
+"""The gates: rules on one row at a time; a new one is a module with a constant `GATE`, and an entry in `GATES`."""
 
 from collections import Counter
 from typing import Any
@@ -9,7 +6,9 @@ from typing import Any
 from pydantic import create_model
 
 from dataset_builders.gates import contamination, hangul, length, length_ratio, refusals, repetition, subjects
-from dataset_builders.gates._gate import STRICT, Action, Batch, Gate, Settings, Share
+from dataset_builders.gates._gate import Action, Batch, Gate, Settings, Share
+from dataset_builders.rows import kind_of
+from dataset_builders.strict import Strict
 
 # In the order in which they are asked: the first one that rejects a row gives the reason.
 GATES: tuple[Gate, ...] = (
@@ -35,7 +34,7 @@ class NearDuplicates(Settings):
 
 _Quality: Any = create_model(
     "_Quality",
-    __config__=STRICT,
+    __base__=Strict,
     action=(Action, "reject"),
     **{gate.name: (gate.settings, gate.settings()) for gate in GATES},  # type: ignore[call-overload]
     exact_duplicates=(ExactDuplicates, ExactDuplicates()),
@@ -57,15 +56,12 @@ class Quality(_Quality):
 
 
 def ask_gates(batch: Batch, quality: Quality) -> tuple[dict[int, tuple[str, str]], Counter[str]]:
-    """Ask every gate that is on about a batch of rows.
-
-    Returns row -> (reason, evidence) of those that are rejected, and reason -> rows that are kept all the same.
-    """
+    """Return row -> (reason, evidence) of rejected rows of a batch, and reason -> rows that are only reported."""
     rejected: dict[int, tuple[str, str]] = {}
     reported = Counter[str]()
     for gate in GATES:
         settings = getattr(quality, gate.name)
-        if not quality.is_on(settings) or batch.kind not in gate.kinds:
+        if not quality.is_on(settings) or kind_of(batch.rows[0]) not in gate.kinds:
             continue
         found = gate.find(batch, settings)
         if quality.action_of(settings) == "report":

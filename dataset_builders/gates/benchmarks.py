@@ -1,12 +1,11 @@
 """The benchmarks that must not be trained on, and an index of their n-grams.
 
 An n-gram is 13 words in a row, as in GPT-3's and most later reports; Korean, whose words are long and whose spacing
-varies, is also compared by 30 letters in a row. Spaces and punctuation make no difference. A text of a benchmark
-that is shorter than an n-gram cannot be found.
+varies, is also compared by 30 letters in a row. A text that is shorter than an n-gram cannot be found.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -17,13 +16,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_hangul
-from dataset_builders.read.files import Input
 from dataset_builders.read.formats import Broken, read_rows
-from dataset_builders.read.hub import Location
+from dataset_builders.read.inputs import Chunk, Location
 from rabbit_ko.errors import UserError
-from rabbit_ko.storage import read_arrow, read_json, write_arrow, write_json
+from rabbit_ko.storage import read_arrow, write_arrow
 
-_FILTER_BITS = 22
+_FILTER_SHIFT = np.uint64(64 - 22)
 
 
 class Benchmark(Location):
@@ -34,17 +32,11 @@ class Benchmark(Location):
     columns: tuple[str, ...] = Field(default=(), strict=False)
 
 
-def _each(name: str, path: str, *subsets: str) -> list[Benchmark]:
-    return [Benchmark(name=f"{name}/{subset}", path=path, subset=subset) for subset in subsets]
-
-
+_KOBEST = "boolq", "copa", "hellaswag", "sentineg", "wic"
+_HAERAE = "general_knowledge", "history", "loan_words", "rare_words", "standard_nomenclature"
 KNOWN: dict[str, list[Benchmark]] = {
-    "kobest": _each("kobest", "skt/kobest_v1", "boolq", "copa", "hellaswag", "sentineg", "wic"),
-    "haerae": _each(
-        "haerae",
-        "HAERAE-HUB/HAE_RAE_BENCH",
-        *("general_knowledge", "history", "loan_words", "rare_words", "standard_nomenclature"),
-    ),
+    "kobest": [Benchmark(name=f"kobest/{it}", path="skt/kobest_v1", subset=it) for it in _KOBEST],
+    "haerae": [Benchmark(name=f"haerae/{it}", path="HAERAE-HUB/HAE_RAE_BENCH", subset=it) for it in _HAERAE],
     "gsm8k": [Benchmark(name="gsm8k", path="openai/gsm8k", subset="main")],
     "gsm8k_ko": [Benchmark(name="gsm8k_ko", path="kuotient/gsm8k-ko")],
     "logickor": [Benchmark(name="logickor", path="maywell/LogicKor", split="train")],
@@ -53,65 +45,68 @@ KNOWN: dict[str, list[Benchmark]] = {
 
 @dataclass(frozen=True)
 class BenchmarkIndex:
-    """The hashes of all n-grams of some benchmarks, sorted, and the benchmark that each is of.
+    """The hashes of all n-grams of some benchmarks, m numbers in order, and m places in `names` as their owners."""
 
-    words, letters: the sizes of the n-grams. hashes: m numbers. owners: m places in `names`.
-    """
-
-    words: int
-    letters: int
-    names: tuple[str, ...]
+    names: list[str]
     hashes: Hashes
     owners: Indices
 
-    @staticmethod
-    def empty(words: int = 13, letters: int = 30) -> "BenchmarkIndex":
-        """Return an index of no benchmark."""
-        return BenchmarkIndex(words, letters, (), np.zeros(0, np.uint64), np.zeros(0, np.int64))
-
-    def with_benchmark(self, name: str, texts: list[str]) -> "BenchmarkIndex":
-        """Return the index with another benchmark; of two with the same n-gram, the first has it."""
-        text = fold(texts)
-        spans = [word_ngrams(text, self.words), _hangul_ngrams(text, self.letters)]
-        new = np.concatenate([text.hashes(starts, ends) for starts, ends, _ in spans])
-        hashes = np.concatenate([self.hashes, new])
-        owners = np.concatenate([self.owners, np.full(len(new), len(self.names))])
-        unique, first = np.unique(hashes, return_index=True)
-        return BenchmarkIndex(self.words, self.letters, (*self.names, name), unique, owners[first])
-
-    def find(self, hashes: Hashes) -> list[tuple[int, str]]:
-        """Return the places of those hashes that are in the index, each with its benchmark."""
-        found = []
-        for place in np.flatnonzero(self._first_bits[hashes >> np.uint64(64 - _FILTER_BITS)]).tolist():
+    def find(self, hashes: Hashes) -> Iterator[tuple[int, str]]:
+        """Yield the places of those hashes that are in the index, each with its benchmark."""
+        for place in np.flatnonzero(self._first_bits[hashes >> _FILTER_SHIFT]).tolist():
             at = int(np.searchsorted(self.hashes, hashes[place]))
             if at < len(self.hashes) and self.hashes[at] == hashes[place]:
-                found.append((place, self.names[self.owners[at]]))
-        return found
+                yield place, self.names[self.owners[at]]
 
     @cached_property
     def _first_bits(self) -> npt.NDArray[np.bool_]:
         """Whether any hash starts with these bits: most n-grams need no closer look."""
-        table = np.zeros(1 << _FILTER_BITS, np.bool_)
-        table[self.hashes >> np.uint64(64 - _FILTER_BITS)] = True
+        table = np.zeros(1 << 22, np.bool_)
+        table[self.hashes >> _FILTER_SHIFT] = True
         return table
 
     def save(self, path: str) -> None:
-        """Write the index to a file, and its names beside it, last."""
-        write_arrow(f"{path}.arrow", pa.table({"hashes": self.hashes, "owners": self.owners}))
-        write_json(f"{path}.json", {"words": self.words, "letters": self.letters, "names": self.names})
+        """Write the index to a file."""
+        owners = pa.DictionaryArray.from_arrays(self.owners, pa.array(self.names, pa.string()))
+        write_arrow(path, pa.table({"hashes": self.hashes, "owners": owners}))
 
 
-def read_texts(benchmark: Benchmark, found: Input) -> list[str]:
+def index_texts(benchmarks: Mapping[str, list[str]], words: int, letters: int) -> BenchmarkIndex:
+    """Return an index of benchmarks' texts; of two benchmarks with the same n-gram, the first has it."""
+    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for number, texts in enumerate(benchmarks.values()):
+        text = fold(texts)
+        for starts, ends, _ in (word_ngrams(text, words), letter_ngrams(text, letters)):
+            hashes.append(text.hashes(starts, ends))
+            owners.append(np.full(len(starts), number))
+    unique, first = np.unique(np.concatenate(hashes), return_index=True)
+    return BenchmarkIndex(list(benchmarks), unique, np.concatenate(owners)[first])
+
+
+NO_BENCHMARKS = index_texts({}, 13, 30)
+
+
+@cache
+def load_index(path: str) -> BenchmarkIndex:
+    """Read an index from a file, once a process; without a path, it is empty."""
+    if not path:
+        return NO_BENCHMARKS
+    table = read_arrow(path, ["hashes", "owners"])
+    owners = table["owners"].combine_chunks()
+    return BenchmarkIndex(owners.dictionary.to_pylist(), table["hashes"].to_numpy(), owners.indices.to_numpy())
+
+
+def read_texts(benchmark: Benchmark, chunks: list[Chunk]) -> list[str]:
     """Return the texts of a benchmark's columns. Raises UserError where one is missing, or none has text."""
     texts: list[str] = []
     seen = set[str]()
-    for row in (row for chunk in found.chunks() for row in read_rows(chunk) if not isinstance(row, Broken)):
+    for row in (row for chunk in chunks for row in read_rows(chunk) if not isinstance(row, Broken)):
         seen.update(row)
         texts += _texts([row[name] for name in benchmark.columns or row if name in row])
-    if missing := set(benchmark.columns) - seen:
-        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no column `{min(missing)}`")
-    if not texts:
-        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no text in its columns")
+    missing = set(benchmark.columns) - seen
+    if missing or not texts:
+        lacks = f"column `{min(missing)}`" if missing else "text in its columns"
+        raise UserError(f"{benchmark.path}: the benchmark `{benchmark.name}` has no {lacks}")
     return texts
 
 
@@ -125,17 +120,6 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-NO_BENCHMARKS = BenchmarkIndex.empty()
-
-
-@cache
-def load_index(path: str) -> BenchmarkIndex:
-    """Read an index from a file, once a process."""
-    head, table = read_json(f"{path}.json"), read_arrow(f"{path}.arrow")
-    columns = (table[name].to_numpy() for name in ("hashes", "owners"))
-    return BenchmarkIndex(head["words"], head["letters"], tuple(head["names"]), *columns)
-
-
 def word_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
     """Return start, end and text of every `size` words in a row."""
     words = np.flatnonzero(text.starts)
@@ -147,14 +131,8 @@ def word_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
 
 
 def letter_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
-    """Return start, end and text of every `size` letters in a row."""
+    """Return start, end and text of every `size` letters in a row that are mostly Hangul; else they are few words."""
     starts, owners = text.runs(size)
-    return starts, starts + size, owners
-
-
-def _hangul_ngrams(text: Letters, size: int) -> tuple[Indices, Indices, Indices]:
-    """Return the n-grams of letters that are mostly Hangul: 30 letters of English are a few words only."""
-    starts, ends, owners = letter_ngrams(text, size)
     total = np.concatenate(([0], np.cumsum(is_hangul(text.codes))))
-    korean = 2 * (total[ends] - total[starts]) > size
-    return starts[korean], ends[korean], owners[korean]
+    korean = 2 * (total[starts + size] - total[starts]) > size
+    return starts[korean], starts[korean] + size, owners[korean]

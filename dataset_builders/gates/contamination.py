@@ -4,6 +4,7 @@ from pydantic import Field, field_validator
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
 from dataset_builders.gates.benchmarks import KNOWN, Benchmark, letter_ngrams, word_ngrams
+from dataset_builders.strict import check_unique
 
 
 class Contamination(Settings):
@@ -18,29 +19,25 @@ class Contamination(Settings):
     def _by_name(cls, given: object) -> object:
         if not isinstance(given, list | tuple):
             return given
-        unknown = [name for name in given if isinstance(name, str) and name not in KNOWN]
-        if unknown:
-            raise ValueError(f"unknown benchmark `{unknown[0]}`; known are {', '.join(KNOWN)}, or give name and path")
+        for name in given:
+            if isinstance(name, str) and name not in KNOWN:
+                raise ValueError(f"unknown benchmark `{name}`; known are {', '.join(KNOWN)}, or give name and path")
         return tuple(entry for name in given for entry in (KNOWN[name] if isinstance(name, str) else [name]))
 
     @field_validator("benchmarks")
     @classmethod
     def _has_unique_names(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
-        names = [benchmark.name for benchmark in benchmarks]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two benchmarks are called `{name}`; give each a name of its own")
+        check_unique("benchmarks", (benchmark.name for benchmark in benchmarks))
         return benchmarks
 
 
-def find_contamination(batch: Batch, _: Contamination) -> dict[int, str]:
+def find_contamination(batch: Batch, settings: Contamination) -> dict[int, str]:
     """Return the rows that share an n-gram with a benchmark, each with the benchmark and the letters."""
-    index = batch.benchmarks
-    if not index.names:
+    if not batch.benchmarks.names:
         return {}
     text, found = batch.letters, dict[int, str]()
-    for starts, ends, owners in (word_ngrams(text, index.words), letter_ngrams(text, index.letters)):
-        for place, name in index.find(text.hashes(starts, ends)):
+    for starts, ends, owners in (word_ngrams(text, settings.words), letter_ngrams(text, settings.letters)):
+        for place, name in batch.benchmarks.find(text.hashes(starts, ends)):
             shared = "".join(map(chr, text.codes[starts[place] : ends[place]].tolist()))
             found.setdefault(int(owners[place]), f"{name}: {shared}")
     return found

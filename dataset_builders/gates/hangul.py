@@ -1,10 +1,9 @@
 """The Hangul gate: rows of Korean sources that are hardly Korean."""
 
 import numpy as np
-import numpy.typing as npt
 
 from dataset_builders.gates._gate import Batch, Gate, Settings, Share
-from dataset_builders.gates.letters import Indices, Letters, is_hangul
+from dataset_builders.gates.letters import is_hangul
 
 
 class Hangul(Settings):
@@ -19,15 +18,11 @@ def find_foreign(batch: Batch, settings: Hangul) -> dict[int, str]:
         return {}
     text = batch.letters
     is_digit = (text.codes >= ord("0")) & (text.codes <= ord("9"))
-    letters, hangul = _counts(~is_digit, text), _counts(is_hangul(text.codes), text)
+    rows = np.repeat(np.arange(len(batch.rows)), text.lengths)
+    letters, hangul = (np.bincount(rows, mask, len(batch.rows)) for mask in (~is_digit, is_hangul(text.codes)))
     shares = hangul / np.maximum(letters, 1)
     found = np.flatnonzero((shares < settings.min) & (letters > 0))
     return {row: f"{shares[row]:.0%} Hangul" for row in found.tolist()}
-
-
-def _counts(mask: npt.NDArray[np.bool_], text: Letters) -> Indices:
-    total = np.concatenate((np.zeros(1, np.int64), np.cumsum(mask)))
-    return np.diff(total[text.offsets])
 
 
 GATE = Gate("hangul", "too little Hangul", Hangul, find_foreign)

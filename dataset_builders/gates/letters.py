@@ -1,15 +1,11 @@
-"""Texts as one array of letters, and hashes of their n-grams: what the gates that compare texts work on.
-
-Letters are folded: lower case, letters and digits alone, so that spacing and punctuation make no difference.
-"""
+"""Texts as one array of folded letters (lower case, letters and digits alone), and hashes of their n-grams."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 Codes = npt.NDArray[np.uint16]
 Hashes = npt.NDArray[np.uint64]
@@ -23,10 +19,7 @@ _INVERSE = pow(_BASE, -1, 1 << 64)
 
 @dataclass(frozen=True)
 class Letters:
-    """Folded letters of n texts; those of text i are `codes[offsets[i]:offsets[i + 1]]`.
-
-    starts: for each letter, whether a word starts with it.
-    """
+    """Letters of n texts, `codes[offsets[i]:offsets[i + 1]]` those of text i, and whether a word starts with each."""
 
     codes: Codes
     offsets: Indices
@@ -37,13 +30,9 @@ class Letters:
         """Letters of each text."""
         return np.diff(self.offsets)
 
-    def joined(self, firsts: Sequence[int]) -> "Letters":
-        """Return the letters of longer texts, each of which is several of these; firsts: where each one starts."""
-        return replace(self, offsets=self.offsets[np.asarray(firsts, np.int64)])
-
     def hashes(self, starts: Indices, ends: Indices) -> Hashes:
         """Return a hash of the letters [start, end) for each pair; the same letters have the same hash anywhere."""
-        return mix((self._sums[ends] - self._sums[starts]) * _powers(len(self.codes) + 1)[1][starts])
+        return mix((self._sums[ends] - self._sums[starts]) * self._powers(_INVERSE)[starts])
 
     def runs(self, size: int) -> tuple[Indices, Indices]:
         """Return the starts of every `size` letters in a row within one text, and the text that each is of."""
@@ -62,15 +51,18 @@ class Letters:
     def _sums(self) -> Hashes:
         """The letters as digits of a number in base _BASE, modulo 2**64, summed up from the left."""
         sums = np.zeros(len(self.codes) + 1, np.uint64)
-        np.cumsum(_digits()[self.codes] * _powers(len(self.codes))[0], out=sums[1:])
+        np.cumsum(_digits()[self.codes] * self._powers(_BASE)[: len(self.codes)], out=sums[1:])
         return sums
 
+    def _powers(self, base: int) -> Hashes:
+        # Few sizes, so that few tables of powers are made.
+        return _powers(base, 1 << max(16, len(self.codes).bit_length()))
 
-def fold(texts: pa.StringArray | Sequence[str]) -> Letters:
+
+def fold(texts: Sequence[str]) -> Letters:
     """Fold texts to their letters."""
-    strings = texts.to_pylist() if isinstance(texts, pa.Array) else texts
-    codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
-    offsets = np.concatenate(([0], np.cumsum([len(text) for text in strings], dtype=np.int64)))
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+    offsets = np.concatenate(([0], np.cumsum([len(text) for text in texts], dtype=np.int64)))
     # Letters beyond the basic plane are too rare to matter here.
     folded = _folds()[np.minimum(codes, 0xFFFF)]
     is_letter = folded > 0
@@ -100,29 +92,16 @@ def mix(values: npt.NDArray[np.uint64]) -> Hashes:
 @cache
 def _folds() -> Codes:
     """The folded letter of each code point of the basic plane, zero where it is none."""
-    table = np.zeros(1 << 16, np.uint16)
-    for code in range(1 << 16):
-        character = chr(code)
-        if character.isalnum():
-            lower = character.lower()
-            table[code] = ord(lower) if len(lower) == 1 and ord(lower) < 1 << 16 else code
-    table[0xFFFF] = 0
-    return table
-
-
-def _powers(count: int) -> tuple[Hashes, Hashes]:
-    size = 1 << max(16, (count - 1).bit_length())
-    powers, inverses = _power_table(size)
-    return powers[:count], inverses[:count]
+    characters = [chr(code) if chr(code).isalnum() else "\0" for code in range(0xFFFF)]
+    lower = [character.lower() if len(character.lower()) == 1 else character for character in characters]
+    return np.array([*map(ord, lower), 0], np.uint16)
 
 
 @cache
-def _power_table(size: int) -> tuple[Hashes, Hashes]:
-    ones = np.ones(size, np.uint64)
-    bases = [
-        np.multiply.accumulate(np.where(np.arange(size) == 0, ones, np.uint64(base))) for base in (_BASE, _INVERSE)
-    ]
-    return bases[0], bases[1]
+def _powers(base: int, count: int) -> Hashes:
+    powers = np.full(count, base, np.uint64)
+    powers[0] = 1
+    return np.multiply.accumulate(powers)
 
 
 @cache

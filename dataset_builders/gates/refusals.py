@@ -2,18 +2,14 @@
 
 An answer refuses where a sentence in its first 200 characters says that the speaker cannot or will not help, answer,
 provide, look up and so on. A model speaks of itself, anywhere in the answer, where "I" is an AI, a language model
-or a well-known assistant, or has a training cutoff. Not so in quotes, in what is said about models, in a letter, or
-where something else than an answer is impossible. The rule is our own and would rather miss a refusal than lose an
+or a well-known assistant, or has a training cutoff. The rule is our own and would rather miss a refusal than lose an
 answer; `tests/dataset_builders/gates/test_refusals.py` measures it.
 """
-
-from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
-from dataset_builders.rows import all_messages
 
 OPENING = 200  # refusals come at once; further down, "I cannot help you" is what somebody says in a story
 
@@ -119,29 +115,16 @@ class Refusals(Settings):
 
 def find_refusals(batch: Batch, _: Refusals) -> dict[int, str]:
     """Return the conversations of which an answer refuses, each with the words."""
-    answers = [
-        (row, message["content"])
-        for row, conversation in enumerate(batch.rows)
-        for message in all_messages(conversation)
-        if message["role"] == "assistant"
-    ]
-    found = refusals(pa.array([answer for _, answer in answers], pa.string()))
-    return {answers[place][0]: words for place, words in found.items()}
+    answers, rows = batch.answers
+    return {rows[place]: words for place, words in refusals(answers).items()}
 
 
 def refusals(answers: pa.StringArray) -> dict[int, str]:
     """Return the words that refuse, or that say what the speaker is, for each such answer, by its index."""
-    openings = pc.utf8_slice_codeunits(answers, 0, OPENING)
-    refusing = _matched(openings, _REFUSAL_SIGN, _REFUSAL)
-    letters = _letters(answers, refusing)
-    refusing = {row: words for row, words in refusing.items() if row not in letters}
+    refusing = _matched(pc.utf8_slice_codeunits(answers, 0, OPENING), _REFUSAL_SIGN, _REFUSAL)
+    is_letter = pc.match_substring_regex(answers.take(pa.array(refusing, pa.int64())), _LETTER).to_pylist()
+    refusing = {row: words for (row, words), letter in zip(refusing.items(), is_letter, strict=True) if not letter}
     return {**_matched(answers, _SELF_SIGN, _SELF), **refusing}
-
-
-def _letters(answers: pa.StringArray, rows: Iterable[int]) -> set[int]:
-    """Return those of the rows whose answer is a letter to somebody."""
-    indices = pa.array(rows, pa.int64())
-    return set(indices.filter(pc.match_substring_regex(answers.take(indices), _LETTER)).to_pylist())
 
 
 def _matched(texts: pa.StringArray, sign: str, pattern: str) -> dict[int, str]:

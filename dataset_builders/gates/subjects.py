@@ -20,11 +20,6 @@ from pydantic import Field
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
 
-LEAST_CALCULATIONS = 2
-CHARACTERS_PER_CALCULATION = 300
-LEAST_CODE = 20
-CODE_SHARE = 0.2
-
 _NUMBER = r"[0-9](?:[,.]?[0-9])*"
 _UNIT = r"(?:[)\]%$]*|[A-Za-z가-힣&'%/ ]*)"
 _RESULT = r"[^\n=?&;\"<>:]*?(?:[<>]?=|≈|equals\b)[^\n=0-9A-Za-z가-힣]?[^\n=0-9A-Za-z가-힣]?[0-9]"
@@ -93,34 +88,20 @@ def find_subjects(batch: Batch, settings: Subjects) -> dict[int, str]:
 
 
 def subjects(texts: pa.StringArray) -> dict[int, str]:
-    """Return `math: ...` or `code: ...` with the evidence for each text with such a subject, by its index.
-
-    A text holds all that counts for its row, such as question and answer on two lines. The module states the rule.
-    """
+    """Return `math: ...` or `code: ...` with the evidence for each text with such a subject, by its index."""
     rows = pc.indices_nonzero(pc.match_substring_regex(texts, _SIGN))
     suspects = texts.take(rows)
-    lengths = pc.utf8_length(suspects).to_pylist()
+    lengths = pc.utf8_length(suspects)
+    code_lengths = pc.subtract(lengths, pc.utf8_length(pc.replace_substring_regex(suspects, _CODE, ""))).to_pylist()
+    calculations = pc.count_substring_regex(suspects, _MATH).to_pylist()
     found: dict[int, str] = {}
-    counts = zip(rows.to_pylist(), lengths, _code(suspects), _calculations(suspects), strict=True)
-    for row, length, code, calculations in counts:
-        if code >= LEAST_CODE and code >= CODE_SHARE * length:
+    counts = zip(rows.to_pylist(), lengths.to_pylist(), code_lengths, calculations, strict=True)
+    for row, length, code, calculated in counts:
+        if code >= max(20, 0.2 * length):
             found[row] = f"code: {code} of {length} characters"
-        elif calculations >= LEAST_CALCULATIONS and calculations * CHARACTERS_PER_CALCULATION >= length:
-            found[row] = f"math: {calculations} calculations in {length} characters"
+        elif calculated >= max(2, length / 300):
+            found[row] = f"math: {calculated} calculations in {length} characters"
     return found
-
-
-def _code(texts: pa.StringArray) -> list[int]:
-    """Count the characters of code in each text."""
-    rest = pc.replace_substring_regex(texts, _CODE, "")
-    characters: list[int] = pc.subtract(pc.utf8_length(texts), pc.utf8_length(rest)).to_pylist()
-    return characters
-
-
-def _calculations(texts: pa.StringArray) -> list[int]:
-    """Count the calculations in each text."""
-    counts: list[int] = pc.count_substring_regex(texts, _MATH).to_pylist()
-    return counts
 
 
 GATE = Gate("subjects", "subject", Subjects, find_subjects)

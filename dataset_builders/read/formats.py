@@ -4,18 +4,19 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.read.chunks import Chunk
+from dataset_builders.read.inputs import Chunk, suffix_of
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem
+from rabbit_ko.storage import filesystem, read
 
 PARQUET_ROWS = 1_000
 
@@ -30,41 +31,42 @@ class Broken:
 
 def read_rows(chunk: Chunk) -> Iterator[RawRow | Broken]:
     """Yield each row. Raises UserError where the file as a whole is broken."""
-    yield from _READERS[chunk.suffix](chunk)
+    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+    return readers[suffix_of(chunk.path)](chunk)
 
 
 def _read_jsonl(chunk: Chunk) -> Iterator[RawRow | Broken]:
-    for line in _read(chunk).split(b"\n"):
+    for line in read(chunk.path, chunk.start, chunk.end).split(b"\n"):
         if line.strip():
             yield _json_row(line)
 
 
 def _json_row(line: bytes) -> RawRow | Broken:
     try:
-        row = _parsed(line)
-    except UnicodeDecodeError:
-        return Broken("broken unicode", repr(line))
-    except (ValueError, RecursionError):
-        return Broken("broken JSON", line.decode(errors="replace"))
-    return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
+        row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        # Python's parser takes NaN, deeper nesting and halves of surrogate pairs, of which the row is told later.
-        return json.loads(line.decode("utf-8-sig"))
+        try:
+            # Python's parser takes NaN, deeper nesting and halves of surrogate pairs, of which the row is told later.
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            return Broken("broken unicode", repr(line))
+        except (ValueError, RecursionError):
+            return Broken("broken JSON", line.decode(errors="replace"))
+    return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
 
 
 def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
     csv.field_size_limit(sys.maxsize)
     try:
-        text = (chunk.header + _read(chunk)).decode("utf-8-sig")
+        with _open(chunk.path) as file:
+            header = next(csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
+        lines = read(chunk.path, chunk.start, chunk.end).decode("utf-8" if chunk.start else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{chunk.path}: not utf-8: {error}; save it as utf-8") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(lines, newline=""), header, strict=True)
     try:
+        if not chunk.start:
+            next(reader.reader)
         for row in reader:
             if None in row or None in row.values():
                 values = json.dumps(list(row.values()), ensure_ascii=False)
@@ -72,51 +74,26 @@ def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
             else:
                 yield row
     except csv.Error as error:
-        line = chunk.before + reader.line_num
+        line = read(chunk.path)[: chunk.start].count(b"\n") + reader.line_num
         raise UserError(f"{chunk.path}:{line}: broken CSV: {error}; quote fields that hold quotes") from None
 
 
 def _read_parquet(chunk: Chunk) -> Iterator[RawRow | Broken]:
     try:
-        with _open(chunk) as file:
-            for batch in _parquet_batches(pq.ParquetFile(file), chunk):
-                yield from batch.to_pylist()
+        with _open(chunk.path) as file:
+            parquet = pq.ParquetFile(file)
+            groups = range(parquet.num_row_groups)
+            ends = np.cumsum([0, *(parquet.metadata.row_group(group).num_rows for group in groups)])
+            # A row group that the chunk does not touch is not read.
+            first, last = np.searchsorted(ends, [chunk.start, chunk.end - 1], side="right").tolist()
+            at = int(ends[first - 1])
+            for batch in parquet.iter_batches(PARQUET_ROWS, row_groups=list(groups[first - 1 : last])):
+                yield from batch[max(chunk.start - at, 0) : max(chunk.end - at, 0)].to_pylist()
+                at += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{chunk.path}: broken parquet file: {reason(error)}") from None
 
 
-def _parquet_batches(parquet: Any, chunk: Chunk) -> Iterator[pa.RecordBatch]:
-    """Yield the chunk's rows; a row group that it does not touch is not read."""
-    groups: list[int] = []
-    first = at = 0
-    for group in range(parquet.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        if at < chunk.end and at + rows > chunk.start:
-            first = first if groups else at
-            groups.append(group)
-        at += rows
-    at = first
-    for batch in parquet.iter_batches(PARQUET_ROWS, row_groups=groups):
-        start, end = max(chunk.start - at, 0), min(chunk.end - at, len(batch))
-        if end > start:
-            yield batch.slice(start, end - start)
-        at += len(batch)
-
-
-def _read(chunk: Chunk) -> bytes:
-    with _open(chunk) as file:
-        file.seek(chunk.start)
-        content: bytes = file.read(chunk.end - chunk.start)
-    return content
-
-
-def _open(chunk: Chunk) -> Any:
-    fs, name = filesystem(chunk.path)
+def _open(path: str) -> Any:
+    fs, name = filesystem(path)
     return fs.open(name, "rb")
-
-
-_READERS: dict[str, Callable[[Chunk], Iterator[RawRow | Broken]]] = {
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}

@@ -1,7 +1,4 @@
-"""The sources: each module but the helpers, whose names start with `_`, is one source, found by being there.
-
-A module has a constant `SOURCE`; its name is what `source:` in data.yaml says.
-"""
+"""The sources, found by being there: each module without `_` in front has a constant `SOURCE`, and is its name."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,6 +1,6 @@
 """heegyu/hh-rlhf-ko: machine-translated helpful and harmless dialogues with two last answers; MIT."""
 
-from dataset_builders.licenses import hub_dataset
+from dataset_builders.licenses import known
 from dataset_builders.rows import Preference, contents, preference, row_id
 from dataset_builders.sources._source import RawRow, Source, turn, turns
 
@@ -16,6 +16,6 @@ SOURCE = Source(
     rows="dpo",
     required=("context", "instruction", "chosen", "rejected"),
     convert=convert,
-    license=hub_dataset("MIT", "heegyu/hh-rlhf-ko"),
+    license=known("MIT", "https://huggingface.co/datasets/heegyu/hh-rlhf-ko"),
     translated=True,
 )

@@ -3,8 +3,5 @@
 from dataset_builders.sources._source import Source, turn_list
 
 SOURCE = Source(
-    rows="sft",
-    required=("messages",),
-    optional=("system", "id"),
-    convert=turn_list("messages", "role", "content"),
+    rows="sft", required=("messages",), optional=("system", "id"), convert=turn_list("messages", "role", "content")
 )

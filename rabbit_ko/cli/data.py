@@ -1,39 +1,29 @@
 """`rabbit data`, `verify`, `diff`: the shards."""
 
+import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.recipes import Recipe
 
 SHOWN_IDS = 5
-
-
-class Executor(StrEnum):
-    """Where chunks are worked on."""
-
-    processes = "processes"
-    ray = "ray"
+Executor = Literal["processes", "ray"]
 
 
 @app.command()
 def data(
     recipe: RecipeName = "smoke",
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="a data.yaml in the place of a recipe")] = None,
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="folder or URL for the shards; data/<recipe> otherwise")
-    ] = "",
+    out: Annotated[str, typer.Option(metavar="DIR", help="folder or URL for it; data/<recipe> otherwise")] = "",
     workers: Annotated[int | None, typer.Option(min=1, help="processes; all cores otherwise")] = None,
-    executor: Annotated[Executor, typer.Option(help="ray: the cluster at RAY_ADDRESS")] = Executor.processes,
+    executor: Annotated[Executor, typer.Option(help="ray: the cluster at RAY_ADDRESS")] = "processes",
     as_json: AsJson = False,
 ) -> None:
     """Build the shards that a recipe trains on, from the sources that its data.yaml lists.
@@ -45,29 +35,19 @@ def data(
 
     Example: `rabbit data --recipe aog-8b --workers 4`
     """
-    from dataset_builders.executor import cores
-    from dataset_builders.recipe import load_config
-
     if bool(config) != bool(out):
         raise typer.BadParameter("--config and --out go together: a data.yaml, and the folder or URL for its shards")
-    path, place = (config, out) if config else (Recipe(recipe).data_config, str(Recipe(recipe).data))
-    manifest, is_new = _build(load_config(path), place, workers or cores(), executor)
+    place = out or str(Recipe(recipe).data)
+    manifest, is_new = _build(config or Recipe(recipe).data_config, place, workers, executor, is_told=not as_json)
     if as_json:
         print(manifest.to_json(), end="")
-    elif is_new:
-        _print_summary(manifest, place)
-    else:
+    elif not is_new:
         print(f"{place}: up to date")
 
 
 def build_recipe(recipe: Recipe) -> None:
     """Build a recipe's data, on all cores, unless they are up to date."""
-    from dataset_builders.executor import cores
-    from dataset_builders.recipe import load_config
-
-    manifest, is_new = _build(load_config(recipe.data_config), str(recipe.data), cores())
-    if is_new:
-        _print_summary(manifest, str(recipe.data))
+    _build(recipe.data_config, str(recipe.data))
 
 
 def data_status(recipe: Recipe) -> str:
@@ -80,14 +60,29 @@ def data_status(recipe: Recipe) -> str:
     return "stale" if (recipe.data / "manifest.json").exists() else "missing"
 
 
-def _build(config: Any, out: str, workers: int, executor: Executor = Executor.processes) -> tuple[Any, bool]:
-    """Return the manifest of what a build makes, and whether there was anything to do."""
+def _build(
+    config: Path, out: str, workers: int | None = None, executor: Executor = "processes", is_told: bool = True
+) -> tuple[Any, bool]:
+    """Return the manifest of what a build makes, and whether there was anything to do, which is told in a table."""
     from dataset_builders.build import build, current
+    from dataset_builders.executor import cores
+    from dataset_builders.recipe import load_config
 
-    if manifest := current(config, out):
+    wanted = load_config(config)
+    if manifest := current(wanted, out):
         return manifest, False
-    with _progress() as progress:
-        return build(config, out, progress, workers, executor.value), True
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks = {what: progress.add_task(what, total=None) for what in ("chunks", "shards")}
+
+        def show(what: str, done: int, total: int) -> None:
+            progress.update(tasks[what], completed=done, total=total)
+
+        manifest = build(wanted, out, show, workers or cores(), executor)
+    if is_told:
+        _print_summary(manifest, out)
+    return manifest, True
 
 
 @app.command()
@@ -98,8 +93,7 @@ def verify(
 ) -> None:
     """Check that every file of a folder is what its manifest says, and that every row is accounted for.
 
-    Says all that is wrong, one thing a line, and exits with 1 then: a shard with other bytes, a missing or unlisted
-    file, counts that do not add up.
+    Names each shard with other bytes, missing or unlisted file, and wrong count in a line, and exits with 1 then.
 
     Example: `rabbit verify data/smoke`
     """
@@ -107,11 +101,12 @@ def verify(
 
     folder = folder or str(Recipe(recipe).data)
     manifest = checks.verify(folder)
-    files, rows = len(manifest.shards), sum(shard.rows for shard in manifest.shards)
+    found = {"folder": folder, "files": len(manifest.shards), "rows": sum(shard.rows for shard in manifest.shards)}
     if as_json:
-        _print_json({"folder": folder, "files": files, "rows": rows, "fingerprint": manifest.fingerprint})
+        print(json.dumps({**found, "fingerprint": manifest.fingerprint}))
     else:
-        print(f"{folder}: {files} files, {rows:,} rows, all as built; fingerprint {manifest.fingerprint}")
+        said = "{folder}: {files} files, {rows:,} rows, all as built; fingerprint ".format_map(found)
+        print(said + manifest.fingerprint)
 
 
 @app.command()
@@ -129,46 +124,28 @@ def diff(
     import dataset_builders.verify as checks
 
     found = checks.diff(before, after)
-    if as_json:
-        _print_json(found)
-    elif not found:
-        print("no row differs")
+    if as_json or not found:
+        print(json.dumps(found, ensure_ascii=False) if as_json else "no row differs")
     for what, ids in found.items() if not as_json else ():
         more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
         print(f"{len(ids):,} {what}: {', '.join(ids[:SHOWN_IDS])}{more}")
-    raise typer.Exit(1 if found else 0)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {what: progress.add_task(what, total=None) for what in ("chunks", "shards")}
-        yield lambda what, done, total: progress.update(tasks[what], completed=done, total=total)
+    raise typer.Exit(bool(found))
 
 
 def _print_summary(manifest: Any, out: str) -> None:
-    table = Table(title=out, title_justify="left", box=None, pad_edge=False)
-    table.add_column("source", no_wrap=True)
-    for heading in ("read", "kept", "train", "test", "system", "multi", "NFC", "escaped"):
-        table.add_column(heading, justify="right")
-    for source in manifest.sources:
-        train, test = (source.splits.get(split, 0) for split in ("train", "test"))
-        flags = source.with_system_prompt, source.multi_turn, source.normalized, source.escaped
-        counts = source.read, source.kept, train, test, *flags
-        table.add_row(f"{source.stage} {source.name}", *(f"{count:,}" for count in counts))
+    headings = ("read", "kept", "train", "test", "system", "multi", "NFC", "escaped")
+    columns = [Column(heading, justify="right") for heading in headings]
+    table = Table("source", *columns, title=out, title_justify="left", box=None, pad_edge=False)
     # A pipe has no width of its own, and a table that is cut there loses figures.
     console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
-    console.print(table)
+    reasons = ""
     for source in manifest.sources:
+        splits = (source.splits.get(split, 0) for split in ("train", "test"))
+        flags = source.with_system_prompt, source.multi_turn, source.normalized, source.escaped
+        counts = (f"{count:,}" for count in (source.read, source.kept, *splits, *flags))
+        table.add_row(f"{source.stage} {source.name}", *counts)
         dropped = [f"{count:,} {reason}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
-        if dropped:
-            console.print(f"{source.name}: dropped {', '.join(dropped)}", markup=False, highlight=False)
+        reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
+    console.print(table)
+    console.print(reasons, markup=False, highlight=False, end="")

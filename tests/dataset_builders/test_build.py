@@ -9,7 +9,7 @@ from datasets import load_dataset
 
 from dataset_builders.build import build, current
 from dataset_builders.recipe import load_config
-from dataset_builders.write.publish import WORK
+from dataset_builders.shards import WORK
 from rabbit_ko.errors import UserError
 from tests.conftest import ROOT, sample_rows
 from tests.dataset_builders.files import OFF, build_rows, file_contents, read_rows, write_jsonl
@@ -100,7 +100,7 @@ def test_a_build_that_fails_leaves_the_data_as_it_was(
         raise failure
 
     with monkeypatch.context() as patched:
-        patched.setattr("dataset_builders.write.shards.pq.write_table", fail)
+        patched.setattr("dataset_builders.shards.pq.write_table", fail)
         with pytest.raises(type(failure)):
             build_rows(tmp_path, "koalpaca", ROWS[:10])
     assert file_contents(tmp_path / "data") == before

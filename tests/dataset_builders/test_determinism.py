@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from dataset_builders.build import build
-from dataset_builders.read import chunks
+from dataset_builders.read import inputs
 from dataset_builders.recipe import DataConfig, load_config
+from dataset_builders.shards import WORK, locked
 from dataset_builders.verify import verify
-from dataset_builders.write.publish import WORK, locked
 from rabbit_ko.errors import UserError
 from tests.conftest import environment
 from tests.dataset_builders.corpora import exchange, exchanges, sentence
@@ -58,7 +58,7 @@ def write_recipe(folder: Path, rows: dict[str, list[Any]], files: int) -> Path:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few dozen rows, so that a small corpus has many."""
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 16_000)
+    monkeypatch.setattr(inputs, "CHUNK_BYTES", 16_000)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_chunks_and_their_number_of_rows_make_no_difference(
     recipe: Path, built: dict[str, bytes], small_chunks: None, tmp_path: Path
 ) -> None:
     config = load_config(recipe)
-    assert sum(len(list(chunks.cut(str(file)))) for file in (recipe.parent / "koalpaca").iterdir()) > 20
+    assert sum(len(inputs.cut(str(file))[0]) for file in (recipe.parent / "koalpaca").iterdir()) > 20
     build(config, tmp_path / "data")
     assert file_contents(tmp_path / "data") == built
 
@@ -89,7 +89,7 @@ def test_chunks_and_their_number_of_rows_make_no_difference(
 def test_processes_make_no_difference(
     recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataset_builders.build.CHUNK_BYTES", 1_000)
+    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_BYTES", 16_000)
     build(load_config(recipe), tmp_path / "data", workers=3)
     assert file_contents(tmp_path / "data") == built
 
@@ -119,8 +119,8 @@ def test_a_build_that_is_killed_resumes_and_makes_the_same_bytes(
     recipe: Path, built: dict[str, bytes], tmp_path: Path
 ) -> None:
     script = (
-        "import sys; from dataset_builders import build; from dataset_builders.read import chunks;"
-        "chunks.CHUNK_BYTES = 16_000; build.CHUNK_BYTES = 1_000;"
+        "import sys; from dataset_builders import build; from dataset_builders.read import inputs;"
+        "inputs.CHUNK_BYTES = 16_000;"
         "from dataset_builders.recipe import load_config; from pathlib import Path;"
         "print('ready', flush=True);"
         "build.build(load_config(Path(sys.argv[1])), sys.argv[2], workers=2)"
@@ -169,7 +169,7 @@ def test_a_finished_chunk_is_not_done_again(recipe: Path, tmp_path: Path, monkey
     config = load_config(recipe)
     interrupt(config, tmp_path / "data", "dataset_builders.build.plan_shards", monkeypatch)
     assert file_contents(tmp_path / "data") == {}
-    monkeypatch.setattr("dataset_builders.build.process", stop)
+    monkeypatch.setattr("dataset_builders.pipeline.read_rows", stop)
     build(config, tmp_path / "data")
 
 
@@ -177,7 +177,7 @@ def test_a_build_that_ended_after_its_shards_were_in_place_is_finished(
     recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(recipe)
-    interrupt(config, tmp_path / "data", "dataset_builders.write.publish.write", monkeypatch)
+    interrupt(config, tmp_path / "data", "dataset_builders.shards.write", monkeypatch)
     next((tmp_path / "data/sft").glob("train-*")).unlink()
     build(config, tmp_path / "data")
     assert file_contents(tmp_path / "data") == built

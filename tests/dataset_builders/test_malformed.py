@@ -163,7 +163,7 @@ def test_csv_line_breaks_between_quotes_part_nothing(tmp_path: Path, monkeypatch
     rows = [["instruct\nion", "output"], *([f"질문\n{number}", f'"답",\n{number}'] for number in range(40))]
     with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    monkeypatch.setattr("dataset_builders.read.chunks.CHUNK_BYTES", 100)
+    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_BYTES", 100)
     entry = {"source": "alpaca", "path": str(tmp_path / "rows.csv"), "columns": {"instruction": "instruct\nion"}}
     config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF, test_size=0.0))
     [report] = build(config, tmp_path / "data").sources

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.pipeline import Log, convert
-from dataset_builders.read.chunks import cut
 from dataset_builders.read.formats import read_rows
+from dataset_builders.read.inputs import cut
 from dataset_builders.recipe import SourceConfig
 from dataset_builders.rows import Row, all_messages
 from tests.dataset_builders.files import write_jsonl
@@ -18,7 +18,7 @@ from tests.dataset_builders.files import write_jsonl
 def converted(path: Path, source: str, **options: Any) -> tuple[list[Row], int]:
     """The rows that a file of one chunk leaves, and the number of rejected ones."""
     log = Log(SourceConfig(source=source, path=str(path), **options))
-    [chunk] = cut(str(path))
+    [chunk], *_ = cut(str(path))
     return list(convert(read_rows(chunk), log)), len(log.rejected)
 
 
@@ -43,11 +43,11 @@ def test_a_column_that_is_named_like_an_optional_field_is_what_it_is_mapped_to(
 def test_chunks_of_a_parquet_file_share_its_rows_whatever_its_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: int
 ) -> None:
-    monkeypatch.setattr("dataset_builders.read.chunks.CHUNK_ROWS", 7)
+    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_ROWS", 7)
     monkeypatch.setattr("dataset_builders.read.formats.PARQUET_ROWS", 4)
     rows = [{"id": number} for number in range(50)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=groups)
-    chunks = list(cut(str(tmp_path / "rows.parquet")))
+    chunks, *_ = cut(str(tmp_path / "rows.parquet"))
     assert len(chunks) == 8
     assert [row for chunk in chunks for row in read_rows(chunk)] == rows
 

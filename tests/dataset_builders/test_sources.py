@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from dataset_builders.rows import Conversation, Preference, check_order
+from dataset_builders.rows import Conversation, Preference, in_order
 from dataset_builders.sources import SOURCES, find_upstream
-from dataset_builders.sources.guanaco_ko import split_turns
 from rabbit_ko.errors import Rejected
 from tests.conftest import ROOT, sample_rows
 
@@ -41,7 +40,7 @@ def test_samples_of_conversations_are_at_least_forty_and_obey_the_row_type(sourc
     assert len({row.id for row in rows}) == len(rows)
     for row in rows:
         assert isinstance(row, Conversation)
-        check_order(row.messages, last="assistant")
+        in_order(row.messages, last="assistant")
 
 
 def test_samples_of_preferences_are_at_least_sixty_and_obey_the_row_type() -> None:
@@ -49,7 +48,7 @@ def test_samples_of_preferences_are_at_least_sixty_and_obey_the_row_type() -> No
     assert len(rows) >= 60
     for row in rows:
         assert isinstance(row, Preference)
-        check_order(row.prompt, last="user")
+        in_order(row.prompt, last="user")
         assert [message["role"] for message in row.chosen + row.rejected] == ["assistant", "assistant"]
 
 
@@ -70,7 +69,9 @@ def test_guanaco_delimiters_split_wherever_they_stand_and_other_headings_do_not(
     transcript = (
         "### Human: 하나?\n### Tip: 둘### Assistant: ### 1단계: 셋\n\n넷 ### Human:다섯\n### Assistant:여섯\n"
     )
-    assert split_turns(transcript) == turns("하나?\n### Tip: 둘", "### 1단계: 셋\n\n넷", "다섯", "여섯")
+    assert convert("guanaco_ko", {"text": transcript, "id": 1}).messages == turns(
+        "하나?\n### Tip: 둘", "### 1단계: 셋\n\n넷", "다섯", "여섯"
+    )
 
 
 @pytest.mark.parametrize(

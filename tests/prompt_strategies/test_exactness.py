@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
@@ -133,7 +132,7 @@ def real_conversations() -> list[Messages]:
         for number, (question, answer) in enumerate(_pairs())
         if question.strip() and answer.strip()
     ]
-    chosen = below(draw(0, pa.array([row.id for row in rows]))["instruction"], 0.8)
+    chosen = below(draw(0, [row.id for row in rows])["system_prompt"], 0.8)
     return [[*system(SYSTEM_PROMPT if given else ""), *row.messages] for row, given in zip(rows, chosen, strict=True)]
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from dataset_builders.build import build
-from dataset_builders.pipeline import process
+from dataset_builders.read.formats import read_rows
 from dataset_builders.recipe import load_config
 from dataset_builders.verify import verify
 from rabbit_ko import storage
@@ -75,10 +75,10 @@ def test_a_build_that_is_killed_resumes(
     processed: list[str] = []
 
     def counted(*args: Any) -> Any:
-        processed.append(args[-1])
-        return process(*args)
+        processed.append(args[0].path)
+        return read_rows(*args)
 
-    monkeypatch.setattr("dataset_builders.build.process", counted)
+    monkeypatch.setattr("dataset_builders.pipeline.read_rows", counted)
     build(load_config(recipe), f"s3://{out}")
     assert len(processed) == CHUNKS - done
     assert s3_contents(s3, out) == built
@@ -96,11 +96,12 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == {"file": b"old"}
 
 
-def test_what_is_not_there_is_none_and_is_removed_without_a_word(s3: Any, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said_and_is_removed_without_a_word(s3: Any, tmp_path: Path) -> None:
     for path in (str(tmp_path / "none.json"), f"s3://{BUCKET}/none.json"):
-        assert storage.read_json(path) is None
         storage.remove(path)
-        storage.write_json(path, {"가": 1})
-        assert storage.read_json(path) == {"가": 1}
+        storage.write(path, "가나".encode())
+        assert storage.read(path).decode() == "가나"
+        assert storage.read(path, 3, 6).decode() == "나"
         storage.remove(path)
-        assert storage.read_json(path) is None
+        with pytest.raises(FileNotFoundError):
+            storage.read(path)

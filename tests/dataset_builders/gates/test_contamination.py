@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.gates._gate import Batch
-from dataset_builders.gates.benchmarks import BenchmarkIndex
+from dataset_builders.gates.benchmarks import BenchmarkIndex, index_texts
 from dataset_builders.gates.contamination import Contamination, find_contamination
 from dataset_builders.rows import Conversation, assistant
 from rabbit_ko.errors import UserError
@@ -25,7 +25,7 @@ ENGLISH = "A baker makes forty eight loaves in the morning and half as many in t
 
 def found(texts: list[str], *items: str) -> dict[int, str]:
     """What of the texts shares an n-gram with a benchmark of these items."""
-    return contaminated(texts, BenchmarkIndex.empty().with_benchmark("exam", list(items)))
+    return contaminated(texts, index_texts({"exam": list(items)}, 13, 30))
 
 
 def contaminated(texts: list[str], index: BenchmarkIndex) -> dict[int, str]:
@@ -121,11 +121,11 @@ def benchmarks() -> BenchmarkIndex:
     hub = SHARED / "data/hub"
     if not hub.exists():
         pytest.skip(f"{hub} is absent; point RABBIT_KO_SHARED at a folder with data/hub")
-    index = BenchmarkIndex.empty()
+    texts = {}
     for path in (*sorted((hub / "skt/kobest_v1").glob("*/test.parquet")), hub / "openai/gsm8k/main/test.parquet"):
-        texts = [text for row in pq.read_table(path).to_pylist() for text in row.values() if isinstance(text, str)]
-        index = index.with_benchmark(str(path.relative_to(hub)), texts)
-    return index
+        rows = pq.read_table(path).to_pylist()
+        texts[str(path)] = [text for row in rows for text in row.values() if isinstance(text, str)]
+    return index_texts(texts, 13, 30)
 
 
 def test_measured_recall_on_planted_items_and_false_positives_on_dialogue(

@@ -1,0 +1,167 @@
+"""Parquet shards, named as the hub names them: slices of all chunks' rows, in an order that is keyed by id."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from dataset_builders.manifest import MANIFEST, Manifest, Shard
+from dataset_builders.pipeline import ROWS_PER_RECORD_BATCH, DoneChunk, rejected_row
+from dataset_builders.rows import SCHEMAS, Conversation, Folder, Preference, to_table
+from dataset_builders.split import SPLITS, STATUSES, Split
+from rabbit_ko.errors import UserError
+from rabbit_ko.methods import RowKind
+from rabbit_ko.storage import files_below, filesystem, is_url, read, read_arrow, read_arrow_rows, remove, write
+
+WORK = ".chunks"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a chunk's file, by their places there, with their keys; of dropped ones, (reason, evidence)."""
+
+    file: str
+    places: npt.NDArray[np.int64]
+    order: npt.NDArray[np.uint64]
+    dropped: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """A shard to be written to the file `name` in a folder of `out`."""
+
+    out: str
+    folder: Folder
+    name: str
+    slices: list[Rows]
+
+
+def plan_shards(splits: Mapping[RowKind, Split], chunks: Sequence[DoneChunk], out: str, rows: int) -> list[ShardTask]:
+    """Plan all shards, of so many rows each; the largest come first."""
+    tasks, files = [], [f"{chunk.folder}/rejected.arrow" for chunk in chunks if chunk.rejected]
+    keys = [read_arrow(file, ["order"])["order"].to_numpy() for file in files]
+    rejected = [Rows(file, np.arange(len(order)), order) for file, order in zip(files, keys, strict=True)]
+    for kind, split in splits.items():
+        for number, name in enumerate(SPLITS):
+            tasks += _plan(_rows_of(split, split.statuses == number), kind, name, out, rows)
+        rejected += _rows_of(split, split.statuses >= len(SPLITS), _evidence(split))
+    tasks += _plan(rejected, "rejected", "train", out, rows)
+    return sorted(tasks, key=lambda task: -sum(len(some.places) for some in task.slices))
+
+
+def _rows_of(split: Split, is_wanted: npt.NDArray[np.bool_], evidence: dict[int, str] | None = None) -> list[Rows]:
+    """Return the wanted rows of each chunk; with evidence, they are dropped ones."""
+    found = []
+    for chunk, (start, end) in zip(split.chunks, pairwise(split.starts), strict=True):
+        rows = start + np.flatnonzero(is_wanted[start:end])
+        why = () if evidence is None else ((split.statuses[row], evidence.get(row, "")) for row in rows.tolist())
+        dropped = tuple((STATUSES[status], shown) for status, shown in why)
+        found.append(Rows(f"{chunk.folder}/rows.arrow", rows - start, split.order[rows], dropped))
+    return found
+
+
+def _evidence(split: Split) -> dict[int, str]:
+    """Name, for each duplicate, the row that stays, and how alike they are."""
+    kept = np.unique(np.array([kept for kept, _ in split.duplicate_of.values()], np.int64))
+    ids = (row_id for column in split.take(kept, "id", "rows") for row_id in column.to_pylist())
+    names = dict(zip(kept.tolist(), ids, strict=True))
+    return {
+        row: names[kept] if similarity == 1 else f"{names[kept]} ({similarity:.2f} alike)"
+        for row, (kept, similarity) in split.duplicate_of.items()
+    }
+
+
+def _plan(chunks: Sequence[Rows], folder: Folder, split: str, out: str, rows_per_shard: int) -> list[ShardTask]:
+    keys = np.concatenate([np.zeros(0, np.uint64), *(rows.order for rows in chunks)])
+    # Rows with one id have one key, and stay together.
+    firsts = np.unique(np.sort(keys)[::rows_per_shard])
+    names = [f"{split}-{number:05d}-of-{len(firsts):05d}.parquet" for number in range(len(firsts))]
+    tasks = [ShardTask(out, folder, name, []) for name in names]
+    for rows in chunks:
+        bounds = [*np.searchsorted(rows.order, firsts).tolist(), len(rows.order)]
+        for task, (start, end) in zip(tasks, pairwise(bounds), strict=True):
+            if start < end:
+                some = rows.places[start:end], rows.order[start:end], rows.dropped[start:end]
+                task.slices.append(Rows(rows.file, *some))
+    return tasks
+
+
+def write_shard(task: ShardTask) -> Shard:
+    """Write a shard with zstd; return what it holds. Raises OSError."""
+    columns = SCHEMAS[task.folder].names
+    table = pa.concat_tables([_read(rows).select([*columns, "order"]) for rows in task.slices])
+    others = ["id"] if task.folder != "rejected" else columns
+    places = pc.sort_indices(table, [(name, "ascending") for name in ("order", *others)])
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.select(columns).take(places).combine_chunks(), sink, compression="zstd")
+    content, file = sink.getvalue(), f"{task.folder}/{task.name}"
+    write(f"{task.out}/{file}", content)
+    return Shard(file=file, rows=len(table), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _read(rows: Rows) -> pa.Table:
+    table = read_arrow_rows(rows.file, rows.places, ROWS_PER_RECORD_BATCH)
+    if not rows.dropped:
+        return table
+    kind = Conversation if "messages" in table.column_names else Preference
+    kept = [kind(**fields) for fields in table.drop_columns(["order"]).to_pylist()]
+    dropped = [rejected_row(row, *why) for row, why in zip(kept, rows.dropped, strict=True)]
+    return to_table("rejected", dropped).append_column("order", table["order"])
+
+
+@contextmanager
+def locked(out: str) -> Iterator[str]:
+    """Hold `out` for one build (a URL on this machine only); give a folder for chunks, removed when it succeeds."""
+    work = f"{out}/{WORK}"
+    folder = Path(tempfile.gettempdir(), hashlib.sha256(out.encode()).hexdigest()) if is_url(out) else Path(work)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / "lock"
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield work
+                remove(work)
+            finally:
+                # A build that left nothing leaves no folder.
+                lock.unlink(missing_ok=True)
+                with suppress(OSError):
+                    folder.rmdir()
+                    Path(out).rmdir()
+    except Timeout:
+        raise UserError(f"{out}: another build is at work here; wait for it, or end it") from None
+
+
+def check_out(out: str) -> None:
+    """Raise UserError where a folder that shards go to holds anything else: it would be lost."""
+    for folder in SCHEMAS:
+        for name in (name for name in files_below(f"{out}/{folder}") if not name.endswith(".parquet")):
+            raise UserError(
+                f"{out}/{folder}/{name}: no shard, and the build replaces this folder; move the file away"
+            )
+
+
+def publish(manifest: Manifest, work: str, out: str) -> None:
+    """Move new shards into place where bytes changed; the manifest goes first and comes last: it vouches for all."""
+    remove(f"{out}/{MANIFEST}")
+    for folder in SCHEMAS:
+        old = {f"{folder}/{name}" for name in files_below(f"{out}/{folder}")}
+        digests = {name: hashlib.sha256(read(f"{out}/{name}")).hexdigest() for name in old}
+        if digests != {shard.file: shard.sha256 for shard in manifest.in_folder(folder)}:
+            # On this machine a folder is moved at once, and in object storage file by file.
+            fs, place = filesystem(f"{out}/{folder}")
+            _, new = filesystem(f"{work}/{folder}")
+            if fs.exists(place):
+                fs.mv(place, f"{new}-old", recursive=True)
+            if fs.exists(new):
+                fs.mv(new, place, recursive=True)
+    write(f"{out}/{MANIFEST}", manifest.to_json().encode())

@@ -1,1 +1,0 @@
-"""Parquet shards, and their way into a folder or object storage."""
