@@ -8,6 +8,7 @@ from typing import Any, Literal
 from huggingface_hub import EvalResult, ModelCardData
 
 from dataset_builders.licenses import NONE_STATED
+from dataset_builders.sources import find_upstream
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.logickor.scores import TOTAL
@@ -32,7 +33,6 @@ REPO = "org/name"  # stands on a card until the model is pushed
 # The header's key for the hash of the run.json that the card was written from.
 RUN_DIGEST = "run_json_sha256"
 # Machine translations, as their own pages say.
-TRANSLATED = ("kyujinpy/OpenOrca-KO", "nlpai-lab/openassistant-guanaco-ko", "heegyu/hh-rlhf-ko")
 
 
 def write_card(
@@ -77,7 +77,11 @@ def render_card(
         eos=tokens[1],
         rank=adapter_rank(Path(facts.stage.model)) if facts.is_adapter else None,
         shares=system_prompt_shares(facts),
-        translated=[source.name for source in facts.sources if source.path in TRANSLATED],
+        translated=[
+            source.name
+            for source in facts.sources
+            if (upstream := find_upstream(source.path)) and upstream.translated
+        ],
         hub_datasets=hub_datasets(facts),
         none_stated=NONE_STATED,
         limited=[task for task, result in facts.results.items() if text.is_limited(result)],
