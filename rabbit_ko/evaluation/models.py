@@ -1,9 +1,10 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 
@@ -14,8 +15,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.stages import Stage, adapter_base
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a model answered; `is_cut` where it reached max_new_tokens."""
 
     text: str
@@ -23,56 +23,39 @@ class Answer:
 
 
 def load_tokenizer(stage: Stage) -> Any:
-    """Load a stage's tokenizer, with the recipe's prompt as chat template and one BOS before every text.
-
-    Raises UserError where it cannot be loaded.
-    """
+    """Load a stage's tokenizer, with the recipe's prompt as chat template and one BOS. Raises UserError."""
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    try:
+    with _loading(stage, "the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(stage.model)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{stage.model}: the tokenizer cannot be loaded: {reason(error)}") from None
     tokenizer.chat_template = chat_template(stage.template)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.bos_token_id is not None and not adds_bos(tokenizer):
-        _add_bos(tokenizer)
+        bos = tokenizer.bos_token
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
+        )
     return tokenizer
 
 
 def load_stage(stage: Stage) -> tuple[Any, Any]:
-    """Load a stage's model, an adapter merged into its base, and its tokenizer as `load_tokenizer` does.
-
-    Raises UserError where either cannot be loaded.
-    """
+    """Load a stage's model, an adapter merged into its base, and its tokenizer. Raises UserError."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    try:
+    with _loading(stage, "the model"):
         if adapter_base(Path(stage.model)) is not None:
             from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
 
             model = AutoPeftModelForCausalLM.from_pretrained(stage.model, dtype="auto").merge_and_unload()
         else:
             model = AutoModelForCausalLM.from_pretrained(stage.model, dtype="auto")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), load_tokenizer(stage)
-
-
-def context_length(stage: Stage) -> int:
-    """Return how many tokens a stage's model can read. Raises UserError where its config cannot be loaded."""
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{stage.model}: its config cannot be loaded: {reason(error)}") from None
-    return int(config.get_text_config().max_position_embeddings)
 
 
 def adapter_rank(folder: Path) -> int:
@@ -87,25 +70,18 @@ def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_
     prompts = tokenizer.apply_chat_template(
         conversations, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
     )
+    greedy = {"do_sample": False, "temperature": None, "top_p": None, "pad_token_id": tokenizer.pad_token_id}
     with torch.inference_mode():
-        output = model.generate(
-            **prompts.to(model.device),
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+        output = model.generate(**prompts.to(model.device), max_new_tokens=max_new_tokens, **greedy)
     ends = model.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
     return [Answer(tokenizer.decode(ids, skip_special_tokens=True), ends.isdisjoint(ids)) for ids in answers]
 
 
-def _add_bos(tokenizer: Any) -> None:
-    from tokenizers.processors import TemplateProcessing
-
-    bos = tokenizer.bos_token
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
-    )
+@contextmanager
+def _loading(stage: Stage, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{stage.model}: {what} cannot be loaded: {reason(error)}") from None

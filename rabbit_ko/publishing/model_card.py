@@ -12,10 +12,10 @@ from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.logickor.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
-from rabbit_ko.evaluation.results import table as text
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, Figure, State
-from rabbit_ko.evaluation.results.table import Row
+from rabbit_ko.evaluation.records import State
+from rabbit_ko.evaluation.results import report as text
+from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, Figure
+from rabbit_ko.evaluation.results.table import KNOWN_SUITES, LOGICKOR, Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
@@ -52,7 +52,7 @@ def write_card(
     tokens = (tokenizer.bos_token or "", tokenizer.eos_token or "")
     file = Path(facts.stage.model) / CARD_FILE
     write(str(file), render_card(facts, answers, language, tokens, *picked).encode())
-    stale = [origin.result for origin in facts.table.in_state(State.STALE)]
+    stale = facts.table.in_state(State.STALE)
     return file, [
         f"{result.stage} {result.task}: of an earlier model, dropped; `{result.command}`" for result in stale
     ]
@@ -68,17 +68,11 @@ def render_card(
 ) -> str:
     """Return the text of README.md. tokens: the tokenizer's BOS and EOS, empty where it has none."""
     words = text.KOREAN if language == "ko" else text.ENGLISH
-
-    def figure(row: Row | None, stage: str) -> str:
-        if row is None or stage not in row.figures:
-            return "-"
-        return f"{text.measured(row.suite, row.figures[stage].score, words)}{text.mark(row, stage)}"
-
     template = card_template(
         f"model_card.{language}.md.jinja",
         by_stage=text.by_stage,
         conditions=lambda row: text.settings_of(row, words),
-        figure=figure,
+        figure=lambda row, stage: text.figure_text(row, stage, words) if row else "-",
     )
     body = template.render(
         facts=facts,
@@ -96,8 +90,12 @@ def render_card(
         translated=[source.name for source in facts.sources if source.path in TRANSLATED],
         hub_datasets=hub_datasets(facts),
         none_stated=NONE_STATED,
-        limited=[task for task, result in facts.results.items() if text.is_limited(result)],
-        local=[task for task, result in facts.results.items() if text.is_local(result)],
+        limited=[task for task, result in facts.results.items() if result.settings.get("limit") is not None],
+        local=[
+            task
+            for task, result in facts.results.items()
+            if result.settings.get("data", text.FROM_HUB) != text.FROM_HUB
+        ],
         suites=KNOWN_SUITES,
         logickor=LOGICKOR,
         logickor_tasks=(*CATEGORIES, TOTAL),
@@ -157,7 +155,7 @@ def _eval_results(facts: Facts) -> Iterator[EvalResult]:
     """Yield the stage's figures that are of its model and of the data on the hub, with their shots and limits."""
     for row in facts.table.rows:
         figure = row.figures.get(facts.stage.name)
-        if not figure or figure.score.value is None or figure.origin.state is not State.CURRENT:
+        if not figure or figure.score.value is None or figure.result.state is not State.CURRENT:
             continue
         if (row.suite in SUITES or row.is_logickor) and figure.result.settings.get("data") == text.FROM_HUB:
             yield _eval_result(row, figure)

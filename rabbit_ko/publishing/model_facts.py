@@ -11,8 +11,7 @@ from pydantic import BaseModel, ValidationError
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary
 from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.records import Result
-from rabbit_ko.evaluation.results.figures import State
+from rabbit_ko.evaluation.records import Result, State
 from rabbit_ko.evaluation.results.table import Row, Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
@@ -85,7 +84,7 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         base,
         is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
         table=replace(table, rows=[_without_stale(row) for row in table.rows]),
-        results={found.result.task: found.result for found in own},
+        results={result.task: result for result in own},
         license=license or _license(base, sources),
     )
 
