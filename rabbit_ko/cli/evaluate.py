@@ -18,10 +18,6 @@ StageName = Annotated[
 ]
 ModelUrl = Annotated[str, typer.Option(help="an OpenAI-compatible server that has the stage's model")]
 ModelName = Annotated[str, typer.Option(help="the model's name at that server")]
-Template = Annotated[
-    Literal["on", "off"] | None, typer.Option(help="the recipe's prompt, for generated answers by default")
-]
-Strategy = Literal["default", "1-shot", "cot-1-shot"]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="the longest answer, in tokens")]
 
 
@@ -31,7 +27,7 @@ def evaluate(
     stage: StageName = "sft",
     tasks: Annotated[str | None, typer.Option(help=f"separated by commas: {', '.join(SUITES)}")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="only the first items of each task; 0: all")] = None,
-    template: Template = None,
+    template: Annotated[Literal["on", "off"] | None, typer.Option(help="the recipe's prompt, or bare text")] = None,
     backend: Annotated[Literal["hf", "vllm"], typer.Option(help="what runs the model on this machine")] = "hf",
     hub_dir: Annotated[str | None, typer.Option(help="a local folder laid out like the hub, in its place")] = None,
     model_url: ModelUrl = "",
@@ -43,8 +39,7 @@ def evaluate(
 
     Needs a trained stage, or the base. Leaves `runs/<recipe>/eval/<stage>/<task>.json` with the figures, and
     `<task>.samples.jsonl` with the value of each item. Tasks that are finished for the same model and settings are
-    not run again. Defaults come from `axolotl_configs/<recipe>/eval.yaml`; without it, all tasks are run, with data
-    from the hub. MODEL_API_KEY holds the server's key.
+    not run again. Defaults come from `axolotl_configs/<recipe>/eval.yaml`. MODEL_API_KEY holds the server's key.
 
     Example: `rabbit eval --recipe aog-8b --stage sft --tasks kobest,gsm8k --limit 100`; on several GPUs:
     `accelerate launch -m rabbit_ko.cli eval --recipe aog-8b`
@@ -53,14 +48,14 @@ def evaluate(
     from rabbit_ko.evaluation.harness import evaluation as harness
     from rabbit_ko.evaluation.harness.suites import find_suites
     from rabbit_ko.evaluation.records import finished_result, model_of
-    from rabbit_ko.evaluation.results.report import describe
+    from rabbit_ko.evaluation.results.report import describe, measured
     from rabbit_ko.evaluation.stages import find_stage
 
     config = read_eval_config(recipe, tasks=tasks, limit=limit, hub_dir=hub_dir)
     suites, found = find_suites(config.tasks or ",".join(SUITES)), find_stage(recipe, stage)
     server, use_template = _model_server(model_url, model_name, 8, 300.0), template and template == "on"
-    options: Any = {"backend": backend, "server": server, "batch_size": batch_size, "hub_dir": config.hub_dir or ""}
-    evaluation = harness.Evaluation(found, config.limit or None, use_template, **options)
+    asked = (config.limit or None, use_template, config.hub_dir or "")
+    evaluation = harness.Evaluation(found, *asked, backend, server, batch_size)
     model, results = model_of(found, server, backend), []
     with TemporaryDirectory(prefix="rabbit-ko-datasets-") as cache:
         if config.hub_dir:
@@ -71,8 +66,13 @@ def evaluate(
             if result := done or harness.evaluate(evaluation, suite, model):
                 results.append(result.model_dump(exclude={"harness"}))
                 took = "finished before" if done else f"{result.seconds:.0f} s"
+                lines = [
+                    f"  {row.task} {row.metric}: {measured(suite.name, row)} ({row.items} items)"
+                    for row in result.scores
+                ]
+                lines += [f"  note: {note}" for note in result.notes]
                 if not as_json:
-                    _print_result(result, f"{recipe} {stage}, {suite.name}, {describe(result)}, {took}")
+                    print(f"{recipe} {stage}, {suite.name}, {describe(result)}, {took}", *lines, sep="\n")
     if as_json and results:
         print(json.dumps(results, ensure_ascii=False, indent=1))
 
@@ -84,7 +84,7 @@ def logickor(
     judge_url: Annotated[str, typer.Option(help="the judge's OpenAI-compatible server")] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name at that server")] = "",
     questions: Annotated[str | None, typer.Option(help="a file of questions; without it, the hub's")] = None,
-    strategy: Annotated[Strategy, typer.Option(help="what stands in front of a question")] = "default",
+    strategy: Annotated[Literal["default", "1-shot", "cot-1-shot"], typer.Option(help="examples")] = "default",
     model_url: ModelUrl = "",
     model_name: ModelName = "",
     concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,
@@ -146,11 +146,11 @@ def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
 
     table = make_table(recipe)
     if not any(table.results.values()):
-        advice = f"run `make eval RECIPE={recipe} STAGE=base`, then the same for the other stages"
-        raise UserError(f"runs/{recipe}/eval: no results; {advice}")
-    files = write_files(table)
-    print(json.dumps([*figure_records(table)], ensure_ascii=False, indent=1) if as_json else render(table))
-    typer.echo(", ".join(map(str, files)), err=True)
+        raise UserError(
+            f"runs/{recipe}/eval: no results; run `make eval RECIPE={recipe} STAGE=base`, then for other stages"
+        )
+    print(json.dumps([*figure_records(table)], ensure_ascii=False, indent=1) if as_json else render(table).rstrip())
+    typer.echo(", ".join(map(str, write_files(table))), err=True)
 
 
 @app.command()
@@ -182,13 +182,3 @@ def _model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
     if bool(url) != bool(name):
         raise typer.BadParameter("give both --model-url and --model-name, or neither")
     return find_endpoint("MODEL", url, name, concurrency, timeout) if url else None
-
-
-def _print_result(result: Any, head: str) -> None:
-    from rabbit_ko.evaluation.results.report import measured
-
-    print(head)
-    for score in result.scores:
-        print(f"  {score.task} {score.metric}: {measured(result.task, score)} ({score.items} items)")
-    for note in result.notes:
-        print(f"  note: {note}")

@@ -15,9 +15,7 @@ from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
 
 Item = TypeVar("Item")
-Role = Literal["JUDGE", "MODEL"]
-# Takes messages and settings of the request, and gives the text of the answer.
-Ask = Callable[..., Awaitable[str]]
+Ask = Callable[..., Awaitable[str]]  # takes messages and settings of the request, and gives the answer's text
 
 # The client waits 0.5, 1, 2, 4, 8, 8, ... seconds in between, or as long as the server asks.
 RETRIES = 8
@@ -28,7 +26,7 @@ KEEPS = "what has come is kept, and the same command resumes from there"
 class Endpoint:
     """Where a model answers. role: JUDGE or MODEL, as in the names of its variables. timeout: in seconds."""
 
-    role: Role
+    role: Literal["JUDGE", "MODEL"]
     url: str
     model: str
     concurrency: int
@@ -49,7 +47,7 @@ class Refused(Exception):
     """An answer that says that this one request cannot be met."""
 
 
-def find_endpoint(role: Role, url: str, model: str, concurrency: int, timeout: float) -> Endpoint:
+def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: float) -> Endpoint:
     """Make an endpoint with the key of its role from the environment. Raises UserError where nothing can be sent."""
     try:
         parts = httpx.URL(url)
@@ -96,23 +94,25 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
             if errors:
                 return
 
-    async def work_on_all() -> None:
-        # The client insists on a key; a local server has none.
-        settings: Any = {"api_key": endpoint.key or "none", "timeout": endpoint.timeout, "max_retries": RETRIES}
-        async with AsyncOpenAI(base_url=endpoint.url, **settings) as client:
-            await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
-
     def stop(number: int, _: object) -> None:
         errors.append(KeyboardInterrupt())
         signal.signal(number, before[number])
         print("stopping when the requests under way are answered; once more to stop now", file=sys.stderr)
 
-    before = {int(number): signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        asyncio.run(work_on_all())
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    async def work_on_all() -> None:
+        # The loop has a handler of Ctrl-C by now, to which a second one is left.
+        before.update({int(number): signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)})
+        # The client insists on a key; a local server has none.
+        settings: Any = {"api_key": endpoint.key or "none", "timeout": endpoint.timeout, "max_retries": RETRIES}
+        try:
+            async with AsyncOpenAI(base_url=endpoint.url, **settings) as client:
+                await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    before: dict[int, Any] = {}
+    asyncio.run(work_on_all())
     if errors:
         raise errors[0]
 

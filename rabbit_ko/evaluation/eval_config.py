@@ -11,11 +11,7 @@ from rabbit_ko.recipes import Recipe
 
 
 class EvalConfig(BaseModel, extra="forbid", strict=True, frozen=True):
-    """The keys of eval.yaml, none of which is needed.
-
-    tasks: suites, separated by commas. limit: only the first items of each task. hub_dir: a local folder laid out
-    like the hub, in its place. questions: a file of LogicKor's questions.
-    """
+    """The keys of eval.yaml, none of which is needed; they are called as the options are."""
 
     tasks: str | None = None
     limit: PositiveInt | None = None

@@ -1,8 +1,6 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +25,10 @@ def load_tokenizer(stage: Stage) -> Any:
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    with _loading(stage, "the tokenizer"):
+    try:
         tokenizer = AutoTokenizer.from_pretrained(stage.model)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{stage.model}: the tokenizer cannot be loaded: {reason(error)}") from None
     tokenizer.chat_template = chat_template(stage.template)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
@@ -48,13 +48,15 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    with _loading(stage, "the model"):
+    try:
         if adapter_base(Path(stage.model)) is not None:
             from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
 
             model = AutoPeftModelForCausalLM.from_pretrained(stage.model, dtype="auto").merge_and_unload()
         else:
             model = AutoModelForCausalLM.from_pretrained(stage.model, dtype="auto")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), load_tokenizer(stage)
 
 
@@ -77,11 +79,3 @@ def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_
     ends = set(ends if isinstance(ends, list) else [ends])
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
     return [Answer(tokenizer.decode(ids, skip_special_tokens=True), ends.isdisjoint(ids)) for ids in answers]
-
-
-@contextmanager
-def _loading(stage: Stage, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{stage.model}: {what} cannot be loaded: {reason(error)}") from None

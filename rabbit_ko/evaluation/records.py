@@ -23,10 +23,9 @@ PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "ope
 
 
 class Score(BaseModel, extra="forbid"):
-    """One figure: of a harness task, or of a category of LogicKor.
+    """One figure: of a harness task, or of a category of LogicKor. value: None where nothing could be measured.
 
-    value: None where nothing could be measured. stderr: of the mean over items, in the figure's own unit.
-    missing: items without a verdict, which are in no mean.
+    stderr: of the mean over items, in the figure's own unit. missing: items without a verdict, which are in no mean.
     """
 
     task: str
@@ -56,10 +55,9 @@ class State(StrEnum):
 
 
 class Result(BaseModel, extra="forbid"):
-    """The result of one task, such as kobest, with all that it depends on.
+    """The result of one task, with all that it depends on. settings: whatever else changes the figures.
 
-    settings: shots, limit, template and whatever else changes the figures. harness: the harness's own output.
-    state: not in the file, since it changes with the stage's model.
+    harness: the harness's own output. state: not in the file, since it changes with the stage's model.
     """
 
     schema_version: int = 1

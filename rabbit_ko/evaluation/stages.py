@@ -50,14 +50,13 @@ class Stage:
 def find_stage(recipe: str, name: str = "") -> Stage:
     """Find a stage, the last one that is trained where the name is empty. Raises UserError where there is none."""
     place = Recipe(recipe)
-    if not name:
-        trained = [stage for stage in METHODS if (place.run(stage) / RUN_FILE).exists()]
-        name = trained[-1] if trained else next(iter(METHODS))
+    trained = [stage for stage in METHODS if (place.run(stage) / RUN_FILE).exists()]
+    name = name or [*METHODS, *trained][-1 if trained else 0]
     if name not in (BASE, *METHODS):
         raise UserError(f"STAGE={name}: there is no such stage{suggest(name, (BASE, *METHODS))}")
     config = _first_config(place)
     if name != BASE:
-        if not (place.run(name) / RUN_FILE).exists():
+        if name not in trained:
             raise UserError(f"{place.run(name)}: no finished run; run `make {name} RECIPE={recipe}` first")
         return Stage(recipe, name, str(place.run(name)))
     return Stage(recipe, BASE, config["base_model"])

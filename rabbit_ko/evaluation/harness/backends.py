@@ -52,10 +52,10 @@ def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str
     options = {"base_url": url, "model": server.model, "num_concurrent": server.concurrency, "max_retries": 5}
     if kind == CHAT:
         return options | {"tokenizer_backend": None}
-    config = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model).get_text_config()
+    context = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model).get_text_config()
     # The recipe's prompt starts with BOS as it is.
     options |= {"tokenizer": tokenizer, "add_bos_token": not in_prompt}
-    return options | {"max_length": config.max_position_embeddings}
+    return options | {"max_length": context.max_position_embeddings}
 
 
 def _options_here(stage: Stage, kind: str, tokenizer: str, batch_size: str) -> dict[str, Any]:

@@ -22,11 +22,9 @@ from rabbit_ko.evaluation.stages import Stage
 
 @dataclass
 class Evaluation:
-    """What is asked for.
+    """What is asked for. limit: the first items of each task. hub_dir: a folder laid out like the hub, in its place.
 
-    limit: the first items of each task, all without it. template: on or off for every task; by default, generated
-    answers are asked for in the recipe's prompt, and given answers compared after the bare text. hub_dir: a folder
-    laid out like the hub, in its place. backend: what runs the model here, where no server has it.
+    template: whether to ask in the recipe's prompt; by default only where answers are generated.
     """
 
     stage: Stage

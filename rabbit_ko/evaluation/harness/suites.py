@@ -17,9 +17,8 @@ TASKS_FOLDER = Path(__file__).parent / "tasks"
 class Suite:
     """Tasks of the harness that share a result file.
 
-    tasks: the harness's names. data: their dataset on the hub. metrics: those that the model cards report, the
-    harness's filter behind a comma. generates: the model writes an answer, in the recipe's prompt; otherwise the
-    likelihoods of given answers after the bare text are compared. prepare: is called first.
+    data: their dataset on the hub. metrics: those of the model cards, the harness's filter behind a comma. generates:
+    the model writes an answer; otherwise likelihoods of given answers are compared. prepare: is called first.
     """
 
     name: str

@@ -37,25 +37,16 @@ Write = Callable[[Prompt, str], None]
 
 
 def answer_all(
-    stage: Stage,
-    server: Endpoint | None,
-    fingerprint: str,
-    questions: list[Question],
-    strategy: Strategy,
-    wanted: int,
+    stage: Stage, server: Endpoint | None, model: str, questions: list[Question], strategy: Strategy, wanted: int
 ) -> dict[str, tuple[str, ...]]:
-    """Answer both turns of all questions but those in the journal; return the answers by id. Raises UserError.
-
-    fingerprint: of the stage's model, which is loaded where no server has it and an answer is missing.
-    """
-    # All that the answers depend on.
+    """Answer both turns of all questions but those in the journal; model: its fingerprint. Raises UserError."""
     identity: dict[str, Any] = {"max_new_tokens": wanted}
     journal = stage.results / "logickor" / strategy / "answers.jsonl"
     if server:
-        identity |= {"url": server.url, "model": server.model, "fingerprint": fingerprint}
+        identity |= {"url": server.url, "model": server.model, "fingerprint": model}
         answer: Callable[[list[Prompt], Write], None] = partial(_ask_server, server, wanted)
     else:
-        identity |= {"model": fingerprint, "template": chat_template(stage.template)}
+        identity |= {"model": model, "template": chat_template(stage.template)}
         answer = partial(_generate, cache(partial(load_stage, stage)), wanted)
     known = {record["key"]: record["text"] for record in records(journal) if {"key", "text"} <= record.keys()}
     answers: dict[str, tuple[str, ...]] = {question.name: () for question in questions}

@@ -19,8 +19,7 @@ def evaluate(
 ) -> tuple[Result, bool]:
     """Answer the questions of a file or the hub, judge, score; return the result, and whether it is new.
 
-    server: where the stage's model is served; without it, the model is loaded here. Raises UserError, OSError; what
-    has come is kept for the next run.
+    server: where the stage's model is served; without it, the model is loaded here. Raises UserError, OSError.
     """
     questions, started = load_questions(file), datetime.now(UTC)
     task = "logickor" if strategy == "default" else f"logickor-{strategy}"

@@ -33,7 +33,6 @@ class Verdict(NamedTuple):
     message: str
 
 
-# By a question's name and the metric.
 Verdicts = dict[tuple[str, Metric], Verdict]
 
 

@@ -78,10 +78,7 @@ def _columns(rows: list[Row]) -> list[tuple[str, list[list[float | None]]]]:
 
 
 def mean(columns: Sequence[Sequence[float | None]]) -> tuple[float | None, float | None]:
-    """Return the mean of the columns' means, with its standard error over the items; None where it is not known.
-
-    What an item adds to the mean is taken over all columns at once, since its two scores go together.
-    """
+    """Return the mean of the columns' means, and its standard error over items whose scores go together, or None."""
     present = [[value for value in column if value is not None] for column in columns]
     if not all(present):
         return None, None

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from rabbit_ko.evaluation.records import Result, Sample, Score, State
 
 RESAMPLES = 10_000
-SEED = 0
 # With fewer pairs not even a unanimous change is rare under chance: 2 of 2 ** 5 ways to toss five coins.
 LEAST_ITEMS = 6
 _CELLS = 4_000_000
@@ -34,10 +33,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure's difference from that of the stage before, with its 95 % interval, or why there is none.
-
-    settings: the names of those that differ, where that is why.
-    """
+    """A figure's difference from that of the stage before with its 95 % interval, or why there is none."""
 
     before: str
     how: How
@@ -112,7 +108,7 @@ def paired_bootstrap(before: npt.NDArray[np.float64], after: npt.NDArray[np.floa
     How often each distinct difference is drawn decides the mean, so only that is drawn.
     """
     differences, counts = np.unique(after - before, return_counts=True)
-    rng, n = np.random.default_rng(SEED), counts.sum()
+    rng, n = np.random.default_rng(0), counts.sum()
     sizes = np.diff([*range(0, RESAMPLES, max(1, _CELLS // len(counts))), RESAMPLES])
     means = np.concatenate([rng.multinomial(n, counts / n, size=size) @ differences / n for size in sizes])
     low, high = np.quantile(means, (0.025, 0.975))

@@ -18,8 +18,7 @@ from rabbit_ko.recipes import Recipe
 from rabbit_ko.storage import write
 
 UP, DOWN, STALE = "▲", "▼", "†"
-# What the harness's settings call data that come from the hub.
-FROM_HUB = "hub"
+FROM_HUB = "hub"  # what settings call data that come from there
 # What another language says for the English words of figures and settings.
 Words = dict[str, str]
 ENGLISH: Words = {}
@@ -31,10 +30,7 @@ KOREAN: Words = {
     "judge {}": "심판 {}",
     "{} missing": "판정 없음 {}",
 }
-
-
-# Names that every font can draw.
-_CHART_NAMES: dict[str, str] = dict(
+_ASCII_NAMES: dict[str, str] = dict(
     zip(CATEGORIES, ("reasoning", "math", "writing", "coding", "understanding", "grammar"), strict=True)
 )
 # Okabe and Ito's palette, whose colors the color-blind can tell apart, the base's in front.
@@ -43,11 +39,10 @@ PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D
 
 def write_files(table: Table) -> list[Path]:
     """Write the three files, each atomically; return their names. Raises OSError."""
-    folder = Recipe(table.recipe).results
     from pandas import DataFrame  # type: ignore[import-untyped]
 
-    table_as_csv = DataFrame(figure_records(table), dtype=object).to_csv(index=False)
-    texts = {"results.md": render(table), "results.csv": table_as_csv}
+    folder, figures = Recipe(table.recipe).results, DataFrame(figure_records(table), dtype=object)
+    texts = {"results.md": render(table), "results.csv": figures.to_csv(index=False)}
     contents = {name: text.encode() for name, text in texts.items()} | {"results.png": draw(table)}
     for name, content in contents.items():
         write(str(folder / name), content)
@@ -161,7 +156,7 @@ def draw(table: Table) -> bytes:
 def label(row: Row) -> str:
     """Return a row's name in letters that every font has."""
     strategy = [row.suite.removeprefix(f"{LOGICKOR}-")] if row.suite.startswith(f"{LOGICKOR}-") else []
-    return "\n".join([*strategy, _CHART_NAMES.get(row.task, row.task), *row.metric.split(",")])
+    return "\n".join([*strategy, _ASCII_NAMES.get(row.task, row.task), *row.metric.split(",")])
 
 
 def _is_drawn(row: Row) -> bool:

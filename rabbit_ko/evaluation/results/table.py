@@ -12,8 +12,7 @@ from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe
 
 LOGICKOR = "logickor"
-# In the order of the model cards.
-KNOWN_SUITES = (*SUITES, LOGICKOR)
+KNOWN_SUITES = (*SUITES, LOGICKOR)  # in the order of the model cards
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,7 @@ class Table:
         return [result for result in chain.from_iterable(self.results.values()) if result.state == state]
 
     def outcomes(self) -> dict[tuple[How, tuple[str, ...]], dict[str, list[str]]]:
-        """Return what was compared how, or why not with the settings that differ: names by outcome and stage.
-
-        The names are those of rows, or of a suite where all its rows have the same outcome.
-        """
+        """Return what was compared how, or why not: names of rows, or of suites that agree, by outcome and stage."""
         found: dict[tuple[How, tuple[str, ...]], dict[str, list[str]]] = {}
         for stage in self.stages:
             for suite, rows in groupby(self.rows, lambda row: row.suite):

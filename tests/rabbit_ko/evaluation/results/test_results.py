@@ -111,7 +111,7 @@ def test_the_command_prints_the_table_and_writes_three_files(measured: Path) -> 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("mine", "runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=base`, then the same for"),
+        ("mine", "runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=base`, then for other stages"),
         ("none", "RECIPE=none: there is no such recipe"),
     ],
 )
