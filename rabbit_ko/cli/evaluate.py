@@ -84,7 +84,7 @@ def logickor(
     judge_url: Annotated[str, typer.Option(help="the judge's OpenAI-compatible server")] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name at that server")] = "",
     questions: Annotated[str | None, typer.Option(help="a file of questions; without it, the hub's")] = None,
-    strategy: Annotated[Literal["default", "1-shot", "cot-1-shot"], typer.Option(help="examples")] = "default",
+    strategy: Annotated[Literal["default", "1-shot", "cot-1-shot"], typer.Option(help="an example")] = "default",
     model_url: ModelUrl = "",
     model_name: ModelName = "",
     concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,

@@ -1,6 +1,7 @@
 """The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,8 +72,8 @@ def render_card(
     template = card_template(
         f"model_card.{language}.md.jinja",
         by_stage=text.by_stage,
-        conditions=lambda row: text.settings_of(row, words),
-        figure=lambda row, stage: text.figure_text(row, stage, words) if row else "-",
+        conditions=lambda row: text.settings_of(_without_stale(row), words),
+        figure=lambda row, stage: text.figure_text(_without_stale(row), stage, words) if row else "-",
     )
     body = template.render(
         facts=facts,
@@ -128,6 +129,10 @@ def system_prompt_shares(facts: Facts) -> dict[str, float]:
 def hub_datasets(facts: Facts) -> list[str]:
     """Return the sources that are datasets on the hub."""
     return list(dict.fromkeys(source.path for source in facts.sources if source.revision and hub_id(source.path)))
+
+
+def _without_stale(row: Row) -> Row:
+    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
 
 
 def header(facts: Facts) -> ModelCardData:

@@ -1,7 +1,7 @@
 """What a model card is written from: the runs that led to a stage's model, their data, and the measured figures."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary
 from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result, State
-from rabbit_ko.evaluation.results.table import Row, Table, make_table
+from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
@@ -46,7 +46,7 @@ class Facts:
 
     runs: those that led to it by stage, first to last. sources: of the rows that these were trained on. base: the
     model that the first of them started from. is_adapter: whether others can use the stage's adapter; otherwise it is
-    the merged model that is for them. table: the figures of all these stages, none of an earlier model. results: the
+    the merged model that is for them. table: the figures of all these stages. results: the
     stage's own by task. license: by the hub's name.
     """
 
@@ -83,14 +83,10 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         sources,
         base,
         is_adapter=adapter_is_on is not None and hub_id(adapter_is_on) is not None,
-        table=replace(table, rows=[_without_stale(row) for row in table.rows]),
+        table=table,
         results={result.task: result for result in own},
         license=license or _license(base, sources),
     )
-
-
-def _without_stale(row: Row) -> Row:
-    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
 
 
 def _license(base: str, sources: list[SourceSummary]) -> str:

@@ -145,7 +145,7 @@ def draw(table: Table) -> bytes:
         values, errors = (_frame(rows_of_panel, table.stages, field) for field in ("value", "stderr"))
         colors = [PALETTE[(BASE, *METHODS).index(stage) % len(PALETTE)] for stage in table.stages]
         values.plot.bar(ax=ax, yerr=errors, capsize=2, color=colors, width=0.8, title=title, ylim=(0, most))
-        ax.tick_params(axis="x", rotation=45)
+        ax.set_xticklabels(values.index, rotation=45, ha="right", fontsize="small")
         ax.grid(axis="y", alpha=0.3)
         ax.set_axisbelow(True)
     png = BytesIO()
