@@ -74,7 +74,7 @@ def _read_csv(chunk: Chunk) -> Iterator[RawRow | Broken]:
             else:
                 yield row
     except csv.Error as error:
-        line = read(chunk.path)[: chunk.start].count(b"\n") + reader.line_num
+        line = read(chunk.path)[: chunk.start].count(b"\n") + reader.reader.line_num
         raise UserError(f"{chunk.path}:{line}: broken CSV: {error}; quote fields that hold quotes") from None
 
 
