@@ -7,6 +7,7 @@ EXTRAS ?= train,dev
 
 BIN := .venv/bin
 READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # What is given on the command line reaches a command through its environment, as it is: neither make nor a shell
 # reads a value. So a variable of the shell that is called LANG or STAGE by chance counts for nothing.
@@ -51,10 +52,11 @@ $(READY):
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 		'setup: $(PYTHON) is not there, older than 3.11, or without venv (apt install python3-venv)' >&2; exit 1; }
 	@$(if $(filter PYTHON,$(GIVEN)),test "$$($(BIN)/python --version 2>&1)" = "$$($(PYTHON) --version)" || rm -rf .venv,:)
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install torch==2.13.0
-	$(if $(findstring gpu,$(EXTRAS)),$(BIN)/python -m pip install $(BUILD_TOOLS))
-	$(BIN)/python -m pip install $(if $(findstring gpu,$(EXTRAS)),--no-build-isolation) -e '.[$(EXTRAS)]'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo 'setup: installing torch, then what pyproject.toml lists for [$(EXTRAS)], into .venv; that takes minutes'
+	@$(PIP) torch==2.13.0
+	@$(if $(findstring gpu,$(EXTRAS)),$(PIP) $(BUILD_TOOLS),:)
+	@$(PIP) $(if $(findstring gpu,$(EXTRAS)),--no-build-isolation) -e '.[$(EXTRAS)]'
 	@cp pyproject.toml $@
 
 test: | $(READY) ## run the tests, with axolotl end to end

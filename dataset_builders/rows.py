@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 import pyarrow as pa
 import xxhash
 
+from prompt_strategies.template import find_order_mistake
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
@@ -131,15 +132,10 @@ def preference(key: str, source: str, prompt: Sequence[Message], chosen: str, re
 
 def in_order(messages: Sequence[Message], last: str) -> list[Message]:
     """Return messages without a blank system one. Raises Rejected where roles are out of order or a turn is blank."""
-    has_system = bool(messages) and messages[0]["role"] == "system"
-    turns = messages[1:] if has_system else messages
-    expected = ["user", "assistant"] * (len(turns) // 2 + 1)
-    if not turns or turns[-1]["role"] != last or [turn["role"] for turn in turns] != expected[: len(turns)]:
-        raise Rejected("roles out of order")
-    for turn in turns:
-        if not turn["content"].strip():
-            raise Rejected("empty turn")
-    return list(messages if has_system and messages[0]["content"].strip() else turns)
+    if mistake := find_order_mistake(messages, last):
+        raise Rejected(mistake)
+    is_blank = messages[0]["role"] == "system" and not messages[0]["content"].strip()
+    return list(messages[1:] if is_blank else messages)
 
 
 def row_id(source: str, contents: Sequence[str], upstream: Any = None) -> str:

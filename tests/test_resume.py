@@ -93,7 +93,7 @@ def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_where_tha
 
     assert finish(attempt(started, "sft", log, learning_rate=1e-3, **short)) == 1
     assert log.read_text().splitlines()[-1] == (
-        f"axolotl_configs/smoke/sft.yaml: {output}/checkpoint-3 is of a run in which learning_rate was 0.006, not "
+        f"axolotl_configs/smoke/sft.yaml: {output}/checkpoint-2 is of a run in which learning_rate was 0.006, not "
         "0.001; to start afresh, give make FRESH=1, or axolotl --guard-fresh=true"
     )
     afresh = {**short, "learning_rate": 1e-3, "guard_fresh": True}

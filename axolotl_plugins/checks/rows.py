@@ -88,10 +88,12 @@ def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int
         trained += len(labels) - labels.count(IGNORE_INDEX)
         if mistake := _broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
             raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
+    LOG.info(
+        f"{split}: {len(dataset)} of {examples} rows, {dropped} dropped; {checked} sequences checked: "
+        f"{trained} of their {tokens} tokens are trained ({trained / tokens:.1%})"
+    )
     counts = {"examples": examples, "prepared": len(dataset), "checked": checked, "tokens": tokens}
-    counts |= {"trained": trained, "dropped": dropped}
-    LOG.info("%s: %s", split, ", ".join(f"{count} {name}" for name, count in counts.items()))
-    return counts
+    return counts | {"trained": trained, "dropped": dropped}
 
 
 def _broken_rule(

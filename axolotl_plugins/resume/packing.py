@@ -44,5 +44,4 @@ def _shortest(draw: Callable[[int], list[Any]], args: Any) -> int:
 
 def _count_epochs(args: Any, batches: int) -> int:
     per_epoch = max(1, ceil(batches // args.world_size / args.gradient_accumulation_steps))
-    epochs: float = args.max_steps / per_epoch if args.max_steps > 0 else args.num_train_epochs
-    return ceil(epochs)
+    return ceil(float(args.max_steps / per_epoch if args.max_steps > 0 else args.num_train_epochs))

@@ -1,5 +1,6 @@
 """A plugin that writes down what each training step took, from inside axolotl's own process."""
 
+import json
 from time import perf_counter
 from typing import Any
 
@@ -8,7 +9,7 @@ from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
 from axolotl_plugins.callbacks import peak_of_process
-from rabbit_ko.storage import write_json
+from rabbit_ko import storage
 
 
 class Meter(BasePlugin, TrainerCallback):
@@ -61,7 +62,7 @@ class Meter(BasePlugin, TrainerCallback):
         peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_of_process()
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         content = {"steps": self.steps, "reference": self.reference, "peak_bytes": peak, "device": device}
-        write_json(f"{cfg.output_dir}/metered.json", content)
+        storage.write(f"{cfg.output_dir}/metered.json", json.dumps(content).encode())
 
 
 def count_batch(inputs: Any, pad: int, eos: int) -> list[Any]:

@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.checks.speed import AUTO, INSTALLED
 from dataset_builders.manifest import MANIFEST
+from rabbit_ko import storage
 from rabbit_ko.benchmarks.build_speed import CONTENDERS
 from rabbit_ko.benchmarks.corpus import koalpaca, write
 from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table
@@ -33,7 +34,6 @@ from rabbit_ko.planning.memory import GIB
 from rabbit_ko.planning.plan import FAST, Measurement, measured_file
 from rabbit_ko.planning.stage import KNOWN, SHAPES, Stage, load_shape, read_stage
 from rabbit_ko.recipes import CONFIGS, RUNS, read_config
-from rabbit_ko.storage import write_json
 
 FOLDER = RUNS / "bench" / "train"
 LIGER = "axolotl.integrations.liger.LigerPlugin"
@@ -71,7 +71,8 @@ def bench_training(recipe: str, stages: Sequence[str], steps: int, warmup: int, 
             try:
                 results.append(measure_stage(path, built, steps, warmup, attention))
                 lines[name] = results[-1]["figures"]
-                write_json(str(measured_file(plain)), {"machine": machine, "results": results})
+                content = {"machine": machine, "results": results}
+                storage.write(str(measured_file(plain)), json.dumps(content, indent=1).encode())
                 print(f"{name}: {results[-1]['note']}")
             except UserError as error:
                 lines[name] = {}

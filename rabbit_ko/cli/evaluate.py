@@ -2,15 +2,12 @@
 
 import json
 import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.evaluation.harness.suites import SUITES
@@ -28,23 +25,11 @@ MaxNewTokens = Annotated[int, typer.Option(min=1, help="the longest answer, in t
 def evaluate(
     recipe: RecipeName = "smoke",
     stage: StageName = "sft",
-    tasks: Annotated[
-        str | None,
-        typer.Option(help=f"separated by commas: {', '.join(SUITES)}", show_default="eval.yaml's, or all"),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=0, help="only the first items of each task; 0: all", show_default="eval.yaml's, or all"),
-    ] = None,
-    template: Annotated[
-        Literal["on", "off"] | None,
-        typer.Option(help="the recipe's prompt", show_default="on for generated answers, off for likelihoods"),
-    ] = None,
+    tasks: Annotated[str | None, typer.Option(help=f"separated by commas: {', '.join(SUITES)}")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="only the first items of each task; 0: all")] = None,
+    template: Annotated[Literal["on", "off"] | None, typer.Option(help="the recipe's prompt, or bare text")] = None,
     backend: Annotated[Literal["hf", "vllm"], typer.Option(help="what runs the model on this machine")] = "hf",
-    hub_dir: Annotated[
-        str | None,
-        typer.Option(help="a local folder laid out like the hub", show_default="eval.yaml's, or the hub"),
-    ] = None,
+    hub_dir: Annotated[str | None, typer.Option(help="a local folder laid out like the hub, in its place")] = None,
     model_url: ModelUrl = "",
     model_name: ModelName = "",
     batch_size: Annotated[str, typer.Option(help="a number, or auto")] = "auto",
@@ -61,30 +46,33 @@ def evaluate(
     """
     from rabbit_ko.evaluation.eval_config import read_eval_config
     from rabbit_ko.evaluation.harness import evaluation as harness
-    from rabbit_ko.evaluation.harness.backends import Answerer
     from rabbit_ko.evaluation.harness.suites import find_suites
     from rabbit_ko.evaluation.records import finished_result, model_of
+    from rabbit_ko.evaluation.results.report import describe, measured
     from rabbit_ko.evaluation.stages import find_stage
 
-    server = _model_server(model_url, model_name, concurrency=8, timeout=300.0)
-    defaults = read_eval_config(recipe)
-    suites = find_suites((tasks if tasks is not None else defaults.tasks) or ",".join(SUITES))
-    place = (hub_dir if hub_dir is not None else defaults.hub_dir) or ""
-    found = find_stage(recipe, stage)
-    evaluation = harness.Evaluation(
-        Answerer(found, backend, server, batch_size),
-        limit=(limit if limit is not None else defaults.limit) or None,
-        template=None if template is None else template == "on",
-        hub_dir=place,
-    )
+    config = read_eval_config(recipe, tasks=tasks, limit=limit, hub_dir=hub_dir)
+    suites, found = find_suites(config.tasks or ",".join(SUITES)), find_stage(recipe, stage)
+    server, use_template = _model_server(model_url, model_name, 8, 300.0), template and template == "on"
+    asked = (config.limit or None, use_template, config.hub_dir or "")
+    evaluation = harness.Evaluation(found, *asked, backend, server, batch_size)
     model, results = model_of(found, server, backend), []
-    with harness.fresh_datasets_cache(place):
+    with TemporaryDirectory(prefix="rabbit-ko-datasets-") as cache:
+        if config.hub_dir:
+            # What `datasets` has cached of a local folder it knows by name and not by content.
+            os.environ["HF_DATASETS_CACHE"] = cache
         for suite in suites:
             done = finished_result(found, suite.name, model, evaluation.settings(suite))
             if result := done or harness.evaluate(evaluation, suite, model):
                 results.append(result.model_dump(exclude={"harness"}))
+                took = "finished before" if done else f"{result.seconds:.0f} s"
+                lines = [
+                    f"  {row.task} {row.metric}: {measured(suite.name, row)} ({row.items} items)"
+                    for row in result.scores
+                ]
+                lines += [f"  note: {note}" for note in result.notes]
                 if not as_json:
-                    _print_result(results[-1], is_new=not done)
+                    print(f"{recipe} {stage}, {suite.name}, {describe(result)}, {took}", *lines, sep="\n")
     if as_json and results:
         print(json.dumps(results, ensure_ascii=False, indent=1))
 
@@ -95,12 +83,8 @@ def logickor(
     stage: StageName = "sft",
     judge_url: Annotated[str, typer.Option(help="the judge's OpenAI-compatible server")] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name at that server")] = "",
-    questions: Annotated[
-        str | None, typer.Option(help="a file of questions", show_default="eval.yaml's, or the hub's")
-    ] = None,
-    strategy: Annotated[
-        Literal["default", "1-shot", "cot-1-shot"], typer.Option(help="what stands in front of a question")
-    ] = "default",
+    questions: Annotated[str | None, typer.Option(help="a file of questions; without it, the hub's")] = None,
+    strategy: Annotated[Literal["default", "1-shot", "cot-1-shot"], typer.Option(help="an example")] = "default",
     model_url: ModelUrl = "",
     model_name: ModelName = "",
     concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,
@@ -117,47 +101,34 @@ def logickor(
     """
     from rabbit_ko.evaluation.endpoint import find_endpoint
     from rabbit_ko.evaluation.eval_config import read_eval_config
-    from rabbit_ko.evaluation.logickor.job import Job, run_job
-    from rabbit_ko.evaluation.logickor.questions import load_questions
+    from rabbit_ko.evaluation.logickor.evaluation import evaluate
     from rabbit_ko.evaluation.logickor.scores import render
-    from rabbit_ko.evaluation.records import finished_result, model_of
     from rabbit_ko.evaluation.stages import find_stage
 
     if not (judge_url and judge_model):
-        raise typer.BadParameter(
-            "who judges? give --judge-url and --judge-model, or JUDGE_URL=http://host/v1 JUDGE_MODEL=name"
-        )
+        raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
     server = _model_server(model_url, model_name, concurrency, timeout)
-    _quiet_libraries()
+    logging.disable(logging.WARNING)
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
-    file = (questions if questions is not None else read_eval_config(recipe).questions) or ""
-    asked, found = load_questions(file), find_stage(recipe, stage)
-    job = Job(found, asked, judge, server, strategy, max_new_tokens, "file" if file else "hub")
-    model = model_of(found, server)
-    if result := finished_result(found, job.task, model, job.settings()):
-        print(f"{found.results / job.task}.json: finished before, nothing is asked again")
-    else:
-        with _progress() as progress:
-            result = run_job(job, model, progress)
-    print(f"{recipe} {stage}, {job.task}, judged by {judge_model}\n")
-    print(render(result.scores, len(asked)))
-    _print_notes(result.notes)
+    file = read_eval_config(recipe, questions=questions).questions or ""
+    result, is_new = evaluate(find_stage(recipe, stage), file, judge, server, strategy, max_new_tokens)
+    if not is_new:
+        print(f"{stage}, {result.task}: finished before, nothing is asked again")
+    print(f"{recipe} {stage}, {result.task}, judged by {judge_model}\n\n{render(result.scores)}")
+    for note in result.notes:
+        print(f"\nnote: {note}")
 
 
 @app.command()
-def score(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="judged rows, upstream's or this project's")],
-) -> None:
-    """Print LogicKor's table of rows that are judged already.
+def score(file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="judged rows")]) -> None:
+    """Print LogicKor's table of rows that are judged already, upstream's or this project's.
 
     Example: `rabbit score runs/smoke/eval/sft/logickor/default/judged.jsonl`
     """
-    from rabbit_ko.evaluation.logickor.judged_rows import read_judged
-    from rabbit_ko.evaluation.logickor.scores import render, scores
+    from rabbit_ko.evaluation.logickor.scores import read_judged, render, scores
 
-    judged = read_judged(file)
-    print(render(scores(judged.rows), judged.of))
-    _print_notes(judged.notes)
+    rows, of = read_judged(file)
+    print(render(scores(rows), of))
 
 
 @app.command()
@@ -172,47 +143,37 @@ def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
     from rabbit_ko.errors import UserError
     from rabbit_ko.evaluation.results.report import figure_records, render, write_files
     from rabbit_ko.evaluation.results.table import make_table
-    from rabbit_ko.recipes import Recipe
 
     table = make_table(recipe)
     if not any(table.results.values()):
-        advice = f"run `make eval RECIPE={recipe} STAGE=base`, then the same for the other stages"
-        raise UserError(f"{Recipe(recipe).results}: no results; {advice}")
-    files = write_files(table)
-    print(
-        json.dumps(list(figure_records(table)), ensure_ascii=False, indent=1) if as_json else render(table).rstrip()
-    )
-    typer.echo(", ".join(map(str, files)), err=True)
+        raise UserError(
+            f"runs/{recipe}/eval: no results; run `make eval RECIPE={recipe} STAGE=base`, then for other stages"
+        )
+    print(json.dumps([*figure_records(table)], ensure_ascii=False, indent=1) if as_json else render(table).rstrip())
+    typer.echo(", ".join(map(str, write_files(table))), err=True)
 
 
 @app.command()
 def chat(
     recipe: RecipeName = "smoke",
-    stage: Annotated[
-        str, typer.Option(metavar="NAME", help="whom to ask", show_default="the latest that is trained")
-    ] = "",
+    stage: Annotated[str, typer.Option(metavar="NAME", help="by default the latest that is trained")] = "",
     prompt: Annotated[str, typer.Option(help="ask this and leave; without it, talk until Ctrl-D")] = "",
     system: Annotated[str, typer.Option(help="the system prompt")] = "",
     max_new_tokens: MaxNewTokens = 512,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy")] = 0.7,
     seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
 ) -> None:
-    """Talk with a stage of a recipe; the answers are printed as they come.
-
-    Needs a trained stage.
+    """Talk with a stage of a recipe, which needs to be trained; the answers are printed as they come.
 
     Example: `rabbit chat --recipe smoke --prompt "피보나치 수열이 뭐야?"`
     """
     from rabbit_ko.evaluation.chat import talk
-    from rabbit_ko.evaluation.stages import find_stage, latest_stage
+    from rabbit_ko.evaluation.stages import find_stage
 
-    found = find_stage(recipe, stage) if stage else latest_stage(recipe)
+    found = find_stage(recipe, stage)
     typer.echo(f"[{found.model}]", err=True)
-    _quiet_libraries()
-    try:
-        talk(found, prompt, system, max_new_tokens, temperature, seed)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    logging.disable(logging.WARNING)
+    talk(found, prompt, system, max_new_tokens, temperature, seed)
 
 
 def _model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
@@ -221,36 +182,3 @@ def _model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
     if bool(url) != bool(name):
         raise typer.BadParameter("give both --model-url and --model-name, or neither")
     return find_endpoint("MODEL", url, name, concurrency, timeout) if url else None
-
-
-def _quiet_libraries() -> None:
-    """Silence what libraries say about themselves, which hides what is said about the run."""
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
-
-
-def _print_result(result: dict[str, Any], is_new: bool) -> None:
-    head = f"{result['recipe']} {result['stage']}, {result['task']}, {result['settings']['shots']}-shot"
-    print(head + (f", {result['seconds']:.0f} s" if is_new else ", finished before"))
-    for score in result["scores"]:
-        value = "-" if score["value"] is None else f"{score['value']:.4f}"
-        error = f" ± {score['stderr']:.4f}" if score["stderr"] is not None else ""
-        print(f"  {score['task']} {score['metric']}: {value}{error} ({score['items']} items)")
-    for note in result["notes"]:
-        print(f"  note: {note}")
-
-
-def _print_notes(notes: list[str]) -> None:
-    if notes:
-        print()
-    for note in notes:
-        print(f"note: {note}")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bars = {what: progress.add_task(what, total=None) for what in ("answered", "judged")}
-        yield lambda what, done, total: progress.update(bars[what], completed=done, total=total)

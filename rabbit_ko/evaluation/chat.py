@@ -1,6 +1,7 @@
 """Talk with a stage's model, whose answers are printed as they come."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from prompt_strategies.template import Messages, without_oldest_exchange
@@ -15,30 +16,26 @@ def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperatur
     model, tokenizer = load_stage(stage)
     set_seed(seed)
     messages: Messages = [{"role": "system", "content": system}] if system else []
-    while question := prompt or _read_question():
+    for question in [prompt] if prompt else _questions():
         messages = [*messages, {"role": "user", "content": question}]
         text, ended = answer(model, tokenizer, messages, max_new_tokens, temperature)
         if not ended:
             print(f"[cut after {max_new_tokens} tokens]", file=sys.stderr)
         messages = [*messages, {"role": "assistant", "content": text}]
-        if prompt:
-            return
 
 
 def answer(
     model: Any, tokenizer: Any, messages: Messages, max_new_tokens: int, temperature: float
 ) -> tuple[str, bool]:
-    """Stream an answer to standard output; return it, and whether the model ended it by itself.
-
-    A temperature of 0 is greedy. A conversation that leaves no room for the answer loses its oldest exchanges.
-    """
+    """Stream an answer to the conversation, or to what of it fits; return it, and whether the model ended it."""
     from transformers import TextStreamer
 
-    prompt = _encode(tokenizer, messages)
-    while prompt["input_ids"].shape[1] + max_new_tokens > model.config.max_position_embeddings:
-        if (shorter := without_oldest_exchange(messages)) is None:
-            break
-        messages, prompt = shorter, _encode(tokenizer, shorter)
+    options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+    left: Messages | None = messages
+    while left:
+        prompt = tokenizer.apply_chat_template(left, **options)
+        fits = prompt["input_ids"].shape[1] + max_new_tokens <= model.config.max_position_embeddings
+        left = None if fits else without_oldest_exchange(left)
 
     sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.9} if temperature else {"do_sample": False}
     output = model.generate(
@@ -54,15 +51,11 @@ def answer(
     return tokenizer.decode(ids, skip_special_tokens=True), ids[-1:] == [tokenizer.eos_token_id]
 
 
-def _encode(tokenizer: Any, messages: Messages) -> Any:
-    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-
-
-def _read_question() -> str:
-    """Return the next line that is not blank, or nothing at the end of the input."""
-    try:
-        while not (line := input("> " if sys.stdin.isatty() else "").strip()):
-            pass
-    except (EOFError, KeyboardInterrupt):
-        return ""
-    return line
+def _questions() -> Iterator[str]:
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if line:
+            yield line

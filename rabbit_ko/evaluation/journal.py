@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +14,32 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import KEEPS
 
 
-@dataclass(frozen=True)
-class Journal:
-    """A file of records."""
+def append(journal: Path, record: dict[str, Any]) -> None:
+    """Write a record, which is on disk when this returns. Raises UserError where it cannot be written."""
+    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with journal.open("a+b") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                # A torn line must not take the next one with it.
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{journal}: {error.strerror}; {KEEPS}") from None
 
-    file: Path
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Write a record, which is on disk when this returns. Raises UserError where it cannot be written."""
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+def records(journal: Path) -> Iterator[dict[str, Any]]:
+    """Read the records; a line that a kill has torn is none."""
+    for line in journal.read_bytes().split(b"\n") if journal.exists() else []:
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a+b", buffering=0) as file:
-                if file.seek(0, os.SEEK_END):
-                    file.seek(-1, os.SEEK_END)
-                    # A torn line must not take the next one with it.
-                    line = line if file.read(1) == b"\n" else b"\n" + line
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise UserError(f"{self.file}: {error.strerror}; {KEEPS}") from None
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Read the records; a line that a kill has torn is none."""
-        if not self.file.exists():
-            return
-        for line in self.file.read_bytes().split(b"\n"):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict):
-                yield record
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 
@@ -14,8 +13,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.stages import Stage, adapter_base
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a model answered; `is_cut` where it reached max_new_tokens."""
 
     text: str
@@ -23,10 +21,8 @@ class Answer:
 
 
 def load_tokenizer(stage: Stage) -> Any:
-    """Load a stage's tokenizer, with the recipe's prompt as chat template and one BOS before every text.
-
-    Raises UserError where it cannot be loaded.
-    """
+    """Load a stage's tokenizer, with the recipe's prompt as chat template and one BOS. Raises UserError."""
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
     try:
@@ -38,15 +34,15 @@ def load_tokenizer(stage: Stage) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.bos_token_id is not None and not adds_bos(tokenizer):
-        _add_bos(tokenizer)
+        bos = tokenizer.bos_token
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
+        )
     return tokenizer
 
 
 def load_stage(stage: Stage) -> tuple[Any, Any]:
-    """Load a stage's model, an adapter merged into its base, and its tokenizer as `load_tokenizer` does.
-
-    Raises UserError where either cannot be loaded.
-    """
+    """Load a stage's model, an adapter merged into its base, and its tokenizer. Raises UserError."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -64,17 +60,6 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), load_tokenizer(stage)
 
 
-def context_length(stage: Stage) -> int:
-    """Return how many tokens a stage's model can read. Raises UserError where its config cannot be loaded."""
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{stage.model}: its config cannot be loaded: {reason(error)}") from None
-    return int(config.get_text_config().max_position_embeddings)
-
-
 def adapter_rank(folder: Path) -> int:
     """Return the rank of the adapter in a folder."""
     return int(json.loads((folder / "adapter_config.json").read_bytes())["r"])
@@ -87,25 +72,10 @@ def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_
     prompts = tokenizer.apply_chat_template(
         conversations, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
     )
+    greedy = {"do_sample": False, "temperature": None, "top_p": None, "pad_token_id": tokenizer.pad_token_id}
     with torch.inference_mode():
-        output = model.generate(
-            **prompts.to(model.device),
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+        output = model.generate(**prompts.to(model.device), max_new_tokens=max_new_tokens, **greedy)
     ends = model.generation_config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
     return [Answer(tokenizer.decode(ids, skip_special_tokens=True), ends.isdisjoint(ids)) for ids in answers]
-
-
-def _add_bos(tokenizer: Any) -> None:
-    from tokenizers.processors import TemplateProcessing
-
-    bos = tokenizer.bos_token
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
-    )

@@ -2,8 +2,8 @@
 
 import json
 import shlex
-import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,10 +23,9 @@ PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "ope
 
 
 class Score(BaseModel, extra="forbid"):
-    """One figure: of a harness task, or of a category of LogicKor.
+    """One figure: of a harness task, or of a category of LogicKor. value: None where nothing could be measured.
 
-    value: None where nothing could be measured. stderr: of the mean over items, in the figure's own unit.
-    missing: items without a verdict, which are in no mean.
+    stderr: of the mean over items, in the figure's own unit. missing: items without a verdict, which are in no mean.
     """
 
     task: str
@@ -38,10 +37,7 @@ class Score(BaseModel, extra="forbid"):
 
 
 class Model(BaseModel, extra="forbid"):
-    """The model that answered: its path or URL, its fingerprint, the backend, and its name at a server.
-
-    A server alone knows what it has under the name; the fingerprint is that of the stage which it is said to serve.
-    """
+    """The model that answered; at a server, which alone knows what it has, the stage that it is said to serve."""
 
     path: str
     fingerprint: str
@@ -49,10 +45,19 @@ class Model(BaseModel, extra="forbid"):
     name: str = ""
 
 
-class Result(BaseModel, extra="forbid"):
-    """The result of one task, such as kobest, with all that it depends on.
+class State(StrEnum):
+    """Whether a result is of the model that the stage has now; a server only says that it has it."""
 
-    settings: shots, limit, template and whatever else changes the figures. harness: the harness's own output.
+    CURRENT = "current"
+    STALE = "stale"
+    SERVED = "served"
+    UNCHECKED = "unchecked"
+
+
+class Result(BaseModel, extra="forbid"):
+    """The result of one task, with all that it depends on. settings: whatever else changes the figures.
+
+    harness: the harness's own output. state: not in the file, since it changes with the stage's model.
     """
 
     schema_version: int = 1
@@ -68,6 +73,7 @@ class Result(BaseModel, extra="forbid"):
     seconds: float
     notes: list[str] = Field(default_factory=list)
     harness: dict[str, Any] = Field(default_factory=dict)
+    state: State = Field(default=State.UNCHECKED, exclude=True)
 
 
 class Sample(BaseModel):
@@ -81,15 +87,13 @@ class Sample(BaseModel):
 
 def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") -> Model:
     """Describe the model that answers for a stage, here or at a server. Raises UserError where there is no model."""
-    hashed = fingerprint(stage.model)
-    if server:
-        return Model(path=server.url, fingerprint=hashed, backend="openai", name=server.model)
-    return Model(path=stage.model, fingerprint=hashed, backend=backend)
+    at = {"path": server.url, "name": server.model} if server else {"path": stage.model}
+    return Model(**at, fingerprint=fingerprint(stage.model), backend="openai" if server else backend)
 
 
-def make_result(stage: Stage, started: datetime, **fields: Any) -> Result:
-    """Make a result of a run that began at `started` and ends now."""
-    return Result(
+def save_result(stage: Stage, started: datetime, samples: list[Sample], **fields: Any) -> Result:
+    """Write the result of a run that began at `started` and ends now, and return it. Raises OSError."""
+    result = Result(
         recipe=stage.recipe,
         stage=stage.name,
         versions=versions(PACKAGES),
@@ -98,6 +102,8 @@ def make_result(stage: Stage, started: datetime, **fields: Any) -> Result:
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         **fields,
     )
+    write_result(stage.results, result, samples)
+    return result
 
 
 def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
@@ -111,12 +117,14 @@ def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
 def read_result(folder: Path, task: str) -> Result | None:
     """Read a task's result; None where there is none. Raises UserError where the file is damaged."""
     file = folder / f"{task}.json"
-    try:
-        return Result.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError:
-        raise UserError(f"{file}: not a result of this project; move it away and run the task again") from None
+    return validated(Result, file.read_bytes(), str(file)) if file.exists() else None
+
+
+def read_samples(folder: Path, task: str) -> list[Sample]:
+    """Read a task's samples; none where there is no such file. Raises UserError where it is damaged."""
+    file = folder / f"{task}.samples.jsonl"
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    return [validated(Sample, line, str(file)) for line in lines]
 
 
 def finished_result(stage: Stage, task: str, model: Model, settings: dict[str, Any]) -> Result | None:
@@ -127,35 +135,20 @@ def finished_result(stage: Stage, task: str, model: Model, settings: dict[str, A
     return None if any(score.missing for score in result.scores) else result
 
 
-def read_samples(folder: Path, task: str) -> list[Sample]:
-    """Read the samples of a task; none where there is no such file. Raises UserError where it is damaged."""
-    file = folder / f"{task}.samples.jsonl"
-    if not file.exists():
-        return []
-    try:
-        return [Sample.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except ValueError:
-        raise UserError(f"{file}: damaged; move it away and run the task again") from None
-
-
 def validated(model: type[Record], value: Any, place: str) -> Record:
-    """Return a value as a model's instance. Raises UserError with the place and the first mistake."""
+    """Return a value, or bytes of JSON, as a model's instance. Raises UserError with the place and first mistake."""
     try:
-        return model.model_validate(value)
+        return model.model_validate_json(value) if isinstance(value, bytes) else model.model_validate(value)
     except ValidationError as error:
         mistake = error.errors()[0]
-        where = ".".join(map(str, mistake["loc"])) or "all of it"
-        said = mistake["msg"].removeprefix("Value error, ")
-        is_absent = mistake["type"] in ("missing", "value_error")
-        given = "" if is_absent else f", not {json.dumps(mistake['input'], ensure_ascii=False)[:60]}"
-        raise UserError(f"{place}: {where}: {said}{given}") from None
+        raise UserError(": ".join([place, *map(str, mistake["loc"]), mistake["msg"]])) from None
 
 
 def command() -> str:
-    """Return the command line that is running: `rabbit ...` with the options that were given, without secrets."""
+    """Return the `rabbit ...` command that is running, with the options that were given and without secrets."""
     context = click.get_current_context(silent=True)
     if context is None:
-        return str(redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), ()))
+        return ""
     words = context.command_path.split()
     for parameter in context.command.params:
         value = context.params[name := str(parameter.name)]

@@ -13,7 +13,7 @@ from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.methods import METHODS
-from rabbit_ko.recipes import RUN_FILE, RUNS, Recipe, find_recipe, read_config
+from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 
 BASE = "base"
 _WEIGHTS_AND_PROMPT = ("*.safetensors", "adapter_config.json", "config.json", "tokenizer.json", "chat_template.jinja")
@@ -47,34 +47,19 @@ class Stage:
         return xxhash.xxh3_128_hexdigest(chat_template(self.template).encode())
 
 
-def find_stage(recipe: str, name: str) -> Stage:
-    """Find a stage and its model.
-
-    Raises UserError where there is no such recipe or stage, or it is not trained yet.
-    """
+def find_stage(recipe: str, name: str = "") -> Stage:
+    """Find a stage, the last one that is trained where the name is empty. Raises UserError where there is none."""
+    place = Recipe(recipe)
+    trained = [stage for stage in METHODS if (place.run(stage) / RUN_FILE).exists()]
+    name = name or [*METHODS, *trained][-1 if trained else 0]
     if name not in (BASE, *METHODS):
         raise UserError(f"STAGE={name}: there is no such stage{suggest(name, (BASE, *METHODS))}")
-    place = Recipe(recipe)
     config = _first_config(place)
     if name != BASE:
-        if not (place.run(name) / RUN_FILE).exists():
+        if name not in trained:
             raise UserError(f"{place.run(name)}: no finished run; run `make {name} RECIPE={recipe}` first")
         return Stage(recipe, name, str(place.run(name)))
-    model = config["base_model"]
-    if model.startswith(f"{RUNS}/") and not (Path(model) / "config.json").exists():
-        raise UserError(
-            f"{model}: the base model is not made yet; `make {place.methods[0].name} RECIPE={recipe}` does"
-        )
-    return Stage(recipe, BASE, model)
-
-
-def latest_stage(recipe: str) -> Stage:
-    """Return the last stage of a recipe that is trained. Raises UserError where none is."""
-    place = Recipe(recipe)
-    for name in reversed(METHODS):
-        if (place.run(name) / RUN_FILE).exists():
-            return Stage(recipe, name, str(place.run(name)))
-    raise UserError(f"{place.runs}: holds no finished stage; run `make sft RECIPE={recipe}` first")
+    return Stage(recipe, BASE, config["base_model"])
 
 
 def fingerprint(model: str) -> str:
@@ -84,7 +69,10 @@ def fingerprint(model: str) -> str:
     """
     folder = Path(model)
     if not folder.is_dir():
-        return f"{model}@{_hub_commit(model)}"
+        if hub.hub_id(model) is None:
+            advice = "a base of the recipe's own is made when its first stage is trained"
+            raise UserError(f"{model}: neither a folder that is there nor a name on the hub; {advice}")
+        return f"{model}@{hub.hub_commit(model, 'model', None) or 'unknown'}"
     digest = xxhash.xxh3_128()
     for file in sorted({file for pattern in _WEIGHTS_AND_PROMPT for file in folder.glob(pattern)}):
         digest.update(file.name.encode())
@@ -102,18 +90,7 @@ def adapter_base(folder: Path) -> str | None:
 
 
 def _first_config(recipe: Recipe) -> dict[str, Any]:
-    """Read the config of the first stage that the recipe has."""
     if not recipe.methods:
         find_recipe(recipe.name)
         raise UserError(f"{recipe.folder}: has no stage; write {recipe.config('sft')}")
     return read_config(recipe.config(recipe.methods[0].name))
-
-
-def _hub_commit(model: str) -> str:
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
-
-    try:
-        validate_repo_id(model)
-    except HFValidationError:
-        raise UserError(f"{model}: neither a folder that is there nor a name on the hub") from None
-    return hub.hub_commit(model, "model", None) or "unknown"

@@ -9,6 +9,7 @@ from pydantic import AliasPath, BaseModel, Field, TypeAdapter
 
 from axolotl_plugins.processes import share
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.methods import METHODS
 from rabbit_ko.planning.memory import GIB, Sharding, advise, can_estimate, estimate
 from rabbit_ko.planning.stage import Stage, read_stage
 from rabbit_ko.planning.work import GPUS, MFU, Rows, count_rows, describe_rows, hours, row_lengths, work_of
@@ -65,6 +66,8 @@ def plan_stages(
     recipe: Recipe, rows: int | None, row_tokens: float | None, measured: Path | None, **machine: Any
 ) -> list[dict[str, Any]]:
     """Return `plan_stage` of each stage, on the rows that are given or known. Raises UserError."""
+    if not recipe.methods:
+        raise UserError(f"{recipe.folder}: no stage to plan: there is no {' or '.join(METHODS)} YAML in it")
     plans = []
     for stage in [read_stage(recipe.config(method.name)) for method in recipe.methods]:
         counted = (rows, "as you say") if rows else count_rows(stage)

@@ -1,21 +1,22 @@
 """The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from dataset_builders.licenses import NONE_STATED
+from dataset_builders.sources import find_upstream
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.logickor.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
-from rabbit_ko.evaluation.results import table as text
+from rabbit_ko.evaluation.records import State
+from rabbit_ko.evaluation.results import report as text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.figures import KNOWN_SUITES, LOGICKOR, State
-from rabbit_ko.evaluation.results.table import Row
+from rabbit_ko.evaluation.results.table import KNOWN_SUITES, LOGICKOR, Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
@@ -31,8 +32,6 @@ CARD_FILE = "README.md"
 REPO = "org/name"  # stands on a card until the model is pushed
 # The header's key for the hash of the run.json that the card was written from.
 RUN_DIGEST = "run_json_sha256"
-# Machine translations, as their own pages say.
-TRANSLATED = ("kyujinpy/OpenOrca-KO", "nlpai-lab/openassistant-guanaco-ko", "heegyu/hh-rlhf-ko")
 
 
 def write_card(
@@ -46,7 +45,7 @@ def write_card(
     answers = examples.make_examples(model, tokenizer, facts.stage.template, system_prompt)
     file, tokens = Path(facts.stage.model) / CARD_FILE, (tokenizer.bos_token or "", tokenizer.eos_token or "")
     write(str(file), render_card(facts, answers, language, tokens, **picked).encode())
-    stale = (origin.result for origin in facts.table.in_state(State.STALE))
+    stale = facts.table.in_state(State.STALE)
     return file, [
         f"{result.stage} {result.task}: of an earlier model, dropped; `{result.command}`" for result in stale
     ]
@@ -57,15 +56,13 @@ def render_card(
 ) -> str:
     """Return the text of README.md. tokens: the tokenizer's BOS and EOS. picked: answers, `good` and `bad`."""
     words = text.KOREAN if language == "ko" else text.ENGLISH
-
-    def figure(row: Row | None, stage: str) -> str:
-        if row is None or stage not in row.figures:
-            return "-"
-        return f"{text.measured(row.suite, row.figures[stage].score, words)}{text.mark(row, stage)}"
-
-    conditions = partial(text.settings_of, words=words)
-    template = f"model_card.{language}.md.jinja"
-    body = card_template(template, by_stage=text.by_stage, conditions=conditions, figure=figure).render(
+    template = card_template(
+        f"model_card.{language}.md.jinja",
+        by_stage=text.by_stage,
+        conditions=lambda row: text.settings_of(_without_stale(row), words),
+        figure=lambda row, stage: text.figure_text(_without_stale(row), stage, words) if row else "-",
+    )
+    body = template.render(
         facts=facts,
         base_id=hub_id(facts.base),
         methods=METHODS,
@@ -77,11 +74,19 @@ def render_card(
         eos=tokens[1],
         rank=adapter_rank(Path(facts.stage.model)) if facts.is_adapter else None,
         shares=system_prompt_shares(facts),
-        translated=[source.name for source in facts.sources if source.path in TRANSLATED],
+        translated=[
+            source.name
+            for source in facts.sources
+            if (upstream := find_upstream(source.path)) and upstream.translated
+        ],
         hub_datasets=hub_datasets(facts),
         none_stated=NONE_STATED,
-        limited=[task for task, result in facts.results.items() if text.is_limited(result)],
-        local=[task for task, result in facts.results.items() if text.is_local(result)],
+        limited=[task for task, result in facts.results.items() if result.settings.get("limit") is not None],
+        local=[
+            task
+            for task, result in facts.results.items()
+            if result.settings.get("data", text.FROM_HUB) != text.FROM_HUB
+        ],
         suites=KNOWN_SUITES,
         logickor=LOGICKOR,
         logickor_tasks=(*CATEGORIES, TOTAL),
@@ -103,6 +108,10 @@ def system_prompt_shares(facts: Facts) -> dict[str, float]:
 def hub_datasets(facts: Facts) -> list[str]:
     """Return the sources that are datasets on the hub."""
     return list(dict.fromkeys(source.path for source in facts.sources if source.revision and hub_id(source.path)))
+
+
+def _without_stale(row: Row) -> Row:
+    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
 
 
 def header(facts: Facts) -> ModelCardData:
@@ -132,7 +141,7 @@ def _eval_results(facts: Facts) -> Iterator[EvalResult]:
     """Yield the stage's figures that are of its model and of the data on the hub, with their shots and limits."""
     for row in facts.table.rows:
         figure = row.figures.get(facts.stage.name)
-        if not figure or figure.score.value is None or figure.origin.state is not State.CURRENT:
+        if not figure or figure.score.value is None or figure.result.state is not State.CURRENT:
             continue
         result, settings = figure.result, figure.result.settings
         if settings.get("data") != text.FROM_HUB or not (row.suite in SUITES or row.is_logickor):

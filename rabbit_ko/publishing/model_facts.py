@@ -1,7 +1,7 @@
 """What a model card is written from: the runs that led to a stage's model, their data, and the measured figures."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ from pydantic import BaseModel, ValidationError
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary
 from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.records import Result
-from rabbit_ko.evaluation.results.figures import State
+from rabbit_ko.evaluation.records import Result, State
 from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hub import hub_id
@@ -68,11 +67,9 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         license = (
             OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(licenses.pop(), OTHER_LICENSE)
         )
-    fresh = [{ran: figure for ran, figure in row.figures.items() if not figure.is_stale} for row in table.rows]
-    rows = [replace(row, figures=figures) for row, figures in zip(table.rows, fresh, strict=True)]
-    own = {found.result.task: found.result for found in table.results[stage.name] if found.state is not State.STALE}
+    own = {found.task: found for found in table.results[stage.name] if found.state is not State.STALE}
     is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
-    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, replace(table, rows=rows), own, license)
+    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, table, own, license)
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:

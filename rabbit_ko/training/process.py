@@ -25,11 +25,11 @@ _EXCEPTION = re.compile(r"^(?!torch\.distributed\.elastic)[A-Za-z_][\w.]*(?:Erro
 TENTHS = 10
 
 
-def run_logged(command: Sequence[str], log: Path, debug: bool = False) -> None:
+def run_logged(command: Sequence[str], log: Path, debug: bool = False, quiet: bool = False) -> None:
     """Run a command; its output goes to the end of `log`, and what this project says in it to the terminal as well.
 
-    debug: all of it goes to the terminal. Raises UserError with one line where the command fails. Ctrl-C and SIGTERM
-    reach the command, which ends by itself.
+    debug: all of it goes to the terminal. quiet: nothing does, but why it failed. Raises UserError with one line
+    where the command fails. Ctrl-C and SIGTERM reach the command, which ends by itself.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def run_logged(command: Sequence[str], log: Path, debug: bool = False) -> None:
         stderr=None if debug else subprocess.STDOUT,
     ) as process:
         try:
-            lines = [] if process.stdout is None else _show(_logged(process.stdout, log))
+            lines = [] if process.stdout is None else _show(_logged(process.stdout, log), quiet)
             code = process.wait()
         except KeyboardInterrupt:
             process.wait()  # Ctrl-C has reached it, too
@@ -61,7 +61,7 @@ def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
             yield line.decode(errors="replace").rstrip().rpartition("\r")[2]
 
 
-def _show(lines: Iterator[str]) -> list[str]:
+def _show(lines: Iterator[str], quiet: bool) -> list[str]:
     """Show the lines of this project, progress as one live line where there is a terminal; return the last lines."""
     last: list[str] = []
     said_before = set[str]()
@@ -72,7 +72,7 @@ def _show(lines: Iterator[str]) -> list[str]:
             last = [*last[-400:], line]
             own = _OWN.match(line)
             said = own["said"] if own else ""
-            if not said or said in said_before:  # preparing, training and each process say some things again
+            if not said or quiet or said in said_before:  # preparing, training and each process say some things again
                 continue
             said_before.add(said)
             if (step := _STEP.match(said)) is None or "eval" in said:

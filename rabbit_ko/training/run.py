@@ -84,7 +84,7 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
     shutil.rmtree(run / "merged", ignore_errors=True)
     try:
         command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
-        run_logged(command, log_file(recipe, stage), debug)
+        run_logged(command, log_file(recipe, stage), debug, quiet=True)
     except BaseException:
         shutil.rmtree(run / "merged", ignore_errors=True)
         raise

@@ -177,7 +177,7 @@ def test_a_build_that_ended_after_its_shards_were_in_place_is_finished(
     recipe: Path, built: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(recipe)
-    interrupt(config, tmp_path / "data", "dataset_builders.manifest.Manifest.to_json", monkeypatch)
+    interrupt(config, tmp_path / "data", "dataset_builders.shards.Manifest.to_json", monkeypatch)
     next((tmp_path / "data/sft").glob("train-*")).unlink()
     build(config, tmp_path / "data")
     assert file_contents(tmp_path / "data") == built

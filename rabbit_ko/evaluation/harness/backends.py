@@ -1,80 +1,73 @@
 """The harness's models of a stage: by transformers on this machine, vLLM, or an OpenAI-compatible server."""
 
 import os
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError
 
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
-from rabbit_ko.evaluation.models import adapter_rank, context_length, load_tokenizer
+from rabbit_ko.evaluation.models import adapter_rank, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage, adapter_base
 
-Backend = Literal["hf", "vllm"]
+CHAT = "local-chat-completions"
 
 
-@dataclass(frozen=True)
-class Answerer:
-    """How a stage's model is reached: by a backend on this machine, or at a server that has it."""
+@cache
+def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str, in_prompt: bool) -> Any:
+    """Make the harness's model of a kind, once, with the stage's tokenizer. Raises UserError where that fails."""
+    from lm_eval.api.registry import get_model
 
-    stage: Stage
-    backend: Backend = "hf"
-    server: Endpoint | None = None
-    batch_size: str = "auto"
-
-    def load(self, generates: bool, in_prompt: bool) -> Any:
-        """Make the harness's model, with the stage's tokenizer. Raises UserError where that fails."""
-        from lm_eval.api.registry import get_model
-
-        if self.server:
-            check_reachable(self.server)
-            os.environ["OPENAI_API_KEY"] = self.server.key or "none"
-            kind = "local-chat-completions" if generates and in_prompt else "local-completions"
-        else:
-            kind = self.backend
-        with TemporaryDirectory(prefix="rabbit-ko-tokenizer-") as folder:
-            load_tokenizer(self.stage).save_pretrained(folder)
-            try:
-                lm = get_model(kind)(**self._options(kind, folder, in_prompt))
-                if kind == "hf" and adapter_base(Path(self.stage.model)):
-                    # As it is served, and some layers shorter.
-                    lm._model = lm.model.merge_and_unload()
-            except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-                raise UserError(f"{self.server.url if self.server else self.stage.model}: {reason(error)}") from None
-        if self.server:
-            _send_no_empty_stops(lm)
-        return lm
-
-    def _options(self, kind: str, tokenizer: str, in_prompt: bool) -> dict[str, Any]:
-        if self.server:
-            is_chat = kind == "local-chat-completions"
-            url = f"{self.server.url.rstrip('/')}/{'chat/completions' if is_chat else 'completions'}"
-            options = {"base_url": url, "model": self.server.model, "num_concurrent": self.server.concurrency}
-            if is_chat:
-                return options | {"max_retries": 5, "tokenizer_backend": None}
-            # The recipe's prompt starts with BOS as it is.
-            options |= {"max_retries": 5, "add_bos_token": not in_prompt}
-            return options | {"tokenizer": tokenizer, "max_length": context_length(self.stage)}
-        model, base = self.stage.model, adapter_base(Path(self.stage.model))
-        options = {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
-        if kind == "vllm":
-            return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
-        import torch
-
-        on_gpu = torch.cuda.is_available()
-        options["batch_size"] = self.batch_size if on_gpu or self.batch_size != "auto" else "8"
-        return options | {"device": "cuda" if on_gpu else "cpu"} | ({"peft": model} if base else {})
+    with TemporaryDirectory(prefix="rabbit-ko-tokenizer-") as tokenizer:
+        load_tokenizer(stage).save_pretrained(tokenizer)
+        try:
+            if server:
+                options = _options_of_server(stage, server, kind, tokenizer, in_prompt)
+            else:
+                options = _options_here(stage, kind, tokenizer, batch_size)
+            lm = get_model(kind)(**options)
+            if "peft" in options:
+                # As it is served, and some layers shorter.
+                lm._model = lm.model.merge_and_unload()
+        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"{server.url if server else stage.model}: {reason(error)}") from None
+    if server:
+        create = lm._create_payload
+        # `transformers serve` fails on an empty list of stop strings.
+        lm._create_payload = lambda *arguments, **options: {
+            key: value for key, value in create(*arguments, **options).items() if key != "stop" or value
+        }
+    return lm
 
 
-def _send_no_empty_stops(lm: Any) -> None:
-    """Send no list of stop strings that is empty, on which `transformers serve` fails."""
-    create = lm._create_payload
-    lm._create_payload = lambda *arguments, **options: {
-        key: value for key, value in create(*arguments, **options).items() if key != "stop" or value
-    }
+def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str, in_prompt: bool) -> dict[str, Any]:
+    from transformers import AutoConfig
+
+    check_reachable(server)
+    os.environ["OPENAI_API_KEY"] = server.key or "none"
+    url = f"{server.url.rstrip('/')}/{'chat/completions' if kind == CHAT else 'completions'}"
+    options = {"base_url": url, "model": server.model, "num_concurrent": server.concurrency, "max_retries": 5}
+    if kind == CHAT:
+        return options | {"tokenizer_backend": None}
+    context = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model).get_text_config()
+    # The recipe's prompt starts with BOS as it is.
+    options |= {"tokenizer": tokenizer, "add_bos_token": not in_prompt}
+    return options | {"max_length": context.max_position_embeddings}
+
+
+def _options_here(stage: Stage, kind: str, tokenizer: str, batch_size: str) -> dict[str, Any]:
+    import torch
+
+    model, base = stage.model, adapter_base(Path(stage.model))
+    options = {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
+    if kind == "vllm":
+        return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
+    on_gpu = torch.cuda.is_available()
+    options["batch_size"] = batch_size if on_gpu or batch_size != "auto" else "8"
+    return options | {"device": "cuda" if on_gpu else "cpu"} | ({"peft": model} if base else {})
 
 
 def encode_apart(lm: Any, in_prompt: bool) -> None:

@@ -17,9 +17,8 @@ TASKS_FOLDER = Path(__file__).parent / "tasks"
 class Suite:
     """Tasks of the harness that share a result file.
 
-    tasks: the harness's names. data: their dataset on the hub. metrics: those that the model cards report, the
-    harness's filter behind a comma. generates: the model writes an answer, in the recipe's prompt; otherwise the
-    likelihoods of given answers after the bare text are compared. prepare: is called with the limit first.
+    data: their dataset on the hub. metrics: those of the model cards, the harness's filter behind a comma. generates:
+    the model writes an answer; otherwise likelihoods of given answers are compared. prepare: is called first.
     """
 
     name: str
@@ -28,34 +27,23 @@ class Suite:
     shots: int
     metrics: tuple[str, ...]
     generates: bool
-    prepare: Callable[[int | None], None] | None = None
+    prepare: Callable[[], None] | None = None
 
 
-def prepare_ifeval(limit: int | None) -> None:
-    """Make IFEval's language detection deterministic.
-
-    Raises UserError where an instruction to be checked needs nltk's `punkt_tab`, which is not there.
-    """
+def prepare_ifeval() -> None:
+    """Make IFEval's language detection deterministic. Raises UserError where nltk's `punkt_tab` is missing."""
     # Its import downloads the data if it can, and prints that it has even where it has not.
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         import_module("lm_eval.tasks.ifeval.utils")
     import langdetect
     import nltk
-    from datasets import load_dataset
 
     langdetect.DetectorFactory.seed = 0
-    rows = load_dataset("google/IFEval", split="train")
-    checks = rows.select(range(min(limit or len(rows), len(rows))))["instruction_id_list"]
-    needing = {"change_case:capital_word_frequency", "length_constraints:number_sentences"}
-    if not any(needing.intersection(ids) for ids in checks):
-        return
     try:
         nltk.data.find("tokenizers/punkt_tab")
     except LookupError:
-        raise UserError(
-            "ifeval: nltk's `punkt_tab` is missing; run `python -m nltk.downloader punkt_tab` once with the network, "
-            "or name a folder that has it in NLTK_DATA"
-        ) from None
+        advice = "run `python -m nltk.downloader punkt_tab` once, or name a folder that has it in NLTK_DATA"
+        raise UserError(f"ifeval: nltk's `punkt_tab` is missing; {advice}") from None
 
 
 _KOBEST = ("kobest_boolq", "kobest_copa", "kobest_hellaswag", "kobest_sentineg", "kobest_wic")

@@ -1,18 +1,17 @@
 """The judge: one verdict on each first answer, and one on each second, which are written as they arrive."""
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from unicodedata import normalize
+
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
-from rabbit_ko.evaluation.journal import Journal, digest
-from rabbit_ko.evaluation.logickor.answers import Progress
-from rabbit_ko.evaluation.logickor.prompts import METRICS, Metric, ask_again, judge_messages
-from rabbit_ko.evaluation.logickor.questions import Question
+from rabbit_ko.evaluation.journal import append, digest, records
+from rabbit_ko.evaluation.logickor.questions import METRICS, Metric, Question, ask_again, judge_messages
 
 ATTEMPTS = 3
 HIGHEST = 10.0
@@ -27,15 +26,11 @@ _SCORE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the judge said of one answer. score: None where it could not be read. key: a hash of what was asked."""
+class Verdict(NamedTuple):
+    """What the judge said of one answer. score: None where it could not be read."""
 
-    key: str
-    id: str
-    metric: Metric
-    score: float | None = None
-    message: str = ""
+    score: float | None
+    message: str
 
 
 Verdicts = dict[tuple[str, Metric], Verdict]
@@ -54,73 +49,50 @@ def parse_score(text: str) -> float | None:
 
 
 def judge_all(
-    questions: list[Question],
-    answers: dict[str, tuple[str, str]],
-    judge: Endpoint,
-    journal: Journal,
-    progress: Progress,
+    questions: list[Question], answers: dict[str, tuple[str, ...]], judge: Endpoint, journal: Path
 ) -> Verdicts:
-    """Have all answers judged but those whose verdict is in the journal; return all verdicts, by question and metric.
-
-    Raises UserError where the judge cannot be asked, or a verdict cannot be written; what has come is in the journal.
-    """
-    cases: dict[str, tuple[Verdict, Messages]] = {}
-    for question in questions:
-        for metric in METRICS:
-            messages = judge_messages(question, answers[str(question.id)], metric)
-            key = digest([str(question.id), metric, judge.model, messages])
-            cases[key] = Verdict(key, str(question.id), metric), messages
-    verdicts = {key: verdict for key, verdict in _read(journal).items() if key in cases}
-
-    def write(verdict: Verdict) -> None:
-        journal.append(asdict(verdict) | {"judge": judge.model})
-        verdicts[verdict.key] = verdict
-        progress("judged", len(verdicts), len(cases))
-
-    progress("judged", len(verdicts), len(cases))
-    if missing := [case for key, case in cases.items() if key not in verdicts]:
-        refusals = _ask_all(missing, judge, write)
-        if refusals and not any(verdict.score is not None for verdict in verdicts.values()):
-            raise UserError(f"{refusals[0]}; no verdict could be had")
-    return {(verdict.id, verdict.metric): verdicts[key] for key, (verdict, _) in cases.items()}
-
-
-def _read(journal: Journal) -> dict[str, Verdict]:
-    """Return the verdicts of a journal that have a score, by key."""
-    fields = Verdict.__dataclass_fields__.keys()
-    verdicts = [
-        Verdict(**{name: record[name] for name in fields}) for record in journal.records() if fields <= record.keys()
-    ]
-    return {verdict.key: verdict for verdict in verdicts if verdict.score is not None}
-
-
-def _ask_all(cases: list[tuple[Verdict, Messages]], judge: Endpoint, write: Callable[[Verdict], None]) -> list[str]:
-    """Ask for verdicts; return why any of them were refused."""
+    """Have all answers judged but those whose verdict is in the journal; return all verdicts. Raises UserError."""
+    known = {record.get("key"): record for record in records(journal) if record.get("score") is not None}
+    verdicts: Verdicts = {}
+    missing: list[tuple[str, Metric, str, Messages]] = []
+    for name, metric, question in [(question.name, metric, question) for question in questions for metric in METRICS]:
+        messages = judge_messages(question, answers[name], metric)
+        key = digest([name, metric, judge.model, messages])
+        if key in known:
+            verdicts[name, metric] = Verdict(known[key]["score"], known[key]["message"])
+        else:
+            missing.append((name, metric, key, messages))
     refusals: list[str] = []
     settings: dict[str, Any] = {"temperature": 0.0}
 
-    async def ask_once(ask: Ask, messages: Messages) -> str:
-        try:
-            return await ask(messages, **settings)
-        except Refused as refused:
-            # Models that think before they answer have a temperature of their own.
-            if "temperature" not in str(refused):
-                raise
-        settings.clear()
-        return await ask(messages)
+    async def verdict_on(ask: Ask, messages: Messages) -> Verdict:
+        for attempt in range(ATTEMPTS):
+            asked = ask_again(messages) if attempt else messages
+            try:
+                message = await ask(asked, **settings)
+            except Refused as refused:
+                # Models that think before they answer have a temperature of their own.
+                if "temperature" not in str(refused):
+                    raise
+                settings.clear()
+                message = await ask(asked)
+            if (score := parse_score(message)) is not None:
+                break
+        return Verdict(score, message)
 
-    async def work(ask: Ask, case: tuple[Verdict, Messages]) -> None:
-        verdict, messages = case
+    async def work(ask: Ask, case: tuple[str, Metric, str, Messages]) -> None:
+        name, metric, key, messages = case
         try:
-            for attempt in range(ATTEMPTS):
-                message = await ask_once(ask, ask_again(messages) if attempt else messages)
-                verdict = replace(verdict, score=parse_score(message), message=message)
-                if verdict.score is not None:
-                    break
+            verdict = await verdict_on(ask, messages)
         except Refused as refused:
             refusals.append(str(refused))
-            verdict = replace(verdict, score=None, message=str(refused))
-        write(verdict)
+            verdict = Verdict(None, str(refused))
+        append(journal, {"key": key, "id": name, "metric": metric, **verdict._asdict(), "judge": judge.model})
+        verdicts[name, metric] = verdict
+        progress.update()
 
-    ask_for_each(judge, cases, work)
-    return refusals
+    with tqdm(desc="judged", total=len(missing), disable=None) as progress:
+        ask_for_each(judge, missing, work)
+    if refusals and all(verdict.score is None for verdict in verdicts.values()):
+        raise UserError(f"{refusals[0]}; no verdict could be had")
+    return verdicts

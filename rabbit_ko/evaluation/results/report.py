@@ -1,119 +1,173 @@
-"""The results as files: Markdown to read, CSV to compute with, a chart to look at."""
+"""The results as files: Markdown to read, CSV to compute with, a chart to look at; and how a figure is written."""
 
-import csv
 from collections.abc import Iterator
-from io import StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rabbit_ko.evaluation.results.chart import draw
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, ComparedBy, Reason
-from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.table import DOWN, STALE, UP, Row, Table, by_stage, mark, measured, settings_of
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from rabbit_ko.evaluation.logickor.questions import CATEGORIES
+from rabbit_ko.evaluation.records import Result, Score
+from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, How
+from rabbit_ko.evaluation.results.table import LOGICKOR, Row, Table
+from rabbit_ko.evaluation.stages import BASE
 from rabbit_ko.markdown import cell
+from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.storage import write
 
-# The columns of a figure, of what it was measured with, and of its comparison with the stage before.
-COLUMNS = (
-    *("recipe", "stage", "suite", "task", "metric", "value", "stderr", "items", "missing"),
-    *("shots", "limit", "template", "backend", "fingerprint", "state"),
-    *("compared_with", "method", "difference", "low", "high", "exceeds_chance"),
-)
-_OUTCOMES = {
-    ComparedBy.BOOTSTRAP: f"Compared by a paired bootstrap over the items ({RESAMPLES:,} resamples, 95 % interval)",
-    ComparedBy.ERRORS: "Compared by two standard errors of the difference of independent means",
-    Reason.SETTINGS: "Not compared, as settings differ",
-    Reason.STALE: "Not compared, as a figure is stale",
-    Reason.FEW: f"Not compared, as there are fewer than {LEAST_ITEMS} items",
-    Reason.NO_ERROR: "Not compared, as there is no standard error",
+UP, DOWN, STALE = "▲", "▼", "†"
+FROM_HUB = "hub"  # what settings call data that come from there
+# What another language says for the English words of figures and settings.
+Words = dict[str, str]
+ENGLISH: Words = {}
+KOREAN: Words = {
+    "the recipe's prompt": "학습 때의 프롬프트",
+    "bare text": "질문만",
+    "first {} items": "처음 {}문항",
+    "local data": "로컬 데이터",
+    "judge {}": "심판 {}",
+    "{} missing": "판정 없음 {}",
 }
+_ASCII_NAMES: dict[str, str] = dict(
+    zip(CATEGORIES, ("reasoning", "math", "writing", "coding", "understanding", "grammar"), strict=True)
+)
+# Okabe and Ito's palette, whose colors the color-blind can tell apart, the base's in front.
+PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 
 
 def write_files(table: Table) -> list[Path]:
     """Write the three files, each atomically; return their names. Raises OSError."""
-    contents = {
-        "results.md": render(table).encode(),
-        "results.csv": to_csv(table).encode(),
-        "results.png": draw(table),
-    }
-    files = {Recipe(table.recipe).results / name: content for name, content in contents.items()}
-    for file, content in files.items():
-        write(str(file), content)
-    return list(files)
+    from pandas import DataFrame  # type: ignore[import-untyped]
 
-
-def to_csv(table: Table) -> str:
-    """Return one line for each figure of each stage, in full precision; what is not known is empty."""
-    text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(figure_records(table))
-    return text.getvalue()
+    folder, figures = Recipe(table.recipe).results, DataFrame(figure_records(table), dtype=object)
+    texts = {"results.md": render(table), "results.csv": figures.to_csv(index=False)}
+    contents = {name: text.encode() for name, text in texts.items()} | {"results.png": draw(table)}
+    for name, content in contents.items():
+        write(str(folder / name), content)
+    return [folder / name for name in contents]
 
 
 def figure_records(table: Table) -> Iterator[dict[str, Any]]:
-    """Yield a record for each figure of each stage, by COLUMNS; those of a comparison only where there is one."""
+    """Yield a record for each figure of each stage, with None for what is not known or not compared."""
     for row in table.rows:
         for stage, figure in row.figures.items():
-            result, comparison = figure.result, row.comparisons.get(stage)
-            record = {"recipe": table.recipe, "stage": stage, "suite": row.suite, **figure.score.model_dump()}
-            record |= {key: result.settings.get(key) for key in ("shots", "limit", "template")}
-            record |= {"backend": result.model.backend, "fingerprint": result.model.fingerprint}
-            record["state"] = figure.origin.state.value
-            if comparison and isinstance(comparison.how, ComparedBy):
-                record |= {"compared_with": comparison.before, "method": comparison.how.value}
-                record |= {key: getattr(comparison, key) for key in ("difference", "low", "high", "exceeds_chance")}
-            yield record
+            result, comparison = figure.result, figure.comparison
+            compared = comparison if comparison and comparison.how in (How.BOOTSTRAP, How.ERRORS) else None
+            yield {
+                **{"recipe": table.recipe, "stage": stage, "suite": row.suite, **figure.score.model_dump()},
+                **{key: result.settings.get(key) for key in ("shots", "limit", "template")},
+                **{"backend": result.model.backend, "fingerprint": result.model.fingerprint},
+                "state": result.state.value,
+                "compared_with": compared and compared.before,
+                "method": compared and compared.how.value,
+                **{key: getattr(compared, key, None) for key in ("difference", "low", "high", "exceeds_chance")},
+            }
 
 
 def render(table: Table) -> str:
     """Return the table as Markdown, with its legend and its notes."""
-    heads = ["task", "metric", "settings", *table.stages]
-    lines = [f"# Results: {table.recipe}", "", _line(heads), _line(["---"] * 3 + ["---:"] * len(table.stages))]
-    for row in table.rows:
-        figures = [_figure(row, stage) for stage in table.stages]
-        lines.append(_line([cell(row.task), cell(row.metric), cell(settings_of(row)), *figures]))
-    lines += ["", *_legend(table)]
-    if notes := list(dict.fromkeys(_notes(table))):
-        lines += ["", "## Notes", "", *(f"- {note}" for note in notes)]
-    return "\n".join(lines) + "\n"
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"cell": cell, "settings": settings_of, "figure": figure_text, "by_stage": by_stage}
+    template = environment.get_template("results.md.jinja")
+    return template.render(table=table, up=UP, down=DOWN, stale=STALE, resamples=RESAMPLES, least=LEAST_ITEMS)
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def by_stage(names: dict[str, list[str]]) -> str:
+    """Write names by stage in one line."""
+    return "; ".join(f"{stage}: {', '.join(found)}" for stage, found in names.items())
 
 
-def _figure(row: Row, stage: str) -> str:
-    if stage not in row.figures:
+def figure_text(row: Row, stage: str, words: Words = ENGLISH) -> str:
+    """Write a stage's figure, marked where its difference exceeds chance and where it is stale; or a dash."""
+    figure = row.figures.get(stage)
+    if figure is None:
         return "-"
-    return f"{measured(row.suite, row.figures[stage].score)}{mark(row, stage)}"
+    text, comparison = measured(row.suite, figure.score, words), figure.comparison
+    if comparison and comparison.exceeds_chance:
+        text += f" {UP if comparison.difference > 0 else DOWN}"
+    return f"{text} {STALE}" if figure.is_stale else text
 
 
-def _legend(table: Table) -> Iterator[str]:
-    yield (
-        f"± is the standard error. {UP} and {DOWN}: above and below the stage before by more than chance. "
-        "A dash: not measured."
-    )
-    outcomes = sorted(table.outcomes().items(), key=lambda item: list(_OUTCOMES).index(item[0][0]))
-    if outcomes:
-        yield ""
-    for (how, settings), names in outcomes:
-        differing = f" ({', '.join(settings)})" if settings else ""
-        yield f"- {_OUTCOMES[how]}{differing}: {by_stage(names)}"
+def measured(suite: str, score: Score, words: Words = ENGLISH) -> str:
+    """Write a figure, points of ten of LogicKor or a share of one, with its standard error and missing verdicts."""
+    digits = 2 if suite.startswith(LOGICKOR) else 4
+    text = "-" if score.value is None else f"{score.value:.{digits}f}"
+    if score.value is not None and score.stderr is not None:
+        text += f" ± {score.stderr:.{digits}f}"
+    return f"{text} ({_say(words, '{} missing', score.missing)})" if score.missing else text
 
 
-def _notes(table: Table) -> Iterator[str]:
-    advice = "stale, measured on an earlier model of this stage; measure it again:"
-    for result in (origin.result for origin in table.in_state(State.STALE)):
-        yield f"{STALE} {result.stage} {result.task}: {advice} `{result.command}`"
-    for result in (origin.result for origin in table.in_state(State.SERVED)):
-        yield f"{result.stage} {result.task}: answered by {cell(result.model.name)} on a server, not checked"
-    for result in (origin.result for origin in table.in_state(State.UNCHECKED)):
-        yield f"{result.stage} {result.task}: the stage's model is not on this machine, so the result is not checked"
-    noted: dict[str, dict[str, list[str]]] = {}
-    for stage, origins in table.results.items():
-        for result in (origin.result for origin in origins):
-            for note in result.notes:
-                noted.setdefault(note, {}).setdefault(stage, []).append(result.task)
-    yield from (f"{by_stage(names)}: {cell(note)}" for note, names in noted.items())
+def settings_of(row: Row, words: Words = ENGLISH) -> str:
+    """Describe a row's settings; where the stages' differ, those of each stage."""
+    found: dict[str, list[str]] = {}
+    for stage, figure in row.figures.items():
+        found.setdefault(describe(figure.result, words), []).append(stage)
+    if len(found) <= 1:
+        return "".join(found)
+    return "; ".join(f"{', '.join(stages)}: {text}" for text, stages in found.items())
+
+
+def describe(result: Result, words: Words = ENGLISH) -> str:
+    """Write the settings of a result that every reader asks for."""
+    settings = result.settings
+    parts = [f"{settings['shots']}-shot"] if "shots" in settings else []
+    if "template" in settings:
+        parts.append(_say(words, "the recipe's prompt" if settings["template"] else "bare text"))
+    if "judge" in settings:
+        parts.append(_say(words, "judge {}", settings["judge"]))
+    if settings.get("limit") is not None:
+        parts.append(_say(words, "first {} items", settings["limit"]))
+    if settings.get("data", FROM_HUB) != FROM_HUB:
+        parts.append(_say(words, "local data"))
+    return ", ".join(parts)
+
+
+def _say(words: Words, english: str, *values: object) -> str:
+    return words.get(english, english).format(*values)
+
+
+def draw(table: Table) -> bytes:
+    """Return the chart as PNG: a panel for the harness's tasks and one for LogicKor, where either was measured."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = [row for row in table.rows if _is_drawn(row)]
+    shares, points = ([row for row in drawn if row.is_logickor is wanted] for wanted in (False, True))
+    panels = [panel for panel in (("share correct", 1, shares), ("LogicKor, points of ten", 10, points)) if panel[2]]
+    width, rows = 1.5 + 0.75 * max(len(shares), len(points)), max(1, len(panels))
+    figure = Figure(figsize=(max(6.0, width), 1.0 + 4.0 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(table.recipe)
+    for ax, (title, most, rows_of_panel) in zip(figure.subplots(rows, squeeze=False)[:, 0], panels, strict=False):
+        values, errors = (_frame(rows_of_panel, table.stages, field) for field in ("value", "stderr"))
+        colors = [PALETTE[(BASE, *METHODS).index(stage) % len(PALETTE)] for stage in table.stages]
+        values.plot.bar(ax=ax, yerr=errors, capsize=2, color=colors, width=0.8, title=title, ylim=(0, most))
+        ax.set_xticklabels(values.index, rotation=45, ha="right", fontsize="small")
+        ax.grid(axis="y", alpha=0.3)
+        ax.set_axisbelow(True)
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    return png.getvalue()
+
+
+def label(row: Row) -> str:
+    """Return a row's name in letters that every font has."""
+    strategy = [row.suite.removeprefix(f"{LOGICKOR}-")] if row.suite.startswith(f"{LOGICKOR}-") else []
+    return "\n".join([*strategy, _ASCII_NAMES.get(row.task, row.task), *row.metric.split(",")])
+
+
+def _is_drawn(row: Row) -> bool:
+    """Tell whether a row has a bar; of LogicKor's overall figures only the last one has."""
+    is_part = row.is_logickor and row.metric == "overall" and row.task != "total"
+    return not is_part and any(figure.score.value is not None for figure in row.figures.values())
+
+
+def _frame(rows: list[Row], stages: tuple[str, ...], field: str) -> Any:
+    """Return a field of all figures, by the rows' labels and stages."""
+    import pandas
+
+    known = [{stage: getattr(figure.score, field) for stage, figure in row.figures.items()} for row in rows]
+    return pandas.DataFrame(known, index=[label(row) for row in rows], columns=list(stages), dtype=float)

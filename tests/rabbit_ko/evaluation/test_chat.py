@@ -26,7 +26,7 @@ def test_a_recipe_without_a_stage_is_one_line(in_tmp: Path) -> None:
     shutil.rmtree("runs")
     result = rabbit("chat", "--recipe", "mine")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: runs/mine: holds no finished stage; run `make sft RECIPE=mine` first\n"
+    assert result.stderr == "error: runs/mine/sft: no finished run; run `make sft RECIPE=mine` first\n"
 
 
 def test_a_question_is_answered_by_the_stage_that_is_asked(in_tmp: Path, model: Any, smoke_tokenizer: Any) -> None:

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.journal import Journal, locked
+from rabbit_ko.evaluation.journal import append, locked, records
 
 
 def test_records_come_back_in_order(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "a.jsonl")
-    assert list(journal.records()) == []
-    records: list[dict[str, Any]] = [{"text": "가\n나\u2028다"}, {"text": ""}, {"number": 1.5}]
-    for record in records:
-        journal.append(record)
-    assert list(journal.records()) == records
+    journal = tmp_path / "a.jsonl"
+    assert list(records(journal)) == []
+    written: list[dict[str, Any]] = [{"text": "가\n나\u2028다"}, {"text": ""}, {"number": 1.5}]
+    for record in written:
+        append(journal, record)
+    assert list(records(journal)) == written
 
 
 @given(st.integers(min_value=0), st.booleans())
@@ -29,10 +29,10 @@ def test_a_torn_line_is_ignored_and_does_not_take_the_next_one_with_it(cut: int,
     line = json.dumps({"text": "한국어 문장"}, ensure_ascii=False).encode()
     torn = line[: cut % len(line)] + (b"\n" if has_end else b"")
     with TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "a.jsonl")
-        journal.file.write_bytes(b'{"text": "first"}\n' + torn)
-        journal.append({"text": "next"})
-        assert list(journal.records()) == [{"text": "first"}, {"text": "next"}]
+        journal = Path(folder) / "a.jsonl"
+        journal.write_bytes(b'{"text": "first"}\n' + torn)
+        append(journal, {"text": "next"})
+        assert list(records(journal)) == [{"text": "first"}, {"text": "next"}]
 
 
 def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(
@@ -41,15 +41,15 @@ def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(
     def no_space(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    journal = Journal(tmp_path / "deep/a.jsonl")
-    journal.append({"number": 0})
+    journal = tmp_path / "deep/a.jsonl"
+    append(journal, {"number": 0})
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", no_space)
         with pytest.raises(UserError, match=r"a\.jsonl: No space left on device; what has come is kept") as raised:
-            journal.append({"number": 1})
+            append(journal, {"number": 1})
     assert "\n" not in str(raised.value)
-    journal.append({"number": 2})
-    numbers = [record["number"] for record in journal.records()]
+    append(journal, {"number": 2})
+    numbers = [record["number"] for record in records(journal)]
     assert (numbers[0], numbers[-1]) == (0, 2)
 
 

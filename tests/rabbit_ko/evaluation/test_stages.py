@@ -8,7 +8,7 @@ import pytest
 
 from prompt_strategies.template import IIR, QIR
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.stages import find_stage, fingerprint, latest_stage
+from rabbit_ko.evaluation.stages import find_stage, fingerprint
 from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
 
@@ -58,7 +58,6 @@ def test_a_recipe_trained_on_other_headings_is_asked_under_them(in_tmp: Path) ->
         ("none", "base", "RECIPE=none: there is no such recipe"),
         ("aog-8b", "rlhf", "STAGE=rlhf: there is no such stage; known are base, sft, dpo"),
         ("aog-8b", "sft", "runs/aog-8b/sft: no finished run; run `make sft RECIPE=aog-8b` first"),
-        ("smoke", "base", "runs/smoke/base: the base model is not made yet"),
     ],
 )
 def test_what_is_not_there_is_named(recipes: Path, recipe: str, stage: str, expected: str) -> None:
@@ -109,9 +108,16 @@ def test_an_adapter_whose_base_is_gone_is_one_line(tmp_path: Path) -> None:
         fingerprint(str(adapter))
 
 
+def test_a_base_that_is_not_made_yet_is_one_line(recipes: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"runs/smoke/base: neither a folder .* is made when its first stage is trained"
+    ):
+        fingerprint(find_stage("smoke", "base").model)
+
+
 def test_the_latest_stage_is_the_last_method_that_is_trained(recipes: Path) -> None:
-    with pytest.raises(UserError, match="runs/aog-8b: holds no finished stage; run `make sft RECIPE=aog-8b` first"):
-        latest_stage("aog-8b")
+    with pytest.raises(UserError, match="runs/aog-8b/sft: no finished run; run `make sft RECIPE=aog-8b` first"):
+        find_stage("aog-8b")
     for stage in ("sft", "dpo"):
         finish(stage)
-        assert latest_stage("aog-8b") == find_stage("aog-8b", stage)
+        assert find_stage("aog-8b") == find_stage("aog-8b", stage)

@@ -10,9 +10,8 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from dataset_builders.licenses import License, known
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.records import Score
-from rabbit_ko.evaluation.results.figures import State
-from rabbit_ko.evaluation.results.table import ENGLISH, KOREAN, describe
+from rabbit_ko.evaluation.records import Score, State
+from rabbit_ko.evaluation.results.report import ENGLISH, KOREAN, describe
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method
@@ -132,7 +131,7 @@ def test_an_earlier_models_figures_are_on_no_card(trained: Path) -> None:
     assert "| 0.4375 |" in card_of("sft")
     retrain("sft")
     assert "0.4375" not in card_of("sft")
-    assert [origin.result.task for origin in facts_of("sft").table.in_state(State.STALE)] == ["gsm8k"]
+    assert [result.task for result in facts_of("sft").table.in_state(State.STALE)] == ["gsm8k"]
 
 
 def test_an_earlier_models_verdicts_are_on_no_card(trained: Path) -> None:

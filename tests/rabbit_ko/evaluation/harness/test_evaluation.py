@@ -9,7 +9,7 @@ import pytest
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
-from rabbit_ko.evaluation.harness.backends import Answerer, count_truncated, encode_apart
+from rabbit_ko.evaluation.harness.backends import count_truncated, encode_apart
 from rabbit_ko.evaluation.harness.evaluation import Evaluation, data_fingerprint
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, write_result
@@ -21,7 +21,7 @@ MODEL = Model(path="runs/mine/sft", fingerprint="abc", backend="hf")
 
 def evaluation(**changes: Any) -> Evaluation:
     """What is asked for."""
-    return Evaluation(Answerer(Stage("mine", "sft", "runs/mine/sft")), **changes)
+    return Evaluation(Stage("mine", "sft", "runs/mine/sft"), **changes)
 
 
 def finished(asked: Evaluation, model: Model = MODEL) -> bool:

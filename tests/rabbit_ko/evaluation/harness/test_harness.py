@@ -10,7 +10,6 @@ import pytest
 
 from prompt_strategies.template import QIR, render_prompt
 from prompt_strategies.tokens import encode, encode_prompts
-from rabbit_ko.evaluation.harness.backends import Answerer
 from rabbit_ko.evaluation.harness.evaluation import Evaluation
 from rabbit_ko.evaluation.harness.evaluation import evaluate as run
 from rabbit_ko.evaluation.harness.suites import SUITES
@@ -90,7 +89,7 @@ def test_a_folder_with_other_data_is_not_read_from_a_cache(recipe: Path, tmp_pat
 
 @pytest.mark.parametrize("stage", ["base", "sft"])
 def test_a_question_has_the_ids_that_training_gave_it(recipe: Path, stage: str) -> None:
-    evaluation = Evaluation(Answerer(find_stage("smoke", stage)), limit=2, hub_dir=str(SAMPLES))
+    evaluation = Evaluation(find_stage("smoke", stage), limit=2, hub_dir=str(SAMPLES))
     suite = SUITES["gsm8k_ko"]
     lm = evaluation.model_for(suite)
     asked: list[list[int]] = []
@@ -121,7 +120,7 @@ def test_a_question_has_the_ids_that_training_gave_it(recipe: Path, stage: str) 
 
 
 def test_an_answer_is_weighed_behind_the_ids_of_training_where_that_is_asked(recipe: Path) -> None:
-    evaluation = Evaluation(Answerer(find_stage("smoke", "sft")), limit=1, template=True, hub_dir=str(SAMPLES))
+    evaluation = Evaluation(find_stage("smoke", "sft"), limit=1, template=True, hub_dir=str(SAMPLES))
     suite = SUITES["kobest"]
     lm = evaluation.model_for(suite)
     weigh = lm._loglikelihood_tokens
@@ -158,7 +157,10 @@ def test_a_mistake_is_one_line(recipe: Path, options: tuple[str, ...], expected:
     assert "Traceback" not in result.stderr
 
 
-def test_a_server_is_asked_for_answers_and_one_without_likelihoods_is_told_in_a_line(recipe: Path) -> None:
+def test_a_server_is_asked_for_answers_and_one_without_likelihoods_is_told_in_a_line(
+    recipe: Path, punkt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NLTK_DATA", str(punkt))
     options = ("TASKS=ifeval", "LIMIT=2")
     evaluate(recipe, *options)
     here = result_of(recipe, "ifeval")

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation import models
-from rabbit_ko.evaluation.journal import Journal
 from rabbit_ko.evaluation.logickor import answers as answers_module
-from rabbit_ko.evaluation.logickor.answers import BATCH, Generator, Prompt, answer_all, room_for_answer
-from rabbit_ko.evaluation.logickor.prompts import conversation
-from rabbit_ko.evaluation.logickor.questions import Question, load_questions
+from rabbit_ko.evaluation.logickor.answers import BATCH, Prompt, answer_all, room_for_answer
+from rabbit_ko.evaluation.logickor.questions import Question, conversation, load_questions
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
@@ -43,19 +40,15 @@ def save_model(tokenizer: PreTrainedTokenizerBase, context: int) -> None:
     LlamaForCausalLM(config).save_pretrained(BASE)
 
 
-def local(max_new_tokens: int = 6) -> Generator:
-    """What answers with the random model."""
-    return answers_module.local(Stage("smoke", "base", BASE), fingerprint(BASE), max_new_tokens)
-
-
-def answers(generator: Generator, questions: list[Question]) -> dict[str, tuple[str, str]]:
-    """Answer questions."""
-    return answer_all(questions, "default", generator, Journal(Path("answers.jsonl")), lambda *_: None)
+def answers(questions: list[Question], wanted: int = 6) -> dict[str, tuple[str, ...]]:
+    """Answer questions with the random model."""
+    stage = Stage("smoke", "base", BASE)
+    return answer_all(stage, None, fingerprint(BASE), questions, "default", wanted)
 
 
 def test_answers_are_the_models_likeliest_and_the_second_follows_the_first(questions: list[Question]) -> None:
     model, tokenizer = models.load_stage(Stage("smoke", "base", BASE))
-    found = answers(local(), questions)
+    found = answers(questions)
     for question in questions:
         first, second = found[str(question.id)]
         asked = conversation("default", question.questions)
@@ -67,21 +60,21 @@ def test_answers_are_the_models_likeliest_and_the_second_follows_the_first(quest
 def test_answers_that_are_there_are_not_generated_and_the_model_is_not_loaded(
     questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = answers(local(), questions)
+    found = answers(questions)
     monkeypatch.setattr(answers_module, "load_stage", lambda _: pytest.fail("loaded"))
-    assert answers(local(), questions) == found
-    assert len(lines(Path("answers.jsonl"))) == 2 * len(questions)
+    assert answers(questions) == found
+    assert len(lines(ANSWERS)) == 2 * len(questions)
 
 
 def test_another_model_or_length_is_asked_again(
     questions: list[Question], smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    answers(local(), questions[:1])
-    answers(local(7), questions[:1])
-    assert len(lines(Path("answers.jsonl"))) == 4
+    answers(questions[:1])
+    answers(questions[:1], 7)
+    assert len(lines(ANSWERS)) == 4
     save_model(smoke_tokenizer, context=900)
-    answers(local(), questions[:1])
-    assert len(lines(Path("answers.jsonl"))) == 6
+    answers(questions[:1])
+    assert len(lines(ANSWERS)) == 6
 
 
 class Recorded:
@@ -107,7 +100,7 @@ def test_an_answer_is_as_long_as_asked_but_never_beyond_the_context(
     save_model(smoke_tokenizer, context)
     recorded = Recorded()
     monkeypatch.setattr(answers_module, "generate", recorded)
-    answers(local(wanted), questions)
+    answers(questions, wanted)
     for conversations, limit in recorded.batches:
         assert 0 < limit <= wanted
         assert len(conversations) <= BATCH
@@ -123,31 +116,16 @@ def test_a_question_that_fills_the_context_is_named(
 ) -> None:
     save_model(smoke_tokenizer, context=48)
     with pytest.raises(
-        UserError, match=r"question 1, turn 1: the prompt takes \d+ tokens, and leaves no room for an"
+        UserError, match=r"question 1, turn 1: leaves no room for an answer in the model's context of 48"
     ):
-        answers(local(), questions)
+        answers(questions)
 
 
 def test_a_first_answer_that_grows_when_it_is_read_again_is_named(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
     model, tokenizer = models.load_stage(Stage("smoke", "base", BASE))
     messages = conversation("default", ("가?", "나?"), "쀍" * 500)
     with pytest.raises(UserError, match=r"question 7, turn 2: .* context of 1,024; lower --max-new-tokens"):
-        room_for_answer(model, tokenizer, Prompt("7", 1, messages, messages), 64)
-
-
-def test_a_model_that_states_no_context_is_given_what_is_asked() -> None:
-    messages = conversation("default", ("가?", "나?"))
-    model = SimpleNamespace(config=SimpleNamespace(get_text_config=SimpleNamespace))
-    assert room_for_answer(model, None, Prompt("7", 0, messages, messages), 5_000) == 5_000
-
-
-def test_a_gpu_that_is_full_is_one_line(questions: list[Question], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> list[models.Answer]:
-        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 8.00 GiB")
-
-    monkeypatch.setattr(answers_module, "generate", full)
-    with pytest.raises(UserError, match="runs/smoke/base: the GPU's memory is full; lower --max-new-tokens"):
-        answers(local(), questions)
+        room_for_answer(model, tokenizer, Prompt("", "7", 2, messages, messages), 64)
 
 
 def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
@@ -177,7 +155,7 @@ def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
 
 @pytest.mark.slow
 def test_a_real_server_gives_the_answers_that_the_model_gives_here(judge: Judge) -> None:
-    here = answers(local(12), load_questions(FEW))
+    here = answers(load_questions(FEW), 12)
     with served(f"transformers serve {BASE} --port PORT") as address:
         server = ["--model-url", f"{address}/v1", "--model-name", BASE]
         servers = ["--judge-url", judge.url, "--judge-model", MODEL, *server]

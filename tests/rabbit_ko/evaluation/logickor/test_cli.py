@@ -56,9 +56,9 @@ def test_servers_and_questions_may_be_in_the_environment(
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--questions", "none.jsonl"], "none.jsonl: cannot be read: No such file or directory"),
+        (["--questions", "none.jsonl"], "none.jsonl: No such file or directory"),
         (["--judge-url", "judge"], "JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1"),
-        (["--judge-url", "http://a b/v1"], "JUDGE_URL: not the URL of a server"),
+        (["--judge-url", "http://a b/v1"], "start the server, or check JUDGE_URL"),
         (["--judge-url", "http://[::1/v1"], "JUDGE_URL: not the URL of a server"),
         (["--model-url", "ftp://host/v1"], "MODEL_URL: not the URL of a server"),
     ],
@@ -79,4 +79,4 @@ def test_a_stage_that_is_not_trained_is_one_line(judge: Judge, model: Judge) -> 
 def test_a_damaged_result_is_one_line(judge: Judge, model: Judge) -> None:
     run(judge, model)
     (RESULTS / "logickor.json").write_text("{}")
-    assert "logickor.json: not a result of this project" in run(judge, model, exit_code=1).stderr
+    assert "logickor.json: recipe: Field required" in run(judge, model, exit_code=1).stderr

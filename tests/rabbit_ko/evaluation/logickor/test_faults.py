@@ -40,13 +40,16 @@ def test_what_passes_is_tried_again(judge: Judge, model: Judge, fault: Reply) ->
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (Reply("slow down", 429, SOON), "answers 429, slow down; wait, or lower --concurrency"),
+        (Reply("slow down", 429, SOON), "answers 429, slow down; try again later, or lower --concurrency"),
         (Reply("oops", 500, SOON), "answers 500, oops; try again later"),
         (Reply(drop=True), "cannot be reached; start the server, or check JUDGE_URL"),
         (Reply(wait=1.0), "no answer within 0.3 s, 2 times"),
-        (Reply("Incorrect API key", 401), "answers 401, Incorrect API key; set JUDGE_API_KEY to a key that is"),
-        (Reply("not yours", 403), "answers 403, not yours; the key may not do this; set another JUDGE_API_KEY"),
-        (Reply("no such model", 404), "answers 404, no such model; check JUDGE_MODEL, and JUDGE_URL"),
+        (
+            Reply("Incorrect API key", 401),
+            "answers 401, Incorrect API key; check JUDGE_URL, JUDGE_MODEL and JUDGE_API_KEY",
+        ),
+        (Reply("not yours", 403), "answers 403, not yours; check JUDGE_URL, JUDGE_MODEL and JUDGE_API_KEY"),
+        (Reply("no such model", 404), "answers 404, no such model; check JUDGE_URL, JUDGE_MODEL and JUDGE_API_KEY"),
         (Reply(body=b"<html>"), "answers, but not as chat completions do; check JUDGE_URL, which mostly ends in /v1"),
         (Reply(body=b'{"object": "x"}'), "answers, but not as chat completions do"),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbit_ko.evaluation.journal import Journal, locked
+from rabbit_ko.evaluation.journal import locked, records
 from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, verdict
 from tests.rabbit_ko.evaluation.logickor.cli import (
@@ -136,4 +136,4 @@ def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(judge: Judge, 
     # The last line may be torn in the middle of a character.
     Path("kept.jsonl").write_bytes(done.stdout)
     assert 2 < len(judge.requests) < ALL
-    assert 2 < len(list(Journal(Path("kept.jsonl")).records())) <= len(judge.requests)
+    assert 2 < len(list(records(Path("kept.jsonl")))) <= len(judge.requests)

@@ -5,8 +5,15 @@ import re
 import pytest
 
 from prompt_strategies.template import find_order_mistake
-from rabbit_ko.evaluation.logickor.prompts import METRICS, Metric, Strategy, ask_again, conversation, judge_messages
-from rabbit_ko.evaluation.logickor.questions import Question
+from rabbit_ko.evaluation.logickor.questions import (
+    METRICS,
+    Metric,
+    Question,
+    Strategy,
+    ask_again,
+    conversation,
+    judge_messages,
+)
 
 QUESTIONS = ("물은 몇 도에서 끓나요?", "높은 산에서는요?")
 

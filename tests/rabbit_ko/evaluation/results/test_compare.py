@@ -8,15 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rabbit_ko.evaluation.records import Model, Result, Sample, Score
-from rabbit_ko.evaluation.results.compare import (
-    ComparedBy,
-    Comparison,
-    Reason,
-    compare,
-    paired_bootstrap,
-)
-from rabbit_ko.evaluation.results.figures import Figure, StageResult, State
+from rabbit_ko.evaluation.records import Model, Result, Sample, Score, State
+from rabbit_ko.evaluation.results.compare import Comparison, Figure, How, compare, paired_bootstrap, values_of
 from tests.rabbit_ko.evaluation.results.result_folder import samples_of
 
 Array = npt.NDArray[np.float64]
@@ -44,8 +37,9 @@ def figure(
         command="",
         started="",
         seconds=0,
+        state=state,
     )
-    return Figure(score, StageResult(result, samples or samples_of("t", "acc", items or []), state))
+    return Figure(score, result, values_of(score, samples or samples_of("t", "acc", items or [])))
 
 
 def of_items(items: list[float]) -> Figure:
@@ -55,14 +49,14 @@ def of_items(items: list[float]) -> Figure:
 
 def other_settings(*names: str) -> Comparison:
     """What is said of figures whose settings differ."""
-    return Comparison("base", Reason.SETTINGS, names)
+    return Comparison("base", How.SETTINGS, names)
 
 
 def compared(before: Figure, after: Figure) -> Comparison:
     """Compare and expect that it can be done."""
     comparison = compare(before, after)
     assert comparison
-    assert isinstance(comparison.how, ComparedBy)
+    assert comparison.how in (How.BOOTSTRAP, How.ERRORS)
     return comparison
 
 
@@ -106,7 +100,7 @@ def test_where_nothing_differs_but_by_chance_about_one_in_twenty_is_marked() -> 
 def test_a_clear_difference_is_marked(gain: float, direction: int) -> None:
     before, after = [0.5] * 20, [0.5 + gain] * 15 + [0.5] * 5
     comparison = compared(of_items(before), of_items(after))
-    assert comparison.how is ComparedBy.BOOTSTRAP
+    assert comparison.how is How.BOOTSTRAP
     assert comparison.exceeds_chance
     assert comparison.difference * direction == pytest.approx(0.225)
 
@@ -129,7 +123,7 @@ def test_pairs_find_what_two_means_alone_do_not() -> None:
     error = stdev(before) / 10
     assert compared(of_items(before), of_items(after)).exceeds_chance
     alone = compared(figure(fmean(before), error), figure(fmean(after), error))
-    assert alone.how is ComparedBy.ERRORS
+    assert alone.how is How.ERRORS
     assert not alone.exceeds_chance
 
 
@@ -152,13 +146,13 @@ def test_only_the_items_that_both_have_are_paired() -> None:
         (
             figure(0.1, 0.01),
             figure(0.9, 0.01, limit=8, shots=0),
-            Comparison("base", Reason.SETTINGS, ("shots", "limit")),
+            Comparison("base", How.SETTINGS, ("shots", "limit")),
         ),
-        (figure(0.1, 0.01), figure(0.9, 0.01, judge="x"), Comparison("base", Reason.SETTINGS, ("judge",))),
-        (figure(0.1, 0.01), figure(0.9, 0.01, state=State.STALE), Comparison("base", Reason.STALE)),
-        (figure(0.1, 0.01), figure(0.9), Comparison("base", Reason.NO_ERROR)),
-        (of_items([0.0] * 5), of_items([1.0] * 5), Comparison("base", Reason.FEW)),
-        (figure(0.0, 0.0, count=5), figure(1.0, 0.0, count=5), Comparison("base", Reason.FEW)),
+        (figure(0.1, 0.01), figure(0.9, 0.01, judge="x"), Comparison("base", How.SETTINGS, ("judge",))),
+        (figure(0.1, 0.01), figure(0.9, 0.01, state=State.STALE), Comparison("base", How.STALE)),
+        (figure(0.1, 0.01), figure(0.9), Comparison("base", How.NO_ERROR)),
+        (of_items([0.0] * 5), of_items([1.0] * 5), Comparison("base", How.FEW)),
+        (figure(0.0, 0.0, count=5), figure(1.0, 0.0, count=5), Comparison("base", How.FEW)),
         (figure(0.1, 0.01), figure(None), None),
     ],
 )

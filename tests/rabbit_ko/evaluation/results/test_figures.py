@@ -6,16 +6,17 @@ from statistics import fmean
 import pytest
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.records import Sample, Score
-from rabbit_ko.evaluation.results.figures import Figure, State, read_stage
+from rabbit_ko.evaluation.records import Sample, Score, State
+from rabbit_ko.evaluation.results.compare import Figure
+from rabbit_ko.evaluation.results.table import make_table, read_results
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result, retrain, samples_of
 
 
 def figure_of(recipe: Path, score: Score, samples: list[Sample]) -> Figure:
     """Write a result of one figure and read it again."""
     put_result("base", "kobest", [score], samples)
-    [origin] = read_stage("mine", "base")
-    return Figure(origin.result.scores[0], origin)
+    [row] = [row for row in make_table("mine", ("base",)).rows if row.figures]
+    return row.figures["base"]
 
 
 def accuracy(value: float, task: str = "kobest_copa") -> Score:
@@ -53,29 +54,29 @@ def test_a_new_model_makes_a_result_stale_and_a_base_makes_what_is_on_it_stale(r
     adapter.write_text(f'{{"base_model_name_or_path": "{MODELS["base"]}"}}')
     for stage in MODELS:
         put_result(stage, "kobest", [accuracy(0.5)])
-    assert [read_stage("mine", stage)[0].state for stage in MODELS] == [State.CURRENT] * 3
+    assert [read_results("mine", stage)[0].state for stage in MODELS] == [State.CURRENT] * 3
     retrain("base")
-    assert [read_stage("mine", stage)[0].state for stage in MODELS] == [State.STALE, State.STALE, State.CURRENT]
+    assert [read_results("mine", stage)[0].state for stage in MODELS] == [State.STALE, State.STALE, State.CURRENT]
 
 
 def test_what_a_server_answered_is_called_so_until_the_stage_is_another(recipe: Path) -> None:
     put_result("sft", "gsm8k", [accuracy(0.5)], backend="openai")
-    assert read_stage("mine", "sft")[0].state is State.SERVED
+    assert read_results("mine", "sft")[0].state is State.SERVED
     retrain("sft")
-    assert read_stage("mine", "sft")[0].state is State.STALE
+    assert read_results("mine", "sft")[0].state is State.STALE
 
 
 def test_a_model_that_is_not_here_is_not_called_stale(recipe: Path) -> None:
     put_result("dpo", "gsm8k", [accuracy(0.5)])
     (MODELS["dpo"] / "run.json").unlink()
-    assert read_stage("mine", "dpo")[0].state is State.UNCHECKED
+    assert read_results("mine", "dpo")[0].state is State.UNCHECKED
 
 
 def test_results_come_in_the_order_of_the_cards(recipe: Path) -> None:
     names = ["logickor-1-shot", "kobest", "kmmlu", "logickor", "ifeval"]
     for name in names:
         put_result("base", name, [accuracy(0.5)])
-    found = [origin.result.task for origin in read_stage("mine", "base")]
+    found = [result.task for result in read_results("mine", "base")]
     assert found == ["kobest", "ifeval", "logickor", "logickor-1-shot", "kmmlu"]
 
 
@@ -83,5 +84,5 @@ def test_results_come_in_the_order_of_the_cards(recipe: Path) -> None:
 def test_a_damaged_file_is_named(recipe: Path, name: str) -> None:
     put_result("base", "kobest", [accuracy(0.5)])
     (Path("runs/mine/eval/base") / name).write_text("{\n")
-    with pytest.raises(UserError, match=rf"runs/mine/eval/base/{name}: .*move it away and run the task again"):
-        read_stage("mine", "base")
+    with pytest.raises(UserError, match=rf"runs/mine/eval/base/{name}: Invalid JSON"):
+        make_table("mine")

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from rabbit_ko.evaluation.records import Score
-from rabbit_ko.evaluation.results.chart import color, draw, label
-from rabbit_ko.evaluation.results.report import render, to_csv
+from rabbit_ko.evaluation.results.report import draw, label, render, write_files
 from rabbit_ko.evaluation.results.table import Row, make_table
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.measured import BOOLQ, make_stale, put_results
@@ -32,12 +31,18 @@ def measured(recipe: Path) -> Path:
     return recipe / "runs/mine/eval"
 
 
+def written_csv() -> str:
+    """The CSV of the results."""
+    write_files(make_table("mine"))
+    return (Path("runs/mine/eval") / "results.csv").read_text(encoding="utf-8")
+
+
 def test_the_table_is_the_golden_one(measured: Path) -> None:
     assert render(make_table("mine")) == (GOLDEN / "results.md").read_text(encoding="utf-8")
 
 
 def test_the_csv_has_every_figure_of_every_file_and_no_other(measured: Path) -> None:
-    rows = list(csv.DictReader(StringIO(to_csv(make_table("mine")))))
+    rows = list(csv.DictReader(StringIO(written_csv())))
     found = {(row["stage"], row["suite"], row["task"], row["metric"]): row for row in rows}
     files = [json.loads(file.read_text(encoding="utf-8")) for file in measured.glob("*/*.json")]
     scores = [(result, score) for result in files for score in result["scores"]]
@@ -51,7 +56,7 @@ def test_the_csv_has_every_figure_of_every_file_and_no_other(measured: Path) -> 
 
 
 def test_the_csv_says_how_stages_were_compared(measured: Path) -> None:
-    rows = list(csv.DictReader(StringIO(to_csv(make_table("mine")))))
+    rows = list(csv.DictReader(StringIO(written_csv())))
     boolq = {row["stage"]: row for row in rows if row["task"] == "kobest_boolq"}
     assert boolq["base"]["compared_with"] == boolq["base"]["difference"] == ""
     assert (boolq["sft"]["compared_with"], boolq["sft"]["exceeds_chance"]) == ("base", "True")
@@ -60,10 +65,16 @@ def test_the_csv_says_how_stages_were_compared(measured: Path) -> None:
     assert (boolq["dpo"]["compared_with"], boolq["dpo"]["exceeds_chance"]) == ("sft", "False")
 
 
+def before(row: Row, stage: str) -> str | None:
+    """The stage that a row's figure was compared with."""
+    comparison = row.figures[stage].comparison
+    return comparison.before if comparison else None
+
+
 def test_without_sft_dpo_is_compared_with_the_base(measured: Path) -> None:
     Path("axolotl_configs/mine/sft.yaml").unlink()
     row = next(row for row in make_table("mine").rows if row.task == "kobest_boolq")
-    assert row.comparisons["dpo"].before == "base"
+    assert before(row, "dpo") == "base"
 
 
 def test_the_chart_is_a_png_whose_letters_every_font_has(measured: Path) -> None:
@@ -100,7 +111,7 @@ def test_the_command_prints_the_table_and_writes_three_files(measured: Path) -> 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("mine", "runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=base`, then the same for"),
+        ("mine", "runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=base`, then for other stages"),
         ("none", "RECIPE=none: there is no such recipe"),
     ],
 )
@@ -128,9 +139,8 @@ def test_a_method_that_the_recipe_has_a_config_for_is_a_stage_of_its_results(rec
     table = make_table("mine")
     [row] = [row for row in table.rows if row.task == "haerae"]
     assert table.stages == ("base", "sft", "dpo", "ipo")
-    assert row.comparisons["ipo"].before == "sft"
+    assert before(row, "ipo") == "sft"
     assert "| - | 0.2000 ± 0.0100 | - | 0.8000 ± 0.0100 ▲ |" in render(table)
-    assert len({color(stage) for stage in table.stages}) == 4
     assert Image.open(BytesIO(draw(table))).format == "PNG"
 
 
