@@ -1,6 +1,7 @@
 """`rabbit inspect`, `report`, `curves`: rows, data and runs to look at."""
 
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -93,5 +94,6 @@ def _prepare(recipe: Recipe) -> None:
     """Build the data, and the base that the recipe makes itself, where they are not up to date."""
     from rabbit_ko.training.run import make_base
 
-    build_recipe(recipe)
-    make_base(recipe)
+    with redirect_stdout(sys.stderr):  # --json is all that goes to stdout
+        build_recipe(recipe)
+        make_base(recipe)

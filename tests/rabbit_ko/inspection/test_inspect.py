@@ -125,6 +125,11 @@ def test_colours_tell_prompt_and_answer_apart(smoke_tokenizer: PreTrainedTokeniz
     assert re.search("\x1b\\[1;7;32m⟦<\\|end_of_text\\|>⟧", shown)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_built_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rabbit_ko.cli.look._prepare", lambda _: None)
+
+
 def run_command(*arguments: str) -> object:
     """Run `rabbit inspect`; returns its exit code."""
     with pytest.raises(SystemExit) as ended:
@@ -174,7 +179,7 @@ def test_axolotls_own_command_shows_the_same_rows(smoke_recipe: Path, capsys: py
         (["--stage", "dpo"], 1, "runs/smoke/sft/merged is not there; run `make merge RECIPE=smoke` first"),
         (["--stage", "dpp"], 1, "error: STAGE=dpp: recipe smoke has no such stage; did you mean `dpo`?"),
         (["--recipe", "smok"], 1, "error: RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
-        (["--recipe", "aog-8b"], 1, "error: data/aog-8b: no data yet; run `make data RECIPE=aog-8b` first"),
+        (["--recipe", "aog-8b"], 1, "data/aog-8b/sft holds no train shards; run `make data RECIPE=aog-8b`"),
         (["--split", "dev"], 2, "Invalid value for '--split'"),
         (["axolotl_configs/smoke/sft.yaml"], 2, "unexpected extra argument"),
     ],
