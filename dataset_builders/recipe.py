@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from dataset_builders.cleaning import PromptInjection
@@ -13,7 +12,8 @@ from dataset_builders.licenses import License, known
 from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique
-from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.errors import UserError, suggest
+from rabbit_ko.recipes import read_yaml
 
 SYSTEM_PROMPT = (
     "당신은 인공지능 비서입니다. 사용자가 답을 이해하기 위해 외부에서 검색할 필요가 없도록 상세한 답변을 제공하세요."
@@ -93,11 +93,7 @@ class DataConfig(Strict):
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
     try:
-        return DataConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {reason(error)}") from None
+        return DataConfig.model_validate(read_yaml(path))
     except ValidationError as error:
         found = error.errors()[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")

@@ -86,14 +86,29 @@ def find_recipe(name: str) -> Recipe:
     return Recipe(name)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a stage's YAML. Raises UserError where it is not a mapping, or does not name the guard."""
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key `{twice}` stands twice")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file, in which no key may stand twice. Raises UserError."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {reason(error)}") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a stage's YAML. Raises UserError where it is not a mapping, or does not name the guard."""
+    config = read_yaml(path)
     if not isinstance(config, dict):
         raise UserError(f"{path}: must hold `key: value` lines")
     if GUARD not in str(config.get("plugins")):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
 
@@ -12,6 +12,12 @@ class Length(Settings):
 
     min: int = Field(default=4, ge=0)
     max: int = Field(default=50_000, gt=0)
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "Length":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}")
+        return self
 
 
 def find_wrong_length(batch: Batch, settings: Length) -> dict[int, str]:

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, PositiveInt
 
-from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.records import validated
-from rabbit_ko.recipes import Recipe
+from rabbit_ko.recipes import Recipe, read_yaml
 
 
 class EvalConfig(BaseModel, extra="forbid", strict=True, frozen=True):
@@ -22,9 +20,6 @@ class EvalConfig(BaseModel, extra="forbid", strict=True, frozen=True):
 def read_eval_config(recipe: str, **options: Any) -> EvalConfig:
     """Read a recipe's eval.yaml, if it has one, under the options that were given. Raises UserError."""
     file = Recipe(recipe).config("eval")
-    try:
-        config = yaml.safe_load(file.read_bytes() if file.exists() else "") or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML: {reason(error)}") from None
+    config = (read_yaml(file) if file.exists() else None) or {}
     given = {key: value for key, value in options.items() if value is not None}
     return validated(EvalConfig, config, str(file)).model_copy(update=given)

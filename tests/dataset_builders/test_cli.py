@@ -92,6 +92,8 @@ def _is_one_line(errors: str, *expected: str) -> None:
             "sources: [{source: alpaca, path: x}, {source: alpaca, path: y}]",
             ["two sources are called `alpaca`; give each a `name` of its own"],
         ),
+        ("seed: 1\nseed: 2\nsources: [{source: koalpaca, path: x}]", ["line 1: the key `seed` stands twice"]),
+        ("quality: {length: {min: 9, max: 5}}\nsources: [{source: koalpaca, path: x}]", ["min 9 is more than max 5"]),
         ("sources: [{source: koalpaca, path: ./none.jsonl}]", ["./none.jsonl: no such file or folder"]),
         ("limit: 5\nsources: [{source: koalpaca, path: x}]", ["limit: unknown key"]),
         ("instruction: x\nsources: [{source: koalpaca, path: x}]", ["`instruction` is called `system_prompt` now"]),

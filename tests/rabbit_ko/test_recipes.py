@@ -20,7 +20,7 @@ def test_every_stage_names_the_guard(path: Path) -> None:
         ("base_model: [", "not valid YAML: .*line 1"),
         ("just words", "must hold `key: value` lines"),
         ("base_model: x", "add `- axolotl_plugins.guard.Guard` under `plugins:`"),
-        (None, "No such file"),
+        (None, "no such file"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, text: str | None, message: str) -> None:
