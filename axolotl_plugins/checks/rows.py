@@ -89,8 +89,8 @@ def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int
         if mistake := _broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
             raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
     LOG.info(
-        f"{split}: {len(dataset)} of {examples} rows, {dropped} dropped; {checked} sequences checked: "
-        f"{trained} of their {tokens} tokens are trained ({trained / tokens:.1%})"
+        f"{split}: {len(dataset):,} of {examples:,} rows, {dropped:,} dropped; {checked:,} sequences checked: "
+        f"{trained:,} of their {tokens:,} tokens are trained ({trained / tokens:.1%})"
     )
     counts = {"examples": examples, "prepared": len(dataset), "checked": checked, "tokens": tokens}
     return counts | {"trained": trained, "dropped": dropped}

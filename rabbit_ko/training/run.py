@@ -61,7 +61,8 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     log.unlink(missing_ok=True)
     print(f"all that axolotl says goes to {log}")
     if METHODS[stage].rl is None:  # preferences are tokenized by TRL's trainer itself
-        run_logged(python("axolotl.cli.preprocess", str(config), *launch.overrides), log, launch.debug)
+        preprocess = python("axolotl.cli.preprocess", str(config), *launch.overrides)
+        run_logged(preprocess, log, launch.debug, quiet=True)  # training says the same of the rows
     fresh = ["--guard-fresh=true"] if launch.fresh else []
     accelerate = ["launch", "--quiet", *_processes(launch), "-m", "axolotl.cli.train", str(config)]
     arguments = [*accelerate, *sharding, *fresh, *launch.overrides]
