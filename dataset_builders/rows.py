@@ -12,7 +12,6 @@ from prompt_strategies.template import find_order_mistake
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
-Stage = RowKind
 Folder = Literal["sft", "dpo", "rejected"]
 
 

@@ -1,7 +1,7 @@
 r"""Text from data that would pass for the frame around it: control tokens, and headings of the template.
 
 Strategies drop rows with a heading and never parse a special token out of text. The builders look closer, since
-shards may meet any tokenizer: they reject such rows, or put a backslash behind the first character of what they find:
+shards may meet any tokenizer: they reject such rows, or put a backslash after the first character of what they find:
 `<\|eot_id|>`. Both see through full-width letters, other line breaks and invisible characters; look-alikes from other
 scripts are other text.
 """
@@ -45,7 +45,7 @@ def find_injection(text: str) -> str | None:
 
 
 def escape(text: str) -> str:
-    r"""Put a backslash behind the first character of each control token and heading, as in `<\|eot_id|>`."""
+    r"""Put a backslash after the first character of each control token and heading, as in `<\|eot_id|>`."""
     without_tokens = _CONTROL.sub(lambda match: f"{match[0][0]}\\{match[0][1:]}", text)
     return _TURN.sub(lambda match: match[0].replace("#", "#\\", 1), without_tokens)
 

@@ -46,7 +46,7 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 @cache
 def git_commit() -> str | None:
-    """Return the project's commit, with `-dirty` behind it where files were changed; None outside a repository."""
+    """Return the project's commit, with `-dirty` after it where files were changed; None outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         described = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

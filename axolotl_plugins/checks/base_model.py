@@ -40,6 +40,18 @@ def adapter_digest(folder: Path) -> str:
     return file_digest(folder / ADAPTER) if (folder / ADAPTER).exists() else ""
 
 
+def merged_is_current(run: Path) -> bool:
+    """Tell whether a run's merged model is complete, and of the adapter that is there now."""
+    # Merging writes the tokenizer's config last.
+    if not (run / "merged" / "tokenizer_config.json").exists():
+        return False
+    try:
+        config = json.loads((run / "merged" / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return bool(config.get(MERGED_ADAPTER) == adapter_digest(run))
+
+
 def check_parent(cfg: Any, template: Template) -> None:
     """Raise UserError unless the base is the merged model of the parent stage, on this recipe's data and prompt."""
     parent = method_of(cfg).parent
@@ -50,7 +62,7 @@ def check_parent(cfg: Any, template: Template) -> None:
 
 
 def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> str | None:
-    from transformers import AutoTokenizer  # `rabbit train` does without
+    from transformers import AutoTokenizer  # slow to import; `rabbit sft` needs only the other checks
 
     run_folder = base if (base / RUN_FILE).exists() else base.parent
     if not (run_folder / RUN_FILE).exists():

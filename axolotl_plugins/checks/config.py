@@ -71,8 +71,9 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
             raise UserError("use_trackio: the installed trackio is too old for transformers; set use_tensorboard")
     base, folder = config["base_model"], Path(config["base_model"])
     if folder.is_relative_to(RUNS) and not any(folder.glob("*.safetensors")):
-        goal = "merge" if folder.name == "merged" else "sft"
-        raise UserError(f"base_model: {base} is not there; run `make {goal} RECIPE={folder.parts[1]}` first")
+        recipe, *stage = folder.parts[1:]
+        goal = f"merge RECIPE={recipe} STAGE={stage[0]}" if folder.name == "merged" else f"sft RECIPE={recipe}"
+        raise UserError(f"base_model: {base} is not there; run `make {goal}` first")
     if not folder.is_dir() and (base.startswith((".", "/", "~")) or base.count("/") > 1):
         raise UserError(f"base_model: {base}: no such folder")
 

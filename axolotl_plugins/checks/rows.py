@@ -102,7 +102,7 @@ def _broken_rule(
     """Return which invariant a row breaks, or None."""
     edge = next((index for index, label in enumerate(labels) if label != IGNORE_INDEX), len(labels))
     if not 0 < edge < len(ids) or labels[edge:] != ids[edge:]:
-        return "the trained tokens are not one span behind a masked prompt"
+        return "the trained tokens are not one span after a masked prompt"
     if ids[-1] != tokenizer.eos_token_id:
         return f"the answer does not end with {tokenizer.eos_token}, so the model would not learn to stop"
     has_bos = tokenizer.bos_token_id is not None
@@ -114,7 +114,7 @@ def _broken_rule(
         return f"{len(ids)} tokens are more than sequence_len {sequence_len}"
     # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
     if not tokenizer.decode(ids[max(0, edge - 16) : edge]).endswith(template.response):
-        return f"the mask does not end behind {template.response.strip()!r}"
+        return f"the mask does not end after {template.response.strip()!r}"
     return None
 
 

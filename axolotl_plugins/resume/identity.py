@@ -33,7 +33,7 @@ FREE = INTERNAL | {
     *("dataloader_num_workers", "dataset_num_proc", "dataset_prepared_path", "debug", "guard_fresh"),
     *("guard_max_dropped", "logging_steps", "output_dir", "resume_from_checkpoint"),
 }
-# What is saved, and where to is logged and pushed, by what axolotl's keys for it begin with, some behind `use_`.
+# What is saved, and where to is logged and pushed, by what axolotl's keys for it begin with, some after `use_`.
 FREE_BEGINNINGS = ("hub_", "save", "tensorboard", "wandb", "mlflow", "comet", "trackio")
 # How a run is spread over processes: it cannot be resumed with another, but has trained the same when it has ended.
 SPREAD = (

@@ -70,12 +70,12 @@ def _check_type(value: Any, kind: type, field: str, expected: str) -> None:
 def exchange(
     user_field: str, answer_fields: tuple[str, ...], *, system_field: str = "", context: str = "", key: str = ""
 ) -> Callable[[RawRow, str], Row]:
-    """Return the rule for a question, with a context behind it, and an answer, or a chosen and a rejected one."""
+    """Return the rule for a question, with a context after it, and an answer, or a chosen and a rejected one."""
 
     def convert(row: RawRow, source: str) -> Row:
         question = text(row, user_field)
-        if context and (behind := text(row, context)).strip():
-            question = f"{question}\n\n{behind}"
+        if context and (given := text(row, context)).strip():
+            question = f"{question}\n\n{given}"
         prompt = [*system(text(row, system_field)), user(question)] if system_field else [user(question)]
         answers = [text(row, name) for name in answer_fields]
         name = row_id(source, [*contents(prompt), *answers], upstream=row.get(key))

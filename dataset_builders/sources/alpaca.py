@@ -1,4 +1,4 @@
-"""Your own instruction data: instruction, input and output, the input behind the instruction where there is one."""
+"""Your own instruction data: instruction, input and output, the input after the instruction where there is one."""
 
 from dataset_builders.sources._source import Source, exchange
 

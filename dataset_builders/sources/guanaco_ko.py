@@ -7,7 +7,7 @@ from dataset_builders.rows import Conversation, Message, contents, conversation,
 from dataset_builders.sources._source import ROLES, RawRow, Source, text
 from rabbit_ko.errors import Rejected
 
-# Upstream writes a delimiter straight behind the text before it, so it need not begin a line.
+# Upstream writes a delimiter straight after the text before it, so it need not begin a line.
 _DELIMITER = re.compile(r"### (Human|Assistant):")
 
 

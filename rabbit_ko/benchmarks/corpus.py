@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-# Syllables, particles behind a closed and an open one, endings of verbs and sentences; and the share of each fault.
+# Syllables, particles after a closed and an open one, endings of verbs and sentences; and the share of each fault.
 PARTS: dict[str, Any] = orjson.loads(Path(__file__).with_suffix(".json").read_bytes())
 FAULTS: dict[str, float] = PARTS["faults"]
 SEED = 20_240_601
@@ -45,7 +45,7 @@ class Corpus:
         stems, syllables = dict[str, None](), list("".join(PARTS["syllables"]))
         while len(stems) < 1_800:
             stems["".join(rng.choice(syllables, rng.choice([2, 3], p=[0.7, 0.3])))] = None
-        # A particle has one form behind a closed syllable, and another behind an open one.
+        # A particle has one form after a closed syllable, and another after an open one.
         nouns = [
             stem + pair.split()[(ord(stem[-1]) - ord("가")) % 28 == 0]
             for stem in stems

@@ -103,7 +103,7 @@ def measure_stage(path: Path, built: Path | None, steps: int, warmup: int, atten
 
 
 def figures(stage: Stage, rows: work.Rows, metered: dict[str, Any], warmup: int) -> dict[str, Any]:
-    """Return the speed behind the first `warmup` steps, and as many batches of the reference pass.
+    """Return the speed after the first `warmup` steps, and as many batches of the reference pass.
 
     That pass is shared out to the epochs; the time of its last batch is not known. MFU needs a known GPU.
     """

@@ -22,9 +22,8 @@ def told(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise _failure("interrupted; the same command resumes from here", 130) from None
     except click.UsageError as error:
-        if error.ctx is not None:
-            raise
-        raise _failure(error.message, 2) from None
+        said = f"{error.ctx.command_path}: {error.format_message()}" if error.ctx else error.message
+        raise _failure(" ".join(said.split()), 2) from None
     except Exception as error:
         if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):
             raise
@@ -68,7 +67,7 @@ def rabbit() -> None:
 
     `rabbit data`, `rabbit sft`, `rabbit dpo` and `rabbit chat` take the recipe `smoke` the whole way on a laptop.
     Each command is a make target too: `make sft RECIPE=aog-8b` is `rabbit sft --recipe aog-8b`. Everywhere `--debug`
-    shows tracebacks. The exit code is 0, 1 where something failed, 2 where the call was wrong.
+    shows tracebacks. The exit code is 0, 1 where something failed, 2 where the call was wrong, 130 after Ctrl-C.
     """
 
 

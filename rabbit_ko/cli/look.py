@@ -27,7 +27,8 @@ def inspect(
     """Show the rows of a stage as it trains them.
 
     Token by token: what is prompt, what is trained, and how many oldest exchanges were dropped to fit `sequence_len`;
-    then counts over all rows. Needs the recipe's data and its base's tokenizer; no GPU. Leaves a page with `--html`.
+    then counts over all rows. Builds the data first where they are not up to date; needs the base's tokenizer, no
+    GPU. Leaves a page with `--html`.
 
     Example: `rabbit inspect --recipe smoke --stage dpo --html rows.html`
     """
@@ -51,7 +52,8 @@ def report(
     """Write a page about a recipe's data, before any training.
 
     It shows licenses, rows read and kept, lengths, exchanges, Hangul, packing, duplicates beside what was kept, and
-    samples. Needs the data, and for tokens the base's tokenizer; no GPU. Leaves one self-contained HTML file.
+    samples. Builds the data first where they are not up to date; needs the base's tokenizer for tokens, no GPU.
+    Leaves one self-contained HTML file.
 
     Example: `rabbit report --recipe smoke --html page.html`
     """
@@ -86,7 +88,7 @@ def curves(recipe: RecipeName = "smoke") -> None:
             print(draw_run(run))
         except UserError as error:
             failed += 1
-            print(error, file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
     raise typer.Exit(failed == len(runs))
 
 

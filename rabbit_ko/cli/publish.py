@@ -88,5 +88,4 @@ def push_model(
 
 def _check_target(command: str, recipe: str, repo: str) -> None:
     if not repo:
-        typer.echo(f"error: {command}: say where: make {command} RECIPE={recipe} REPO=org/name", err=True)
-        raise typer.Exit(2)
+        raise typer.BadParameter(f"say where: make {command} RECIPE={recipe} REPO=org/name")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.cli.data import build_recipe
+from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.recipes import Recipe
 
@@ -73,7 +74,9 @@ def merge(
     """Merge a stage's adapter into its base.
 
     Leaves a complete model with its tokenizer and chat template in `runs/<recipe>/<stage>/merged`, which
-    transformers, vLLM and the next stage load. DPO does this by itself for the stage that it starts from.
+    transformers, vLLM and the next stage load. A stage that starts from it does this by itself.
+
+    Example: `rabbit merge --recipe rabbit-ko-3b --stage dpo`
     """
     from rabbit_ko.training.run import merge as merge_adapter
 
@@ -87,6 +90,8 @@ def status(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
 
     A stage is missing, interrupted at a step, stale with what has changed, or up to date. Content decides (config,
     shards, prompt, base), never the time of a file.
+
+    Example: `rabbit status --recipe aog-8b`
     """
     from rabbit_ko.cli.data import data_status
     from rabbit_ko.training.status import State, stage_status
@@ -136,9 +141,16 @@ def run_all(
 ) -> None:
     """Go the whole way: data, every stage, its evaluation, LogicKor where a judge is named, results, the last card.
 
-    What is done is not done again, so the same command resumes after an interruption.
+    What is done is not done again, so the same command resumes after an interruption. Leaves all that the single
+    commands leave in `data/<recipe>` and `runs/<recipe>`.
+
+    Example: `rabbit all --judge-url http://localhost:8000/v1 --judge-model judge`
     """
+    if bool(judge_url) != bool(judge_model):
+        raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
     names = [method.name for method in Recipe(recipe).methods]
+    if not names:
+        raise UserError(f"{Recipe(recipe).folder}: no stage in it; write {Recipe(recipe).config('sft')}")
     judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
     steps = [["data"], *([name] for name in names)]
     steps += [["eval", "--stage", name] for name in ("base", *names)]

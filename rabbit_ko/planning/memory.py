@@ -49,7 +49,7 @@ def estimate(stage: Stage, gpus: int, sharding: Sharding) -> dict[str, float]:
     sizes = [weights, *_states(stage, gpus, sharding), gathered, activations, working, evaluation]
     communication = 0.0 if sharding == "ddp" and gpus == 1 else COMMUNICATION
     sizes.append(CONTEXT + communication + FRAGMENTATION * sum(sizes))
-    # In whole bytes: the digits behind them come from the order of the sum, and would tell equals apart.
+    # In whole bytes: the digits after them come from the order of the sum, and would tell equals apart.
     return {**dict(zip(PARTS, sizes, strict=True)), "total": float(round(sum(sizes)))}
 
 

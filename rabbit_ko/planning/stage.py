@@ -62,7 +62,7 @@ class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alia
 
     @property
     def parameters(self) -> int:
-        """All weights, with two norms a layer and one behind the last."""
+        """All weights, with two norms a layer and one after the last."""
         return self.linear_parameters + self.embedding_parameters + (2 * self.layers + 1) * self.hidden_size
 
     @property

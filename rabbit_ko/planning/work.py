@@ -141,9 +141,8 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
         prompts = [row["messages"][:-1] for row in rows]
         answers = [(row["messages"][-1]["content"],) for row in rows]
     else:
-        columns = [name for name in ("chosen", "rejected", "completion") if name in rows[0]]
         prompts = [row["prompt"] for row in rows]
-        answers = [tuple(row[name][0]["content"] for name in columns) for row in rows]
+        answers = [tuple(row[name][0]["content"] for name in ("chosen", "rejected")) for row in rows]
     examples = tokenize(tokenizer, template_for(stage.prompt), prompts, answers, stage.sequence_len)
     kept = [example for example in examples if isinstance(example, Example)]
     return [len(example.prompt) + len(answer) for example in kept for answer in example.answers]

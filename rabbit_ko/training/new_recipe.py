@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from axolotl_plugins.checks.base_model import stop_tokens
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.recipes import CONFIGS, Recipe
 
@@ -24,7 +25,8 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
     if target.exists():
         raise UserError(f"{target}: is there already; choose another name")
     tokens = special_tokens(base) if base else None
-    shutil.copytree(source.folder, target, ignore=shutil.ignore_patterns("__pycache__"))
+    made = ["make_base_model.py"] if base else []  # a script is for the base of the recipe that it is in
+    shutil.copytree(source.folder, target, ignore=shutil.ignore_patterns("__pycache__", *made))
     for file in sorted(target.glob("*.yaml")):
         text = f"# {name}: copied from {source.name}.\n" + renamed(file.read_text(encoding="utf-8"), name)
         if tokens is not None:
@@ -38,13 +40,14 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
 
 def renamed(text: str, name: str) -> str:
     """Return a YAML's text with this recipe's name in its paths and commands."""
-    text = re.sub(r"(?<![\w./-])(data|runs)/[\w.-]+(?=/)", rf"\1/{name}", text)
+    text = re.sub(r"(?<![\w./-])(data|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
     text = re.sub(r"(?<![\w./-])axolotl_configs/(?!deepspeed/|fsdp/)[\w.-]+(?=/)", f"axolotl_configs/{name}", text)
     return re.sub(r"(?<=RECIPE=)[\w.-]+", name, text)
 
 
 def with_base(text: str, base: str, name: str) -> str:
     """Return a stage's YAML with another base; one that starts from a merged model of the recipe keeps that."""
+    text = text.replace(f"the model that axolotl_configs/{name}/make_base_model.py makes", base)
     return re.sub(rf"(?m)^base_model: (?!runs/{re.escape(name)}/\w+/merged).*$", f"base_model: {base}", text)
 
 
@@ -63,8 +66,6 @@ def special_tokens(base: str) -> dict[str, str]:
     eos_token where the tokenizer's own is not one that generation stops at, pad_token where the tokenizer has none of
     its own. Raises UserError where the tokenizer cannot be loaded, or nothing in it can be EOS or padding.
     """
-    from axolotl_plugins.checks.base_model import stop_tokens
-
     tokenizer = _load(base)
     found = {}
     stops = stop_tokens(base)

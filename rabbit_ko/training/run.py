@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.checks.base_model import check_base_is_reachable
-from rabbit_ko.errors import UserError
+from axolotl_plugins.checks.base_model import check_base_is_reachable, merged_is_current
+from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, read_config
 from rabbit_ko.training.process import python, run_logged
-from rabbit_ko.training.status import State, merged_is_current, stage_status
+from rabbit_ko.training.status import State, stage_status
 
 DEEPSPEED, FSDP = CONFIGS / "deepspeed", CONFIGS / "fsdp"
 
@@ -78,9 +78,11 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
     Raises UserError where the stage is not trained, or the merge fails; then no half model is left.
     """
     run = recipe.run(stage)
+    if stage not in METHODS:
+        raise UserError(f"STAGE={stage}: there is no such stage{suggest(stage, METHODS)}")
     if not (run / RUN_FILE).exists():
         raise UserError(f"{run}: no finished run to merge; run `make {stage} RECIPE={recipe.name}` first")
-    if not (run / "adapter_config.json").exists() or merged_is_current(recipe, stage):
+    if not (run / "adapter_config.json").exists() or merged_is_current(run):
         return False
     shutil.rmtree(run / "merged", ignore_errors=True)
     try:

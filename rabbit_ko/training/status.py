@@ -8,7 +8,6 @@ from typing import Any
 
 from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
-from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import RUN_FILE, Recipe
 
 
@@ -65,15 +64,3 @@ def read_run(recipe: Recipe, stage: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return run if isinstance(run, dict) else None
-
-
-def merged_is_current(recipe: Recipe, stage: str) -> bool:
-    """Tell whether a stage's merged model is of the adapter that is there now."""
-    run = recipe.run(stage)
-    try:
-        config = json.loads((run / "merged" / "config.json").read_text(encoding="utf-8"))
-        # Merging writes the tokenizer last.
-        is_complete = (run / "merged" / "tokenizer_config.json").exists()
-        return is_complete and config.get("merged_adapter_sha256") == file_digest(run / "adapter_model.safetensors")
-    except (OSError, ValueError):
-        return False

@@ -128,7 +128,7 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ),
         (
             {"base_model": "runs/other/sft/merged"},
-            "runs/other/sft/merged is not there; run `make merge RECIPE=other`",
+            "runs/other/sft/merged is not there; run `make merge RECIPE=other STAGE=sft`",
         ),
         ({"guard_any_dpo_base": True}, "guard_any_dpo_base: unknown key; did you mean `guard_any_parent`"),
         ({"guard_engine": "x.yaml"}, "guard_engine: unknown key; did you mean `guard_sharding`"),

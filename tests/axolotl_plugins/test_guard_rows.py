@@ -98,8 +98,8 @@ def edit(table: pa.Table, change: Any) -> pa.Table:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda table: shift(table, 1), "the mask does not end behind '### Response:'"),
-        (lambda table: shift(table, -1), "the mask does not end behind '### Response:'"),
+        (lambda table: shift(table, 1), "the mask does not end after '### Response:'"),
+        (lambda table: shift(table, -1), "the mask does not end after '### Response:'"),
         (lambda table: shift(table, -10_000), "the trained tokens are not one span"),
         (
             lambda table: edit(table, lambda ids, labels: (ids, [*labels[:-2], IGNORE_INDEX, labels[-1]])),

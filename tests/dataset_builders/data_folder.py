@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary, fingerprint_of
-from dataset_builders.rows import SCHEMAS, Folder, Stage
+from dataset_builders.rows import SCHEMAS, Folder
+from rabbit_ko.methods import RowKind
 
 STATED = "https://huggingface.co/datasets/org/upstream"
 ROWS: dict[str, int] = {"sft/train": 5, "sft/test": 2, "dpo/train": 3, "dpo/test": 1, "rejected/train": 2}
@@ -42,7 +43,7 @@ def write_shard(root: Path, file: str, rows: list[dict[str, Any]]) -> Shard:
     return Shard(file=file, rows=len(rows), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def summary(stage: Stage, license: License, **changes: Any) -> SourceSummary:
+def summary(stage: RowKind, license: License, **changes: Any) -> SourceSummary:
     """Describe a source of a stage."""
     splits = {split: ROWS[f"{stage}/{split}"] for split in ("train", "test")}
     fields: dict[str, Any] = {

@@ -17,7 +17,7 @@ TASKS_FOLDER = Path(__file__).parent / "tasks"
 class Suite:
     """Tasks of the harness that share a result file.
 
-    data: their dataset on the hub. metrics: those of the model cards, the harness's filter behind a comma. generates:
+    data: their dataset on the hub. metrics: those of the model cards, the harness's filter after a comma. generates:
     the model writes an answer; otherwise likelihoods of given answers are compared. prepare: is called first.
     """
 

@@ -53,5 +53,5 @@ def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
             with safe_open(file, "np"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{file}: not whole safetensors: {reason(error)}; train or merge again") from None
+            raise UserError(f"{file}: damaged or incomplete: {reason(error)}; train or merge again") from None
     return {file.name: file for file in sorted(folder.iterdir()) if PUSHED.fullmatch(file.name)}

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary
-from dataset_builders.rows import SCHEMAS, Folder, Stage
+from dataset_builders.rows import SCHEMAS, Folder
+from rabbit_ko.methods import RowKind
 
 Rows = list[dict[str, Any]]
 
@@ -52,7 +53,7 @@ REJECTED = [
 ]
 
 
-def summary(name: str, stage: Stage, kept: int, rejected: dict[str, int], license: License) -> SourceSummary:
+def summary(name: str, stage: RowKind, kept: int, rejected: dict[str, int], license: License) -> SourceSummary:
     """A source of the manifest, all of its rows in the train split."""
     counts = {"read": kept + sum(rejected.values()), "kept": kept, "splits": {"train": kept}, "rejected": rejected}
     zeros = dict.fromkeys(

@@ -176,7 +176,7 @@ def test_axolotls_own_command_shows_the_same_rows(smoke_recipe: Path, capsys: py
             1,
             "error: axolotl_configs/smoke/sft.yaml: no row of the train split has the id x/nowhere",
         ),
-        (["--stage", "dpo"], 1, "runs/smoke/sft/merged is not there; run `make merge RECIPE=smoke` first"),
+        (["--stage", "dpo"], 1, "runs/smoke/sft/merged is not there; run `make merge RECIPE=smoke STAGE=sft` first"),
         (["--stage", "dpp"], 1, "error: STAGE=dpp: recipe smoke has no such stage; did you mean `dpo`?"),
         (["--recipe", "smok"], 1, "error: RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
         (["--recipe", "aog-8b"], 1, "data/aog-8b/sft holds no train shards; run `make data RECIPE=aog-8b`"),

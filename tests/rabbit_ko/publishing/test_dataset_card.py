@@ -8,8 +8,8 @@ import yaml
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import Manifest, SourceSummary
-from dataset_builders.rows import Stage
 from rabbit_ko.markdown import cell, fence, link
+from rabbit_ko.methods import RowKind
 from rabbit_ko.publishing.dataset_card import render_card
 from rabbit_ko.recipes import GUARD
 from tests.dataset_builders.data_folder import STATED, make_data_folder, row, summary, write_shard
@@ -127,7 +127,7 @@ def put_recipe(**types: str) -> Path:
     ],
 )
 def test_the_example_has_the_prompt_of_the_recipes_own_stage(
-    in_tmp: Path, types: dict[str, str], kind: Stage
+    in_tmp: Path, types: dict[str, str], kind: RowKind
 ) -> None:
     folder = put_recipe(**types)
     card = card_of(folder.absolute(), summary(kind, APACHE))

@@ -180,7 +180,7 @@ def test_what_only_has_the_name_of_safetensors_is_refused(
 ) -> None:
     (SFT / "adapter_model.safetensors").write_bytes(content)
     with pytest.raises(
-        UserError, match=r"adapter_model.safetensors: not whole safetensors: .*; train or merge again"
+        UserError, match=r"adapter_model.safetensors: damaged or incomplete: .*; train or merge again"
     ):
         push("mine", "sft", "org/name", public=False)
     assert not pushed
@@ -254,7 +254,7 @@ def test_an_unknown_format_is_named_with_the_known_ones(adapter: Path) -> None:
 def test_the_command_wants_to_know_where_to(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["push-model", "--recipe", "mine"])
-    expected = "error: push-model: say where: make push-model RECIPE=mine REPO=org/name\n"
+    expected = "error: say where: make push-model RECIPE=mine REPO=org/name\n"
     assert capsys.readouterr() == ("", expected)
 
 

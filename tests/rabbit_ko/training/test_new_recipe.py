@@ -35,6 +35,7 @@ def test_every_path_and_command_is_the_new_recipes_own(source: str) -> None:
         assert {entry["path"] for entry in config["datasets"]} == {f"{mine.data}/{method.rows}"}
         assert set(re.findall(r"RECIPE=([\w.-]+)", text)) <= {"mine"}
         assert f"axolotl_configs/mine/{method.name}.yaml" in text
+        assert not re.search(rf"(data|runs|axolotl_configs)/{source}\b(?!-)", text)
         before = yaml.safe_load(Recipe(source).config(method.name).read_text(encoding="utf-8"))
         paths = {"output_dir", "dataset_prepared_path", "datasets", "test_datasets", "base_model"}
         assert {key: config[key] for key in config.keys() - paths} == {
@@ -52,6 +53,12 @@ def test_another_base_brings_its_tokens(smoke_tokenizer: PreTrainedTokenizerBase
     assert yaml.safe_load(mine.config("sft").read_text())["base_model"] == "models/base"
     assert yaml.safe_load(mine.config("dpo").read_text())["base_model"] == "runs/mine/sft/merged"
     assert "special_tokens" not in mine.config("sft").read_text() + mine.config("dpo").read_text()
+
+
+def test_with_a_base_of_its_own_a_recipe_makes_none(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    save_base(Path("models/base"), smoke_tokenizer)
+    list(copy_recipe(Recipe("smoke"), "mine", "models/base"))
+    assert Recipe("mine").base_script is None
 
 
 def test_a_token_that_ends_an_answer_and_one_to_pad_with_are_named(smoke_tokenizer: PreTrainedTokenizerBase) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from axolotl_plugins.checks.base_model import merged_is_current
 from axolotl_plugins.resume.identity import stage_identity
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import Recipe
-from rabbit_ko.training.status import State, merged_is_current, stage_status
+from rabbit_ko.training.status import State, stage_status
 
 SMOKE = Recipe("smoke")
 
@@ -124,13 +125,13 @@ def test_a_run_is_missing_interrupted_or_of_an_earlier_version(recipe: Path) -> 
 def test_a_merged_model_is_that_of_the_adapter_that_is_there(recipe: Path) -> None:
     run = recipe / "runs/smoke/sft"
     (run / "adapter_model.safetensors").write_bytes(b"adapter")
-    assert not merged_is_current(SMOKE, "sft")
+    assert not merged_is_current(SMOKE.run("sft"))
     config = json.loads((run / "merged/config.json").read_text())
     config["merged_adapter_sha256"] = "of an earlier adapter"
     (run / "merged/config.json").write_text(json.dumps(config))
-    assert not merged_is_current(SMOKE, "sft")
+    assert not merged_is_current(SMOKE.run("sft"))
     config["merged_adapter_sha256"] = file_digest(run / "adapter_model.safetensors")
     (run / "merged/config.json").write_text(json.dumps(config))
-    assert merged_is_current(SMOKE, "sft")
+    assert merged_is_current(SMOKE.run("sft"))
     (run / "merged/tokenizer_config.json").unlink()
-    assert not merged_is_current(SMOKE, "sft")
+    assert not merged_is_current(SMOKE.run("sft"))
