@@ -22,7 +22,9 @@ def told(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise _failure("interrupted; the same command resumes from here", 130) from None
     except click.UsageError as error:
-        said = f"{error.ctx.command_path}: {error.format_message()}" if error.ctx else error.message
+        is_bare = isinstance(error, click.BadParameter) and not (error.param or error.param_hint)
+        where = f"{error.ctx.command_path}: " if error.ctx else ""
+        said = where + (error.message if is_bare else error.format_message())
         raise _failure(" ".join(said.split()), 2) from None
     except Exception as error:
         if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):

@@ -72,7 +72,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line(in_tmp: Path, capsys: pytest.C
     (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     assert curves(capsys) == (1, "", "error: runs/smoke: no run in it; run `make sft RECIPE=smoke` first\n")
     write_state(Path("runs/smoke/dpo"), [])
-    assert curves(capsys) == (1, "", "runs/smoke/dpo: nothing to draw yet; it has logged no values\n")
+    assert curves(capsys) == (1, "", "error: runs/smoke/dpo: nothing to draw yet; it has logged no values\n")
     (Path("runs/smoke/dpo") / STATE_FILE).write_text('{"log_hist')
     with pytest.raises(UserError, match=f"dpo/{STATE_FILE}: damaged"):
         draw_run(Path("runs/smoke/dpo"))

@@ -254,7 +254,7 @@ def test_an_unknown_format_is_named_with_the_known_ones(adapter: Path) -> None:
 def test_the_command_wants_to_know_where_to(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["push-model", "--recipe", "mine"])
-    expected = "error: say where: make push-model RECIPE=mine REPO=org/name\n"
+    expected = "error: rabbit push-model: say where: make push-model RECIPE=mine REPO=org/name\n"
     assert capsys.readouterr() == ("", expected)
 
 

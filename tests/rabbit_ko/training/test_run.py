@@ -21,7 +21,7 @@ def commands(smoke_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commands that are run, each of which leaves what the real one leaves last."""
     ran: list[str] = []
 
-    def leave(command: Sequence[str], *_: object) -> None:
+    def leave(command: Sequence[str], *_: object, quiet: bool = False) -> None:
         ran.append(" ".join(command[1:]).removeprefix("-m "))
         if command[1].endswith("make_base_model.py"):
             (SMOKE.runs / "base/model.safetensors").write_bytes(b"base")
@@ -89,7 +89,7 @@ def test_a_recipe_without_the_stage_and_a_run_that_leaves_nothing_are_one_line(
 ) -> None:
     with pytest.raises(UserError, match=r"recipe aog-8b has no dpo.yaml"):
         train(Recipe("aog-8b"), "dpo", Launch())
-    monkeypatch.setattr(run, "run_logged", lambda *_: None)
+    monkeypatch.setattr(run, "run_logged", lambda *_, **__: None)
     (SMOKE.runs / "base").mkdir(exist_ok=True)
     with pytest.raises(UserError, match="the run ended early"):
         train(SMOKE, "sft", Launch())
@@ -100,7 +100,7 @@ def test_a_recipe_without_the_stage_and_a_run_that_leaves_nothing_are_one_line(
 def test_a_merge_that_fails_leaves_no_half_model(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     train(SMOKE, "sft", Launch())
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         (SMOKE.run("sft") / "merged").mkdir()
         raise KeyboardInterrupt
 
