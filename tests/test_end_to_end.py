@@ -120,7 +120,7 @@ def test_inspect_shows_rows_of_both_stages_in_the_terminal_and_as_a_page(project
 
 def test_inspect_is_a_command_of_axolotl_and_names_what_is_not_there(project: Path) -> None:
     command = [".venv/bin/axolotl", "inspect", "axolotl_configs/smoke/sft.yaml"]
-    assert "⟦<|end_of_text|>⟧" in run(project, *command, "--rows", "1", HF_HUB_OFFLINE="1").stdout
+    assert "⟦<|end_of_text|>⟧" in run(project, *command, "--n", "1", HF_HUB_OFFLINE="1").stdout
     error = run(project, *command, "--id", "no/such", returns=1, HF_HUB_OFFLINE="1").stderr
     assert "Error: axolotl_configs/smoke/sft.yaml: no row of the train split has the id no/such" in error
     assert "Traceback" not in error
