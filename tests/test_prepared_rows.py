@@ -5,8 +5,6 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import run
@@ -22,9 +20,9 @@ def copy(project: Path, tmp_path: Path) -> Path:
 
 
 def make_sft(folder: Path, *arguments: str) -> str:
-    """Run `make sft` once more; returns what axolotl says."""
-    result = run(folder, "make", "sft", *arguments)
-    return result.stdout + result.stderr
+    """Run `make sft` once more; returns what axolotl has said of its last run."""
+    run(folder, "make", "sft", *arguments)
+    return (folder / "runs/smoke/sft/log.txt").read_text(encoding="utf-8")
 
 
 def prepared(folder: Path) -> set[Path]:
@@ -35,15 +33,11 @@ def prepared(folder: Path) -> set[Path]:
 
 def test_prepared_rows_are_reused_and_follow_a_row_and_a_character_of_the_template(copy: Path) -> None:
     first = prepared(copy)
-    assert "axolotl" not in make_sft(copy)
     assert "Loading prepared dataset from disk" in make_sft(copy, "ARGS=--max-steps=1")
     assert prepared(copy) == first
 
-    shard = next((copy / "data/smoke/sft").glob("train-*.parquet"))
-    table = pq.read_table(shard)
-    rows = table.to_pylist()
-    rows[0]["messages"][-1]["content"] += " 끝."
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shard)
+    with (copy / "axolotl_configs/smoke/data.yaml").open("a", encoding="utf-8") as config:
+        config.write("system_prompt: 짧게 답하세요.\n")
     assert len(re.findall("Unable to find prepared dataset", make_sft(copy))) >= 2
     second = prepared(copy)
     assert len(second - first) == 2

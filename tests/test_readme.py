@@ -76,7 +76,7 @@ def test_every_command_of_the_readme_runs(project: Path, hub: Hub) -> None:
     login: dict[str, Any] = {"HF_ENDPOINT": hub.url, "HF_TOKEN": WRITER, "NO_PROXY": "127.0.0.1"}
     for command in commands("README.md"):
         for feasible in feasible_commands(command):
-            run(project, "bash", "-euc", feasible, **login)
+            run(project, "bash", "-euc", feasible, **(login if "push-" in feasible else {}))
         if command.startswith("make report RECIPE=mine"):
             shutil.copytree(project / "data/mine", project / "data/before")
 

@@ -50,7 +50,8 @@ def evaluate(
                 row[f"query_{metric}"] = {"judge_message": verdict.message, "judge_score": verdict.score}
             judged += json.dumps(row | {"of": len(questions)}, ensure_ascii=False) + "\n"
         storage.write(str(folder / "judged.jsonl"), judged.encode())
-        missing = [f"{name} {metric}" for (name, metric), verdict in verdicts.items() if verdict.score is None]
+        wanted = [(question.name, metric) for question in questions for metric in METRICS]
+        missing = [" ".join(key) for key in wanted if verdicts[key].score is None]
         note = f"no readable verdict on {', '.join(missing)}; they are in no mean, and asked for in the next run"
         fields = {"model": model, "settings": settings, "scores": scores(rows), "notes": [note] if missing else []}
         return save_result(stage, started, samples(rows), task=task, **fields), True
