@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.manifest import MANIFEST, Manifest, Shard, fingerprint_of
-from dataset_builders.manifest import read_manifest as read_manifest
+from dataset_builders.manifest import MANIFEST, Manifest, Shard, fingerprint_of, read_manifest
 from dataset_builders.rows import SCHEMAS
 from rabbit_ko.errors import UserError
 from rabbit_ko.storage import files_below, read

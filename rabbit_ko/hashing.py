@@ -19,10 +19,13 @@ def file_digest(file: Path) -> str:
 
 def files_digest(files: Iterable[Path]) -> str:
     """Return a SHA-256 over the names and contents of files, in any order; what is no file does not count."""
-    digest = hashlib.sha256()
-    for file in sorted(file for file in files if file.is_file()):
-        digest.update(f"{file.name} {file_digest(file)}\0".encode())
-    return digest.hexdigest()
+    found = sorted(file for file in files if file.is_file())
+    return listing_digest((file.name, file_digest(file)) for file in found)
+
+
+def listing_digest(files: Iterable[tuple[str, str]]) -> str:
+    """Return what `files_digest` does of files whose names and SHA-256 are known, in the order of their paths."""
+    return hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in files).encode()).hexdigest()
 
 
 def source_digest(files: Iterable[Path]) -> str:

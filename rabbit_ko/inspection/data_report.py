@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from dataset_builders.manifest import Manifest
-from dataset_builders.verify import read_manifest
+from dataset_builders.manifest import Manifest, read_manifest
 from rabbit_ko.inspection.pages import render
 from rabbit_ko.inspection.shard_scan import measure_messages, scan_shards
 from rabbit_ko.inspection.token_lengths import count_tokens

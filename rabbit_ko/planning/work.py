@@ -16,10 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from dataset_builders.manifest import MANIFEST
+from dataset_builders.manifest import MANIFEST, read_manifest
 from dataset_builders.recipe import load_config
 from dataset_builders.sources import SOURCES, find_upstream
-from dataset_builders.verify import read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import Stage
 

@@ -1,6 +1,5 @@
 """What a model card is written from: the runs that led to a stage's model, their data, and the measured figures."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary
-from dataset_builders.verify import read_manifest
+from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result, State
 from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
+from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
@@ -109,8 +108,7 @@ def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
         kind = METHODS[stage].rows
         trained = {entry["path"]: entry["fingerprint"] for entry in run.datasets}.get(f"{recipe.data}/{kind}")
         shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
-        listed = hashlib.sha256("".join(f"{name} {digest}\0" for name, digest in shards).encode()).hexdigest()
-        if trained and trained != listed:
+        if trained and trained != listing_digest(shards):
             raise UserError(
                 f"{recipe.data / MANIFEST}: lists other shards than those that {stage} was trained on; "
                 f"run `make {' '.join(runs)} RECIPE={recipe.name}`"

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary
-from dataset_builders.verify import read_manifest
+from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest

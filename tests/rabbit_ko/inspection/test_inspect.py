@@ -125,11 +125,6 @@ def test_colours_tell_prompt_and_answer_apart(smoke_tokenizer: PreTrainedTokeniz
     assert re.search("\x1b\\[1;7;32m⟦<\\|end_of_text\\|>⟧", shown)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_built_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rabbit_ko.cli.look._prepare", lambda _: None)
-
-
 def run_command(*arguments: str) -> object:
     """Run `rabbit inspect`; returns its exit code."""
     with pytest.raises(SystemExit) as ended:

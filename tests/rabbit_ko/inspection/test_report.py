@@ -198,11 +198,6 @@ def _broken_shard() -> None:
     (DATA / "sft/train-00001-of-00002.parquet").write_bytes(b"PAR1")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_built_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rabbit_ko.cli.look._prepare", lambda _: None)
-
-
 def run_command(*arguments: str) -> object:
     """Run `rabbit report`; returns its exit code."""
     with pytest.raises(SystemExit) as ended:
