@@ -1,5 +1,6 @@
 """One attempt at a run: where it resumes from, its checkpoints, what is seen of it, and its end when it is lost."""
 
+import json
 import math
 import resource
 import shutil
@@ -9,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import PartialState
@@ -17,11 +18,19 @@ from accelerate.utils import broadcast_object_list
 from axolotl.utils.logging import get_logger
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from axolotl_plugins.resume.checkpoints import PREFIX, STATE_FILE, find_checkpoint, mark_complete, remove_all
+from axolotl_plugins.resume.checkpoints import (
+    PREFIX,
+    STATE_FILE,
+    checkpoints,
+    find_checkpoint,
+    mark_complete,
+    remove_all,
+)
 from axolotl_plugins.resume.identity import Identity
 from rabbit_ko.errors import UserError
 from rabbit_ko.recipes import RUN_FILE
 
+T = TypeVar("T")
 # Axolotl shows what its own loggers say.
 LOG = get_logger("axolotl.guard")
 SHOWN = {
@@ -34,34 +43,54 @@ SHOWN = {
 PATIENCE = 5
 
 
+def on_main_process(action: Callable[[], T]) -> T:
+    """Return in every process what an action returns in the first one; a UserError of it is raised in all of them."""
+    done: list[Any] = [None]
+    if PartialState().is_main_process:
+        try:
+            done = [action()]
+        except UserError as error:
+            done = [error]
+    broadcast_object_list(done)
+    if isinstance(done[0], UserError):
+        raise done[0]
+    return cast("T", done[0])
+
+
 def resume(cfg: Any, identity: Identity) -> float:
     """Let an interrupted run resume from its last complete checkpoint; return the seconds that it had taken."""
     if cfg.resume_from_checkpoint:
         return 0.0
-    # The first process decides for all.
-    decided = [_decide(cfg, identity) if PartialState().is_main_process else None]
-    broadcast_object_list(decided)
-    [found] = decided
-    if isinstance(found, UserError):
-        raise UserError(f"{found}; to start afresh, give make FRESH=1, or axolotl --guard-fresh=true")
-    folder, seconds = found or (None, 0.0)
+    folder, seconds = on_main_process(lambda: _find_start(cfg, identity)) or (None, 0.0)
     if folder:
         LOG.info("resuming from %s", folder)
         cfg.resume_from_checkpoint = str(folder)
     return seconds
 
 
-def _decide(cfg: Any, identity: Identity) -> tuple[Path, float] | UserError | None:
+def _find_start(cfg: Any, identity: Identity) -> tuple[Path, float] | None:
     output = Path(cfg.output_dir)
-    if ((output / RUN_FILE).exists() or cfg.guard_fresh) and (removed := remove_all(output)):
-        LOG.info("%s: starting afresh; %d checkpoints are removed", output, removed)
+    if ((output / RUN_FILE).exists() or cfg.guard_fresh) and (there := what_is_there(output)):
+        LOG.info("%s: starting afresh; what is there goes: %s", output, there)
+        remove_all(output)
     try:
         found = find_checkpoint(output, identity, LOG.warning)
     except UserError as error:
-        return error
+        raise UserError(f"{error}; to start afresh, give make FRESH=1, or axolotl --guard-fresh=true") from None
     if found is None:
         shutil.rmtree(output / "tensorboard", ignore_errors=True)
     return found
+
+
+def what_is_there(output: Path) -> str:
+    """Say what a new run in a folder replaces, such as `the adapter of 2026-11-25, 36 steps, and 2 checkpoints`."""
+    try:
+        run = json.loads((output / RUN_FILE).read_bytes())
+        model = [f"the model of {run['ended'][:10]}, {run['steps']} steps"]
+    except (OSError, ValueError, KeyError):
+        model = []
+    count = len(checkpoints(output))
+    return " and ".join([*model, *([f"{count} checkpoint{'' if count == 1 else 's'}"] if count else [])])
 
 
 def prepare_trainer(trainer: Any, is_resumed: bool) -> None:

@@ -13,9 +13,18 @@ from accelerate import PartialState
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin
 from axolotl.loaders import load_tokenizer
+from filelock import BaseFileLock
 from transformers import set_seed
 
-from axolotl_plugins.callbacks import LOG, Checkpoints, Progress, StopWhenLost, prepare_trainer, resume
+from axolotl_plugins.callbacks import (
+    LOG,
+    Checkpoints,
+    Progress,
+    StopWhenLost,
+    on_main_process,
+    prepare_trainer,
+    resume,
+)
 from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest, check_parent, check_tokenizer
 from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
@@ -25,11 +34,15 @@ from axolotl_plugins.resume import identity
 from axolotl_plugins.resume.checkpoints import STATE_FILE
 from axolotl_plugins.resume.packing import keep_order
 from axolotl_plugins.run_file import write_run_file
+from axolotl_plugins.run_folder import check_output_dir, hold
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import template_for
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE
+
+# In a folder of prepared rows, all of which have been checked.
+CHECKED = "checked"
 
 
 def in_one_line(hook: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,6 +71,7 @@ class Guard(BasePlugin):
         self.overrides: dict[str, Any] = {}
         self.identity: identity.Identity = {}
         self.seconds_before = 0.0
+        self.held: list[BaseFileLock] = []
 
     @in_one_line
     def register(self, cfg: Any) -> None:
@@ -75,6 +89,7 @@ class Guard(BasePlugin):
         # validation fills in what is nested.
         self.given = deepcopy({key: value for key, value in cfg.items() if value is not None})
         check_config(self.given)
+        check_output_dir(self.given, Path(cfg["axolotl_config_path"]))
         check_speed(self.given, count_processes(cfg))
         keep_batch(cfg, LOG.info)
         if cfg.get("attn_implementation") == AUTO:
@@ -95,18 +110,23 @@ class Guard(BasePlugin):
 
     @in_one_line
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
-        """Load the rows as axolotl does, and check all in `axolotl preprocess`, or a sample before training."""
+        """Load the rows as axolotl does, and check all of them once after they were prepared, later a sample."""
         tokenizer, template = load_tokenizer(cfg), template_for(cfg.datasets[0].type)
         check_parent(cfg, template)
         check_tokenizer(cfg, tokenizer, template)
-        identity.remove_unfinished(Path(cfg.dataset_prepared_path))
+        identity.remove_unfinished(prepared := Path(cfg.dataset_prepared_path))
         self.datasets = identity.dataset_fingerprints(cfg)
         loaded = (load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets)(cfg=cfg)
+        # TRL's trainer makes the tokens of preferences; they are checked when it has.
+        is_new = method_of(cfg).rows == "sft" and not (prepared / CHECKED).exists()
+        everything = preprocess or (is_new and os.environ.get("RANK", "0") == "0")
         splits = [("train", cfg.datasets, loaded.train_dataset), ("test", cfg.test_datasets, loaded.eval_dataset)]
         for split, entries, rows in splits:
             if entries:
                 examples = count_examples(cfg, entries)
-                self.counts[split] = check_rows(cfg, tokenizer, split, rows, examples, everything=preprocess)
+                self.counts[split] = check_rows(cfg, tokenizer, split, rows, examples, everything)
+        if everything:
+            (prepared / CHECKED).touch()
         if cfg.sample_packing and loaded.total_num_steps and not cfg.max_steps:
             per_step = len(loaded.train_dataset) * cfg.num_epochs / loaded.total_num_steps
             LOG.info("one step takes %.1f rows on average", per_step)
@@ -116,6 +136,8 @@ class Guard(BasePlugin):
     def pre_model_load(self, cfg: Any) -> None:
         """Seed before the adapter's random weights are drawn, which axolotl does only after that, and resume."""
         set_seed(42 if cfg.seed is None else cfg.seed)
+        if self.datasets or cfg.merge_lora:
+            on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
         if self.datasets and not cfg.merge_lora:
             # The first process decides and marks checkpoints for all, so that a base of many gigabytes is read once.
             if PartialState().is_main_process:

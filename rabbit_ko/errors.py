@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake in a config, in data or in a call: one line that says where, what, and what to do."""
 
 
+class UnknownName(UserError):
+    """A call that names a recipe, stage, task or option that there is none of: wrong usage, so the exit code is 2."""
+
+
 class Rejected(Exception):
     """A row that is dropped and counted; the message is the reason, the same for all such rows."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.errors import UnknownName, UserError, reason, suggest
 from rabbit_ko.methods import METHODS, Method
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
@@ -82,8 +82,20 @@ def recipe_names() -> list[str]:
 def find_recipe(name: str) -> Recipe:
     """Return a recipe by its name. Raises UserError where there is none."""
     if name not in recipe_names():
-        raise UserError(f"RECIPE={name}: there is no such recipe{suggest(name, recipe_names())}")
+        raise UnknownName(f"RECIPE={name}: there is no such recipe{suggest(name, recipe_names())}")
     return Recipe(name)
+
+
+def run_of_config(file: Path) -> Path | None:
+    """Return the folder for the run of a YAML in `axolotl_configs/<recipe>/`; None of a YAML that is elsewhere."""
+    folder = file.parent.resolve()
+    return Recipe(folder.name).run(file.stem) if folder.parent == CONFIGS.resolve() else None
+
+
+def recipe_of_run(folder: Path) -> str | None:
+    """Return the name of the recipe in whose part of `runs/` a folder is; None where it is in no recipe's."""
+    names = (name for name in recipe_names() if folder.resolve().is_relative_to(Recipe(name).runs.resolve()))
+    return next(names, None)
 
 
 class _Loader(yaml.SafeLoader):

@@ -21,14 +21,22 @@ FORKS.set_forkserver_preload(
 PATIENCE = 240
 
 
-def attempt(project: Path, stage: str, log: Path, **overrides: Any) -> ForkServerProcess:
-    """Start what `axolotl train` does for a stage of the smoke recipe, and return its process."""
-    process = FORKS.Process(target=_train, args=(project, stage, log, overrides))
+def variant(project: Path, stage: str, output_dir: str) -> str:
+    """Write a YAML of one's own for a stage of the smoke recipe, which differs in its folder; returns its path."""
+    text = (project / f"axolotl_configs/smoke/{stage}.yaml").read_text(encoding="utf-8")
+    config = project / f"{Path(output_dir).name}.yaml"
+    config.write_text(text.replace(f"output_dir: runs/smoke/{stage}", f"output_dir: {output_dir}"), encoding="utf-8")
+    return config.name
+
+
+def attempt(project: Path, config: str, log: Path, **overrides: Any) -> ForkServerProcess:
+    """Start what `axolotl train` does for a YAML of a project, and return its process."""
+    process = FORKS.Process(target=_train, args=(project, config, log, overrides))
     process.start()
     return process
 
 
-def _train(project: Path, stage: str, log: Path, overrides: dict[str, Any]) -> None:
+def _train(project: Path, config: str, log: Path, overrides: dict[str, Any]) -> None:
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -43,7 +51,7 @@ def _train(project: Path, stage: str, log: Path, overrides: dict[str, Any]) -> N
     # As many as accelerate gives one process on a CPU.
     torch.set_num_threads(1)
     sys.argv = sys.argv[:1]
-    do_cli(f"axolotl_configs/smoke/{stage}.yaml", **overrides)
+    do_cli(config, **overrides)
 
 
 def finish(process: ForkServerProcess) -> int:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -24,9 +25,9 @@ from safetensors.torch import load_file
 
 from rabbit_ko.benchmarks.training_speed import LIGER
 from rabbit_ko.recipes import GUARD
+from tests.attempts import variant
 from tests.packed_losses import measure_packing
 
-SFT, DPO = "axolotl_configs/smoke/sft.yaml", "axolotl_configs/smoke/dpo.yaml"
 # Those that a CPU can run; axolotl's for the gated unit asks for CUDA by name.
 LORA_KERNELS = {"lora_qkv_kernel": True, "lora_o_kernel": True}
 FAST_TRAINER = "axolotl_plugins.dpo_trainer.FastDPOTrainer"
@@ -35,8 +36,8 @@ BATCHES, PAIRS = 2, 16
 
 def make_sft(folder: str, **options: Any) -> Any:
     """Return axolotl's trainer for the smoke recipe's SFT, with the adapter that SFT has trained."""
-    paths = {"output_dir": folder, "dataset_prepared_path": folder, "lora_model_dir": "runs/smoke/sft"}
-    cfg = load_cfg(SFT, **{**paths, "micro_batch_size": 2, **options})
+    paths = {"dataset_prepared_path": folder, "lora_model_dir": "runs/smoke/sft"}
+    cfg = load_cfg(variant(Path(), "sft", folder), **{**paths, "micro_batch_size": 2, **options})
     trainer, *_ = setup_model_and_trainer(cfg, PluginManager.get_instance().load_datasets(cfg))
     assert trainer.model.dtype == torch.float32
     return trainer
@@ -44,7 +45,7 @@ def make_sft(folder: str, **options: Any) -> Any:
 
 def make_dpo(folder: str, **options: Any) -> Any:
     """Return axolotl's trainer for DPO, with the adapter that DPO has trained put in."""
-    cfg = load_cfg(DPO, output_dir=folder, dataset_prepared_path=folder, **options)
+    cfg = load_cfg(variant(Path(), "dpo", folder), dataset_prepared_path=folder, **options)
     trainer, *_ = setup_model_and_trainer(cfg, PluginManager.get_instance().load_datasets(cfg))
     set_peft_model_state_dict(trainer.model, load_file("runs/smoke/dpo/adapter_model.safetensors"))
     return trainer

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
-from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps
+from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps, variant
 from tests.conftest import VENV, copy_project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
 
 KILLS = 5
 # A checkpoint after every step, so that many a kill hits the writing of one; dropout, which takes random numbers; and
@@ -48,12 +48,12 @@ def adapter(folder: Path) -> str:
 
 def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_that_is_not(started: Path) -> None:
     log = started / "packed.log"
-    whole, killed = (f"runs/smoke/packed-{name}" for name in ("whole", "killed"))
-    assert finish(attempt(started, "sft", log, output_dir=whole, **PACKED)) == 0, log.read_text()[-4000:]
+    whole, killed = (f"runs/packed-{name}" for name in ("whole", "killed"))
+    assert finish(attempt(started, variant(started, "sft", whole), log, **PACKED)) == 0, log.read_text()[-4000:]
     for step in PACKED_KILLS:
-        process = attempt(started, "sft", log, output_dir=killed, **PACKED)
+        process = attempt(started, variant(started, "sft", killed), log, **PACKED)
         kill_after(process, (started / killed / f"checkpoint-{step}" / CHECKSUMS).exists)
-    assert finish(attempt(started, "sft", log, output_dir=killed, **PACKED)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, "sft", killed), log, **PACKED)) == 0, log.read_text()[-4000:]
     assert all(f"resuming from {killed}/checkpoint-{step}\n" in log.read_text() for step in PACKED_KILLS)
     assert adapter(started / killed) == adapter(started / whole)
 
@@ -64,38 +64,38 @@ def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_th
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(started: Path, stage: str) -> None:
     log, chance = started / f"{stage}.log", random.Random(stage)
-    whole, killed = (f"runs/smoke/{stage}-{name}" for name in ("whole", "killed"))
+    whole, killed = (f"runs/{stage}-{name}" for name in ("whole", "killed"))
     folder = started / killed
-    assert finish(attempt(started, stage, log, output_dir=whole, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, stage, whole), log, **OPTIONS)) == 0, log.read_text()[-4000:]
     for kill in range(KILLS):
-        process = attempt(started, stage, log, output_dir=killed, **OPTIONS)
+        process = attempt(started, variant(started, stage, killed), log, **OPTIONS)
         kill_after_a_step(process, folder, 0 if kill % 2 else chance.uniform(0, 0.5))
         assert not (folder / "run.json").exists()
     assert list(folder.glob("damaged-checkpoint-*"))
     assert max(steps(folder)) < OPTIONS["max_steps"]
 
-    assert finish(attempt(started, stage, log, output_dir=killed, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, stage, killed), log, **OPTIONS)) == 0, log.read_text()[-4000:]
     assert f"resuming from {killed}/checkpoint-" in log.read_text()
     assert adapter(folder) == adapter(started / whole)
 
     # As if it had been killed while it saved what it had learnt.
     (folder / "run.json").unlink()
     (folder / "adapter_model.safetensors").write_bytes(b"half of it")
-    assert finish(attempt(started, stage, log, output_dir=killed, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, stage, killed), log, **OPTIONS)) == 0, log.read_text()[-4000:]
     assert adapter(folder) == adapter(started / whole)
 
 
 def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_where_that_is_asked(started: Path) -> None:
-    log, output = started / "changed.log", "runs/smoke/sft-changed"
-    short = {**OPTIONS, "max_steps": 3, "output_dir": output}
-    assert finish(attempt(started, "sft", log, **short)) == 0, log.read_text()[-4000:]
+    log, output = started / "changed.log", "runs/sft-changed"
+    short, config = {**OPTIONS, "max_steps": 3}, variant(started, "sft", output)
+    assert finish(attempt(started, config, log, **short)) == 0, log.read_text()[-4000:]
     (started / output / "run.json").unlink()
 
-    assert finish(attempt(started, "sft", log, learning_rate=1e-3, **short)) == 1
+    assert finish(attempt(started, config, log, learning_rate=1e-3, **short)) == 1
     assert log.read_text().splitlines()[-1] == (
-        f"axolotl_configs/smoke/sft.yaml: {output}/checkpoint-2 is of a run in which learning_rate was 0.006, not "
+        f"{config}: {output}/checkpoint-2 is of a run in which learning_rate was 0.006, not "
         "0.001; to start afresh, give make FRESH=1, or axolotl --guard-fresh=true"
     )
     afresh = {**short, "learning_rate": 1e-3, "guard_fresh": True}
-    assert finish(attempt(started, "sft", log, **afresh)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, config, log, **afresh)) == 0, log.read_text()[-4000:]
     assert f"{output}: starting afresh" in log.read_text()

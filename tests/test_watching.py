@@ -7,10 +7,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rabbit_ko.inspection.curves import read_history, series
-from tests.attempts import attempt, finish
+from tests.attempts import attempt, finish, variant
 from tests.conftest import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
 
 FIGURES = {"loss", "learning_rate", "grad_norm", "tokens_per_second", "peak_memory_gib"}
 
@@ -22,9 +22,10 @@ def test_a_run_whose_loss_is_no_number_stops_in_a_line_and_its_losses_can_be_dra
     project: Path, tmp_path: Path
 ) -> None:
     log, lost = tmp_path / "log", tmp_path / "lost"
-    assert finish(attempt(project, "sft", log, output_dir=str(lost), logging_steps=1, **LOST)) == 1
+    config = variant(project, "sft", str(lost))
+    assert finish(attempt(project, config, log, logging_steps=1, **LOST)) == 1
     last = log.read_text().splitlines()[-1]
-    assert "axolotl_configs/smoke/sft.yaml: loss is nan, at step " in last
+    assert "lost.yaml: loss is nan, at step " in last
     assert last.endswith("lower learning_rate or lengthen the warmup, and start afresh with FRESH=1")
     assert not (lost / "run.json").exists()
     assert 1 < len(series(read_history(lost), "loss")) < 10
@@ -33,8 +34,8 @@ def test_a_run_whose_loss_is_no_number_stops_in_a_line_and_its_losses_can_be_dra
 def test_a_run_that_is_lost_between_two_logs_is_no_finished_run(project: Path, tmp_path: Path) -> None:
     log, lost = tmp_path / "log", tmp_path / "lost"
     options = {"logging_steps": 50, "max_steps": 4, "eval_strategy": "no"}
-    assert finish(attempt(project, "sft", log, output_dir=str(lost), **options, **LOST)) == 1
-    assert "axolotl_configs/smoke/sft.yaml: train_loss is nan, at step 4" in log.read_text().splitlines()[-1]
+    assert finish(attempt(project, variant(project, "sft", str(lost)), log, **options, **LOST)) == 1
+    assert "lost.yaml: train_loss is nan, at step 4" in log.read_text().splitlines()[-1]
     assert not (lost / "run.json").exists()
 
 

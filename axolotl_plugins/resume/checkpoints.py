@@ -52,12 +52,10 @@ def checkpoints(output_dir: Path) -> list[Path]:
     return sorted(found, key=lambda path: -int(path.name.removeprefix(PREFIX)))
 
 
-def remove_all(output_dir: Path) -> int:
-    """Remove the checkpoints of a run that has ended, damaged ones too, and return how many there were."""
-    found = checkpoints(output_dir)
-    for checkpoint in (*found, *output_dir.glob(f"{DAMAGED}{PREFIX}*")):
+def remove_all(output_dir: Path) -> None:
+    """Remove the checkpoints of a run that has ended, damaged ones too."""
+    for checkpoint in (*checkpoints(output_dir), *output_dir.glob(f"{DAMAGED}{PREFIX}*")):
         shutil.rmtree(checkpoint)
-    return len(found)
 
 
 def _read_checksums(checkpoint: Path) -> _Checksums | None:

@@ -57,8 +57,7 @@ OPTIONS = (
 
 def run_identity(given: Mapping[str, Any], datasets: list[dict[str, str]]) -> Identity:
     """Return what a run is, by its config as given, without secrets, and by what its rows and its base are now."""
-    free = {key for key in given if key in FREE or key.removeprefix("use_").startswith(FREE_BEGINNINGS)}
-    config = redact({key: value for key, value in given.items() if value is not None and key not in free})
+    config = redact({key: value for key, value in given.items() if value is not None and not _is_free(key)})
     deepspeed, adapter = Path(str(given.get("deepspeed"))), given.get("lora_model_dir")
     return {
         **{f"config.{key}": _text(value) for key, value in config.items()},
@@ -70,6 +69,10 @@ def run_identity(given: Mapping[str, Any], datasets: list[dict[str, str]]) -> Id
         "the tokenizer": tokenizer_fingerprint(given),
         **({"lora_model_dir": _fingerprint(adapter, "model", None, *WEIGHTS)} if adapter else {}),
     }
+
+
+def _is_free(key: str) -> bool:
+    return key in FREE or key.removeprefix("use_").startswith(FREE_BEGINNINGS)
 
 
 def _text(value: Any) -> str:
@@ -115,10 +118,9 @@ def stage_identity(path: Path, overrides: Mapping[str, Any]) -> Identity:
 
 
 def find_overrides(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that axolotl has read otherwise than they stand in its YAML."""
+    """Return the keys that axolotl has read otherwise than they stand in its YAML, of those that decide anything."""
     written = read_config(Path(config["axolotl_config_path"]))
-    changed = {key: value for key, value in config.items() if key not in INTERNAL and value != written.get(key)}
-    return deepcopy(changed)
+    return deepcopy({key: value for key, value in config.items() if not _is_free(key) and value != written.get(key)})
 
 
 def made_of(identity: Identity) -> Identity:
@@ -135,7 +137,7 @@ def changes(before: Identity, now: Identity) -> str:
 
 
 def _change(name: str, before: str | None, now: str | None) -> str:
-    key = name.removeprefix("config.")
+    key = name.removeprefix("config.").removeprefix("version.")
     if key == name or max(len(before or ""), len(now or "")) > 100:
         return f"{key} was another"
     return f"{key} was {before or 'not set'}, not {now}" if now else f"{key} was {before}, and is not set now"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import check_base_is_reachable, merged_is_current
-from rabbit_ko.errors import UserError, suggest
+from axolotl_plugins.run_folder import check_output_dir
+from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, read_config
@@ -41,28 +42,24 @@ class Launch:
 def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     """Train a stage unless it is up to date; tell whether it was trained.
 
-    Raises UserError where its config is missing, the stage that it starts from is not there or stale, or it failed.
+    Raises UserError as `check_before` does, and where a run of the stage is going on, or this one has failed.
     """
-    config = recipe.config(stage)
-    if not config.exists():
-        raise UserError(f"recipe {recipe.name} has no {config.name}")
+    check_before(recipe, stage, launch)
+    config, overrides = recipe.config(stage), parse_overrides(launch.overrides)
     sharding = sharding_arguments(recipe, launch)
     make_base(recipe)
     if parent := recipe.parent(stage):
-        _require(recipe, parent, stage)
         merge(recipe, parent, launch.debug)
-    overrides = parse_overrides(launch.overrides)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
     status = stage_status(recipe, stage, overrides or None)
+    if status.state is State.RUNNING:
+        raise UserError(f"{recipe.run(stage)}: {status}; wait for its end")
     print(f"{recipe.run(stage)}: {status}")
     if status.state is State.CURRENT and not launch.fresh:
         return False
     log = log_file(recipe, stage)
     log.unlink(missing_ok=True)
     print(f"all that axolotl says goes to {log}")
-    if METHODS[stage].rl is None:  # preferences are tokenized by TRL's trainer itself
-        preprocess = python("axolotl.cli.preprocess", str(config), *launch.overrides)
-        run_logged(preprocess, log, launch.debug, quiet=True)  # training says the same of the rows
     fresh = ["--guard-fresh=true"] if launch.fresh else []
     accelerate = ["launch", "--quiet", *_processes(launch), "-m", "axolotl.cli.train", str(config)]
     arguments = [*accelerate, *sharding, *fresh, *launch.overrides]
@@ -72,6 +69,23 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     return True
 
 
+def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
+    """Raise UserError for what is wrong before anything long starts: a config, a folder, the stage's parent."""
+    config = recipe.config(stage)
+    if not config.exists():
+        raise UserError(f"recipe {recipe.name} has no {config.name}")
+    wanted = {**read_config(config), **parse_overrides(launch.overrides)}
+    try:
+        check_output_dir(wanted, config)
+    except UserError as error:
+        raise UserError(f"{config}: {error}") from None
+    if (parent := recipe.parent(stage)) and (status := stage_status(recipe, parent)).state is not State.CURRENT:
+        raise UserError(
+            f"{stage} starts from the merged model of {parent}, and {recipe.run(parent)} is {status}; "
+            f"run `make {parent} {stage} RECIPE={recipe.name}`"
+        )
+
+
 def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
     """Merge a stage's adapter into its base, unless that is done; tell whether there was anything to do.
 
@@ -79,7 +93,7 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
     """
     run = recipe.run(stage)
     if stage not in METHODS:
-        raise UserError(f"STAGE={stage}: there is no such stage{suggest(stage, METHODS)}")
+        raise UnknownName(f"STAGE={stage}: there is no such stage{suggest(stage, METHODS)}")
     if not (run / RUN_FILE).exists():
         raise UserError(f"{run}: no finished run to merge; run `make {stage} RECIPE={recipe.name}` first")
     if not (run / "adapter_config.json").exists() or merged_is_current(run):
@@ -125,7 +139,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     while rest:
         flag, has_value, value = rest.pop(0).partition("=")
         if not flag.startswith("--"):
-            raise UserError(f"ARGS: `{flag}` is no option; write `--key=value`")
+            raise UnknownName(f"ARGS: `{flag}` is no option; write `--key=value`")
         key = flag.removeprefix("--").replace("-", "_")
         if has_value:
             found[key] = value
@@ -150,7 +164,7 @@ def sharding_arguments(recipe: Recipe, launch: Launch) -> list[str]:
     if (file := FSDP / f"{name}.yaml").exists():
         return [f"--guard-sharding={file}"]
     known = ["ddp", *sorted(path.stem for folder in (DEEPSPEED, FSDP) for path in folder.iterdir())]
-    raise UserError(f"SHARDING={name}: there is no such sharding; known are {', '.join(known)}")
+    raise UnknownName(f"SHARDING={name}: there is no such sharding; known are {', '.join(known)}")
 
 
 def count_gpus() -> int:
@@ -169,13 +183,3 @@ def _processes(launch: Launch) -> list[str]:
     if not launch.gpus:
         return []
     return [f"--num_processes={launch.gpus}", *(["--multi_gpu"] if launch.gpus > 1 else [])]
-
-
-def _require(recipe: Recipe, parent: str, stage: str) -> None:
-    """Hours of SFT should not start because somebody asked for DPO."""
-    status = stage_status(recipe, parent)
-    if status.state is not State.CURRENT:
-        raise UserError(
-            f"{stage} starts from the merged model of {parent}, and {recipe.run(parent)} is {status}; "
-            f"run `make {parent} {stage} RECIPE={recipe.name}`"
-        )

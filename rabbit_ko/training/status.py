@@ -1,6 +1,7 @@
 """Whether a stage is up to date: told by what its run says that it was made of, never by a file's time."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,13 +9,19 @@ from typing import Any
 
 from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
+from axolotl_plugins.run_folder import holder
+from rabbit_ko.hashing import versions
 from rabbit_ko.recipes import RUN_FILE, Recipe
+
+# Where these have changed, a model may be served other tokens than it was trained on.
+TOKENIZING = ("tokenizers", "transformers")
 
 
 class State(StrEnum):
     """What there is of a stage."""
 
     MISSING = "missing"
+    RUNNING = "running"
     INTERRUPTED = "interrupted"
     STALE = "stale"
     CURRENT = "up to date"
@@ -22,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A stage, and what is to be known of its state: the step of an interruption, what has changed, overrides."""
+    """A stage, and what is to be known of its state: the step of an interruption, what changed, which process."""
 
     stage: str
     state: State
@@ -39,22 +46,33 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     overrides: those that the stage is to run with; without any named, those of its last run. A stage is stale, too,
     where the stage that it starts from is. Raises UserError where the stage's YAML cannot be read.
     """
+    if process := holder(recipe.run(stage)):
+        return Status(stage, State.RUNNING, f"as {process}")
     run = read_run(recipe, stage)
     if run is None:
         for checkpoint in checkpoints(recipe.run(stage)):
             return Status(stage, State.INTERRUPTED, f"at step {checkpoint.name.rpartition('-')[2]}")
         return Status(stage, State.MISSING)
     parent = recipe.parent(stage)
-    if parent and (before := stage_status(recipe, parent)).state is not State.CURRENT:
-        return Status(stage, State.STALE, f"since {parent} is {before}")
+    if parent and (start := stage_status(recipe, parent)).state is not State.CURRENT:
+        return Status(stage, State.STALE, f"since {parent} is {start}")
     recorded: Identity = run.get("made_of", {})
     if not recorded:
         return Status(stage, State.STALE, "since its run.json is of an earlier version of this project")
     wanted = run.get("overrides", {}) if overrides is None else overrides
-    if changed := changes(made_of(recorded), made_of(stage_identity(recipe.config(stage), wanted))):
+    installed = run.get("versions", {})
+    before = {**made_of(recorded), **releases(installed)}
+    now = {**made_of(stage_identity(recipe.config(stage), wanted)), **releases(versions(installed))}
+    if changed := changes(before, now):
         return Status(stage, State.STALE, changed)
     given = ", ".join(f"{key} {value}" for key, value in wanted.items())
     return Status(stage, State.CURRENT, given and f"with {given}")
+
+
+def releases(installed: Mapping[str, str]) -> dict[str, str]:
+    """Return what of versions changes where a release may break something: up to the first number that is not 0."""
+    matches = {name: re.match(r"(0\.)*\d+", installed[name]) for name in TOKENIZING if name in installed}
+    return {f"version.{name}": match[0] for name, match in matches.items() if match}
 
 
 def read_run(recipe: Recipe, stage: str) -> dict[str, Any] | None:

@@ -1,12 +1,14 @@
 """What a stage is started with, needs first and refuses; the trainer itself runs in test_end_to_end."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from axolotl_plugins.resume.identity import stage_identity
+from axolotl_plugins.run_folder import hold
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import Recipe
@@ -49,7 +51,6 @@ def stages(commands: Sequence[str]) -> list[str]:
     """The commands in a word each."""
     words = {
         "make_base_model": "base",
-        "cli.preprocess": "prepare",
         "merge-lora": "merge",
         "train axolotl_configs/smoke/sft": "sft",
         "train axolotl_configs/smoke/dpo": "dpo",
@@ -60,16 +61,16 @@ def stages(commands: Sequence[str]) -> list[str]:
 def test_a_stage_makes_what_it_needs_and_nothing_twice(commands: list[str]) -> None:
     assert train(SMOKE, "sft", Launch())
     assert train(SMOKE, "dpo", Launch())
-    assert stages(commands) == ["base", "prepare", "sft", "merge", "dpo"]
+    assert stages(commands) == ["base", "sft", "merge", "dpo"]
     assert not train(SMOKE, "sft", Launch())
     assert not train(SMOKE, "dpo", Launch())
-    assert len(commands) == 5
+    assert len(commands) == 4
 
 
 def test_dpo_starts_no_hours_of_sft(commands: list[str]) -> None:
     with pytest.raises(UserError, match="runs/smoke/sft is missing; run `make sft dpo RECIPE=smoke`"):
         train(SMOKE, "dpo", Launch())
-    assert stages(commands) == ["base"]
+    assert commands == []
 
 
 def test_fresh_trains_again_what_is_up_to_date(commands: list[str]) -> None:
@@ -81,7 +82,7 @@ def test_fresh_trains_again_what_is_up_to_date(commands: list[str]) -> None:
 def test_overrides_go_to_axolotl_and_are_another_run(commands: list[str]) -> None:
     train(SMOKE, "sft", Launch())
     assert train(SMOKE, "sft", Launch(["--learning-rate=1e-4"]))
-    assert [command.rpartition(" ")[2] for command in commands[-2:]] == ["--learning-rate=1e-4"] * 2
+    assert commands[-1].endswith(" --learning-rate=1e-4")
 
 
 def test_a_recipe_without_the_stage_and_a_run_that_leaves_nothing_are_one_line(
@@ -95,6 +96,26 @@ def test_a_recipe_without_the_stage_and_a_run_that_leaves_nothing_are_one_line(
         train(SMOKE, "sft", Launch())
     with pytest.raises(UserError, match="no finished run to merge"):
         merge(SMOKE, "sft")
+
+
+def test_a_folder_that_is_not_the_stages_own_is_refused_before_anything_starts(commands: list[str]) -> None:
+    with pytest.raises(
+        UserError, match=r"^axolotl_configs/smoke/sft.yaml: output_dir: runs/x is not this stage's own"
+    ):
+        train(SMOKE, "sft", Launch(["--output-dir=runs/x"]))
+    assert commands == []
+
+
+def test_a_second_run_of_a_stage_is_refused_and_the_log_of_the_first_stays(commands: list[str]) -> None:
+    log = SMOKE.run("sft") / "log.txt"
+    with hold(SMOKE.run("sft")):
+        log.write_text("of the first run", encoding="utf-8")
+        with pytest.raises(UserError, match=rf"^runs/smoke/sft: running as process {os.getpid()} on \S+; wait"):
+            train(SMOKE, "sft", Launch())
+        with pytest.raises(UserError, match="runs/smoke/sft is running as process"):
+            train(SMOKE, "dpo", Launch())
+    assert log.read_text(encoding="utf-8") == "of the first run"
+    assert train(SMOKE, "sft", Launch())
 
 
 def test_a_merge_that_fails_leaves_no_half_model(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

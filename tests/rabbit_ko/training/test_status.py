@@ -10,8 +10,10 @@ import pytest
 
 from axolotl_plugins.checks.base_model import merged_is_current
 from axolotl_plugins.resume.identity import stage_identity
+from axolotl_plugins.run_folder import hold
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.training import status
 from rabbit_ko.training.status import State, stage_status
 
 SMOKE = Recipe("smoke")
@@ -120,6 +122,30 @@ def test_a_run_is_missing_interrupted_or_of_an_earlier_version(recipe: Path) -> 
         (run / f"checkpoint-{step}").mkdir()
     assert shown("sft") == "interrupted at step 10"
     assert stage_status(SMOKE, "dpo").state is State.STALE
+
+
+def test_a_run_that_goes_on_is_named_by_its_process(recipe: Path) -> None:
+    with hold(SMOKE.run("sft")):
+        assert shown("sft").startswith(f"running as process {os.getpid()} on ")
+    assert shown("sft") == "up to date"
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ({"tokenizers": "0.23.9", "transformers": "5.1.2", "torch": "1.0"}, "up to date"),
+        ({"tokenizers": "0.21.9"}, "stale: tokenizers was 0.21, not 0.23"),
+        ({"transformers": "4.57.1"}, "stale: transformers was 4, not 5"),
+    ],
+)
+def test_of_versions_those_count_that_may_change_tokens(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, then: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr(status, "versions", lambda _: {"tokenizers": "0.23.1", "transformers": "5.16.1"})
+    file = recipe / "runs/smoke/sft/run.json"
+    installed = {"tokenizers": "0.23.1", "transformers": "5.16.1", **then}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "versions": installed}))
+    assert shown("sft") == said
 
 
 def test_a_merged_model_is_that_of_the_adapter_that_is_there(recipe: Path) -> None:

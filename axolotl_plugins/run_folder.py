@@ -1,0 +1,67 @@
+"""The folder of a run: its own stage's and no other's, and one run at a time in it."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from rabbit_ko.errors import UserError
+from rabbit_ko.recipes import RUN_FILE, recipe_of_run, run_of_config
+
+LOCK, HOLDER = "run.lock", "run.lock.pid"
+
+
+def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
+    """Raise UserError unless `output_dir` is the folder of the stage whose YAML `file` is.
+
+    A YAML outside `axolotl_configs/` may have any folder but a recipe's, and none that holds another's finished run.
+    """
+    output = Path(str(config.get("output_dir")))
+    if own := run_of_config(file):
+        if output.resolve() != own.resolve():
+            raise UserError(f"output_dir: {output} is not this stage's own folder, which is {own}")
+        return
+    if recipe := recipe_of_run(output):
+        raise UserError(f"output_dir: {output} belongs to the recipe {recipe}; choose another folder")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        owner = Path(json.loads((output / RUN_FILE).read_bytes())["config"]["axolotl_config_path"])
+        if owner.resolve() != file.resolve():
+            raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
+
+
+def hold(folder: Path) -> BaseFileLock:
+    """Keep other runs out of a run's folder until this process ends, or the lock that is returned is released.
+
+    Raises UserError where a run is in it, with that one's process and host.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, blocking=False, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"output_dir: {folder} is in use by {_read_holder(folder)}; wait for its end") from None
+    (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    return lock
+
+
+def holder(folder: Path) -> str | None:
+    """Return which run is in a folder now, such as `process 4711 on gpu-3`; None where none is."""
+    if not (folder / LOCK).exists():
+        return None
+    try:
+        with FileLock(folder / LOCK, blocking=False):
+            return None
+    except Timeout:
+        return _read_holder(folder)
+
+
+def _read_holder(folder: Path) -> str:
+    try:
+        return (folder / HOLDER).read_text(encoding="utf-8")
+    except OSError:
+        return "another process"
