@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/.ready").write_bytes((ROOT / "pyproject.toml").read_bytes())
     command = tmp_path / ".venv/bin/rabbit"
-    command.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\nenv -0 | grep -z "^RABBIT_"\nexit 0\n')
+    command.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\nenv -0 | grep -z "^RABBIT_[^K]"\nexit 0\n')
     command.chmod(0o755)
     return tmp_path
 

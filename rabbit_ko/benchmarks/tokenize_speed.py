@@ -4,9 +4,7 @@ Each strategy runs through axolotl's own dataset wrapper, without the tokenizer'
 commands. The contenders take turns, round by round, and ratios are the medians of each round's.
 """
 
-import logging
 import os
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from prompt_strategies.template import QIR, render_answer, render_prompt
 from rabbit_ko.benchmarks.report import describe_machine, markdown_table, ratio, speeds
 from rabbit_ko.recipes import GUARD
+from rabbit_ko.terminal import silence
 
 STRATEGY = "prompt_strategies.qir"
 
@@ -26,8 +25,7 @@ def bench_tokenizing(shards: Path, tokenizer_path: str, rows: int, rounds: int) 
     from axolotl.integrations.base import PluginManager
     from transformers import AutoTokenizer
 
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
+    silence()
     datasets.disable_caching()
     datasets.disable_progress_bars()
     PluginManager.get_instance().register(GUARD)

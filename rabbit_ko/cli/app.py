@@ -10,7 +10,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from rabbit_ko.errors import UserError, is_of_storage, reason
+from rabbit_ko.errors import UnknownName, UserError, is_of_storage, reason
 from rabbit_ko.recipes import Recipe, find_recipe
 
 
@@ -29,7 +29,7 @@ def told(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):
             raise
-        raise _failure(_one_line(error), 1) from None
+        raise _failure(_one_line(error), 2 if isinstance(error, UnknownName) else 1) from None
 
 
 def _failure(line: str, code: int) -> SystemExit:
@@ -42,6 +42,11 @@ def _one_line(error: BaseException) -> str:
         said = os.strerror(error.errno)
         return f"{error.filename}: {said}" if error.filename else said
     return str(error) if isinstance(error, UserError) else reason(error)
+
+
+def is_debugging() -> bool:
+    """Tell whether all that other libraries say is to be shown, and tracebacks: `--debug`, or DEBUG=1."""
+    return bool(click.get_current_context().find_root().obj)
 
 
 class Root(TyperGroup):

@@ -1,7 +1,6 @@
 """`rabbit eval`, `logickor`, `score`, `results`, `chat`: measure a stage, compare the stages, talk with one."""
 
 import json
-import logging
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.methods import METHODS
+from rabbit_ko.terminal import aside, show, silence
 
 StageName = Annotated[
     str, typer.Option("--stage", metavar="NAME", help=f"base, or a stage that is trained: {', '.join(METHODS)}")
@@ -56,14 +56,18 @@ def evaluate(
     server, use_template = _model_server(model_url, model_name, 8, 300.0), template and template == "on"
     asked = (config.limit or None, use_template, config.hub_dir or "")
     evaluation = harness.Evaluation(found, *asked, backend, server, batch_size)
-    model, results = model_of(found, server, backend), []
+    model, results, log = model_of(found, server, backend), [], found.results / "log.txt"
+    typer.echo(f"all that the harness says goes to {log}", err=True)
     with TemporaryDirectory(prefix="rabbit-ko-datasets-") as cache:
         if config.hub_dir:
             # What `datasets` has cached of a local folder it knows by name and not by content.
             os.environ["HF_DATASETS_CACHE"] = cache
         for suite in suites:
-            done = finished_result(found, suite.name, model, evaluation.settings(suite))
-            if result := done or harness.evaluate(evaluation, suite, model):
+            result = done = finished_result(found, suite.name, model, evaluation.settings(suite))
+            if result is None:
+                with aside(log, f"{stage}, {suite.name}", is_debugging()):
+                    result = harness.evaluate(evaluation, suite, model)
+            if result:
                 results.append(result.model_dump(exclude={"harness"}))
                 took = "finished before" if done else f"{result.seconds:.0f} s"
                 lines = [
@@ -108,13 +112,14 @@ def logickor(
     if not (judge_url and judge_model):
         raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
     server = _model_server(model_url, model_name, concurrency, timeout)
-    logging.disable(logging.WARNING)
+    silence(is_debugging())
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
     file = read_eval_config(recipe, questions=questions).questions or ""
     result, is_new = evaluate(find_stage(recipe, stage), file, judge, server, strategy, max_new_tokens)
     if not is_new:
         print(f"{stage}, {result.task}: finished before, nothing is asked again")
-    print(f"{recipe} {stage}, {result.task}, judged by {judge_model}\n\n{render(result.scores)}")
+    print(f"{recipe} {stage}, {result.task}, judged by {judge_model}\n")
+    show(render(result.scores))
     for note in result.notes:
         print(f"\nnote: {note}")
 
@@ -128,7 +133,7 @@ def score(file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="judge
     from rabbit_ko.evaluation.logickor.scores import read_judged, render, scores
 
     rows, of = read_judged(file)
-    print(render(scores(rows), of))
+    show(render(scores(rows), of))
 
 
 @app.command()
@@ -149,7 +154,10 @@ def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
         raise UserError(
             f"runs/{recipe}/eval: no results; run `make eval RECIPE={recipe} STAGE=base`, then for other stages"
         )
-    print(json.dumps([*figure_records(table)], ensure_ascii=False, indent=1) if as_json else render(table).rstrip())
+    if as_json:
+        print(json.dumps([*figure_records(table)], ensure_ascii=False, indent=1))
+    else:
+        show(render(table).rstrip())
     typer.echo(", ".join(map(str, write_files(table))), err=True)
 
 
@@ -172,7 +180,7 @@ def chat(
 
     found = find_stage(recipe, stage)
     typer.echo(f"[{found.model}]", err=True)
-    logging.disable(logging.WARNING)
+    silence(is_debugging())
     talk(found, prompt, system, max_new_tokens, temperature, seed)
 
 

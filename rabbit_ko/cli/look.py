@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
 from rabbit_ko.cli.data import build_recipe
-from rabbit_ko.errors import UserError, suggest
+from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.recipes import Recipe, find_recipe
 
 
@@ -37,7 +37,7 @@ def inspect(
     found = find_recipe(recipe)
     stages = [method.name for method in found.methods]
     if stage not in stages:
-        raise UserError(f"STAGE={stage}: recipe {recipe} has no such stage{suggest(stage, stages)}")
+        raise UnknownName(f"STAGE={stage}: recipe {recipe} has no such stage{suggest(stage, stages)}")
     _prepare(found)
     inspect_stage(found.config(stage), n, row_id, split, html, as_json)
 

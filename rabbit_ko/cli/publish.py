@@ -1,15 +1,14 @@
 """`rabbit card`, `push-data`, `push-model`: what leaves the house."""
 
-import logging
 import re
-import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from rabbit_ko.cli.app import RecipeName, app
+from rabbit_ko.cli.app import RecipeName, app, is_debugging
+from rabbit_ko.terminal import silence
 
 Picked = Annotated[Path | None, typer.Option(metavar="FILE", help="an answer: YAML with question: and answer:")]
 Public = Annotated[bool, typer.Option("--public", help="let everybody see it")]
@@ -35,8 +34,7 @@ def card(
         raise typer.BadParameter("say it by the hub's name, such as cc-by-nc-4.0", param_hint="--license")
     from rabbit_ko.publishing.model_card import write_card
 
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+    silence(is_debugging())
     with Console(stderr=True).status("reading the results, then the model answers"):
         file, stale = write_card(recipe, stage, lang, good, bad, license)
     for line in stale:

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method
-from rabbit_ko.recipes import Recipe
+from rabbit_ko.recipes import Recipe, find_recipe
 
 Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, `--key=value ...`")]
 Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
@@ -43,7 +43,6 @@ def _help(method: Method) -> str:
 
 def _add(method: Method) -> None:
     def command(
-        context: typer.Context,
         recipe: RecipeName = "smoke",
         args: Overrides = "",
         gpus: Gpus = None,
@@ -51,12 +50,12 @@ def _add(method: Method) -> None:
         launch: Accelerate = "",
         fresh: Fresh = False,
     ) -> None:
-        from rabbit_ko.training.run import Launch, train
+        from rabbit_ko.training.run import Launch, check_before, train
 
+        how = Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
+        check_before(Recipe(recipe), method.name, how)
         build_recipe(Recipe(recipe))
-        if train(
-            Recipe(recipe), method.name, Launch(shlex.split(args), gpus, sharding, launch, fresh, bool(context.obj))
-        ):
+        if train(Recipe(recipe), method.name, how):
             print(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
 
     app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)
@@ -78,38 +77,44 @@ def merge(
 
     Example: `rabbit merge --recipe rabbit-ko-3b --stage dpo`
     """
+    from rabbit_ko.training.run import log_file
     from rabbit_ko.training.run import merge as merge_adapter
 
-    made = merge_adapter(Recipe(recipe), stage)
-    print(f"{Recipe(recipe).run(stage) / 'merged'}: {'merged' if made else 'up to date'}")
+    made = merge_adapter(Recipe(recipe), stage, is_debugging())
+    said = f"merged; all that axolotl says is in {log_file(Recipe(recipe), stage)}" if made else "up to date"
+    print(f"{Recipe(recipe).run(stage) / 'merged'}: {said}")
 
 
 @app.command()
-def status(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
+def status(
+    name: Annotated[str, typer.Argument(metavar="[RECIPE]", help="the same as --recipe")] = "",
+    recipe: RecipeName = "smoke",
+    as_json: AsJson = False,
+) -> None:
     """Show what there is of a recipe: its data, each stage, and the command that comes next.
 
-    A stage is missing, interrupted at a step, stale with what has changed, or up to date. Content decides (config,
-    shards, prompt, base), never the time of a file.
+    A stage is missing, running, interrupted at a step, stale with what has changed, or up to date. Content decides
+    (config, shards, prompt, base), never the time of a file.
 
-    Example: `rabbit status --recipe aog-8b`
+    Example: `rabbit status aog-8b`
     """
     from rabbit_ko.cli.data import data_status
     from rabbit_ko.training.status import State, stage_status
 
-    found = Recipe(recipe)
+    found = find_recipe(name) if name else Recipe(recipe)
     stages = [stage_status(found, method.name) for method in found.methods]
     states = {"data": data_status(found), **{stage.stage: str(stage) for stage in stages}}
     done = {"data"} if states["data"] == State.CURRENT else set()
     done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
     following = next((name for name in states if name not in done), None)
     if as_json:
-        print(json.dumps({"recipe": recipe, "stages": states, "next": following}, ensure_ascii=False, indent=2))
+        print(json.dumps({"recipe": found.name, "stages": states, "next": following}, ensure_ascii=False, indent=2))
         return
     table = Table("stage", "state", box=None, pad_edge=False)
     for name, state in states.items():
         table.add_row(name, state)
     Console(soft_wrap=True).print(table)
-    print(f"next: make {following} RECIPE={recipe}" if following else f"next: make eval RECIPE={recipe}")
+    print(f"next: make {following or 'eval'} RECIPE={found.name}")
 
 
 @app.command()
@@ -125,7 +130,6 @@ def new(
 
     Example: `rabbit new mine --from rabbit-ko-3b --base Qwen/Qwen3-4B`
     """
-    from rabbit_ko.recipes import find_recipe
     from rabbit_ko.training.new_recipe import copy_recipe
 
     for line in copy_recipe(find_recipe(source), name, base):

@@ -11,7 +11,7 @@ import xxhash
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
-from rabbit_ko.errors import UserError, suggest
+from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 
@@ -53,7 +53,7 @@ def find_stage(recipe: str, name: str = "") -> Stage:
     trained = [stage for stage in METHODS if (place.run(stage) / RUN_FILE).exists()]
     name = name or [*METHODS, *trained][-1 if trained else 0]
     if name not in (BASE, *METHODS):
-        raise UserError(f"STAGE={name}: there is no such stage{suggest(name, (BASE, *METHODS))}")
+        raise UnknownName(f"STAGE={name}: there is no such stage{suggest(name, (BASE, *METHODS))}")
     config = _first_config(place)
     if name != BASE:
         if name not in trained:

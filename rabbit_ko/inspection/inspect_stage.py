@@ -1,9 +1,7 @@
 """The rows of a stage as it trains them, to look at: `rabbit inspect`, and `axolotl inspect STAGE.YAML`."""
 
 import json
-import logging
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,6 +18,7 @@ from rich.text import Text
 from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import quantile, render
+from rabbit_ko.terminal import silence
 
 if TYPE_CHECKING:
     from axolotl_plugins.checks.rows import TokenizedRow
@@ -97,18 +96,17 @@ def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
 def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
     """Return a stage's config and tokenizer, loaded and checked as axolotl does it. Raises UserError."""
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
-    # As `axolotl preprocess` does, so that a GPU's options are no error where there is none.
-    os.environ["AXOLOTL_IS_PREPROCESS"] = "1"
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
+    silence()
     from axolotl.cli.config import load_cfg
     from axolotl.loaders import load_tokenizer
     from datasets import disable_progress_bars
 
     disable_progress_bars()
     try:
-        # Otherwise it would replace the log of the stage's run.
-        with patch("axolotl.cli.config.prepare_debug_log"):
+        # As `axolotl preprocess` does, so that a GPU's options are no error where there is none; and the log of the
+        # stage's run is not replaced.
+        preprocessing = patch.dict(os.environ, AXOLOTL_IS_PREPROCESS="1")
+        with preprocessing, patch("axolotl.cli.config.prepare_debug_log"):
             cfg = load_cfg(str(config), is_preprocess=True, **overrides)
         return cfg, load_tokenizer(cfg)
     except (SystemExit, OSError, ValueError, KeyError, TypeError) as error:

@@ -15,8 +15,8 @@ from rabbit_ko.recipes import RUN_FILE, find_recipe
 
 def push(recipe: str, name: str, repo: str, format: str = "adapter", public: bool = False) -> str:
     """Push a stage to the hub model `org/name`; return the commit's URL. Raises UserError, as `hub.commit` does."""
-    stage = find_trained(find_recipe(recipe), name)
-    exported, run = find_format(format)(stage), Path(stage.model) / RUN_FILE
+    export, stage = find_format(format), find_trained(find_recipe(recipe), name)
+    exported, run = export(stage), Path(stage.model) / RUN_FILE
     file, command = Path(stage.model) / CARD_FILE, f"`make card RECIPE={recipe} STAGE={name}`"
     try:
         card = ModelCard.load(file)

@@ -42,6 +42,7 @@ def built(recipe: Path) -> dict[str, bytes]:
     return file_contents(recipe.parent / "plain")
 
 
+@pytest.mark.slow
 def test_object_storage_gets_the_bytes_that_a_folder_gets(recipe: Path, built: dict[str, bytes], s3: Any) -> None:
     build(load_config(recipe), f"s3://{BUCKET}/same")
     assert s3_contents(s3, f"{BUCKET}/same") == built
@@ -49,6 +50,7 @@ def test_object_storage_gets_the_bytes_that_a_folder_gets(recipe: Path, built: d
     verify(f"s3://{BUCKET}/same")
 
 
+@pytest.mark.slow
 def test_a_second_build_leaves_the_shards_alone(recipe: Path, built: dict[str, bytes], s3: Any) -> None:
     build(load_config(recipe), f"s3://{BUCKET}/twice")
     before = {name: found["LastModified"] for name, found in s3.find(f"{BUCKET}/twice", detail=True).items()}
@@ -59,6 +61,7 @@ def test_a_second_build_leaves_the_shards_alone(recipe: Path, built: dict[str, b
     assert s3_contents(s3, f"{BUCKET}/twice") == built
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_resumes(
     recipe: Path, built: dict[str, bytes], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

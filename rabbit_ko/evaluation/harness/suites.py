@@ -7,7 +7,7 @@ from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 
 # Tasks that the harness does not have.
 TASKS_FOLDER = Path(__file__).parent / "tasks"
@@ -67,5 +67,5 @@ def find_suites(names: str) -> list[Suite]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in SUITES]
     if unknown or not wanted:
-        raise UserError(f"TASKS={names}: there is no task `{', '.join(unknown)}`; tasks: {', '.join(SUITES)}")
+        raise UnknownName(f"TASKS={names}: there is no task `{', '.join(unknown)}`; tasks: {', '.join(SUITES)}")
     return [SUITES[name] for name in dict.fromkeys(wanted)]

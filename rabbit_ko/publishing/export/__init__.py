@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
-from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.errors import UnknownName, UserError, reason, suggest
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hub import Files
 
@@ -33,7 +33,7 @@ class Exported(NamedTuple):
 def find_format(name: str) -> Callable[[Stage], Exported]:
     """Return the `export` function of a format. Raises UserError where there is no such format."""
     if name not in FORMATS:
-        raise UserError(f"FORMAT={name}: there is no such format{suggest(name, FORMATS)}")
+        raise UnknownName(f"FORMAT={name}: there is no such format{suggest(name, FORMATS)}")
     export: Callable[[Stage], Exported] = import_module(f"{__name__}.{name}").export
     return export
 

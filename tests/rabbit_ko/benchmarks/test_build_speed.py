@@ -120,6 +120,7 @@ def test_the_exponent_of_time_is_that_of_the_medians() -> None:
     assert build_table(1_000, after, 100, before).splitlines()[2].split(" | ")[5] == "1.30"
 
 
+@pytest.mark.slow
 def test_a_tiny_run_prints_a_table_for_each_corpus(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     asked = ["--what", "data", "--rows", "300,600", "--conversations", "200", "--rounds", "1"]

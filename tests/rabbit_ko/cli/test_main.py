@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -123,13 +124,31 @@ def test_a_bug_is_not_hidden() -> None:
         main(["probe", "--mode", "bug"])
 
 
-def test_an_unknown_command_and_an_unknown_recipe_are_wrong_usage_and_a_failure(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert called(capsys, "sftt")[0] == 2
-    code, _, errors = called(capsys, "status", "--recipe", "smok")
-    assert code == 1
-    assert errors == "error: RECIPE=smok: there is no such recipe; did you mean `smoke`?\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("status --recipe smok", "RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
+        ("status smok", "RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
+        ("plan --recipe smok", "RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
+        ("merge --stage sfft", "STAGE=sfft: there is no such stage; did you mean `sft`?"),
+        ("inspect --stage ipo", "STAGE=ipo: recipe smoke has no such stage; did you mean `dpo`?"),
+        ("chat --stage sfft", "STAGE=sfft: there is no such stage; did you mean `sft`?"),
+        ("eval --stage base --tasks kobset", "TASKS=kobset: there is no task `kobset`; tasks: kobest"),
+        ("sft --sharding zero9", "SHARDING=zero9: there is no such sharding; known are ddp, fsdp2"),
+        ("sft --args lr=1", "ARGS: `lr` is no option; write `--key=value`"),
+        ("push-model --repo org/x --format gguff", "FORMAT=gguff: there is no such format"),
+    ],
+)
+def test_a_name_that_there_is_none_of_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], smoke_recipe: Path, call: str, said: str
+) -> None:
+    code, _, errors = called(capsys, *call.split())
+    assert errors.splitlines()[-1].startswith(f"error: {said}")
+    assert code == 2
 
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,7 +152,7 @@ def test_the_command_wants_to_know_where_to(in_tmp: Path, capsys: pytest.Capture
     assert run_push("--recipe", "mine") == 2
     expected = "error: rabbit push-data: say where: make push-data RECIPE=mine REPO=org/name\n"
     assert capsys.readouterr() == ("", expected)
-    assert run_push("--recipe", "other", "--repo", "org/name") == 1
+    assert run_push("--recipe", "other", "--repo", "org/name") == 2
     assert capsys.readouterr().err.startswith("error: RECIPE=other: there is no such recipe")
 
 

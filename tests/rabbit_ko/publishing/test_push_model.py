@@ -273,6 +273,7 @@ def test_a_place_on_this_machine_is_no_name_on_the_hub(in_tmp: Path, name: str, 
     assert hub_id(name) is None
 
 
+@pytest.mark.slow
 def test_what_is_pushed_loads_as_the_same_model(
     in_tmp: Path, hub: Hub, smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
