@@ -5,6 +5,7 @@ import logging
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from axolotl.integrations.base import PluginManager
+from filelock import FileLock
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from axolotl_plugins.guard import Guard
@@ -31,11 +34,16 @@ VENV = ROOT / ".venv"
 TOKENIZERS = ("smoke", "llama-3", "llama-3-no-bos", "qwen3")
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start, which a shell's background jobs ignore; and share the cores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many as cores
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest, and keep those that share a run in one process where there are several."""
-    for item in items:
-        if "project" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("project"))
+    """Start with what takes longest."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
@@ -134,14 +142,30 @@ def environment(**variables: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, with this one's environment, in which `make data sft dpo` has run."""
+    """A copy of the project, with this one's environment, in which `make data sft dpo` has run.
+
+    It runs once for all processes of a test run, and leaves alone what `make all` has made here of the same content.
+    """
     if not (VENV / ".ready").exists():
         pytest.skip("there is no .venv; run the tests with `make test`")
-    folder = tmp_path_factory.mktemp("project")
+    folder, temporary = tmp_path_factory.mktemp("project"), tmp_path_factory.getbasetemp()
+    trained = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "trained"
     copy_project(folder)
     (folder / ".venv").symlink_to(VENV)
-    run(folder, "make", "data", "sft", "dpo")
+    with FileLock(f"{trained}.lock"):
+        copy_runs(trained if trained.exists() else ROOT, folder)
+        run(folder, "make", "data", "sft", "dpo")
+        if not trained.exists():
+            copy_runs(folder, trained)
     return folder
+
+
+def copy_runs(source: Path, target: Path) -> None:
+    """Copy the smoke recipe's data, base and stages, but no stage that was trained with overrides."""
+    for name in ("data/smoke", "runs/smoke/base", "runs/smoke/sft", "runs/smoke/dpo"):
+        run_file = source / name / "run.json"
+        if (source / name).exists() and not (run_file.exists() and json.loads(run_file.read_text())["overrides"]):
+            shutil.copytree(source / name, target / name)
 
 
 @pytest.fixture(scope="session")

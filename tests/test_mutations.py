@@ -4,185 +4,220 @@ The list is the answer to "which test would catch ...?".
 """
 
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import pyarrow as pa
 import pytest
 
-from tests.conftest import copy_project, environment
+from axolotl_plugins.resume import identity
+from prompt_strategies import sft, tokens
+from prompt_strategies.sft import IGNORE_INDEX
+from prompt_strategies.tokens import Example, encode, encode_answers, encode_prompts
+from tests.attempts import FORKS, finish
+from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
 PROMPT = "tests/prompt_strategies"
+GUARD = "tests/axolotl_plugins/test_guard.py"
+TRAINED = f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos"
+PREPARED = f"{GUARD}::test_prepared_folder_follows_all_that_decides_about_its_rows"
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change to one file, and the test that must notice."""
+    """What stands in the place of a name of the project, and the test that must notice."""
 
     name: str
-    file: str
-    old: str
-    new: str
+    target: str
+    mutant: Any
     test: str
 
 
+def never(*_: Any, **__: Any) -> None:
+    """Find nothing."""
+
+
+def always(*_: Any, **__: Any) -> bool:
+    """Agree."""
+    return True
+
+
+def shift_mask(by: int) -> Callable[[list[Example]], Any]:
+    """Lay rows out with a mask that ends so many tokens further on."""
+    lay_out = sft.to_columns
+
+    def shifted(examples: list[Example]) -> Any:
+        columns = lay_out(examples).to_pydict()
+        edges = [len(example.prompt) + by for example in examples]
+        columns["labels"] = [
+            [IGNORE_INDEX] * edge + ids[edge:] for edge, ids in zip(edges, columns["input_ids"], strict=True)
+        ]
+        return pa.table(columns)
+
+    return shifted
+
+
+def tokenize_jointly(
+    tokenizer: Any, template: Any, prompts: Any, answers: Any, sequence_len: int, _tokenize: Any = tokens.tokenize
+) -> Any:
+    """Encode prompt and answer as one text, and cut it where the prompt alone would end."""
+    rows = _tokenize(tokenizer, template, prompts, answers, sequence_len)
+    has_bos = tokenizer.bos_token_id is not None
+    return [
+        replace(
+            row,
+            answers=tuple(
+                encode_answers(tokenizer, [row.text + text])[0][len(row.prompt) - has_bos :] for text in texts
+            ),
+        )
+        if isinstance(row, Example)
+        else row
+        for row, texts in zip(rows, answers, strict=True)
+    ]
+
+
+def prepare_regardless_of(name: str) -> Callable[[Any], None]:
+    """Name the folder of prepared rows without something that decides about them."""
+    set_prepared_path = identity.set_prepared_path
+
+    def forgetful(cfg: Any) -> None:
+        with mock.patch.object(identity, name, return_value="the same"):
+            set_prepared_path(cfg)
+
+    return forgetful
+
+
 MUTATIONS = [
-    Mutation(
-        "drop EOS",
-        "prompt_strategies/tokens.py",
-        "return [[*ids, eos] for ids",
-        "return [[*ids] for ids",
-        f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos",
-    ),
+    Mutation("drop EOS", "prompt_strategies.tokens.encode_answers", encode, TRAINED),
     Mutation(
         "train EOS twice",
-        "prompt_strategies/tokens.py",
-        "return [[*ids, eos] for ids",
-        "return [[*ids, eos, eos] for ids",
-        f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos",
+        "prompt_strategies.tokens.encode_answers",
+        lambda tokenizer, texts: [[*ids, ids[-1]] for ids in encode_answers(tokenizer, texts)],
+        TRAINED,
     ),
-    Mutation(
-        "shift the mask by one, into the answer",
-        "prompt_strategies/sft.py",
-        "np.where(position < np.repeat(",
-        "np.where(position <= np.repeat(",
-        f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos",
-    ),
-    Mutation(
-        "shift the mask by one, into the prompt",
-        "prompt_strategies/sft.py",
-        "np.where(position < np.repeat(",
-        "np.where(position + 1 < np.repeat(",
-        f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos",
-    ),
+    Mutation("shift the mask by one, into the answer", "prompt_strategies.sft.to_columns", shift_mask(1), TRAINED),
+    Mutation("shift the mask by one, into the prompt", "prompt_strategies.sft.to_columns", shift_mask(-1), TRAINED),
     Mutation(
         "add a second BOS",
-        "prompt_strategies/tokens.py",
-        "return [[*bos, *ids]",
-        "return [[*bos, *bos, *ids]",
+        "prompt_strategies.tokens.encode_prompts",
+        lambda tokenizer, texts: [[ids[0], *ids] for ids in encode_prompts(tokenizer, texts)],
         f"{PROMPT}/test_sft.py::test_prompt_ids_are_those_of_the_chat_template",
     ),
     Mutation(
-        "leave BOS out of DPO where the tokenizer adds none",
-        "prompt_strategies/dpo.py",
-        'return "" if bos is None or adds_bos(tokenizer) else bos',
-        'return ""',
+        "write no BOS for DPO where the tokenizer adds none",
+        "prompt_strategies.dpo._written_bos",
+        lambda _: "",
         f"{PROMPT}/test_other_tokenizers.py::test_trl_reads_one_bos_where_the_tokenizer_adds_none",
     ),
     Mutation(
         "tokenize prompt and answer jointly",
-        "prompt_strategies/tokens.py",
-        "Example(text, ids, answer_ids[index], dropped)",
-        "Example(text, ids, tuple(encode_answers(tokenizer, [text + answer])[0][len(ids) - "
-        "(tokenizer.bos_token_id is not None):] for answer in answers[index]), dropped)",
+        "prompt_strategies.sft.tokenize",
+        tokenize_jointly,
         f"{PROMPT}/test_other_tokenizers.py::test_an_answer_that_would_merge_with_the_prompt_is_encoded_apart_in_sft",
     ),
     Mutation(
         "keep pairs that TRL reads differently",
-        "prompt_strategies/dpo.py",
-        "rows[index] = Dropped.READ_DIFFERENTLY",
-        "pass",
+        "prompt_strategies.dpo._is_read_alike",
+        always,
         f"{PROMPT}/test_other_tokenizers.py::test_a_pair_whose_answer_would_merge_is_dropped_in_dpo_and_counted",
     ),
     Mutation(
-        "parse special tokens in SFT",
-        "prompt_strategies/tokens.py",
-        "backend.encode_special_tokens = True",
-        "backend.encode_special_tokens = False",
-        f"{PROMPT}/test_sft.py::test_special_tokens_in_contents_stay_text",
-    ),
-    Mutation(
         "let special tokens through to TRL",
-        "prompt_strategies/dpo.py",
-        "== expected",
-        "!= []",
+        "prompt_strategies.dpo._is_read_alike",
+        always,
         f"{PROMPT}/test_prompt_injection.py::test_hostile_rows_bring_no_control_token_and_no_turn_into_dpo",
     ),
     Mutation(
+        "parse special tokens in SFT",
+        "prompt_strategies.tokens.encode",
+        lambda tokenizer, texts: tokenizer(list(texts), add_special_tokens=False)["input_ids"],
+        f"{PROMPT}/test_sft.py::test_special_tokens_in_contents_stay_text",
+    ),
+    Mutation(
         "let headings through",
-        "prompt_strategies/prompt_injection.py",
-        'return sum(map(text.count, "#＃﹟")) >= 3 and',
-        "return False and",
+        "prompt_strategies.tokens.has_fake_turn",
+        never,
         f"{PROMPT}/test_prompt_injection.py::test_hostile_rows_bring_no_control_token_and_no_turn_into_sft",
     ),
     Mutation(
         "let control tokens into the shards",
-        "prompt_strategies/prompt_injection.py",
-        "and _CONTROL.search(_undisguised(text)):",
-        "and False:",
+        "prompt_strategies.prompt_injection._CONTROL",
+        re.compile("(?!)"),
         "tests/dataset_builders/test_prompt_injection.py::test_hostile_questions_and_answers_are_rejected_by_default",
     ),
     Mutation(
         "take turns by their place, whatever their roles",
-        "prompt_strategies/tokens.py",
-        'if find_order_mistake(messages, last="user") or not all(answers)',
-        "if not all(answers)",
+        "prompt_strategies.tokens.find_order_mistake",
+        never,
         f"{PROMPT}/test_sft.py::test_a_row_with_roles_out_of_order_is_dropped",
     ),
     Mutation(
         "change the template's blank line",
-        "prompt_strategies/template.py",
-        'question=f"### {question}:\\n{{user}}\\n\\n"',
-        'question=f"### {question}:\\n{{user}}\\n"',
+        "prompt_strategies.template.Template.question",
+        property(lambda template: vars(template)["question"].removesuffix("\n")),
         f"{PROMPT}/test_template.py::test_prompt_is_the_golden_text",
     ),
     Mutation(
         "strip nothing",
-        "prompt_strategies/template.py",
-        'answer: str = message["content"].strip()',
-        'answer: str = message["content"]',
+        "prompt_strategies.template.render_answer",
+        lambda message: message["content"],
         f"{PROMPT}/test_template.py::test_contents_are_stripped_and_braces_in_them_stay",
     ),
     Mutation(
-        "cut the answer instead of dropping history",
-        "prompt_strategies/tokens.py",
-        "elif shorter := without_oldest_exchange(pending[index]):",
-        "elif shorter := None:",
+        "drop the row instead of its history",
+        "prompt_strategies.tokens.without_oldest_exchange",
+        never,
         f"{PROMPT}/test_sft.py::test_oldest_exchanges_go_first_and_the_answer_stays_whole",
     ),
     Mutation(
         "meet a stale cache after a change of the template",
-        "axolotl_plugins/resume/identity.py",
-        "        source_fingerprint(),\n",
-        "",
-        "tests/axolotl_plugins/test_guard.py::test_prepared_folder_follows_all_that_decides_about_its_rows",
+        "axolotl_plugins.resume.identity.set_prepared_path",
+        prepare_regardless_of("source_fingerprint"),
+        PREPARED,
     ),
     Mutation(
         "meet a stale cache after a change of a shard",
-        "axolotl_plugins/resume/identity.py",
-        "        dataset_fingerprints(cfg),\n",
-        "",
-        "tests/axolotl_plugins/test_guard.py::test_prepared_folder_follows_all_that_decides_about_its_rows",
+        "axolotl_plugins.resume.identity.set_prepared_path",
+        prepare_regardless_of("dataset_fingerprints"),
+        PREPARED,
     ),
 ]
 
 
-def outcome(folder: Path, *tests: str) -> int:
-    """Run tests on a copy of the project; returns pytest's exit code, 0 for passed and 1 for failed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    shared = str(Path(__file__).parents[2] / "shared")
-    variables = environment(PYTHONPATH=str(folder), RABBIT_KO_SHARED=os.environ.get("RABBIT_KO_SHARED", shared))
-    return subprocess.run(command, cwd=folder, capture_output=True, env=variables).returncode
+def outcome(log: Path, number: int | None = None) -> int:
+    """Return the exit code of pytest for a mutation and its test, or for all the tests on the code as it is."""
+    process = FORKS.Process(target=_run, args=(log, number))
+    process.start()
+    return finish(process)
+
+
+def _run(log: Path, number: int | None) -> None:
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(ROOT)
+    mutations = MUTATIONS if number is None else MUTATIONS[number : number + 1]
+    with pytest.MonkeyPatch.context() as patch:
+        if number is not None:
+            patch.setattr(MUTATIONS[number].target, MUTATIONS[number].mutant, raising=False)
+        tests = sorted({mutation.test for mutation in mutations})
+        os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the named tests pass."""
-    folder = tmp_path_factory.mktemp("copy")
-    copy_project(folder)
-    assert outcome(folder, *sorted({mutation.test for mutation in MUTATIONS})) == 0
-    return folder
+def passing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The named tests pass on the code as it is."""
+    log = tmp_path_factory.mktemp("unchanged") / "log"
+    assert outcome(log) == pytest.ExitCode.OK, log.read_text(encoding="utf-8")[-4_000:]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "-"))
-def test_the_named_test_fails(copy: Path, mutation: Mutation) -> None:
-    file = copy / mutation.file
-    text = file.read_text(encoding="utf-8")
-    assert text.count(mutation.old) == 1
-    file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
-    try:
-        assert outcome(copy, mutation.test) == 1
-    finally:
-        file.write_text(text, encoding="utf-8")
+@pytest.mark.usefixtures("passing")
+@pytest.mark.parametrize("number", range(len(MUTATIONS)), ids=[it.name.replace(" ", "-") for it in MUTATIONS])
+def test_the_named_test_fails(number: int, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert outcome(log, number) == pytest.ExitCode.TESTS_FAILED, log.read_text(encoding="utf-8")[-4_000:]

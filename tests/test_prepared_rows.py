@@ -1,15 +1,15 @@
 """Prepared rows are reused where nothing changed, and made anew after any change that reaches them."""
 
-import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from tests.attempts import attempt, finish
 from tests.conftest import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def copy(project: Path, tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def make_sft(folder: Path, *arguments: str) -> str:
-    """Run `make sft` once more; returns what axolotl has said of its last run."""
-    run(folder, "make", "sft", *arguments)
-    return (folder / "runs/smoke/sft/log.txt").read_text(encoding="utf-8")
+def train(folder: Path, log: Path) -> str:
+    """Train a step; returns what axolotl has said."""
+    assert finish(attempt(folder, "axolotl_configs/smoke/sft.yaml", log, max_steps=1)) == 0
+    return log.read_text(encoding="utf-8")
 
 
 def prepared(folder: Path) -> set[Path]:
@@ -31,20 +31,25 @@ def prepared(folder: Path) -> set[Path]:
     return {file.parent.relative_to(folder) for file in files if "raw" not in file.parts}
 
 
-def test_prepared_rows_are_reused_and_follow_a_row_and_a_character_of_the_template(copy: Path) -> None:
+def test_prepared_rows_are_reused_and_follow_a_row_and_a_character_of_the_template(
+    copy: Path, tmp_path: Path
+) -> None:
     first = prepared(copy)
-    assert "Loading prepared dataset from disk" in make_sft(copy, "ARGS=--max-steps=1")
+    assert "Loading prepared dataset from disk" in train(copy, tmp_path / "first.log")
     assert prepared(copy) == first
 
     with (copy / "axolotl_configs/smoke/data.yaml").open("a", encoding="utf-8") as config:
         config.write("system_prompt: 짧게 답하세요.\n")
-    assert len(re.findall("Unable to find prepared dataset", make_sft(copy))) >= 2
+    run(copy, "make", "data")
+    assert train(copy, tmp_path / "second.log").count("Unable to find prepared dataset") >= 2
     second = prepared(copy)
     assert len(second - first) == 2
 
     template = copy / "prompt_strategies/template.py"
     template.write_text(template.read_text().replace("### {response}:", "### {response}!", 1))
-    assert len(re.findall("Unable to find prepared dataset", make_sft(copy))) >= 2
+    run(copy, "make", "sft", "ARGS=--max-steps=1")
+    said = (copy / "runs/smoke/sft/log.txt").read_text(encoding="utf-8")
+    assert said.count("Unable to find prepared dataset") >= 2
     assert len(prepared(copy) - second) == 2
 
 
