@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -31,6 +32,8 @@ ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "dataset_builders" / "samples"
 SHARED = Path(os.environ.get("RABBIT_KO_SHARED", ROOT.parent / "shared"))
 VENV = ROOT / ".venv"
+# What other libraries say, and their bars.
+NOISE = re.compile(r"Warning|WARNING|Failed to load|\d+%\||it/s|examples/s|^W\d{4} |^\[20", re.MULTILINE)
 TOKENIZERS = ("smoke", "llama-3", "llama-3-no-bos", "qwen3")
 
 
@@ -187,6 +190,7 @@ def run(folder: Path, *command: str, returns: int = 0, **variables: str) -> subp
     variables = environment(PYTHONPATH=str(folder), **variables)
     result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
     assert result.returncode == returns, (result.stdout + result.stderr)[-4_000:]
+    assert command[0] != "make" or not NOISE.search(result.stdout + result.stderr), result.stdout + result.stderr
     return result
 
 
