@@ -13,8 +13,16 @@ _LAYOUT = """\
 {%- if bos_token is defined and bos_token %}{{ bos_token }}{% endif %}
 {%- set conversation = namespace(system='', user=none) %}
 {%- for message in messages %}
-{%- set content = message['content'] | trim %}
-{%- if message['role'] == 'system' and loop.first %}
+{%- set parts = message['content'] %}
+{%- if parts is string %}
+{%- set content = parts | trim %}
+{%- elif parts is sequence and not parts | rejectattr('type', 'equalto', 'text') | list and \
+not parts | rejectattr('text', 'string') | list %}
+{%- set content = parts | map(attribute='text') | join | trim %}
+{%- else %}
+{{- raise_exception('content must be text, or a list of parts whose type is text') }}
+{%- endif %}
+{%- if message['role'] in ('system', 'developer') and loop.first %}
 {%- set conversation.system = content %}
 {%- elif message['role'] == 'user' and conversation.user is none %}
 {%- set conversation.user = content %}
@@ -44,7 +52,9 @@ _VARIABLES = {"user": "conversation.user", "system": "conversation.system", "ass
 def chat_template(template: Template) -> str:
     """Return the Jinja source that renders what `render_prompt` does, with BOS where the tokenizer has one.
 
-    A conversation that ends with an answer is rendered with that answer and EOS, as it is trained.
+    As in OpenAI's API, content can be a list of text parts, and `developer` is another word for `system`. Anything else
+    is refused, so that no null and no image becomes text of a prompt. A conversation that ends with an answer is
+    rendered with that answer and EOS, as it is trained.
     """
     layout = "".join(line.strip() for line in _LAYOUT.splitlines())
     for part in ("question", "instruction", "response", "exchange"):

@@ -1,6 +1,7 @@
 """The text of the prompt, byte for byte, and the chat template's agreement with it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,40 @@ def test_chat_template_ends_an_answer_as_it_is_trained(smoke_tokenizer: PreTrain
     rendered = smoke_tokenizer.apply_chat_template([SYSTEM_PROMPT, FIBONACCI, ANSWER], tokenize=False)
     prompt = render_prompt(QIR, [SYSTEM_PROMPT, FIBONACCI])
     assert rendered == f"{smoke_tokenizer.bos_token}{prompt}{ANSWER['content']}{smoke_tokenizer.eos_token}"
+
+
+def test_chat_template_joins_parts_and_takes_a_developer_for_system(
+    smoke_tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    parts = [{"type": "text", "text": "\n 피보나치"}, {"type": "text", "text": " 수열이 뭐야? "}]
+    developer = {"role": "developer", "content": [{"type": "text", "text": "짧게."}]}
+    rendered = smoke_tokenizer.apply_chat_template(
+        [developer, {"role": "user", "content": parts}], add_generation_prompt=True, tokenize=False
+    )
+    plain = [{"role": "system", "content": "짧게."}, {"role": "user", "content": "피보나치 수열이 뭐야?"}]
+    assert rendered == f"{smoke_tokenizer.bos_token}{render_prompt(QIR, plain)}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        7,
+        {"type": "text", "text": "x"},
+        ["x"],
+        [{"type": "text"}],
+        [{"type": "text", "text": None}],
+        [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "x"}}],
+    ],
+)
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_chat_template_refuses_what_is_no_text(
+    smoke_tokenizer: PreTrainedTokenizerBase, role: str, content: Any
+) -> None:
+    messages: list[dict[str, Any]] = [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}]
+    messages[role == "user"]["content"] = content
+    with pytest.raises(TemplateError, match="content must be text"):
+        smoke_tokenizer.apply_chat_template(messages, tokenize=False)
 
 
 @pytest.mark.parametrize(
