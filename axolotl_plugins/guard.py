@@ -1,5 +1,6 @@
 """The plugin of every stage: one prompt, no stale cache, mistakes in one line, and a `run.json` that ends a run."""
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -25,10 +26,20 @@ from axolotl_plugins.callbacks import (
     prepare_trainer,
     resume,
 )
-from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest, check_parent, check_tokenizer
+from axolotl_plugins.checks.base_model import (
+    ADAPTER,
+    MERGED_ADAPTER,
+    adapter_digest,
+    check_parent,
+    check_special_tokens,
+    check_tokenizer,
+    name_base_absolutely,
+)
 from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
+from axolotl_plugins.checks.steps import describe_steps
+from axolotl_plugins.loss import average_over_tokens, evaluate_over_tokens, pad_evaluation_little
 from axolotl_plugins.processes import count_processes, keep_batch, lay_over
 from axolotl_plugins.resume import identity
 from axolotl_plugins.resume.checkpoints import STATE_FILE
@@ -40,6 +51,7 @@ from prompt_strategies.template import template_for
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE
+from rabbit_ko.storage import make_readable
 
 # In a folder of prepared rows, all of which have been checked.
 CHECKED = "checked"
@@ -85,6 +97,8 @@ class Guard(BasePlugin):
             return
         self.overrides = identity.find_overrides(cfg)
         lay_over(cfg)
+        if isinstance(cfg.get("base_model"), str):
+            cfg["base_model"] = str(Path(cfg["base_model"]).expanduser())
         # Axolotl's own commands take options away by setting them to None, some of which it no longer knows. Its
         # validation fills in what is nested.
         self.given = deepcopy({key: value for key, value in cfg.items() if value is not None})
@@ -111,6 +125,7 @@ class Guard(BasePlugin):
     @in_one_line
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
         """Load the rows as axolotl does, and check all of them once after they were prepared, later a sample."""
+        check_special_tokens(cfg, LOG.warning)
         tokenizer, template = load_tokenizer(cfg), template_for(cfg.datasets[0].type)
         check_parent(cfg, template)
         check_tokenizer(cfg, tokenizer, template)
@@ -127,9 +142,9 @@ class Guard(BasePlugin):
                 self.counts[split] = check_rows(cfg, tokenizer, split, rows, examples, everything)
         if everything:
             (prepared / CHECKED).touch()
-        if cfg.sample_packing and loaded.total_num_steps and not cfg.max_steps:
-            per_step = len(loaded.train_dataset) * cfg.num_epochs / loaded.total_num_steps
-            LOG.info("one step takes %.1f rows on average", per_step)
+        if loaded.total_num_steps and not cfg.max_steps:
+            for line in describe_steps(cfg, len(loaded.train_dataset), loaded.total_num_steps):
+                LOG.info(line)
         return loaded
 
     @in_one_line
@@ -148,6 +163,7 @@ class Guard(BasePlugin):
         """Before a merge, write into the model's config which adapter it is that gets merged."""
         if cfg.merge_lora:
             setattr(model.config, MERGED_ADAPTER, adapter_digest(Path(cfg.lora_model_dir or cfg.output_dir)))
+            atexit.register(make_readable, Path(cfg.output_dir) / "merged")  # axolotl calls no hook when it has saved
 
     @in_one_line
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
@@ -157,8 +173,14 @@ class Guard(BasePlugin):
             for split, counts in self.counts.items():
                 rows = trainer.train_dataset if split == "train" else trainer.eval_dataset
                 check_rows(cfg, trainer.processing_class, split, rows, counts["examples"], everything=False)
-        elif cfg.sample_packing:
-            keep_order(trainer)
+        else:
+            if cfg.guard_token_mean:
+                average_over_tokens(trainer)
+            evaluate_over_tokens(trainer)
+            if cfg.sample_packing:
+                keep_order(trainer)
+                if not cfg.eval_sample_packing:
+                    pad_evaluation_little(trainer)
         check_collator(cfg, trainer)
         for name in (RUN_FILE, STATE_FILE):
             (Path(cfg.output_dir) / name).unlink(missing_ok=True)
@@ -179,6 +201,8 @@ class Guard(BasePlugin):
             # Beside a DPO adapter, axolotl saves the base with the adapter's layers in it; nothing loads that.
             for file in folder.glob("model*.safetensors*"):
                 file.unlink()
+            name_base_absolutely(folder)
+        make_readable(folder)
         self.trainer.save_state()
         facts = {"overrides": self.overrides, "datasets": self.datasets, "rows": self.counts}
         write_run_file(cfg, self.trainer, self.started, self.seconds_before, self.identity, **facts)

@@ -52,8 +52,8 @@ _VARIABLES = {"user": "conversation.user", "system": "conversation.system", "ass
 def chat_template(template: Template) -> str:
     """Return the Jinja source that renders what `render_prompt` does, with BOS where the tokenizer has one.
 
-    As in OpenAI's API, content can be a list of text parts, and `developer` is another word for `system`. Anything else
-    is refused, so that no null and no image becomes text of a prompt. A conversation that ends with an answer is
+    As in OpenAI's API, content can be a list of text parts, and `developer` is another word for `system`. All else is
+    refused, so that no null and no image becomes text of a prompt. A conversation that ends with an answer is
     rendered with that answer and EOS, as it is trained.
     """
     layout = "".join(line.strip() for line in _LAYOUT.splitlines())

@@ -1,5 +1,6 @@
 """Files by path or URL, on this machine or in object storage; a file is there complete, or not at all."""
 
+import os
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -46,6 +47,14 @@ def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_readable(folder: Path) -> None:
+    """Give weights below a folder the mode of this process's other files: safetensors lets only their owner read."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o666 & ~umask)
 
 
 def read(path: str, start: int | None = None, end: int | None = None) -> bytes:

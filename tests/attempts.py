@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import get_context, set_start_method
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -31,12 +31,15 @@ def variant(project: Path, stage: str, output_dir: str) -> str:
 
 def attempt(project: Path, config: str, log: Path, **overrides: Any) -> ForkServerProcess:
     """Start what `axolotl train` does for a YAML of a project, and return its process."""
-    process = FORKS.Process(target=_train, args=(project, config, log, overrides))
+    process = FORKS.Process(target=train, args=(project, config, log, overrides))
     process.start()
     return process
 
 
-def _train(project: Path, config: str, log: Path, overrides: dict[str, Any]) -> None:
+def train(
+    project: Path, config: str, log: Path, overrides: dict[str, Any], variables: Mapping[str, str] | None = None
+) -> None:
+    """Do what `axolotl train` does, in this process."""
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -44,7 +47,7 @@ def _train(project: Path, config: str, log: Path, overrides: dict[str, Any]) -> 
     set_start_method("fork", force=True)
     gc.freeze()
     os.chdir(project)
-    os.environ.update(AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1")
+    os.environ.update(AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1", **(variables or {}))
     import torch
     from axolotl.cli.train import do_cli
 

@@ -40,7 +40,7 @@ def test_dpo_is_a_lora_adapter_on_the_merged_sft_model(project: Path) -> None:
     folder = project / "runs/smoke/dpo"
     adapter = json.loads((folder / "adapter_config.json").read_text())
     assert (adapter["peft_type"], adapter["r"]) == ("LORA", 32)
-    assert adapter["base_model_name_or_path"] == "runs/smoke/sft/merged"
+    assert adapter["base_model_name_or_path"] == str(project / "runs/smoke/sft/merged")
     assert [file.name for file in folder.glob("*.safetensors")] == ["adapter_model.safetensors"]
     merged, base = (project / "runs/smoke" / name / "model.safetensors" for name in ("sft/merged", "base"))
     assert digest(merged) != digest(base)

@@ -19,6 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import QIR
+from rabbit_ko.storage import make_readable
 
 SAMPLES = Path(__file__).parents[2] / "dataset_builders" / "samples"
 PREFERENCES = ("hh_rlhf_ko", "ko_ultrafeedback", "orca_math_ko_dpo")
@@ -125,6 +126,7 @@ def main(folder: Path) -> None:
         new = Path(scratch) / "base"
         tokenizer.save_pretrained(new)
         model.save_pretrained(new)
+        make_readable(new)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
 

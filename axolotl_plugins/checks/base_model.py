@@ -1,6 +1,7 @@
 """What must hold of the model that a stage starts from: which run it is of, what it was trained on, its tokenizer."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,43 @@ from rabbit_ko.recipes import RUN_FILE, RUNS
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
 MERGED_ADAPTER = "merged_adapter_sha256"
-ADAPTER = "adapter_model.safetensors"
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+BASE_OF_ADAPTER = "base_model_name_or_path"
 
 
 def check_base_is_reachable(path: Path, base: str) -> None:
     """Raise UserError where the base of the stage in `path` is neither a folder nor to be had from the hub."""
-    if Path(base).is_dir() or Path(base).is_relative_to(RUNS):
+    if Path(base).expanduser().is_dir() or Path(base).is_relative_to(RUNS):
         return
+    if looks_like_a_path(base):
+        raise UserError(f"{path}: base_model: {base}: no such folder")
     set_verbosity_error()
     try:
         hf_hub_download(base, "config.json")
     except Exception as error:  # the network's, the hub's or a bad name's
         raise UserError(
-            f"{path}: base_model {base} cannot be loaded: {reason(error)}; check its name and the network, and "
-            "where it is gated accept its license on the hub and run `hf auth login`"
+            f"{path}: base_model {base} is no folder here, and the hub says: {reason(error)}; check its name and the "
+            "network, and where it is gated accept its license on the hub and run `hf auth login`"
         ) from None
+
+
+def looks_like_a_path(base: str) -> bool:
+    """Tell a folder's path from a name on the hub, which is `name` or `org/name`."""
+    return base.startswith((".", "/", "~")) or base.count("/") > 1 or base.endswith("/")
 
 
 def adapter_digest(folder: Path) -> str:
     """Return the hash of a run's adapter; empty where the run trained all weights."""
     return file_digest(folder / ADAPTER) if (folder / ADAPTER).exists() else ""
+
+
+def name_base_absolutely(folder: Path) -> None:
+    """Let an adapter be loaded from any working directory: peft looks for a base that is a folder from there."""
+    file = folder / ADAPTER_CONFIG
+    config = json.loads(file.read_bytes())
+    if (base := Path(config[BASE_OF_ADAPTER])).is_dir():
+        config[BASE_OF_ADAPTER] = str(base.absolute())
+        file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def merged_is_current(run: Path) -> bool:
@@ -68,7 +86,7 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     if not (run_folder / RUN_FILE).exists():
         return f"is not a merged {parent.upper()} model of this project; run `make {parent}` and `make merge`"
     run = json.loads((run_folder / RUN_FILE).read_text(encoding="utf-8"))
-    if method_of(run.get("config", {})).name != parent or (base / "adapter_config.json").exists():
+    if method_of(run.get("config", {})).name != parent or (base / ADAPTER_CONFIG).exists():
         return f"is not a merged {parent.upper()} model; run `make merge`"
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     if run_folder != base and config.get(MERGED_ADAPTER) != adapter_digest(run_folder):
@@ -84,6 +102,29 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     if AutoTokenizer.from_pretrained(base).chat_template != chat_template(template):
         return "was trained with another prompt than this stage's type asks for; use the same one in both stages"
     return None
+
+
+def check_special_tokens(cfg: Any, say: Callable[[str], None]) -> None:
+    """Raise UserError for a special token that the base does not have; say so of a pad token, which may be new."""
+    from transformers import AutoTokenizer
+
+    tokens = {key: token for key, token in (cfg.special_tokens or {}).items() if isinstance(token, str)}
+    if not tokens:
+        return
+    tokenizer = AutoTokenizer.from_pretrained(cfg.tokenizer_config or cfg.base_model, revision=cfg.revision_of_model)
+    known = tokenizer.get_vocab()
+    for key, token in tokens.items():
+        if token in known:
+            continue
+        if key == "pad_token":
+            say(
+                f"special_tokens.pad_token: {token} is new to this base's vocabulary, so the adapter will hold whole "
+                "embeddings, which makes it several times as large; a token that the base has would not"
+            )
+            continue
+        stops = ", ".join(tokenizer.convert_ids_to_tokens(stop_tokens(cfg.base_model)))
+        ends = f"; it stops at {stops}" if key == "eos_token" and stops else ""
+        raise UserError(f"special_tokens.{key}: {token} is not in this base's vocabulary{ends}")
 
 
 def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:

@@ -14,6 +14,7 @@ from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
 from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from pydantic import BaseModel, Field
 
+from axolotl_plugins.checks.base_model import looks_like_a_path
 from axolotl_plugins.resume.identity import INTERNAL
 from prompt_strategies.template import template_for, types_of
 from rabbit_ko.errors import UserError, suggest
@@ -35,6 +36,7 @@ class GuardArgs(BaseModel):
     guard_max_dropped: float = Field(default=0.1, ge=0, le=1)
     guard_any_parent: bool = False
     guard_keep_batch: bool = True
+    guard_token_mean: bool = True
     guard_fresh: bool = False
     guard_sharding: str | None = None
 
@@ -74,7 +76,7 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
         recipe, *stage = folder.parts[1:]
         goal = f"merge RECIPE={recipe} STAGE={stage[0]}" if folder.name == "merged" else f"sft RECIPE={recipe}"
         raise UserError(f"base_model: {base} is not there; run `make {goal}` first")
-    if not folder.is_dir() and (base.startswith((".", "/", "~")) or base.count("/") > 1):
+    if not folder.is_dir() and looks_like_a_path(base):
         raise UserError(f"base_model: {base}: no such folder")
 
 
@@ -94,6 +96,11 @@ def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[d
             raise UserError(f"{place}.shards: take fewer rows with `fraction` in data.yaml, which counts them")
         folder, split = Path(entry["path"]), entry["split"].split("[")[0]
         is_built = folder.is_file() or any(folder.glob(f"{split}-*.parquet"))
+        if not is_built and section == "test_datasets" and any(folder.glob("train-*.parquet")):
+            raise UserError(
+                f"{place}.path: {folder} has no {split} rows; raise test_size in data.yaml, so that some are drawn, "
+                "or take test_datasets and the evaluation out of this YAML"
+            )
         if not is_built and folder.is_relative_to(DATA) and folder != DATA:
             command = f"make data RECIPE={folder.parts[1]}"
             raise UserError(f"{place}.path: {folder} holds no {split} shards; run `{command}` first")

@@ -26,6 +26,7 @@ class _Checksums(BaseModel, extra="forbid"):
 
 def mark_complete(folder: Path, identity: Identity, seconds: float) -> None:
     """Write a checkpoint's last file: which run it is of, and the checksums of its files. Raises OSError."""
+    storage.make_readable(folder)
     checksums = _Checksums(run=identity, seconds=seconds, files=_digests(folder))
     storage.write(str(folder / CHECKSUMS), checksums.model_dump_json(indent=1).encode())
 

@@ -119,6 +119,8 @@ def diff(
 
 
 def _print_summary(manifest: Any, out: str) -> None:
+    from dataset_builders.gates.hangul import GATE
+
     columns = [Column(it, justify="right") for it in HEADINGS]
     table = Table("source", *columns, title=out, title_justify="left", box=None, pad_edge=False)
     # A pipe has no width of its own, and a table that is cut there loses figures.
@@ -131,5 +133,7 @@ def _print_summary(manifest: Any, out: str) -> None:
         dropped = [f"{count:,} {reason}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
+        if 2 * source.rejected.get(GATE.reason, 0) > source.read:
+            reasons += f"{source.name}: most of its rows are not in Korean; if that is meant, write `language: en`\n"
     console.print(table)
     console.print(reasons, markup=False, highlight=False, end="")

@@ -11,6 +11,7 @@ from prompt_strategies.template import Messages
 from prompt_strategies.tokens import adds_bos
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.stages import Stage, adapter_base
+from rabbit_ko.hub import hub_id
 
 
 class Answer(NamedTuple):
@@ -48,16 +49,22 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    tokenizer, base = load_tokenizer(stage), adapter_base(Path(stage.model))
+    if base and hub_id(base) is None and not Path(base).is_dir():
+        raise UserError(
+            f"{stage.model}: the adapter is on {base}, which is gone; put that folder back, or train again"
+        )
     try:
-        if adapter_base(Path(stage.model)) is not None:
-            from peft import AutoPeftModelForCausalLM  # two seconds that a merged model does not need
+        model = AutoModelForCausalLM.from_pretrained(base or stage.model, dtype="auto")
+        if base:
+            from peft import PeftModel  # two seconds that a merged model does not need
 
-            model = AutoPeftModelForCausalLM.from_pretrained(stage.model, dtype="auto").merge_and_unload()
-        else:
-            model = AutoModelForCausalLM.from_pretrained(stage.model, dtype="auto")
-    except (OSError, ValueError, SafetensorError) as error:
+            if len(tokenizer) > model.get_input_embeddings().num_embeddings:  # a token was added in training
+                model.resize_token_embeddings(len(tokenizer))
+            model = PeftModel.from_pretrained(model, stage.model).merge_and_unload()
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), load_tokenizer(stage)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
 def adapter_rank(folder: Path) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import xxhash
 
+from axolotl_plugins.checks.base_model import ADAPTER_CONFIG, BASE_OF_ADAPTER
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
@@ -16,7 +17,7 @@ from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 
 BASE = "base"
-_WEIGHTS_AND_PROMPT = ("*.safetensors", "adapter_config.json", "config.json", "tokenizer.json", "chat_template.jinja")
+_WEIGHTS_AND_PROMPT = ("*.safetensors", ADAPTER_CONFIG, "config.json", "tokenizer.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ def fingerprint(model: str) -> str:
     digest = xxhash.xxh3_128()
     for file in sorted({file for pattern in _WEIGHTS_AND_PROMPT for file in folder.glob(pattern)}):
         digest.update(file.name.encode())
+        if file.name == ADAPTER_CONFIG:  # the place of its base is another on each machine
+            digest.update(json.dumps({**json.loads(file.read_bytes()), BASE_OF_ADAPTER: ""}, sort_keys=True).encode())
+            continue
         with file.open("rb") as content:
             hashlib.file_digest(content, lambda: digest)  # adds to what is hashed so far
     if base := adapter_base(folder):
@@ -84,9 +88,12 @@ def fingerprint(model: str) -> str:
 
 
 def adapter_base(folder: Path) -> str | None:
-    """Return the model that the folder's adapter is on; None where it holds no adapter."""
-    file = folder / "adapter_config.json"
-    return str(json.loads(file.read_bytes())["base_model_name_or_path"]) if file.exists() else None
+    """Return the model that the folder's adapter is on, as its run names it; None where it holds no adapter."""
+    file, run = folder / ADAPTER_CONFIG, folder / RUN_FILE
+    if not file.exists():
+        return None
+    named = json.loads(run.read_bytes())["config"].get("base_model") if run.exists() else None
+    return str(named or json.loads(file.read_bytes())[BASE_OF_ADAPTER])
 
 
 def _first_config(recipe: Recipe) -> dict[str, Any]:

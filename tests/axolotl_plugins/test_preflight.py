@@ -10,7 +10,7 @@ from rabbit_ko.errors import UserError
 
 def test_a_base_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"sft.yaml: base_model org/none cannot be loaded: .*hf auth login") as error:
+    with pytest.raises(UserError, match=r"sft.yaml: base_model org/none is no folder here, .*hf auth login") as error:
         check_base_is_reachable(Path("sft.yaml"), "org/none")
     assert len(str(error.value).splitlines()) == 1
 

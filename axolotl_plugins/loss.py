@@ -1,0 +1,73 @@
+"""The mean loss of a step and of an evaluation over their tokens, whatever batches and processes they are cut into.
+
+Axolotl 0.19 takes the mean of the means of micro-batches for Llama with PEFT, 0.21 over the tokens of one process; an
+evaluation is a mean over batches in both. So the same recipe would train otherwise on another number of GPUs.
+"""
+
+import inspect
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from prompt_strategies.sft import IGNORE_INDEX
+from rabbit_ko.errors import UserError
+
+# What axolotl pads rows to that are not packed: products of matrices are fast in such sizes.
+PAD_TO_MULTIPLE_OF = 64
+
+
+def average_over_tokens(trainer: Any) -> None:
+    """Let a trainer's loss be the mean over the tokens of a step. Raises UserError where its model cannot do that."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        raise UserError(
+            f"base_model: {type(model).__name__} takes no number of tokens to average over; set "
+            "`guard_token_mean: false` to average over micro-batches instead"
+        )
+    trainer.model_accepts_loss_kwargs = True
+    trainer.args.average_tokens_across_devices = True
+
+
+def evaluate_over_tokens(trainer: Any) -> None:
+    """Let a trainer's evaluation loss be the mean over the tokens of its rows, none of which counts twice."""
+    trainer.evaluation_loop = partial(_evaluate, trainer, trainer.evaluation_loop, trainer.prediction_step)
+
+
+def pad_evaluation_little(trainer: Any) -> None:
+    """Pad an evaluation's batch to its longest row; where training is packed, axolotl pads it to `sequence_len`."""
+    trainer.eval_data_collator.pad_to_multiple_of = PAD_TO_MULTIPLE_OF
+
+
+def _evaluate(trainer: Any, loop: Any, step: Any, dataloader: Any, *arguments: Any, **options: Any) -> Any:
+    totals = torch.zeros(2, dtype=torch.float64)
+
+    def weigh(model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
+        inputs["labels"] = _without_repeats(trainer.accelerator, inputs["labels"])
+        found = step(model, inputs, *rest, **named)
+        tokens = int((inputs["labels"][..., 1:] != IGNORE_INDEX).sum())
+        if tokens:  # the mean over none is no number
+            totals.add_(torch.tensor([float(found[0]) * tokens, tokens], dtype=torch.float64))
+        return found
+
+    # A batch's own mean is weighed here, so no process shall take it over the tokens of the others.
+    with patch.multiple(trainer, prediction_step=weigh, model_accepts_loss_kwargs=False):
+        output = loop(dataloader, *arguments, **options)
+    loss, tokens = trainer.accelerator.reduce(totals.to(trainer.args.device), "sum").tolist()
+    prefix = options.get("metric_key_prefix", "eval")
+    output.metrics[f"{prefix}_loss"] = loss / tokens
+    return output
+
+
+def _without_repeats(accelerator: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Ignore the rows that accelerate repeats at the end so that all processes have as many batches of one size."""
+    state = accelerator.gradient_state
+    if accelerator.num_processes == 1 or not state.end_of_dataloader or state.remainder <= 0:
+        return labels
+    # As `gather_for_metrics` does: of the last batches, in the order of the processes, the first `remainder` rows.
+    first = accelerator.process_index * len(labels)
+    position = torch.arange(first, first + len(labels), device=labels.device)
+    return labels.masked_fill((position >= state.remainder).unsqueeze(1), IGNORE_INDEX)

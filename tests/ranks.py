@@ -1,0 +1,61 @@
+"""Several processes of one run on a CPU, by gloo, each forked from one that has axolotl loaded."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import yaml
+from axolotl.integrations.base import BasePlugin
+from axolotl.loaders.model import ModelLoader
+
+from rabbit_ko.recipes import GUARD
+from tests.attempts import FORKS, finish, train, variant
+
+CPU_RANKS = "tests.ranks.CpuRanks"
+
+
+class CpuRanks(BasePlugin):
+    """Lets axolotl run in several processes without a GPU: they talk by gloo, and each model is on the CPU."""
+
+    def register(self, cfg: Any) -> None:
+        """Make the process group before axolotl would ask for one of GPUs."""
+        from accelerate import PartialState
+
+        os.environ.update(ACCELERATE_USE_CPU="true", ACCELERATE_TORCH_DEVICE="cpu")
+        PartialState(cpu=True)
+        place = ModelLoader._set_device_map_config
+
+        def on_cpu(loader: Any) -> None:
+            loader.cfg.device_map = {"": "cpu"}
+            place(loader)
+
+        ModelLoader._set_device_map_config = on_cpu
+
+
+def with_ranks(project: Path, stage: str, output_dir: str) -> str:
+    """Write a YAML of one's own for a stage, which runs in several processes on a CPU; returns its path."""
+    name = variant(project, stage, output_dir)
+    config = yaml.safe_load((project / name).read_text(encoding="utf-8"))
+    (project / name).write_text(yaml.safe_dump({**config, "plugins": [CPU_RANKS, GUARD]}), encoding="utf-8")
+    return name
+
+
+def start_ranks(project: Path, config: str, log: Path, count: int, **overrides: Any) -> list[Any]:
+    """Start the processes of a run, as torchrun would; each has a log of its own, with its rank behind the name."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = []
+    for rank in range(count):
+        own = {**group, "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)}
+        arguments = (project, config, Path(f"{log}.{rank}"), overrides, own)
+        processes.append(FORKS.Process(target=train, args=arguments))
+        processes[-1].start()
+    return processes
+
+
+def finish_ranks(processes: list[Any]) -> list[int]:
+    """Wait for the end of all processes, and return their exit codes."""
+    return [finish(process) for process in processes]
