@@ -22,7 +22,7 @@ from prompt_strategies.tokens import Example, encode, encode_answers, encode_pro
 from tests.attempts import FORKS, finish
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
+pytestmark = pytest.mark.slow
 PROMPT = "tests/prompt_strategies"
 GUARD = "tests/axolotl_plugins/test_guard.py"
 ROWS = "tests/axolotl_plugins/test_guard_rows.py"
