@@ -60,7 +60,7 @@ $(READY):
 	@cp pyproject.toml $@
 
 test: | $(READY) ## run the tests, with axolotl end to end
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 lint: | $(READY) ## check format, style, types and the floors
 	$(BIN)/ruff format --check .
@@ -69,4 +69,4 @@ lint: | $(READY) ## check format, style, types and the floors
 	$(BIN)/lint-imports --no-cache
 
 check: lint ## what to run while working: lint, and the tests that are fast
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder -m 'not slow'

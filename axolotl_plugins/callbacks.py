@@ -21,7 +21,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from axolotl_plugins.resume.checkpoints import (
     PREFIX,
     STATE_FILE,
-    checkpoints,
+    all_checkpoints,
     find_checkpoint,
     mark_complete,
     remove_all,
@@ -83,13 +83,13 @@ def _find_start(cfg: Any, identity: Identity) -> tuple[Path, float] | None:
 
 
 def what_is_there(output: Path) -> str:
-    """Say what a new run in a folder replaces, such as `the adapter of 2026-11-25, 36 steps, and 2 checkpoints`."""
+    """Say what a new run in a folder replaces, such as `the model of 2026-11-25, 36 steps and 2 checkpoints`."""
     try:
         run = json.loads((output / RUN_FILE).read_bytes())
         model = [f"the model of {run['ended'][:10]}, {run['steps']} steps"]
     except (OSError, ValueError, KeyError):
         model = []
-    count = len(checkpoints(output))
+    count = len(all_checkpoints(output))
     return " and ".join([*model, *([f"{count} checkpoint{'' if count == 1 else 's'}"] if count else [])])
 
 

@@ -14,6 +14,7 @@ from accelerate import PartialState
 from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin
 from axolotl.loaders import load_tokenizer
+from axolotl.utils.distributed import init_distributed_state
 from filelock import BaseFileLock
 from transformers import set_seed
 
@@ -53,8 +54,8 @@ from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.storage import make_readable
 
-# In a folder of prepared rows, all of which have been checked.
-CHECKED = "checked"
+# In a folder of prepared rows: which of those in it have been checked, all of them; and what each of them has.
+CHECKED, PREPARED = "checked", "*/dataset_info.json"
 
 
 def in_one_line(hook: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,6 +126,9 @@ class Guard(BasePlugin):
     @in_one_line
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
         """Load the rows as axolotl does, and check all of them once after they were prepared, later a sample."""
+        if not preprocess:
+            init_distributed_state()
+            on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
         check_special_tokens(cfg, LOG.warning)
         tokenizer, template = load_tokenizer(cfg), template_for(cfg.datasets[0].type)
         check_parent(cfg, template)
@@ -133,7 +137,8 @@ class Guard(BasePlugin):
         self.datasets = identity.dataset_fingerprints(cfg)
         loaded = (load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets)(cfg=cfg)
         # TRL's trainer makes the tokens of preferences; they are checked when it has.
-        is_new = method_of(cfg).rows == "sft" and not (prepared / CHECKED).exists()
+        checked, folders = prepared / CHECKED, " ".join(sorted(path.parent.name for path in prepared.glob(PREPARED)))
+        is_new = method_of(cfg).rows == "sft" and not (checked.exists() and checked.read_text() == folders)
         everything = preprocess or (is_new and os.environ.get("RANK", "0") == "0")
         splits = [("train", cfg.datasets, loaded.train_dataset), ("test", cfg.test_datasets, loaded.eval_dataset)]
         for split, entries, rows in splits:
@@ -141,7 +146,7 @@ class Guard(BasePlugin):
                 examples = count_examples(cfg, entries)
                 self.counts[split] = check_rows(cfg, tokenizer, split, rows, examples, everything)
         if everything:
-            (prepared / CHECKED).touch()
+            checked.write_text(folders)
         if loaded.total_num_steps and not cfg.max_steps:
             for line in describe_steps(cfg, len(loaded.train_dataset), loaded.total_num_steps):
                 LOG.info(line)
@@ -151,8 +156,6 @@ class Guard(BasePlugin):
     def pre_model_load(self, cfg: Any) -> None:
         """Seed before the adapter's random weights are drawn, which axolotl does only after that, and resume."""
         set_seed(42 if cfg.seed is None else cfg.seed)
-        if self.datasets or cfg.merge_lora:
-            on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
         if self.datasets and not cfg.merge_lora:
             # The first process decides and marks checkpoints for all, so that a base of many gigabytes is read once.
             if PartialState().is_main_process:

@@ -10,10 +10,14 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.recipes import RUN_FILE, recipe_of_run, run_of_config
 
-LOCK, HOLDER = "run.lock", "run.lock.pid"
+# Of the process that trains, from the loading of its rows on; and of the command that starts it.
+LOCK, LAUNCH = "run.lock", "launch.lock"
+# `holder` takes a lock for a moment, too.
+PATIENCE = 1.0
 
 
 def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
@@ -34,34 +38,36 @@ def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
             raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
 
 
-def hold(folder: Path) -> BaseFileLock:
+def hold(folder: Path, name: str = LOCK) -> BaseFileLock:
     """Keep other runs out of a run's folder until this process ends, or the lock that is returned is released.
 
     Raises UserError where a run is in it, with that one's process and host.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, blocking=False, is_singleton=True)
+    lock = FileLock((folder / name).absolute(), timeout=PATIENCE, is_singleton=True)
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(f"output_dir: {folder} is in use by {_read_holder(folder)}; wait for its end") from None
-    (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        raise UserError(f"{folder} is in use by {_read_holder(folder / name)}; wait for its end") from None
+    storage.write(f"{folder / name}.pid", f"process {os.getpid()} on {socket.gethostname()}".encode())
     return lock
 
 
 def holder(folder: Path) -> str | None:
     """Return which run is in a folder now, such as `process 4711 on gpu-3`; None where none is."""
-    if not (folder / LOCK).exists():
-        return None
-    try:
-        with FileLock(folder / LOCK, blocking=False):
-            return None
-    except Timeout:
-        return _read_holder(folder)
+    for lock in (folder / LOCK, folder / LAUNCH):
+        try:
+            if lock.exists():
+                FileLock(lock, blocking=False).acquire().lock.release()
+        except Timeout:
+            return _read_holder(lock)
+        except OSError:  # a folder that may only be read: nobody trains in it
+            continue
+    return None
 
 
-def _read_holder(folder: Path) -> str:
+def _read_holder(lock: Path) -> str:
     try:
-        return (folder / HOLDER).read_text(encoding="utf-8")
+        return Path(f"{lock}.pid").read_text(encoding="utf-8")
     except OSError:
         return "another process"

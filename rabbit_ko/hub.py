@@ -3,7 +3,8 @@
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from json import JSONDecodeError
 from pathlib import Path
@@ -17,6 +18,7 @@ from huggingface_hub.utils import disable_progress_bars, parse_ratelimit_headers
 from huggingface_hub.utils.logging import set_verbosity_error
 
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.hashing import listing_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.recipes import RUNS
 
@@ -65,6 +67,21 @@ def hub_commit(repo: str, kind: str, revision: str | None) -> str:
         cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=kind)
         branch = cached / "refs" / (revision or "main")
         return branch.read_text(encoding="utf-8") if branch.is_file() else revision or ""
+
+
+def hub_digest(repo: str, kind: str, revision: str | None, patterns: Sequence[str]) -> str:
+    """Return a digest of a hub repo's files that match, by what the hub says of them; empty where it says nothing.
+
+    A commit would not do: it is another one with each change of a README.
+    """
+    try:
+        files = HfApi().repo_info(repo, repo_type=kind, revision=revision, files_metadata=True).siblings
+    except Exception:  # the network's, the hub's or a bad name's
+        return ""
+    names = [pattern.replace("**/", "") for pattern in patterns]
+    found = [file for file in files or [] if any(map(partial(fnmatchcase, file.rfilename), names))]
+    found = [file for file in found if file.rfilename not in (".gitattributes", "README.md")]
+    return listing_digest(sorted((file.rfilename, file.lfs.sha256 if file.lfs else file.blob_id) for file in found))
 
 
 def hub_id(name: str) -> str | None:

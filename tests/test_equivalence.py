@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("equivalence")]
+pytestmark = pytest.mark.slow
 AGREE = 1e-4
 
 

@@ -14,6 +14,7 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 
+from axolotl_plugins.checks.rows import check_rows
 from axolotl_plugins.resume import identity
 from prompt_strategies import sft, tokens
 from prompt_strategies.sft import IGNORE_INDEX
@@ -21,9 +22,10 @@ from prompt_strategies.tokens import Example, encode, encode_answers, encode_pro
 from tests.attempts import FORKS, finish
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
+pytestmark = pytest.mark.slow
 PROMPT = "tests/prompt_strategies"
 GUARD = "tests/axolotl_plugins/test_guard.py"
+ROWS = "tests/axolotl_plugins/test_guard_rows.py"
 TRAINED = f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos"
 PREPARED = f"{GUARD}::test_prepared_folder_follows_all_that_decides_about_its_rows"
 
@@ -173,6 +175,24 @@ MUTATIONS = [
         "prompt_strategies.tokens.without_oldest_exchange",
         never,
         f"{PROMPT}/test_sft.py::test_oldest_exchanges_go_first_and_the_answer_stays_whole",
+    ),
+    Mutation(
+        "train into any folder",
+        "axolotl_plugins.guard.check_output_dir",
+        never,
+        f"{GUARD}::test_a_folder_that_is_not_the_stages_own_is_refused",
+    ),
+    Mutation(
+        "train where a run is going on",
+        "axolotl_plugins.guard.hold",
+        never,
+        f"{ROWS}::test_a_run_that_is_going_on_is_not_disturbed",
+    ),
+    Mutation(
+        "check a sample of rows that were just prepared",
+        "axolotl_plugins.guard.check_rows",
+        lambda cfg, tokenizer, split, rows, count, _: check_rows(cfg, tokenizer, split, rows, count, False),
+        f"{ROWS}::test_all_rows_are_checked_once_and_then_a_sample",
     ),
     Mutation(
         "meet a stale cache after a change of the template",

@@ -9,7 +9,7 @@ import pytest
 from tests.attempts import attempt, finish
 from tests.conftest import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
 from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps, variant
 from tests.conftest import VENV, copy_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
+pytestmark = pytest.mark.slow
 
 KILLS = 5
 # A checkpoint after every step, so that many a kill hits the writing of one; dropout, which takes random numbers; and

@@ -10,7 +10,7 @@ from rabbit_ko.inspection.curves import read_history, series
 from tests.attempts import attempt, finish, variant
 from tests.conftest import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
+pytestmark = pytest.mark.slow
 
 FIGURES = {"loss", "learning_rate", "grad_norm", "tokens_per_second", "peak_memory_gib"}
 

@@ -10,7 +10,7 @@ def describe_steps(cfg: Any, rows: int, steps: int) -> Iterator[str]:
         yield f"one step takes {rows * cfg.num_epochs / steps:.1f} rows on average"
     if steps < cfg.num_epochs:
         yield (
-            f"num_epochs: {cfg.num_epochs:g} epochs of {rows:,} rows are only {steps} steps of {cfg.batch_size} each; "
+            f"num_epochs: {cfg.num_epochs:g} epochs of {rows:,} rows are only {steps} steps of {cfg.batch_size}; "
             "lower gradient_accumulation_steps or micro_batch_size for more of them"
         )
     if (cfg.warmup_steps or 0) >= steps:

@@ -53,9 +53,14 @@ def checkpoints(output_dir: Path) -> list[Path]:
     return sorted(found, key=lambda path: -int(path.name.removeprefix(PREFIX)))
 
 
+def all_checkpoints(output_dir: Path) -> list[Path]:
+    """Return the folders of all checkpoints, damaged ones too."""
+    return [*checkpoints(output_dir), *output_dir.glob(f"{DAMAGED}{PREFIX}*")]
+
+
 def remove_all(output_dir: Path) -> None:
     """Remove the checkpoints of a run that has ended, damaged ones too."""
-    for checkpoint in (*checkpoints(output_dir), *output_dir.glob(f"{DAMAGED}{PREFIX}*")):
+    for checkpoint in all_checkpoints(output_dir):
         shutil.rmtree(checkpoint)
 
 

@@ -19,7 +19,7 @@ from axolotl_plugins.processes import lay_over
 from axolotl_plugins.run_file import redact
 from prompt_strategies.template import source_fingerprint
 from rabbit_ko.hashing import file_digest, files_digest, versions
-from rabbit_ko.hub import hub_commit
+from rabbit_ko.hub import hub_digest
 from rabbit_ko.recipes import read_config
 
 WEIGHTS = ("*.safetensors", "*.bin", "config.json")
@@ -84,11 +84,11 @@ def _text(value: Any) -> str:
 
 
 def _fingerprint(name: str, kind: str, revision: str | None, *patterns: str) -> str:
-    """Return a digest of a file or of a folder's that match, or the commit of a hub repo, empty where unknown."""
+    """Return a digest of a file or of a folder's that match, or of those of a hub repo; empty where unknown."""
     path = Path(name)
     if path.exists():
         return files_digest([path] if path.is_file() else [file for each in patterns for file in path.glob(each)])
-    return hub_commit(name, kind, revision)
+    return hub_digest(name, kind, revision, patterns)
 
 
 def shards_fingerprint(entry: Mapping[str, Any]) -> str:
@@ -132,7 +132,8 @@ def made_of(identity: Identity) -> Identity:
 
 def changes(before: Identity, now: Identity) -> str:
     """Say what differs between two identities, such as `learning_rate was 0.006, not 0.0002`; or an empty string."""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    unknown = {name for name in before.keys() & now.keys() if "" in (before[name], now[name])}
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in unknown]
     return ", ".join(_change(name, before.get(name), now.get(name)) for name in names)
 
 

@@ -78,13 +78,24 @@ def rabbit() -> None:
     """
 
 
+def use_recipe(name: str) -> Recipe:
+    """Return a recipe by its name, and leave the hub alone where it makes its own base. Raises UnknownName."""
+    recipe = find_recipe(name)
+    _work_offline(recipe)
+    return recipe
+
+
 def _known(context: typer.Context, parameter: typer.CallbackParam, name: str) -> str:
-    """Refuse an unknown recipe; a recipe that makes its own base needs no hub, unless something is pushed there."""
     is_default = context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.DEFAULT
     recipe = Recipe(name) if is_default else find_recipe(name)
-    if recipe.base_script and not (context.info_name or "").startswith("push"):
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if not (context.info_name or "").startswith("push"):
+        _work_offline(recipe)
     return name
+
+
+def _work_offline(recipe: Recipe) -> None:
+    if recipe.base_script:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 RecipeName = Annotated[

@@ -56,8 +56,8 @@ def evaluate(
     server, use_template = _model_server(model_url, model_name, 8, 300.0), template and template == "on"
     asked = (config.limit or None, use_template, config.hub_dir or "")
     evaluation = harness.Evaluation(found, *asked, backend, server, batch_size)
-    model, results, log = model_of(found, server, backend), [], found.results / "log.txt"
-    typer.echo(f"all that the harness says goes to {log}", err=True)
+    model, log = model_of(found, server, backend), found.results / "log.txt"
+    results: list[dict[str, Any]] = []
     with TemporaryDirectory(prefix="rabbit-ko-datasets-") as cache:
         if config.hub_dir:
             # What `datasets` has cached of a local folder it knows by name and not by content.
@@ -65,6 +65,8 @@ def evaluate(
         for suite in suites:
             result = done = finished_result(found, suite.name, model, evaluation.settings(suite))
             if result is None:
+                if not (results or is_debugging()):
+                    typer.echo(f"evaluating; its log is {log}", err=True)
                 with aside(log, f"{stage}, {suite.name}", is_debugging()):
                     result = harness.evaluate(evaluation, suite, model)
             if result:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.recipes import Recipe, find_recipe
@@ -39,7 +39,7 @@ def inspect(
     if stage not in stages:
         raise UnknownName(f"STAGE={stage}: recipe {recipe} has no such stage{suggest(stage, stages)}")
     _prepare(found)
-    inspect_stage(found.config(stage), n, row_id, split, html, as_json)
+    inspect_stage(found.config(stage), n, row_id, split, html, as_json, is_debugging())
 
 
 @app.command()

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
-from rabbit_ko.cli.data import build_recipe
+from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
+from rabbit_ko.cli.data import build_recipe, data_status
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.recipes import Recipe, find_recipe
@@ -51,11 +51,17 @@ def _add(method: Method) -> None:
         fresh: Fresh = False,
     ) -> None:
         from rabbit_ko.training.run import Launch, check_before, train
+        from rabbit_ko.training.status import State
 
-        how = Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
-        check_before(Recipe(recipe), method.name, how)
-        build_recipe(Recipe(recipe))
-        if train(Recipe(recipe), method.name, how):
+        found, how = Recipe(recipe), Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
+        check_before(found, method.name, how)
+        if (parent := found.parent(method.name)) and (state := data_status(found)) != State.CURRENT:
+            raise UserError(
+                f"{method.name} starts from {parent}, and {found.data} is {state}; run `make data {method.name} "
+                f"RECIPE={recipe}`, which tells whether {parent} has to be trained again"
+            )
+        build_recipe(found)
+        if train(found, method.name, how):
             print(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
 
     app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)
@@ -77,18 +83,18 @@ def merge(
 
     Example: `rabbit merge --recipe rabbit-ko-3b --stage dpo`
     """
-    from rabbit_ko.training.run import log_file
     from rabbit_ko.training.run import merge as merge_adapter
 
     made = merge_adapter(Recipe(recipe), stage, is_debugging())
-    said = f"merged; all that axolotl says is in {log_file(Recipe(recipe), stage)}" if made else "up to date"
-    print(f"{Recipe(recipe).run(stage) / 'merged'}: {said}")
+    print(f"{Recipe(recipe).run(stage) / 'merged'}: {'merged' if made else 'up to date'}")
 
 
 @app.command()
 def status(
     name: Annotated[str, typer.Argument(metavar="[RECIPE]", help="the same as --recipe")] = "",
-    recipe: RecipeName = "smoke",
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="NAME", help="a folder under axolotl_configs/")
+    ] = "smoke",
     as_json: AsJson = False,
 ) -> None:
     """Show what there is of a recipe: its data, each stage, and the command that comes next.
@@ -98,10 +104,9 @@ def status(
 
     Example: `rabbit status aog-8b`
     """
-    from rabbit_ko.cli.data import data_status
     from rabbit_ko.training.status import State, stage_status
 
-    found = find_recipe(name) if name else Recipe(recipe)
+    found = use_recipe(name or recipe)
     stages = [stage_status(found, method.name) for method in found.methods]
     states = {"data": data_status(found), **{stage.stage: str(stage) for stage in stages}}
     done = {"data"} if states["data"] == State.CURRENT else set()
@@ -114,7 +119,10 @@ def status(
     for name, state in states.items():
         table.add_row(name, state)
     Console(soft_wrap=True).print(table)
-    print(f"next: make {following or 'eval'} RECIPE={found.name}")
+    if any(stage.state is State.RUNNING for stage in stages):
+        print("next: wait for the end of what is running")
+    else:
+        print(f"next: make {following or 'eval'} RECIPE={found.name}")
 
 
 @app.command()

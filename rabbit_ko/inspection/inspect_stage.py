@@ -93,10 +93,10 @@ def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
             pending = ()
 
 
-def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
+def load_stage(config: Path, debug: bool = False, **overrides: Any) -> tuple[Any, Any]:
     """Return a stage's config and tokenizer, loaded and checked as axolotl does it. Raises UserError."""
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
-    silence()
+    silence(debug)
     from axolotl.cli.config import load_cfg
     from axolotl.loaders import load_tokenizer
     from datasets import disable_progress_bars
@@ -113,10 +113,12 @@ def load_stage(config: Path, **overrides: Any) -> tuple[Any, Any]:
         raise UserError(f"{config}: {reason(error).removeprefix(f'{config}: ')}") from error
 
 
-def inspect_stage(config: Path, count: int, row_id: str, split: str, html: Path | None, as_json: bool) -> None:
+def inspect_stage(
+    config: Path, count: int, row_id: str, split: str, html: Path | None, as_json: bool, debug: bool = False
+) -> None:
     """Print a split's first rows, or the one with an id, and counts over all, or as a page. Raises UserError."""
     with Console(stderr=True).status("tokenizing"):
-        cfg, tokenizer = load_stage(config)
+        cfg, tokenizer = load_stage(config, debug)
         from axolotl_plugins.checks.rows import tokenized_rows
 
         try:

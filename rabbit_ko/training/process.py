@@ -25,12 +25,15 @@ _EXCEPTION = re.compile(r"^(?!torch\.distributed\.elastic)[A-Za-z_][\w.]*(?:Erro
 TENTHS = 10
 
 
-def run_logged(command: Sequence[str], log: Path, debug: bool = False, quiet: bool = False) -> None:
+def run_logged(command: Sequence[str], log: Path, doing: str, debug: bool = False, quiet: bool = False) -> None:
     """Run a command; its output goes to the end of `log`, and what this project says in it to the terminal as well.
 
-    debug: all of it goes to the terminal. quiet: nothing does, but why it failed. Raises UserError with one line
-    where the command fails. Ctrl-C and SIGTERM reach the command, which ends by itself.
+    doing: what the command does, in a word for the terminal. debug: all of it goes to the terminal. quiet: nothing
+    does, but why it failed. Raises UserError with one line where the command fails. Ctrl-C and SIGTERM reach the
+    command, which ends by itself.
     """
+    if not debug:
+        print(f"{doing}; its log is {log}", flush=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
@@ -40,7 +43,7 @@ def run_logged(command: Sequence[str], log: Path, debug: bool = False, quiet: bo
         stderr=None if debug else subprocess.STDOUT,
     ) as process:
         try:
-            lines = [] if process.stdout is None else _show(_logged(process.stdout, log), quiet)
+            lines = [] if process.stdout is None else _show(_logged(process.stdout, log), doing, quiet)
             code = process.wait()
         except KeyboardInterrupt:
             process.wait()  # Ctrl-C has reached it, too
@@ -61,13 +64,13 @@ def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
             yield line.decode(errors="replace").rstrip().rpartition("\r")[2]
 
 
-def _show(lines: Iterator[str], quiet: bool) -> list[str]:
+def _show(lines: Iterator[str], doing: str, quiet: bool) -> list[str]:
     """Show the lines of this project, progress as one live line where there is a terminal; return the last lines."""
     last: list[str] = []
     said_before = set[str]()
     shown = -1
     console = Console(highlight=False, soft_wrap=True)
-    with Status("starting axolotl", console=console) if console.is_terminal else _Silent() as live:
+    with Status(doing, console=console) if console.is_terminal else _Silent() as live:
         for line in lines:
             last = [*last[-400:], line]
             own = _OWN.match(line)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import check_base_is_reachable, merged_is_current
-from axolotl_plugins.run_folder import check_output_dir
+from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
@@ -45,35 +45,38 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     Raises UserError as `check_before` does, and where a run of the stage is going on, or this one has failed.
     """
     check_before(recipe, stage, launch)
+    if make_base(recipe):
+        check_before(recipe, stage, launch)  # the parent was trained on another base
     config, overrides = recipe.config(stage), parse_overrides(launch.overrides)
     sharding = sharding_arguments(recipe, launch)
-    make_base(recipe)
     if parent := recipe.parent(stage):
         merge(recipe, parent, launch.debug)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
     status = stage_status(recipe, stage, overrides or None)
-    if status.state is State.RUNNING:
-        raise UserError(f"{recipe.run(stage)}: {status}; wait for its end")
     print(f"{recipe.run(stage)}: {status}")
     if status.state is State.CURRENT and not launch.fresh:
         return False
     log = log_file(recipe, stage)
-    log.unlink(missing_ok=True)
-    print(f"all that axolotl says goes to {log}")
     fresh = ["--guard-fresh=true"] if launch.fresh else []
     accelerate = ["launch", "--quiet", *_processes(launch), "-m", "axolotl.cli.train", str(config)]
     arguments = [*accelerate, *sharding, *fresh, *launch.overrides]
-    run_logged(python("accelerate.commands.accelerate_cli", *arguments), log, launch.debug)
+    with hold(recipe.run(stage), LAUNCH):
+        if launch.fresh or status.state is not State.INTERRUPTED:
+            log.unlink(missing_ok=True)
+        run_logged(python("accelerate.commands.accelerate_cli", *arguments), log, "training", launch.debug)
     if not (recipe.run(stage) / RUN_FILE).exists():
         raise UserError(f"{stage}: the run ended early: {recipe.run(stage) / RUN_FILE} is missing")
     return True
 
 
 def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
-    """Raise UserError for what is wrong before anything long starts: a config, a folder, the stage's parent."""
+    """Raise UserError for what is wrong before anything long starts: a config, a folder in use, a stale parent."""
     config = recipe.config(stage)
     if not config.exists():
         raise UserError(f"recipe {recipe.name} has no {config.name}")
+    for run in (recipe.run(name) for name in (stage, recipe.parent(stage)) if name):
+        if process := holder(run):
+            raise UserError(f"{run} is in use by {process}; wait for its end")
     wanted = {**read_config(config), **parse_overrides(launch.overrides)}
     try:
         check_output_dir(wanted, config)
@@ -98,30 +101,34 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
         raise UserError(f"{run}: no finished run to merge; run `make {stage} RECIPE={recipe.name}` first")
     if not (run / "adapter_config.json").exists() or merged_is_current(run):
         return False
-    shutil.rmtree(run / "merged", ignore_errors=True)
-    try:
-        command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
-        run_logged(command, log_file(recipe, stage), debug, quiet=True)
-    except BaseException:
+    with hold(run, LAUNCH), hold(run):
         shutil.rmtree(run / "merged", ignore_errors=True)
-        raise
+        try:
+            command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
+            run_logged(command, log_file(recipe, stage), "merging", debug, quiet=True)
+        except BaseException:
+            shutil.rmtree(run / "merged", ignore_errors=True)
+            raise
     return True
 
 
-def make_base(recipe: Recipe) -> None:
-    """Make the base model of a recipe that has a script for it, unless the one that is there is of these sources."""
+def make_base(recipe: Recipe) -> bool:
+    """Make the base of a recipe that has a script for it, unless it is of these sources; tell whether it was made."""
     script = recipe.base_script
     if script is None:
-        return
+        return False
     folder = recipe.runs / "base"
     made_of = folder / "made_of.txt"
     prompt = [ROOT / "prompt_strategies" / name for name in ("template.py", "chat_template.py")]
     samples = (ROOT / "dataset_builders" / "samples").glob("*")
     now = source_digest([*prompt, *samples]) + " " + source_digest([ROOT / script])
     if (folder / "model.safetensors").exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == now:
-        return
-    run_logged([sys.executable, str(script), str(folder)], recipe.runs / "base.log")
+        return False
+    run_logged(
+        [sys.executable, str(script), str(folder)], recipe.runs / "base.log", "making the base model", quiet=True
+    )
     made_of.write_text(now, encoding="utf-8")
+    return True
 
 
 def log_file(recipe: Recipe, stage: str) -> Path:

@@ -44,12 +44,13 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     """Return the state of a stage, and of a stale one what has changed since.
 
     overrides: those that the stage is to run with; without any named, those of its last run. A stage is stale, too,
-    where the stage that it starts from is. Raises UserError where the stage's YAML cannot be read.
+    where the stage that it starts from is, and missing where its weights are. Raises UserError where the stage's YAML
+    cannot be read.
     """
     if process := holder(recipe.run(stage)):
         return Status(stage, State.RUNNING, f"as {process}")
     run = read_run(recipe, stage)
-    if run is None:
+    if run is None or not any(recipe.run(stage).glob("*.safetensors")):
         for checkpoint in checkpoints(recipe.run(stage)):
             return Status(stage, State.INTERRUPTED, f"at step {checkpoint.name.rpartition('-')[2]}")
         return Status(stage, State.MISSING)

@@ -106,6 +106,12 @@ def test_prepared_folder_follows_all_that_decides_about_its_rows(
     assert all(prepared.startswith("runs/smoke/sft/prepared/") for prepared in paths)
 
 
+@pytest.mark.parametrize("output", ["runs/smoke/dpo", "runs/aog-8b/sft", "elsewhere"])
+def test_a_folder_that_is_not_the_stages_own_is_refused(recipe: Path, output: str) -> None:
+    with pytest.raises(SystemExit, match=f"sft.yaml: output_dir: {output} is not this stage's own folder"):
+        load_stage(rewrite(recipe / "smoke" / "sft.yaml", output_dir=output))
+
+
 def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> None:
     for name in ("complete/dataset_info.json", "half/data-00000-of-00001.arrow"):
         (tmp_path / name).parent.mkdir(parents=True)

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from axolotl.integrations.base import PluginManager
+from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.resume.identity import shards_fingerprint
+from axolotl_plugins.run_folder import LOCK
 from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORE_INDEX
@@ -58,6 +60,21 @@ def test_unchanged_rows_are_read_from_the_cache_and_checked_again(monkeypatch: p
     load_datasets("sft")
     monkeypatch.setattr(sft, "to_columns", None)
     assert load_datasets("sft", preprocess=False).counts["train"]["checked"] > 100
+
+
+def test_all_rows_are_checked_once_and_then_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("axolotl_plugins.checks.rows.SAMPLE", 10)
+    checked = [load_datasets("sft", preprocess=False).counts["train"]["checked"] for _ in range(2)]
+    assert checked == [rows_in_shards(), 10]
+    # Axolotl prepares packed rows into a folder of their own beside the others.
+    assert load_datasets("sft", preprocess=False, sample_packing=True).counts["train"]["checked"] == rows_in_shards()
+
+
+def test_a_run_that_is_going_on_is_not_disturbed() -> None:
+    folder = Path("runs/smoke/sft")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / LOCK):
+        assert "runs/smoke/sft is in use by another process; wait for its end" in refusal("sft", preprocess=False)
 
 
 def test_too_many_rows_dropped_for_length_stop_the_run() -> None:

@@ -106,3 +106,5 @@ def test_what_a_new_run_replaces_is_said(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "checkpoint-3", tmp_path / "checkpoint-4")
     (tmp_path / "run.json").write_text(json.dumps({"ended": "2026-11-25T01:02:03+00:00", "steps": 36}))
     assert what_is_there(tmp_path) == "the model of 2026-11-25, 36 steps and 2 checkpoints"
+    (tmp_path / "damaged-checkpoint-5").mkdir()
+    assert what_is_there(tmp_path) == "the model of 2026-11-25, 36 steps and 3 checkpoints"

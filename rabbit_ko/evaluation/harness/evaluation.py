@@ -1,13 +1,13 @@
 """Run a stage through suites of lm-evaluation-harness, and write a result for each."""
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import xxhash
@@ -62,9 +62,9 @@ def evaluate(evaluation: Evaluation, suite: Suite, model: Model) -> Result | Non
     except UserError:
         raise
     except Exception as error:
-        # The harness, its tasks and the servers raise whatever they like, and behind a half-drawn progress bar. What
-        # a server said is the context of the harness's own stumbling over it.
-        print(file=sys.stderr)
+        # The harness, its tasks and the servers raise whatever they like. What a server said is the context of the
+        # harness's own stumbling over it. A bar that is left in a frame would be drawn when the program ends.
+        clear_frames(error.__traceback__)
         cause = (error.__context__ or error) if isinstance(error, UnboundLocalError) else error
         raise UserError(f"{suite.name}: {reason(cause)}; finished tasks are kept") from error
     if output is None:

@@ -32,10 +32,11 @@ def test_only_what_this_project_says_reaches_the_terminal_and_all_of_it_the_log(
         "[x] [INFO] [axolotl.train] noise",
         f"{OWN}train: 9 of 9 rows",
     ]
-    run_logged(printing(*lines), tmp_path / "runs/log.txt")
-    assert capsys.readouterr().out == "train: 9 of 9 rows\nof 9 rows, 1 dropped: too long\n"
+    run_logged(printing(*lines), tmp_path / "runs/log.txt", "training")
+    shown = [f"training; its log is {tmp_path}/runs/log.txt", "train: 9 of 9 rows", "of 9 rows, 1 dropped: too long"]
+    assert capsys.readouterr().out.splitlines() == shown
     assert (tmp_path / "runs/log.txt").read_text() == "\n".join(lines) + "\n"
-    run_logged(printing("more"), tmp_path / "runs/log.txt")
+    run_logged(printing("more"), tmp_path / "runs/log.txt", "training")
     assert (tmp_path / "runs/log.txt").read_text().endswith("\nmore\n")
 
 
@@ -43,9 +44,9 @@ def test_progress_is_a_line_for_each_tenth_and_each_evaluation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = [f"{OWN}step {step} of 1000: loss 1.0, 0:00:01 left" for step in range(1, 1001)]
-    run_logged(printing(*steps, f"{OWN}step 1000 of 1000: eval_loss 2.0"), tmp_path / "log.txt")
+    run_logged(printing(*steps, f"{OWN}step 1000 of 1000: eval_loss 2.0"), tmp_path / "log.txt", "training")
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 12
+    assert len(shown) == 13
     assert shown[-1] == "step 1000 of 1000: eval_loss 2.0"
 
 
@@ -68,12 +69,12 @@ def test_a_failure_is_the_line_that_says_why_and_where_the_log_is(
     tmp_path: Path, lines: list[str], said: str
 ) -> None:
     with pytest.raises(UserError) as failed:
-        run_logged(printing(*lines, code=3), tmp_path / "log.txt")
+        run_logged(printing(*lines, code=3), tmp_path / "log.txt", "training")
     assert str(failed.value) == f"{said}; its log is {tmp_path / 'log.txt'}"
 
 
 def test_debug_shows_everything(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run_logged(printing("noise"), tmp_path / "log.txt", debug=True)
+    run_logged(printing("noise"), tmp_path / "log.txt", "training", debug=True)
     assert capfd.readouterr().out == "noise\n"
 
 
@@ -88,7 +89,7 @@ def test_an_interruption_reaches_the_process_which_ends_by_itself(tmp_path: Path
     parent = (
         "import signal, sys\nfrom pathlib import Path\nfrom rabbit_ko.training.process import run_logged\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
-        f"run_logged([sys.executable, '-c', {child!r}], Path('log.txt'))"
+        f"run_logged([sys.executable, '-c', {child!r}], Path('log.txt'), 'training')"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from axolotl_plugins.resume.identity import stage_identity
-from axolotl_plugins.run_folder import hold
+from axolotl_plugins.run_folder import LOCK, hold
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import Recipe
@@ -110,12 +112,46 @@ def test_a_second_run_of_a_stage_is_refused_and_the_log_of_the_first_stays(comma
     log = SMOKE.run("sft") / "log.txt"
     with hold(SMOKE.run("sft")):
         log.write_text("of the first run", encoding="utf-8")
-        with pytest.raises(UserError, match=rf"^runs/smoke/sft: running as process {os.getpid()} on \S+; wait"):
-            train(SMOKE, "sft", Launch())
-        with pytest.raises(UserError, match="runs/smoke/sft is running as process"):
-            train(SMOKE, "dpo", Launch())
+        for refused in (partial(train, SMOKE, "sft", Launch()), partial(train, SMOKE, "dpo", Launch())):
+            with pytest.raises(UserError, match=rf"^runs/smoke/sft is in use by process {os.getpid()} on \S+; wait"):
+                refused()
     assert log.read_text(encoding="utf-8") == "of the first run"
     assert train(SMOKE, "sft", Launch())
+
+
+def test_a_merge_beside_a_run_is_refused_and_leaves_the_merged_model_that_is_there(commands: list[str]) -> None:
+    train(SMOKE, "sft", Launch())
+    merge(SMOKE, "sft")
+    (SMOKE.run("sft") / "adapter_model.safetensors").write_bytes(b"another adapter")
+    with FileLock(SMOKE.run("sft") / LOCK), pytest.raises(UserError, match="is in use by"):
+        merge(SMOKE, "sft")
+    assert (SMOKE.run("sft") / "merged/model.safetensors").exists()
+
+
+def test_dpo_stops_where_a_base_that_is_made_anew_makes_sft_stale(commands: list[str]) -> None:
+    train(SMOKE, "sft", Launch())
+    (SMOKE.runs / "base/made_of.txt").write_text("other sources")
+    (SMOKE.runs / "base/model.safetensors").write_bytes(b"an earlier base")
+    finish_as_it_is()
+    with pytest.raises(UserError, match="runs/smoke/sft is stale: the base model was another"):
+        train(SMOKE, "dpo", Launch())
+    assert stages(commands) == ["base", "sft", "base"]
+
+
+def finish_as_it_is() -> None:
+    """Let the SFT run say that it was made of what is there now."""
+    made_of = stage_identity(SMOKE.config("sft"), {})
+    (SMOKE.run("sft") / "run.json").write_text(json.dumps({"made_of": made_of, "overrides": {}}))
+
+
+def test_the_log_of_an_interrupted_run_stays_when_that_is_resumed(commands: list[str]) -> None:
+    run = SMOKE.run("sft")
+    (run / "checkpoint-3").mkdir(parents=True)
+    (run / "log.txt").write_text("why it died")
+    train(SMOKE, "sft", Launch())
+    assert (run / "log.txt").read_text() == "why it died"
+    train(SMOKE, "sft", Launch(fresh=True))
+    assert not (run / "log.txt").exists()
 
 
 def test_a_merge_that_fails_leaves_no_half_model(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

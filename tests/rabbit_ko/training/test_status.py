@@ -35,6 +35,7 @@ def finish(stage: str, **overrides: Any) -> None:
     """Leave the run.json of a run with these overrides."""
     run = {"made_of": stage_identity(SMOKE.config(stage), overrides), "overrides": overrides}
     SMOKE.run(stage).mkdir(parents=True, exist_ok=True)
+    (SMOKE.run(stage) / "adapter_model.safetensors").touch()
     (SMOKE.run(stage) / "run.json").write_text(json.dumps(run), encoding="utf-8")
 
 
@@ -146,6 +147,18 @@ def test_of_versions_those_count_that_may_change_tokens(
     installed = {"tokenizers": "0.23.1", "transformers": "5.16.1", **then}
     file.write_text(json.dumps({**json.loads(file.read_text()), "versions": installed}))
     assert shown("sft") == said
+
+
+def test_a_run_whose_weights_are_gone_is_missing(recipe: Path) -> None:
+    (recipe / "runs/smoke/sft/adapter_model.safetensors").unlink()
+    assert shown("sft") == "missing"
+
+
+def test_what_is_not_known_of_a_hub_model_is_no_change(recipe: Path) -> None:
+    file = recipe / "runs/smoke/sft/run.json"
+    run = json.loads(file.read_text())
+    file.write_text(json.dumps({**run, "made_of": {**run["made_of"], "the base model": ""}}))
+    assert shown("sft") == "up to date"
 
 
 def test_a_merged_model_is_that_of_the_adapter_that_is_there(recipe: Path) -> None:
