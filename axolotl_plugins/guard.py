@@ -66,7 +66,9 @@ def in_one_line(hook: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return hook(guard, cfg, *arguments, **options)
         except UserError as error:
-            raise SystemExit(f"{cfg['axolotl_config_path']}: {error}") from None
+            # All processes refuse the same; one of them says so.
+            is_first = os.environ.get("RANK", "0") == "0"
+            raise SystemExit(f"{cfg['axolotl_config_path']}: {error}" if is_first else 1) from None
 
     return refusing
 
@@ -135,7 +137,13 @@ class Guard(BasePlugin):
         check_tokenizer(cfg, tokenizer, template)
         identity.remove_unfinished(prepared := Path(cfg.dataset_prepared_path))
         self.datasets = identity.dataset_fingerprints(cfg)
-        loaded = (load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets)(cfg=cfg)
+        load = load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets
+        before = set(prepared.glob(PREPARED))
+        loaded = load(cfg=cfg)
+        if set(prepared.glob(PREPARED)) - before:
+            # Rows that were just prepared are still in a cache of this process's own; TRL keeps what it computes of
+            # them beside them, where no other process would find it.
+            loaded = load(cfg=cfg)
         # TRL's trainer makes the tokens of preferences; they are checked when it has.
         checked, folders = prepared / CHECKED, " ".join(sorted(path.parent.name for path in prepared.glob(PREPARED)))
         is_new = method_of(cfg).rows == "sft" and not (checked.exists() and checked.read_text() == folders)
