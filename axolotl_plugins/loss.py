@@ -34,12 +34,24 @@ def average_over_tokens(trainer: Any) -> None:
 
 def evaluate_over_tokens(trainer: Any) -> None:
     """Let a trainer's evaluation loss be the mean over the tokens of its rows, none of which counts twice."""
+    trainer.get_eval_dataloader = partial(_load_all, trainer, trainer.get_eval_dataloader)
     trainer.evaluation_loop = partial(_evaluate, trainer, trainer.evaluation_loop, trainer.prediction_step)
 
 
 def pad_evaluation_little(trainer: Any) -> None:
     """Pad an evaluation's batch to its longest row; where training is packed, axolotl pads it to `sequence_len`."""
     trainer.eval_data_collator.pad_to_multiple_of = PAD_TO_MULTIPLE_OF
+
+
+def _load_all(trainer: Any, load: Any, *arguments: Any, **options: Any) -> Any:
+    """Load every row, in as many batches for each process, which wait for each other; packing switches both off."""
+    accelerator, args = trainer.accelerator, trainer.args
+    before = accelerator.even_batches, args.dataloader_drop_last
+    accelerator.even_batches, args.dataloader_drop_last = True, False
+    try:
+        return load(*arguments, **options)
+    finally:
+        accelerator.even_batches, args.dataloader_drop_last = before
 
 
 def _evaluate(trainer: Any, loop: Any, step: Any, dataloader: Any, *arguments: Any, **options: Any) -> Any:
