@@ -12,8 +12,6 @@ from axolotl.loaders.model import ModelLoader
 from rabbit_ko.recipes import GUARD
 from tests.attempts import FORKS, finish, train, variant
 
-CPU_RANKS = "tests.ranks.CpuRanks"
-
 
 class CpuRanks(BasePlugin):
     """Lets axolotl run in several processes without a GPU: they talk by gloo, and each model is on the CPU."""
@@ -24,20 +22,42 @@ class CpuRanks(BasePlugin):
 
         os.environ.update(ACCELERATE_USE_CPU="true", ACCELERATE_TORCH_DEVICE="cpu")
         PartialState(cpu=True)
-        place = ModelLoader._set_device_map_config
-
-        def on_cpu(loader: Any) -> None:
-            loader.cfg.device_map = {"": "cpu"}
-            place(loader)
-
-        ModelLoader._set_device_map_config = on_cpu
+        on_cpu()
 
 
-def with_ranks(project: Path, stage: str, output_dir: str) -> str:
+class CpuEngines(BasePlugin):
+    """Lets FSDP2 and DeepSpeed, which accelerate keeps for GPUs, shard a model over processes on a CPU."""
+
+    def register(self, cfg: Any) -> None:
+        """Give out gloo where GPUs' own backend is asked for, and a mesh of CPUs for one of GPUs."""
+        from accelerate import PartialState
+        from accelerate.parallelism_config import ParallelismConfig
+        from accelerate.utils import DistributedType
+
+        os.environ.update(ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu")
+        PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+        build_mesh = ParallelismConfig.build_device_mesh
+        ParallelismConfig.build_device_mesh = lambda config, _: build_mesh(config, "cpu")
+        on_cpu()
+
+
+def on_cpu() -> None:
+    """Let axolotl put the models that it loads on the CPU, whatever the rank."""
+    place = ModelLoader._set_device_map_config
+
+    def placed(loader: Any) -> None:
+        loader.cfg.device_map = {"": "cpu"}
+        place(loader)
+
+    ModelLoader._set_device_map_config = placed
+
+
+def with_ranks(project: Path, stage: str, output_dir: str, plugin: str = "CpuRanks") -> str:
     """Write a YAML of one's own for a stage, which runs in several processes on a CPU; returns its path."""
     name = variant(project, stage, output_dir)
     config = yaml.safe_load((project / name).read_text(encoding="utf-8"))
-    (project / name).write_text(yaml.safe_dump({**config, "plugins": [CPU_RANKS, GUARD]}), encoding="utf-8")
+    config["plugins"] = [f"tests.ranks.{plugin}", GUARD]
+    (project / name).write_text(yaml.safe_dump(config), encoding="utf-8")
     return name
 
 

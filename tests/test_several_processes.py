@@ -50,10 +50,10 @@ def alone(project: Path, name: str, stage: str = "sft", **overrides: Any) -> Pat
     return project / output
 
 
-def together(project: Path, name: str, stage: str = "sft", **overrides: Any) -> Path:
+def together(project: Path, name: str, stage: str = "sft", plugin: str = "CpuRanks", **overrides: Any) -> Path:
     """Train in two processes; returns the run's folder."""
     log, output = project / f"{name}.log", f"runs/{name}"
-    codes = finish_ranks(start_ranks(project, with_ranks(project, stage, output), log, 2, **overrides))
+    codes = finish_ranks(start_ranks(project, with_ranks(project, stage, output, plugin), log, 2, **overrides))
     assert codes == [0, 0], "".join(Path(f"{log}.{rank}").read_text()[-4000:] for rank in range(2))
     return project / output
 
@@ -119,3 +119,20 @@ def test_a_refusal_is_one_line_of_the_first_process(started: Path) -> None:
     assert 0 not in codes
     said = [Path(f"{log}.{rank}").read_text().count("num_epoch: unknown key") for rank in range(2)]
     assert said == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fsdp2", {"guard_sharding": "axolotl_configs/fsdp/fsdp2.yaml"}),
+        ("zero2", {"deepspeed": "axolotl_configs/deepspeed/zero2.json"}),
+        ("zero3", {"deepspeed": "axolotl_configs/deepspeed/zero3.json"}),
+    ],
+)
+def test_a_model_that_is_spread_over_processes_has_the_same_losses(
+    started: Path, name: str, options: dict[str, Any]
+) -> None:
+    short = {"max_steps": 4, "logging_steps": 2, "save_steps": 1000}
+    one, two = alone(started, "unspread", **short), together(started, name, plugin="CpuEngines", **short, **options)
+    assert losses(two) == pytest.approx(losses(one), abs=1e-4)
+    assert losses(two, "eval_loss") == pytest.approx(losses(one, "eval_loss"), abs=1e-4)
