@@ -185,7 +185,7 @@ class Guard(BasePlugin):
                 rows = trainer.train_dataset if split == "train" else trainer.eval_dataset
                 check_rows(cfg, trainer.processing_class, split, rows, counts["examples"], everything=False)
         else:
-            if cfg.guard_token_mean:
+            if cfg.guard_mean_over_tokens:
                 average_over_tokens(trainer)
             evaluate_over_tokens(trainer)
             if cfg.sample_packing:

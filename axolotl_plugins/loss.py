@@ -26,7 +26,7 @@ def average_over_tokens(trainer: Any) -> None:
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         raise UserError(
             f"base_model: {type(model).__name__} takes no number of tokens to average over; set "
-            "`guard_token_mean: false` to average over micro-batches instead"
+            "`guard_mean_over_tokens: false` to average over micro-batches instead"
         )
     trainer.model_accepts_loss_kwargs = True
     trainer.args.average_tokens_across_devices = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
 from prompt_strategies.chat_template import chat_template
@@ -44,6 +45,18 @@ def test_dpo_is_a_lora_adapter_on_the_merged_sft_model(project: Path) -> None:
     assert [file.name for file in folder.glob("*.safetensors")] == ["adapter_model.safetensors"]
     merged, base = (project / "runs/smoke" / name / "model.safetensors" for name in ("sft/merged", "base"))
     assert digest(merged) != digest(base)
+
+
+def test_weights_can_be_read_by_others_and_an_adapter_loads_from_any_folder(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = list((project / "runs/smoke").rglob("*.safetensors"))
+    assert len(weights) >= 4
+    (tmp_path / "other").touch()
+    assert {file.stat().st_mode for file in weights} == {(tmp_path / "other").stat().st_mode}
+    monkeypatch.chdir(tmp_path)
+    model = AutoPeftModelForCausalLM.from_pretrained(project / "runs/smoke/dpo")
+    assert model.get_base_model().config.vocab_size == 2048
 
 
 @pytest.mark.parametrize("folder", ["base", "sft", "sft/merged", "dpo"])

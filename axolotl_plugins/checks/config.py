@@ -36,7 +36,7 @@ class GuardArgs(BaseModel):
     guard_max_dropped: float = Field(default=0.1, ge=0, le=1)
     guard_any_parent: bool = False
     guard_keep_batch: bool = True
-    guard_token_mean: bool = True
+    guard_mean_over_tokens: bool = True
     guard_fresh: bool = False
     guard_sharding: str | None = None
 

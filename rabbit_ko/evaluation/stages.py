@@ -89,11 +89,13 @@ def fingerprint(model: str) -> str:
 
 def adapter_base(folder: Path) -> str | None:
     """Return the model that the folder's adapter is on, as its run names it; None where it holds no adapter."""
-    file, run = folder / ADAPTER_CONFIG, folder / RUN_FILE
+    file = folder / ADAPTER_CONFIG
     if not file.exists():
         return None
-    named = json.loads(run.read_bytes())["config"].get("base_model") if run.exists() else None
-    return str(named or json.loads(file.read_bytes())[BASE_OF_ADAPTER])
+    try:
+        return str(json.loads((folder / RUN_FILE).read_bytes())["config"]["base_model"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(file.read_bytes())[BASE_OF_ADAPTER])
 
 
 def _first_config(recipe: Recipe) -> dict[str, Any]:

@@ -136,6 +136,7 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
             {"base_model": "runs/other/sft/merged"},
             "runs/other/sft/merged is not there; run `make merge RECIPE=other STAGE=sft`",
         ),
+        ({"learning_rate": 1e-3, "base_model": "~/none"}, "none: no such folder"),
         ({"guard_any_dpo_base": True}, "guard_any_dpo_base: unknown key; did you mean `guard_any_parent`"),
         ({"guard_engine": "x.yaml"}, "guard_engine: unknown key; did you mean `guard_sharding`"),
         ({"guard_max_left_out": 0.5}, "guard_max_left_out: unknown key; did you mean `guard_max_dropped`"),
@@ -203,3 +204,15 @@ def test_an_override_that_axolotl_would_drop_is_refused(recipe: Path) -> None:
         load_stage(recipe / "smoke" / "dpo.yaml", learning_rat=1e-9)
     with pytest.raises(SystemExit, match="lora_model_dir: axolotl ignores it in DPO"):
         load_stage(recipe / "smoke" / "dpo.yaml", lora_model_dir="runs/smoke/sft")
+
+
+def test_no_test_rows_are_said_to_be_none_and_not_to_be_unbuilt(recipe: Path) -> None:
+    Path("data/smoke/sft/test-00000-of-00001.parquet").unlink()
+    with pytest.raises(SystemExit, match=r"data/smoke/sft has no test rows; raise test_size in data.yaml"):
+        load_stage(recipe / "smoke" / "sft.yaml")
+
+
+def test_a_base_in_the_home_folder_is_found(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    cfg = load_stage(rewrite(recipe / "smoke" / "sft.yaml", base_model="~/runs/smoke/base"))
+    assert cfg.base_model == str(Path.cwd() / "runs/smoke/base")

@@ -1,5 +1,6 @@
 """Builds from and into object storage, on a real S3 server, and the writing of a single file."""
 
+import os
 import signal
 import subprocess
 import time
@@ -40,6 +41,18 @@ def built(recipe: Path) -> dict[str, bytes]:
     """What the recipe comes to on this machine."""
     build(load_config(recipe), recipe.parent / "plain")
     return file_contents(recipe.parent / "plain")
+
+
+def test_weights_can_be_read_by_whoever_may_read_other_files(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "checkpoint-3/adapter_model.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch(mode=0o600)
+    before = os.umask(0o027)
+    try:
+        storage.make_readable(tmp_path)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.rglob("*.safetensors")} == {0o640}
 
 
 @pytest.mark.slow
