@@ -140,7 +140,7 @@ class Guard(BasePlugin):
         load = load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets
         before = set(prepared.glob(PREPARED))
         loaded = load(cfg=cfg)
-        if set(prepared.glob(PREPARED)) - before:
+        if len(loaded.train_dataset) and set(prepared.glob(PREPARED)) - before:
             # Rows that were just prepared are still in a cache of this process's own; TRL keeps what it computes of
             # them beside them, where no other process would find it.
             loaded = load(cfg=cfg)

@@ -1,6 +1,7 @@
 """The base of a stage: where it is looked for, and its special tokens, before anything long starts."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,10 @@ def test_an_eos_token_that_the_base_does_not_have_is_refused_with_the_one_that_i
     tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     save_base(tmp_path, smoke_tokenizer)
-    expected = (
-        r"special_tokens.eos_token: <\|im_end\|> is not in this base's vocabulary; it stops at <\|end_of_text\|>"
-    )
-    with pytest.raises(UserError, match=f"^{expected}$"):
-        special_tokens_said(tmp_path, eos_token="<|im_end|>")
-    with pytest.raises(UserError, match="^special_tokens.unk_token: <unk> is not in this base's vocabulary$"):
-        special_tokens_said(tmp_path, unk_token="<unk>")
+    for name, token, advice in (("eos", "<|im_end|>", "; it stops at <|end_of_text|>"), ("unk", "<unk>", "")):
+        expected = f"special_tokens.{name}_token: {token} is not in this base's vocabulary{advice}"
+        with pytest.raises(UserError, match=f"^{re.escape(expected)}$"):
+            special_tokens_said(tmp_path, **{f"{name}_token": token})
 
 
 def test_a_new_pad_token_is_said_to_make_the_adapter_larger(

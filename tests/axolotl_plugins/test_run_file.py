@@ -22,6 +22,7 @@ class FinishedTrainer:
 
     state = SimpleNamespace(global_step=2, log_history=HISTORY)
     args = SimpleNamespace(world_size=1)
+    get_eval_dataloader = evaluation_loop = prediction_step = None
 
     def is_world_process_zero(self) -> bool:
         return True
@@ -121,5 +122,6 @@ def test_the_copy_of_the_base_beside_an_adapter_is_removed_and_a_full_model_stay
     guard.post_train_unload(config(tmp_path))
     assert (tmp_path / "model.safetensors").exists()
     (tmp_path / "adapter_model.safetensors").touch()
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "base"}')
     guard.post_train_unload(config(tmp_path))
     assert not (tmp_path / "model.safetensors").exists()
