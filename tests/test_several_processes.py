@@ -92,7 +92,12 @@ def test_packed_sft_is_the_same_in_two_processes(started: Path) -> None:
 
 @pytest.mark.parametrize("precompute", [False, True])
 def test_dpo_is_the_same_in_two_processes_also_where_it_prepares_the_rows(started: Path, precompute: bool) -> None:
-    options = {"max_steps": 4, "logging_steps": 2, "save_steps": 1000, "precompute_ref_log_probs": precompute}
+    options: dict[str, Any] = {
+        "max_steps": 4,
+        "logging_steps": 2,
+        "save_steps": 1000,
+        "precompute_ref_log_probs": precompute,
+    }
     # A folder of its own, so that the rows are prepared by one of the processes while the other waits.
     prepared = f"runs/dpo-prepared-{precompute}"
     two = together(started, f"dpo-two-{precompute}", "dpo", dataset_prepared_path=prepared, **options)
@@ -101,7 +106,7 @@ def test_dpo_is_the_same_in_two_processes_also_where_it_prepares_the_rows(starte
 
 
 def test_a_run_whose_rank_is_killed_resumes_to_the_same_bytes(started: Path) -> None:
-    options = {"max_steps": 8, "logging_steps": 4, "save_steps": 3, "lora_dropout": 0.1}
+    options: dict[str, Any] = {"max_steps": 8, "logging_steps": 4, "save_steps": 3, "lora_dropout": 0.1}
     whole = together(started, "ranks-whole", **options)
     killed, log = "runs/ranks-killed", started / "ranks-killed.log"
     config = with_ranks(started, "sft", killed)
@@ -132,7 +137,7 @@ def test_a_refusal_is_one_line_of_the_first_process(started: Path) -> None:
 def test_a_model_that_is_spread_over_processes_has_the_same_losses(
     started: Path, name: str, options: dict[str, Any]
 ) -> None:
-    short = {"max_steps": 4, "logging_steps": 2, "save_steps": 1000}
+    short: dict[str, Any] = {"max_steps": 4, "logging_steps": 2, "save_steps": 1000}
     one, two = alone(started, "unspread", **short), together(started, name, plugin="CpuEngines", **short, **options)
     assert losses(two) == pytest.approx(losses(one), abs=1e-4)
     assert losses(two, "eval_loss") == pytest.approx(losses(one, "eval_loss"), abs=1e-4)
