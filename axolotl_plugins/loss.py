@@ -77,9 +77,15 @@ def _evaluate(trainer: Any, loop: Any, step: Any, dataloader: Any, *arguments: A
 def _without_repeats(accelerator: Any, labels: torch.Tensor) -> torch.Tensor:
     """Ignore the rows that accelerate repeats at the end so that all processes have as many batches of one size."""
     state = accelerator.gradient_state
-    if accelerator.num_processes == 1 or not state.end_of_dataloader or state.remainder <= 0:
+    if accelerator.num_processes == 1:
         return labels
-    # As `gather_for_metrics` does: of the last batches, in the order of the processes, the first `remainder` rows.
-    first = accelerator.process_index * len(labels)
-    position = torch.arange(first, first + len(labels), device=labels.device)
-    return labels.masked_fill((position >= state.remainder).unsqueeze(1), IGNORE_INDEX)
+    count = rows_that_count(len(labels), accelerator.process_index, state.end_of_dataloader, state.remainder)
+    return labels.masked_fill((torch.arange(len(labels), device=labels.device) >= count).unsqueeze(1), IGNORE_INDEX)
+
+
+def rows_that_count(size: int, process: int, is_last: bool, remainder: int) -> int:
+    """Return how many rows of a process's batch are no repetition, as `gather_for_metrics` counts them.
+
+    remainder: the rows of the last batches of all processes together, in their order; 0 where those are full.
+    """
+    return min(max(remainder - process * size, 0), size) if is_last and remainder > 0 else size
