@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from axolotl_plugins.checks.base_model import merged_is_current
 from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
 from axolotl_plugins.run_folder import holder
@@ -57,6 +58,8 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     parent = recipe.parent(stage)
     if parent and (start := stage_status(recipe, parent)).state is not State.CURRENT:
         return Status(stage, State.STALE, f"since {parent} is {start}")
+    if parent and (recipe.run(parent) / "merged").exists() and not merged_is_current(recipe.run(parent)):
+        return Status(stage, State.STALE, f"since {parent} was trained anew")
     recorded: Identity = run.get("made_of", {})
     if not recorded:
         return Status(stage, State.STALE, "since its run.json is of an earlier version of this project")

@@ -1,5 +1,6 @@
 """A stage's state is told by content: what its run was made of, against what is there now."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,8 @@ def recipe(smoke_recipe: Path) -> Path:
     shutil.copytree(Path(__file__).parents[3] / "axolotl_configs", smoke_recipe / "axolotl_configs")
     merged = smoke_recipe / "runs/smoke/sft/merged"
     shutil.copytree(smoke_recipe / "runs/smoke/base", merged)
+    digest = hashlib.sha256(b"").hexdigest()  # of the adapter that `finish` leaves
+    (merged / "config.json").write_text(json.dumps({"merged_adapter_sha256": digest}))
     for stage in ("sft", "dpo"):
         finish(stage)
     return smoke_recipe
@@ -147,6 +150,13 @@ def test_of_versions_those_count_that_may_change_tokens(
     installed = {"tokenizers": "0.23.1", "transformers": "5.16.1", **then}
     file.write_text(json.dumps({**json.loads(file.read_text()), "versions": installed}))
     assert shown("sft") == said
+
+
+def test_dpo_is_stale_where_sft_was_trained_anew_and_is_not_merged_yet(recipe: Path) -> None:
+    (recipe / "runs/smoke/sft/adapter_model.safetensors").write_bytes(b"another adapter")
+    assert (shown("sft"), shown("dpo")) == ("up to date", "stale: since sft was trained anew")
+    shutil.rmtree(recipe / "runs/smoke/sft/merged")  # to save its disk
+    assert shown("dpo") == "up to date"
 
 
 def test_a_run_whose_weights_are_gone_is_missing(recipe: Path) -> None:
