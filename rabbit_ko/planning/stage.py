@@ -16,7 +16,10 @@ from rabbit_ko.recipes import RUNS, read_config
 
 SHAPES = Path(__file__).parent / "shapes"
 # Bases whose weights are on the hub, where some are gated; their shapes are public.
-KNOWN = {"beomi/Llama-3-Open-Ko-8B": "llama-3-8b", "meta-llama/Llama-3.2-3B-Instruct": "llama-3.2-3b"}
+KNOWN = {
+    "beomi/Llama-3-Open-Ko-8B": "llama-3-8b",
+    **dict.fromkeys(("meta-llama/Llama-3.2-3B-Instruct", "CarrotAI/Llama-3.2-Rabbit-Ko-3B-Instruct"), "llama-3.2-3b"),
+}
 
 # Whatever axolotl takes for a yes, such as `bf16: auto`.
 Flag = Annotated[bool, BeforeValidator(bool)]
