@@ -20,7 +20,7 @@ Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrid
 Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
 Sharding = Annotated[
     str | None,
-    typer.Option(help="ddp, zero1, zero2, zero3 or fsdp2; zero2 on several GPUs with DeepSpeed"),
+    typer.Option(help="ddp (the default), zero1, zero2, zero3 or fsdp2"),
 ]
 Accelerate = Annotated[
     str, typer.Option("--launch", metavar='"..."', help="arguments for `accelerate launch`, in the place of --gpus")

@@ -12,7 +12,17 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import METHODS
 from rabbit_ko.planning.memory import GIB, Sharding, advise, can_estimate, estimate
 from rabbit_ko.planning.stage import Stage, read_stage
-from rabbit_ko.planning.work import GPUS, MFU, Rows, count_rows, describe_rows, hours, row_lengths, work_of
+from rabbit_ko.planning.work import (
+    GPUS,
+    MFU,
+    Rows,
+    count_rows,
+    count_test_rows,
+    describe_rows,
+    hours,
+    row_lengths,
+    work_of,
+)
 from rabbit_ko.recipes import RUNS, Recipe
 
 # Behind the name of a recipe's fast variant.
@@ -71,7 +81,8 @@ def plan_stages(
     plans = []
     for stage in [read_stage(recipe.config(method.name)) for method in recipe.methods]:
         counted = (rows, "as you say") if rows else count_rows(stage)
-        known = describe_rows(stage, [] if row_tokens else row_lengths(stage), counted, row_tokens)
+        tests = count_test_rows(stage, counted[0])
+        known = describe_rows(stage, [] if row_tokens else row_lengths(stage), counted, row_tokens, tests)
         plans.append(plan_stage(stage, known, read_measurements(measured, stage), **machine))
     return plans
 
@@ -96,7 +107,7 @@ def plan_stage(
     advice = advise(on_each, gpus, sharding, gpu_memory)
     work = work_of(stage, rows)
     models = [one for name, one in GPUS.items() if (name == gpu if gpu else one.memory == gpu_memory)]
-    given = {"stage": on_each, "batch": on_each.batch, "rows": rows, "measured": measured, "gpus": gpus, "mfu": MFU}
+    given = {"stage": on_each, "batch": on_each.batch, "rows": rows, "work": work, "measured": measured, "gpus": gpus}
     return {
         "recipe": stage.recipe,
         "stage": stage,
@@ -107,11 +118,12 @@ def plan_stage(
         "fits": memory["total"] <= gpu_memory,
         "rows": rows,
         "work": work,
-        "hours_at_assumed_mfu": {"mfu": MFU, **{one.name: hours(work, one, gpus) for one in models}},
+        "evaluation_share": work.evaluation_share,
+        "hours_at_assumed_mfu": {"mfu": MFU, **{one.name: hours(work.flops, one, gpus) for one in models}},
         "hours_as_measured": {one.device: one.hours(rows.count, stage.epochs, gpus) for one in measured},
         "measured": measured,
         "advice": [{"change": change, "total_gib": total} for change, total in advice],
-        "rests_on": _render("rests_on.txt.jinja", given).splitlines(),
+        "rests_on": _render("rests_on.txt.jinja", {**given, "mfu": MFU}).splitlines(),
     }
 
 

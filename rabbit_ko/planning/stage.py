@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import astuple
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +16,10 @@ from rabbit_ko.recipes import RUNS, read_config
 
 SHAPES = Path(__file__).parent / "shapes"
 # Bases whose weights are on the hub, where some are gated; their shapes are public.
-KNOWN = {"beomi/Llama-3-Open-Ko-8B": "llama-3-8b", "meta-llama/Llama-3.2-3B-Instruct": "llama-3.2-3b"}
+KNOWN = {
+    "beomi/Llama-3-Open-Ko-8B": "llama-3-8b",
+    **dict.fromkeys(("meta-llama/Llama-3.2-3B-Instruct", "CarrotAI/Llama-3.2-Rabbit-Ko-3B-Instruct"), "llama-3.2-3b"),
+}
 
 # Whatever axolotl takes for a yes, such as `bf16: auto`.
 Flag = Annotated[bool, BeforeValidator(bool)]
@@ -76,7 +80,10 @@ class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alia
 
 
 class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=True):
-    """A stage; `data` is the folder of the manifest, `rank` None where all weights are trained, `half` 16 bits."""
+    """A stage; `data` is the folder of the manifest, `rank` None where all weights are trained, `half` 16 bits.
+
+    reference_first: DPO's reference reads each row once before training, and not again in each evaluation.
+    """
 
     path: Path
     method: Method
@@ -95,6 +102,13 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
     fused_norm: Flag = Field(validation_alias="liger_rms_norm", default=False)
     fused_glu: Flag = Field(validation_alias="liger_glu_activation", default=False)
     evaluated: Flag = Field(validation_alias="test_datasets", default=False)
+    evals_per_epoch: int | None = None
+    eval_steps: float | None = None
+    eval_strategy: str | bool | None = None
+    logging_steps: float = 10
+    eval_batch_size: int | None = None
+    eval_packed: Flag = Field(validation_alias="eval_sample_packing", default=False)
+    reference_first: Flag = Field(validation_alias="precompute_ref_log_probs", default=False)
     half: Flag
     lora_kernels: Flag
     fused_loss: Flag
@@ -116,6 +130,18 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
     def tokens(self) -> int:
         """Tokens in one batch on one GPU, at most: padded to a row of full length, or packed."""
         return self.batch.micro_batch_size * self.sequences_per_row * self.sequence_len
+
+    def evaluations(self, steps: int) -> int:
+        """Return how often a run of so many steps evaluates: before the first, at each interval, and at its end."""
+        if not self.evaluated:
+            return 0
+        # As axolotl and transformers read these keys; axolotl takes an interval of the whole run for none.
+        interval = self.eval_steps or (self.logging_steps if self.eval_strategy == "steps" else None)
+        if self.evals_per_epoch and self.evals_per_epoch * self.epochs > 1:
+            interval = 1 / (self.evals_per_epoch * self.epochs)
+        if interval:
+            return 1 + ceil(steps / (ceil(steps * interval) if interval < 1 else interval))
+        return 1 + ceil(self.epochs) if self.eval_strategy == "epoch" else int(bool(self.eval_strategy))
 
     @property
     def trainable(self) -> int:

@@ -4,7 +4,8 @@ A product of a matrix with a vector takes two operations a weight. Forward and b
 trained take 6 (Kaplan et al. 2020, "Scaling Laws for Neural Language Models", 2.1); of a frozen weight 4, since its
 own gradient is not made. Attention adds the products of queries with keys, and of their weights with values, in each
 layer (Chowdhery et al. 2022, "PaLM", appendix B), over half of the positions, since it looks back only. What gradient
-checkpointing computes a second time is no part of MFU, and neither are norms.
+checkpointing computes a second time is no part of MFU, and neither are norms. An evaluation is a forward pass: 2 a
+weight, adapters too, and attention.
 """
 
 import re
@@ -22,10 +23,14 @@ from dataset_builders.sources import SOURCES, find_upstream
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import Stage
 
+# What the rows of an SFT evaluation are padded to a multiple of; the guard sees to it where training is packed.
+PAD_TO = 64
+
 # What a row is taken for where it cannot be measured: prompt and answer, in tokens.
 ROW_TOKENS = 400
 
-# What hours are given for where no speed has been measured; a well-tuned run may reach more, a padded one less.
+# What hours are given for where no speed has been measured. First principles give LoRA on one H100 0.41 to 0.45 in
+# aog-8b-fast; a padded run has less.
 MFU = 0.40
 
 
@@ -42,11 +47,12 @@ GPUS = TypeAdapter(dict[str, Gpu]).validate_json(Path(__file__).with_name("gpus.
 
 @dataclass(frozen=True)
 class Rows:
-    """A stage's training rows.
+    """A stage's rows.
 
-    tokens: the mean length of a sequence; a preference pair has two. context: the length of the row that an average
-    token stands in. filled: the share of positions that hold a token in the batches that are trained, None where only
-    padding would tell and no row can be measured.
+    count: those that are trained. tokens: the mean length of a sequence; a preference pair has two. context: the
+    length of the row that an average token stands in. filled: the share of positions that hold a token in the batches
+    that are trained, None where only padding would tell and no row can be measured. test_count: rows of an
+    evaluation. test_filled: the same share in its batches; where no row can be measured, all have the mean length.
     """
 
     count: int
@@ -55,17 +61,30 @@ class Rows:
     tokens_from: str
     context: float
     filled: float | None
+    test_count: int = 0
+    test_filled: float = 1.0
 
 
 @dataclass(frozen=True)
 class Work:
-    """The work of all epochs: tokens of the rows, and positions that the GPU works on, as far as padding is known."""
+    """The work of all epochs: tokens of the rows, and positions that the GPU works on, as far as padding is known.
+
+    flops: operations of training. evaluations: how often the test rows are read; evaluation_flops: operations of all
+    of these together.
+    """
 
     rows_per_step: float
     steps: int
     tokens: float
     positions: float
     flops: float
+    evaluations: int
+    evaluation_flops: float
+
+    @property
+    def evaluation_share(self) -> float:
+        """The part of all operations that evaluations are."""
+        return self.evaluation_flops / (self.flops + self.evaluation_flops or 1)
 
 
 def work_of(stage: Stage, rows: Rows) -> Work:
@@ -78,29 +97,51 @@ def work_of(stage: Stage, rows: Rows) -> Work:
         steps = max(floor(ceil(positions / stage.epochs / stage.sequence_len) * stage.epochs / batch), 1)
     else:
         rows_per_step, steps = float(batch), ceil(rows.count * stage.epochs / batch)
-    return Work(rows_per_step, steps, tokens, positions, positions * token_flops(stage, rows.context))
+    flops = positions * token_flops(stage, rows.context)
+    evaluations = stage.evaluations(steps)
+    return Work(
+        rows_per_step, steps, tokens, positions, flops, evaluations, evaluation_flops(stage, rows, evaluations)
+    )
 
 
-def hours(work: Work, gpu: Gpu, gpus: int, mfu: float = MFU) -> float:
-    """Return how long the work takes at this share of the speed that the GPU's maker states."""
-    return work.flops / (gpu.teraflops * 1e12 * mfu * gpus) / 3600
+def evaluation_flops(stage: Stage, rows: Rows, evaluations: int) -> float:
+    """Return the operations of so many evaluations; in DPO the reference reads the pairs, too, or once before all."""
+    positions = rows.test_count * stage.sequences_per_row * rows.tokens / rows.test_filled
+    adapter = 0 if stage.rank is None else stage.shape.lora_parameters(stage.rank)
+    total = evaluations * positions * forward_flops(stage, rows.context, adapter)
+    if stage.kind == "dpo" and evaluations:
+        total += (1 if stage.reference_first else evaluations) * positions * forward_flops(stage, rows.context)
+    return total
+
+
+def hours(flops: float, gpu: Gpu, gpus: int, mfu: float = MFU) -> float:
+    """Return how long so many operations take at this share of the speed that the GPU's maker states."""
+    return flops / (gpu.teraflops * 1e12 * mfu * gpus) / 3600
 
 
 def token_flops(stage: Stage, context: float) -> float:
     """Return the operations for one token in a row of `context` tokens; in DPO the reference reads it, too."""
-    weights = stage.shape.matmul_parameters
-    forward_attention = stage.shape.layers * 2 * stage.shape.query_width * context
+    weights, forward_attention = stage.shape.matmul_parameters, attention_flops(stage, context)
     trained = 6 * weights if stage.rank is None else 4 * weights + 6 * stage.shape.lora_parameters(stage.rank)
-    reference = 2 * weights + forward_attention if stage.kind == "dpo" else 0.0
+    reference = forward_flops(stage, context) if stage.kind == "dpo" else 0.0
     return trained + 3 * forward_attention + reference
+
+
+def forward_flops(stage: Stage, context: float, adapter: int = 0) -> float:
+    """Return the operations of a forward pass for one token in a row, with an adapter of so many weights."""
+    return 2 * (stage.shape.matmul_parameters + adapter) + attention_flops(stage, context)
+
+
+def attention_flops(stage: Stage, context: float) -> float:
+    """Return the operations of attention for one token in a row of `context` tokens, in a forward pass."""
+    return stage.shape.layers * 2 * stage.shape.query_width * context
 
 
 def count_rows(stage: Stage) -> tuple[int, str]:
     """Return the rows of an epoch and how they are known. Raises UserError where a source's size is not known."""
     folder, path, total = stage.data, stage.path.with_name("data.yaml"), 0.0
     if (folder / MANIFEST).exists():
-        shards = read_manifest(str(folder)).in_folder(stage.kind)
-        return sum(shard.rows for shard in shards if "/train-" in shard.file), f"{folder}/{MANIFEST}"
+        return _built_rows(stage, "train"), f"{folder}/{MANIFEST}"
     config = load_config(path)
     for source in config.sources:
         if SOURCES[source.source].rows == stage.kind:
@@ -110,6 +151,22 @@ def count_rows(stage: Stage) -> tuple[int, str]:
                 raise UserError(f"{source.path}: its size is not known here; build the data, or say --rows")
             total += min(rows * source.fraction, source.max_samples or rows)
     return round(total * (1 - config.test_size)), f"{path} and the sizes of its sources, before gates and duplicates"
+
+
+def count_test_rows(stage: Stage, count: int) -> int:
+    """Return the rows of an evaluation beside so many that are trained: those of the build, or by `test_size`."""
+    if not stage.evaluated:
+        return 0
+    if (stage.data / MANIFEST).exists():
+        return round(count * _built_rows(stage, "test") / max(_built_rows(stage, "train"), 1))
+    path = stage.path.with_name("data.yaml")
+    test_size = load_config(path).test_size if path.exists() else 0.0
+    return round(count * test_size / (1 - test_size))
+
+
+def _built_rows(stage: Stage, split: str) -> int:
+    shards = read_manifest(str(stage.data)).in_folder(stage.kind)
+    return sum(shard.rows for shard in shards if f"/{split}-" in shard.file)
 
 
 def sample_rows(folder: Path, count: int) -> Any:
@@ -148,19 +205,28 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
 
 
 def describe_rows(
-    stage: Stage, lengths: Sequence[int], count: tuple[int, str], row_tokens: float | None = None
+    stage: Stage, lengths: Sequence[int], count: tuple[int, str], row_tokens: float | None = None, test_count: int = 0
 ) -> Rows:
     """Return what is known of the rows: their number, and their lengths as given, as measured, or as assumed."""
+    tests = (test_count, evaluated_share(stage, [row_tokens] if row_tokens else lengths or [ROW_TOKENS]))
     if lengths and row_tokens is None:
         context = sum(length * length for length in lengths) / sum(lengths)
         group = stage.batch.micro_batch_size * stage.sequences_per_row
         filled = packed_share(lengths, stage.sequence_len) if stage.packed else padded_share(lengths, group)
         measured = f"{len(lengths):,} sequences of {stage.data}, tokenized"
-        return Rows(*count, sum(lengths) / len(lengths), measured, context, filled)
+        return Rows(*count, sum(lengths) / len(lengths), measured, context, filled, *tests)
     mean = row_tokens or float(ROW_TOKENS)
     basis = "as you say" if row_tokens else "assumed: the data is not built, or the tokenizer not at hand"
     # First-fit of short rows fills sequences nearly.
-    return Rows(*count, mean, basis, mean, 0.98 if stage.packed else None)
+    return Rows(*count, mean, basis, mean, 0.98 if stage.packed else None, *tests)
+
+
+def evaluated_share(stage: Stage, lengths: Sequence[float]) -> float:
+    """Return the share of positions that hold a token in the batches of an evaluation."""
+    if stage.packed and stage.eval_packed:
+        return packed_share([ceil(length) for length in lengths], stage.sequence_len)
+    rows = stage.eval_batch_size or stage.batch.micro_batch_size
+    return padded_share(lengths, rows * stage.sequences_per_row, 1 if stage.kind == "dpo" else PAD_TO)
 
 
 def packed_share(lengths: Sequence[int], capacity: int) -> float:
@@ -175,10 +241,13 @@ def packed_share(lengths: Sequence[int], capacity: int) -> float:
     return sum(lengths) / (capacity * len(free))
 
 
-def padded_share(lengths: Sequence[int], size: int) -> float:
-    """Return the share of positions that hold a token where each batch is padded to its longest row."""
+def padded_share(lengths: Sequence[float], size: int, multiple: int = 1) -> float:
+    """Return the share of positions that hold a token where each batch is padded to a multiple of its longest row.
+
+    multiple: what the padded length is a multiple of.
+    """
     batches = [lengths[start : start + size] for start in range(0, len(lengths), size)]
-    return sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
+    return sum(lengths) / sum(ceil(max(batch) / multiple) * multiple * len(batch) for batch in batches)
 
 
 def gpu_named(device: str) -> Gpu | None:

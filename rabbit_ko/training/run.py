@@ -2,11 +2,9 @@
 
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ DEEPSPEED, FSDP = CONFIGS / "deepspeed", CONFIGS / "fsdp"
 class Launch:
     """How a stage is started. overrides: arguments for axolotl. gpus: processes, all GPUs for None.
 
-    sharding: ddp, or one of the files in axolotl_configs/deepspeed and fsdp. accelerate: arguments for
+    sharding: ddp, which None is, or one of the files in axolotl_configs/deepspeed and fsdp. accelerate: arguments for
     `accelerate launch`, in the place of gpus. fresh: train anew, whatever is there. debug: show all that axolotl says
     on the terminal instead of in a log.
     """
@@ -48,7 +46,7 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     if make_base(recipe):
         check_before(recipe, stage, launch)  # the parent was trained on another base
     config, overrides = recipe.config(stage), parse_overrides(launch.overrides)
-    sharding = sharding_arguments(recipe, launch)
+    sharding = sharding_arguments(launch)
     if parent := recipe.parent(stage):
         merge(recipe, parent, launch.debug)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
@@ -157,13 +155,13 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def sharding_arguments(recipe: Recipe, launch: Launch) -> list[str]:
-    """Return axolotl's arguments that spread a run over GPUs: zero2 over several ones, unless it is said otherwise.
+def sharding_arguments(launch: Launch) -> list[str]:
+    """Return axolotl's arguments that spread a run over GPUs, which are none for ddp, the default.
 
-    Raises UserError for an unknown name.
+    Adapters are small, so LoRA gains nothing from sharing out their gradients and optimizer states. Raises UserError
+    for an unknown name.
     """
-    several = (launch.gpus or count_gpus()) > 1 and recipe.base_script is None and find_spec("deepspeed")
-    name = launch.sharding or ("zero2" if several else "ddp")
+    name = launch.sharding or "ddp"
     if name == "ddp":
         return []
     if (file := DEEPSPEED / f"{name}.json").exists():
@@ -172,15 +170,6 @@ def sharding_arguments(recipe: Recipe, launch: Launch) -> list[str]:
         return [f"--guard-sharding={file}"]
     known = ["ddp", *sorted(path.stem for folder in (DEEPSPEED, FSDP) for path in folder.iterdir())]
     raise UnknownName(f"SHARDING={name}: there is no such sharding; known are {', '.join(known)}")
-
-
-def count_gpus() -> int:
-    """Return how many GPUs nvidia-smi lists; 0 where it is not there."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return 0
-    return len(listed.stdout.splitlines())
 
 
 def _processes(launch: Launch) -> list[str]:

@@ -97,6 +97,25 @@ def test_axolotl_takes_a_stage_with_fsdp2_laid_over_it(
     cfg = load_stage(recipe / name / f"{stage}.yaml", TWO_GPUS, guard_sharding=str(FSDP2))
     assert cfg.fsdp_version == 2
     assert cfg.fsdp_config.transformer_layer_cls_to_wrap == "LlamaDecoderLayer"
+    assert cfg.fsdp_config.cpu_ram_efficient_loading
+
+
+def test_fsdp2_reads_the_base_once_a_machine_and_its_checkpoints_hold_all_parts() -> None:
+    keys = yaml.safe_load(FSDP2.read_text(encoding="utf-8"))["fsdp_config"]
+    # With false, `ModelLoader` puts the whole base on each GPU before it is spread.
+    assert keys["cpu_ram_efficient_loading"] is True
+    # With FULL_STATE_DICT, `save_fsdp_model` writes what the first process holds of an adapter, and that part alone.
+    assert keys["state_dict_type"] == "SHARDED_STATE_DICT"
+    assert keys["final_state_dict_type"] == "FULL_STATE_DICT"
+
+
+def test_a_base_in_four_bits_beside_fsdp2_is_refused_in_one_line(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match="cpu_ram_efficient_loading` with load_in_4bit") as refused:
+        load_stage(recipe / "aog-8b-qlora" / "sft.yaml", TWO_GPUS, guard_sharding=str(FSDP2))
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_axolotl_knows_every_key_of_the_fsdp2_file() -> None:

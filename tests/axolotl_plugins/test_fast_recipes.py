@@ -14,7 +14,7 @@ CONFIGS = ROOT / "axolotl_configs"
 PLAIN = {"aog-8b-fast": "aog-8b", "aog-8b-qlora": "aog-8b", "rabbit-ko-3b-fast": "rabbit-ko-3b"}
 STAGES = sorted(path for name in PLAIN for path in (CONFIGS / name).glob("*.yaml") if path.stem in ("sft", "dpo"))
 BATCH = {"micro_batch_size", "gradient_accumulation_steps"}
-FAST = {"plugins", "attn_implementation", "gradient_checkpointing", "liger_rms_norm"}
+FAST = {"plugins", "gradient_checkpointing", "liger_rms_norm"}
 SFT = FAST | {"lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "liger_fused_linear_cross_entropy"}
 PLACES = {"datasets", "test_datasets", "dataset_prepared_path", "output_dir"}
 PACKED = {"lora_dropout", "sample_packing", "eval_sample_packing", "lora_embedding_kernel"}
@@ -59,6 +59,13 @@ def test_a_fast_stage_differs_from_its_plain_one_in_nothing_else(stage: Path) ->
     assert differing == DIFFERENCES[label(stage)]
 
 
+@pytest.mark.parametrize("name", ["aog-8b", "rabbit-ko-3b", *PLAIN])
+def test_a_recipe_for_a_gpu_names_no_attention_that_may_not_be_installed(name: str) -> None:
+    stages = [path for path in (CONFIGS / name).glob("*.yaml") if path.stem in ("sft", "dpo")]
+    assert {read(path)["attn_implementation"] for path in stages} == {"auto"}
+    assert [path for path in stages if "flash_attention" in path.read_text(encoding="utf-8")] == []
+
+
 @pytest.mark.parametrize("stage", sorted(CONFIGS.glob("*/*.yaml")), ids=label)
 def test_no_key_is_left_blank(stage: Path) -> None:
     blank = [key for key, value in read(stage).items() if value is None]
@@ -67,6 +74,7 @@ def test_no_key_is_left_blank(stage: Path) -> None:
 
 @pytest.mark.parametrize(("fast", "plain"), PLAIN.items())
 def test_a_fast_recipe_has_the_data_of_its_plain_one(fast: str, plain: str) -> None:
+    assert (CONFIGS / fast / "data.yaml").readlink() == Path(f"../{plain}/data.yaml")
     assert (CONFIGS / fast / "data.yaml").read_bytes() == (CONFIGS / plain / "data.yaml").read_bytes()
     assert {path.name for path in (CONFIGS / fast).iterdir()} == {path.name for path in (CONFIGS / plain).iterdir()}
 

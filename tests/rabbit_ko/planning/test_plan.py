@@ -122,6 +122,9 @@ def test_built_data_is_counted_and_measured(
     for plan, kind in ((sft, "sft"), (dpo, "dpo")):
         trained = [shard.rows for shard in manifest.in_folder(kind) if "train-" in shard.file]
         assert plan["rows"]["count"] == sum(trained)
+        held_out = [shard.rows for shard in manifest.in_folder(kind) if "test-" in shard.file]
+        assert plan["rows"]["test_count"] == sum(held_out) > 0
+        assert plan["work"]["evaluations"] == 1 + plan["stage"]["epochs"]
         assert plan["rows"]["count_from"] == "data/smoke/manifest.json"
         assert plan["rows"]["tokens_from"].endswith("sequences of data/smoke, tokenized")
         assert 0.3 < plan["rows"]["filled"] < 1
@@ -168,9 +171,20 @@ def test_what_the_benchmark_has_left_is_read_without_being_named(recipes: Path, 
     assert plans(call, "--recipe", "aog-8b-qlora")[0]["hours_as_measured"] == {}
 
 
+def test_evaluation_has_a_line_of_its_own(recipes: Path, call: Call) -> None:
+    result = call("--recipe", "aog-8b-fast", "--gpu-memory", "80")
+    assert "evaluation       5.06e+16  7 times 1,056 rows, 2.5% of all operations" in result.out.splitlines()
+    assert "  hours: of training; evaluations, at the speed of training, add 2.6%" in result.out.splitlines()
+    path = recipes / "aog-8b-fast/sft.yaml"
+    text = path.read_text(encoding="utf-8").replace("evals_per_epoch: 2\n", "eval_strategy: no\n")
+    path.write_text(text, encoding="utf-8")
+    assert "evaluation" not in call("--recipe", "aog-8b-fast", "--gpu-memory", "80").out
+
+
 def test_rows_and_lengths_can_be_given(recipes: Path, call: Call) -> None:
     [plan] = plans(call, "--recipe", "aog-8b", "--rows", "3200", "--row-tokens", "100", "--gpu", "h100")
     assert (plan["work"]["steps"], plan["work"]["tokens"]) == (300, 960_000)
+    assert plan["rows"]["test_count"] == round(3200 * 0.02 / 0.98)
     assert list(plan["hours_at_assumed_mfu"]) == ["mfu", "H100 SXM"]
 
 

@@ -1,19 +1,23 @@
 """Rows, steps, operations and hours."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axolotl_plugins.loss import PAD_TO_MULTIPLE_OF
 from axolotl_plugins.processes import Batch
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS
 from rabbit_ko.planning.plan import Measurement, read_measurements
 from rabbit_ko.planning.work import (
     GPUS,
+    PAD_TO,
     Rows,
     describe_rows,
+    evaluated_share,
     hours,
     packed_share,
     padded_share,
@@ -62,9 +66,68 @@ def test_operations_of_frozen_trained_and_forward() -> None:
 
 
 def test_hours_are_operations_by_speed() -> None:
-    work = work_of(stage(), rows(51_731, 400))
-    assert hours(work, GPUS["a100"], 1, mfu=1.0) == pytest.approx(work.flops / 312e12 / 3600)
-    assert hours(work, GPUS["a100"], 8) == pytest.approx(hours(work, GPUS["a100"], 1) / 8)
+    assert hours(312e12 * 7200, GPUS["a100"], 1, mfu=1.0) == pytest.approx(2.0)
+    assert hours(1e18, GPUS["a100"], 8) == pytest.approx(hours(1e18, GPUS["a100"], 1) / 8)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"evals_per_epoch": 2}, 1 + 6),  # at steps 167, 334, ..., 835, and at the last, 1,000
+        ({"evals_per_epoch": 1, "epochs": 1.0}, 0),  # axolotl takes an interval of the whole run for none
+        ({"eval_steps": 300.0}, 1 + 4),
+        ({"eval_steps": 0.25}, 1 + 4),
+        ({"eval_strategy": "epoch"}, 1 + 3),
+        ({"eval_strategy": "steps", "logging_steps": 100}, 1 + 10),
+        ({"eval_strategy": False}, 0),
+        ({}, 0),
+        ({"evals_per_epoch": 2, "evaluated": False}, 0),
+    ],
+)
+def test_evaluations_are_counted_as_axolotl_makes_them(keys: dict[str, Any], expected: int) -> None:
+    assert stage(**keys).evaluations(1_000) == expected
+
+
+def test_operations_of_the_evaluations_of_a_packed_run_by_hand() -> None:
+    packed = stage(packed=True, batch=Batch(2, 2), evals_per_epoch=2)
+    known = describe_rows(packed, [], (51_731, ""), None, 1_056)
+    assert known.test_filled == 400 / 448  # 400 tokens are padded to 7 x 64, not to 4,096
+    work = work_of(packed, known)
+    # Two operations for each of 7,504,658,432 weights in products and 83,886,080 of LoRA, attention over 400 tokens.
+    forward = 2 * (7_504_658_432 + 83_886_080) + 32 * 2 * 4096 * 400
+    assert work.evaluations == 7
+    assert work.evaluation_flops == pytest.approx(7 * 1_056 * 448 * forward)
+    assert work.evaluation_share == pytest.approx(0.0253, abs=1e-4)
+    # The same rows, padded to `sequence_len`, would have been nearly a fifth of the whole.
+    padded = work.evaluation_flops * 4096 / 448
+    assert padded / work.flops == pytest.approx(0.237, abs=1e-3)
+
+
+def test_training_is_counted_as_it_was_beside_evaluations() -> None:
+    with_tests, without = (
+        work_of(stage(evals_per_epoch=2, evaluated=one), rows(1_000, 400)) for one in (True, False)
+    )
+    assert (with_tests.steps, with_tests.flops) == (without.steps, without.flops)
+
+
+@pytest.mark.parametrize(("first", "passes"), [(False, 3), (True, 1)])
+def test_the_reference_reads_the_pairs_of_an_evaluation_too_or_once_before_all(first: bool, passes: int) -> None:
+    dpo = stage(method=METHODS["dpo"], epochs=1.0, evals_per_epoch=2, reference_first=first)
+    known = Rows(3_200, "", 300.0, "", 300.0, None, test_count=50, test_filled=0.75)
+    work = work_of(dpo, known)
+    positions, weights, attention = 50 * 2 * 400, LLAMA_8B.matmul_parameters, 32 * 2 * 4096 * 300
+    model, reference = 2 * (weights + 83_886_080) + attention, 2 * weights + attention
+    assert work.evaluation_flops == pytest.approx(positions * (3 * model + passes * reference))
+
+
+def test_an_evaluation_s_batches_are_padded_as_the_guard_pads_them() -> None:
+    assert PAD_TO == PAD_TO_MULTIPLE_OF
+    lengths = [100, 300, 10, 20]
+    planned = stage(batch=Batch(2, 8), packed=True)
+    assert evaluated_share(planned, lengths) == 430 / (2 * 320 + 2 * 64)
+    assert evaluated_share(planned.model_copy(update={"eval_batch_size": 1}), lengths) == 430 / (128 + 320 + 64 + 64)
+    assert evaluated_share(planned.model_copy(update={"eval_packed": True}), lengths) == 430 / 4096
+    assert evaluated_share(stage(method=METHODS["dpo"], batch=Batch(1, 1)), lengths) == 430 / (2 * 300 + 2 * 20)
 
 
 @given(LENGTHS)

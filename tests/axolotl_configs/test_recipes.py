@@ -1,0 +1,63 @@
+"""What recipes say of themselves holds: their pairs, the entries that are commented out, the bases they name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.recipe import load_config
+from dataset_builders.sources import SOURCES
+from rabbit_ko.errors import UserError
+from rabbit_ko.planning.memory import GIB, estimate
+from rabbit_ko.planning.stage import load_shape, read_stage
+from tests.conftest import ROOT
+
+CONFIGS = ROOT / "axolotl_configs"
+RABBIT = (CONFIGS / "rabbit-ko-3b/data.yaml").read_text(encoding="utf-8")
+
+
+def uncommented(folder: Path, name: str, policy: str) -> Path:
+    """Rabbit's data.yaml with the entry of a source that is commented out, and no other one, taken in."""
+    text = RABBIT.replace("license_policy: commercial", f"license_policy: {policy}", 1)
+    pattern = rf"(?m)^  # (- source: {name})\n((?:  #   \S+: .*\n)+)"
+    text, count = re.subn(pattern, lambda found: f"  {found[1]}\n{found[2].replace('  # ', '  ')}", text)
+    assert count == 1
+    path = folder / "data.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_rabbit_learns_preferences_from_no_pairs_that_make_it_worse() -> None:
+    pairs = [
+        one for one in load_config(CONFIGS / "rabbit-ko-3b/data.yaml").sources if SOURCES[one.source].rows == "dpo"
+    ]
+    assert [one.source for one in pairs] == ["orca_math_ko_dpo"]
+
+
+def test_pairs_of_one_s_own_are_taken_by_the_lines_that_are_commented_out(tmp_path: Path) -> None:
+    sources = load_config(uncommented(tmp_path, "preference", "commercial")).sources
+    assert [one.source for one in sources][-2:] == ["orca_math_ko_dpo", "preference"]
+
+
+def test_ultrafeedback_is_taken_by_its_lines_and_refused_under_the_recipe_s_policy(tmp_path: Path) -> None:
+    assert load_config(uncommented(tmp_path, "ko_ultrafeedback", "any")).sources[-1].source == "ko_ultrafeedback"
+    with pytest.raises(UserError, match=r"`ko_ultrafeedback`.*forbids commercial use"):
+        load_config(uncommented(tmp_path, "ko_ultrafeedback", "commercial"))
+
+
+def test_the_base_of_rabbit_ko_2412_is_named_by_a_line_that_can_be_planned() -> None:
+    text = (CONFIGS / "rabbit-ko-3b/sft.yaml").read_text(encoding="utf-8")
+    [base] = re.findall(r"base_model: (CarrotAI/\S+)", text)
+    assert load_shape(base).parameters == load_shape("meta-llama/Llama-3.2-3B-Instruct").parameters
+
+
+def test_the_a100_of_the_card_is_the_one_that_the_plan_fits_on() -> None:
+    total = estimate(read_stage(CONFIGS / "aog-8b/sft.yaml"), 1, "ddp")["total"] / GIB
+    text = (CONFIGS / "aog-8b/sft.yaml").read_text(encoding="utf-8")
+    assert f"takes {total:.1f} GiB" in text
+    assert 40 < total < 80
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_recipe_says_that_make_adds_what_it_does_not(path: Path) -> None:
+    assert "make adds" not in " ".join(path.read_text(encoding="utf-8").replace("\n#", " ").split())
