@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed.checkpoint import FileSystemReader
 
 from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
 from tests.attempts import attempt, finish, kill_after, variant
@@ -14,6 +15,7 @@ from tests.ranks import finish_ranks, start_ranks, with_ranks
 
 pytestmark = pytest.mark.slow
 
+FSDP2 = "axolotl_configs/fsdp/fsdp2.yaml"
 SHORT: dict[str, Any] = {"max_steps": 10, "logging_steps": 5, "save_steps": 1000}
 
 
@@ -129,7 +131,7 @@ def test_a_refusal_is_one_line_of_the_first_process(started: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("fsdp2", {"guard_sharding": "axolotl_configs/fsdp/fsdp2.yaml"}),
+        ("fsdp2", {"guard_sharding": FSDP2}),
         ("zero2", {"deepspeed": "axolotl_configs/deepspeed/zero2.json"}),
         ("zero3", {"deepspeed": "axolotl_configs/deepspeed/zero3.json"}),
     ],
@@ -141,3 +143,21 @@ def test_a_model_that_is_spread_over_processes_has_the_same_losses(
     one, two = alone(started, "unspread", **short), together(started, name, plugin="CpuEngines", **short, **options)
     assert losses(two) == pytest.approx(losses(one), abs=1e-4)
     assert losses(two, "eval_loss") == pytest.approx(losses(one, "eval_loss"), abs=1e-4)
+
+
+def test_a_checkpoint_of_fsdp2_holds_all_that_is_trained_and_a_run_resumes_from_it(started: Path) -> None:
+    # Steps at which the learning rate is not zero, so that another adapter to resume from would show.
+    options: dict[str, Any] = {"max_steps": 6, "save_steps": 3, "logging_steps": 1, "warmup_steps": 2}
+    options["guard_sharding"] = FSDP2
+    run = together(started, "spread", plugin="CpuEngines", **options)
+    whole = adapter(run)
+    saved = FileSystemReader(run / "checkpoint-3/pytorch_model_fsdp_0").read_metadata().state_dict_metadata
+    assert len(saved) == 28
+    assert all("lora_" in name for name in saved)
+
+    # As a kill after step 3 leaves it.
+    for path in (*run.glob("adapter_*"), run / "run.json", run / STATE_FILE):
+        path.unlink()
+    shutil.rmtree(run / "checkpoint-6")
+    assert adapter(together(started, "spread", plugin="CpuEngines", **options)) == whole
+    assert "resuming from runs/spread/checkpoint-3\n" in (started / "spread.log.0").read_text()
