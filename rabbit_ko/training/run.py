@@ -1,5 +1,6 @@
 """A stage from start to end: what it needs first, axolotl in processes of its own, and the merge of an adapter."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +177,21 @@ def sharding_arguments(recipe: Recipe, launch: Launch) -> list[str]:
 
 
 def count_gpus() -> int:
-    """Return how many GPUs nvidia-smi lists; 0 where it is not there."""
+    """Return how many GPUs a run would take: those that nvidia-smi lists and CUDA_VISIBLE_DEVICES leaves visible."""
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True)
+        said = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return 0
-    return len(listed.stdout.splitlines())
+    listed = sum(line.startswith("GPU ") for line in said.splitlines())  # below a GPU stand its MIG instances
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return listed if visible is None else min(listed, len(_named_devices(visible, listed)))
+
+
+def _named_devices(visible: str, count: int) -> list[str]:
+    """Return the devices of CUDA_VISIBLE_DEVICES, which ends, for CUDA, before the first that there is not."""
+    names = [name.strip() for name in visible.split(",")]
+    is_there = (int(name) < count if name.isdecimal() else name.startswith(("GPU-", "MIG-")) for name in names)
+    return [name for name, there in takewhile(lambda pair: pair[1], zip(names, is_there, strict=True))]
 
 
 def _processes(launch: Launch) -> list[str]:

@@ -15,7 +15,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.training import run
-from rabbit_ko.training.run import Launch, merge, parse_overrides, sharding_arguments, train
+from rabbit_ko.training.run import Launch, count_gpus, merge, parse_overrides, sharding_arguments, train
 
 SMOKE, AOG = Recipe("smoke"), Recipe("aog-8b")
 
@@ -214,6 +214,24 @@ def test_several_gpus_get_the_deepspeed_file_and_one_gets_none(
     monkeypatch.setattr(run, "count_gpus", lambda: gpus)
     assert sharding_arguments(AOG, Launch()) == expected
     assert sharding_arguments(AOG, Launch(gpus=1)) == sharding_arguments(SMOKE, Launch()) == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [(None, 8), ("0", 1), ("0,3", 2), ("", 0), ("-1", 0), ("1,-1,2", 1), ("9", 0), ("GPU-1, MIG-2", 2)],
+)
+def test_gpus_that_are_hidden_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int
+) -> None:
+    listed = "GPU {index}: NVIDIA A100 (UUID: GPU-{index})\n  MIG 1g.10gb Device 0: (UUID: MIG-{index})\n"
+    (tmp_path / "list").write_text("".join(listed.format(index=index) for index in range(8)))
+    (tmp_path / "nvidia-smi").write_text(f'#!/bin/sh\nwhile read -r line; do echo "$line"; done < {tmp_path}/list\n')
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == count
 
 
 def test_overrides_are_read_as_axolotl_reads_them() -> None:
