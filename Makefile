@@ -43,7 +43,8 @@ ifneq ($(shell cmp -s pyproject.toml $(READY) && echo same)$(if $(filter setup,$
 $(READY): FORCE
 endif
 
-# flash-attn is compiled against the torch that is installed, so it cannot be built in isolation from it.
+# flash-attn is compiled against the torch that is installed, so it cannot be built in isolation from it, and comes last.
+FLASH := $(findstring flash-attn,$(EXTRAS))
 BUILD_TOOLS := setuptools wheel packaging ninja psutil 'hatchling>=1.27,<2' editables
 
 $(READY):
@@ -55,8 +56,9 @@ $(READY):
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo 'setup: installing torch, then what pyproject.toml lists for [$(EXTRAS)], into .venv; that takes minutes'
 	@$(PIP) torch==2.13.0
-	@$(if $(findstring gpu,$(EXTRAS)),$(PIP) $(BUILD_TOOLS),:)
-	@$(PIP) $(if $(findstring gpu,$(EXTRAS)),--no-build-isolation) -e '.[$(EXTRAS)]'
+	@$(if $(FLASH),$(BIN)/python -m rabbit_ko.training.flash_attn,:)
+	@$(PIP) -e '.[$(subst flash-attn,train,$(EXTRAS))]'
+	@$(if $(FLASH),$(PIP) $(BUILD_TOOLS) && $(PIP) --no-build-isolation -e '.[$(FLASH)]',:)
 	@cp pyproject.toml $@
 
 test: | $(READY) ## run the tests, with axolotl end to end

@@ -37,9 +37,11 @@ from axolotl_plugins.checks.base_model import (
     name_base_absolutely,
 )
 from axolotl_plugins.checks.config import GuardArgs, check_config
+from axolotl_plugins.checks.machine import check_machine, leave_out_lora_kernels
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
+from axolotl_plugins.environment import prepare_process
 from axolotl_plugins.loss import average_over_tokens, evaluate_over_tokens, pad_evaluation_little
 from axolotl_plugins.processes import count_processes, keep_batch, lay_over
 from axolotl_plugins.resume import identity
@@ -91,8 +93,7 @@ class Guard(BasePlugin):
     @in_one_line
     def register(self, cfg: Any) -> None:
         """Check the raw config, then give it the project's chat template, a cache folder and its batch."""
-        # Without this, axolotl starts worker processes to save prepared rows, which takes seconds for each split.
-        os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
+        prepare_process()
         if cfg.get("use_ray") and "WORLD_SIZE" in os.environ:
             # Started by Ray Train with a config that the driver has checked and filled in.
             self.given = dict(cfg)
@@ -112,6 +113,8 @@ class Guard(BasePlugin):
         if cfg.get("attn_implementation") == AUTO:
             cfg["attn_implementation"] = best_attention()
             LOG.info("attn_implementation: auto is %s here", cfg["attn_implementation"])
+        if not cfg.get("use_ray"):  # the driver of a cluster may have no GPU
+            leave_out_lora_kernels(cfg, LOG.info)
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_for(cfg["datasets"][0]["type"]))
         identity.set_prepared_path(cfg)
@@ -128,7 +131,8 @@ class Guard(BasePlugin):
     @in_one_line
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
         """Load the rows as axolotl does, and check all of them once after they were prepared, later a sample."""
-        if not preprocess:
+        if not preprocess:  # of training only: rows are prepared and adapters merged without a GPU, too
+            check_machine(cfg)
             init_distributed_state()
             on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
         check_special_tokens(cfg, LOG.warning)

@@ -1,9 +1,11 @@
 """Make hands every variable to the command as it is, and decides nothing by itself."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT, environment
 
@@ -94,3 +96,24 @@ def test_setup_says_what_to_install_where_python_is_too_old_or_missing(project: 
     assert result.returncode == 2
     assert "is not there, older than 3.11, or without venv (apt install python3-venv)" in result.stderr
     assert "Python 3.11 or newer is needed" in make(project, "setup", "PYTHON=").stderr
+
+
+def test_only_flash_attn_is_built_without_isolation_and_first_of_all_looks_whether_it_can_be(project: Path) -> None:
+    plain = make(project, "--dry-run", "setup", "EXTRAS=train,gpu,dev").stdout
+    assert "-e '.[train,gpu,dev]'" in plain
+    assert "--no-build-isolation" not in plain
+    assert "rabbit_ko.training.flash_attn" not in plain
+    lines = make(project, "--dry-run", "setup", "EXTRAS=train,gpu,flash-attn").stdout.splitlines()
+    looks, installs, builds = (
+        next(index for index, line in enumerate(lines) if text in line)
+        for text in ("rabbit_ko.training.flash_attn", "-e '.[train,gpu,train]'", "--no-build-isolation -e")
+    )
+    assert looks < installs < builds
+    assert "'.[flash-attn]'" in lines[builds]
+
+
+def test_deepspeed_is_one_that_can_be_imported_on_a_gpu_and_trains_on_a_cpu() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pins = [Requirement(line) for name in ("gpu", "dev") for line in extras[name] if line.startswith("deepspeed")]
+    assert [list(pin.specifier.filter(("0.18.6", "0.18.9", "0.19.8"))) for pin in pins] == [["0.19.8"], ["0.19.8"]]
+    assert len(extras["gpu"]) == 1  # nothing that takes a compiler

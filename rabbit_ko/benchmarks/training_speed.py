@@ -1,7 +1,8 @@
 """Training speed of a recipe beside its fast variant: axolotl's own trainer, the model's true shape, random weights.
 
 Each configuration is a process of its own on one GPU, with the recipe's YAML but for what has to be changed. Nothing
-is downloaded. Without a GPU the shape is small, and no hours are projected.
+is downloaded but the attention that a run of the recipe takes from the hub, too. Without a GPU the shape is small,
+and no hours are projected.
 """
 
 import json
@@ -206,8 +207,9 @@ def run_logged(name: str, arguments: Sequence[str]) -> None:
     """Run python with its output in a log; raises UserError with its last error where it fails."""
     log = FOLDER / f"{name}.log"
     print(f"{name}: running, its output goes to {log}", file=sys.stderr, flush=True)
-    # Beside a second GPU, the trainer would split each batch over both within one process.
-    settings = {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "0", **os.environ}
+    # Beside a second GPU, the trainer would split each batch over both within one process. The hub stays as it is
+    # set: offline, `kernels` finds no version of an attention, and another one would be timed than a run takes.
+    settings = {"AXOLOTL_DO_NOT_TRACK": "1", "CUDA_VISIBLE_DEVICES": "0", **os.environ}
     with log.open("w", encoding="utf-8") as file:
         ended = subprocess.run([sys.executable, *arguments], env=settings, stdout=file, stderr=subprocess.STDOUT)
     if ended.returncode:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from click import Command, Group, Parameter, UsageError
 from typer.main import get_command
 
-from rabbit_ko.cli import data, evaluate, look, plan, publish, train  # noqa: F401  each adds its commands to `app`
+from rabbit_ko.cli import data, doctor, evaluate, look, plan, publish, train  # noqa: F401  each adds to `app`
 from rabbit_ko.cli.app import app, told
 from rabbit_ko.errors import suggest
 
@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Axolotl reports its use to its makers, after ten seconds of waiting, unless it is told not to.
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
+    # DeepSpeed's import fails without this where there is a GPU and no CUDA toolkit, and others import it unasked.
+    os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")
     command = get_command(app)
     with told(debug):
         defaults = defaults_from_environment(command)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.app import AsJson, RecipeName, app, use_recipe
 from rabbit_ko.errors import suggest
 
 
@@ -93,9 +93,9 @@ def bench(
     sizes = [int(number) for number in given.split(",")]
     if what == "tokenize":
         from rabbit_ko.benchmarks.tokenize_speed import bench_tokenizing
-        from rabbit_ko.recipes import find_recipe, read_config
+        from rabbit_ko.recipes import read_config
 
-        found = find_recipe(recipe)
+        found = use_recipe(recipe)
         base = tokenizer or str(read_config(found.config("sft")).get("base_model"))
         bench_tokenizing(found.data / "sft", base, sizes[0], rounds or 5)
     elif what == "data":

@@ -21,6 +21,10 @@ _STEP = re.compile(r"step (?P<step>\d+) of (?P<steps>\d+): ")
 # What says why a process failed: this project's refusals first, then the last line of a traceback.
 _REFUSAL = re.compile(r"^(?:axolotl_configs/\S+: |error: )")
 _EXCEPTION = re.compile(r"^(?!torch\.distributed\.elastic)[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): ")
+# What torch, safetensors and Python say of a disk without room; what they raise for it names no disk.
+_FULL_DISK = re.compile(
+    r"No space left on device|StorageFull|Disk quota exceeded|PytorchStreamWriter failed|container.*unexpected pos"
+)
 # Where the output is no terminal, progress is a line for each tenth of a run.
 TENTHS = 10
 
@@ -99,11 +103,16 @@ class _Silent:
 
 def _why(lines: Sequence[str]) -> str:
     """Return the line that says why a process ended, or nothing."""
-    for pattern in (_REFUSAL, _EXCEPTION):
-        for line in reversed(lines):
-            if pattern.match(line):
-                return line.removeprefix("error: ")
-    return ""
+    if refusal := _last(_REFUSAL, lines):
+        return refusal.removeprefix("error: ")
+    failure = _last(_EXCEPTION, lines)
+    if failure and any(_EXCEPTION.match(line) and _FULL_DISK.search(line) for line in lines):
+        return f"the disk is full ({failure}); free some (`rabbit doctor` counts), and run the same command again"
+    return failure
+
+
+def _last(pattern: re.Pattern[str], lines: Sequence[str]) -> str:
+    return next(filter(pattern.match, reversed(lines)), "")
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -41,9 +41,7 @@ def test_a_model_that_takes_the_number_of_tokens_is_given_it_in_all_processes() 
 
 
 def test_a_model_that_does_not_is_refused_with_the_key_for_it() -> None:
-    with pytest.raises(
-        UserError, match=r"^base_model: Fixed takes no number of tokens to average over"
-    ):
+    with pytest.raises(UserError, match=r"^base_model: Fixed takes no number of tokens to average over"):
         average_over_tokens(trainer_of(Fixed(1, 1)))
 
 

@@ -195,6 +195,26 @@ def test_a_process_that_fails_is_named_by_its_last_error(recipes: Path) -> None:
         run_logged("x", ["-c", code])
 
 
+def test_the_hub_stays_on_for_attention_unless_the_user_has_set_it_off(
+    recipes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+
+    def measure(path: Path, *_: Any) -> dict[str, Any]:
+        code = "import os, pathlib; pathlib.Path('seen').write_text(os.environ.get('HF_HUB_OFFLINE', 'on'))"
+        run_logged("x", ["-c", code])
+        seen.append(Path("seen").read_text())
+        raise UserError("enough")
+
+    Path("runs/bench/train").mkdir(parents=True)
+    monkeypatch.setattr(training_speed, "measure_stage", measure)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert bench_train("--stage", "sft") == 1  # of aog-8b, in the place of smoke
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert bench_train("--stage", "sft") == 1
+    assert seen == ["on", "on", "1", "1"]
+
+
 def test_a_recipe_without_a_fast_variant_is_told_so_in_one_line(
     recipes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,11 @@ REFUSED = "axolotl_configs/smoke/sft.yaml: num_epoch: unknown key; did you mean 
             "torch.OutOfMemoryError: CUDA out of memory",
         ),
         (["error: runs/x: No space left on device"], "runs/x: No space left on device"),
+        (
+            ["OSError: [Errno 28] No space left on device: 'x'", "ValueError: x"],
+            "the disk is full (ValueError: x); free some (`rabbit doctor` counts), and run the same command again",
+        ),
+        (["W&B: No space left on device", "ValueError: x"], "ValueError: x"),
         (["nothing that helps"], "exit code 3"),
     ],
 )
@@ -71,6 +76,13 @@ def test_a_failure_is_the_line_that_says_why_and_where_the_log_is(
     with pytest.raises(UserError) as failed:
         run_logged(printing(*lines, code=3), tmp_path / "log.txt", "training")
     assert str(failed.value) == f"{said}; its log is {tmp_path / 'log.txt'}"
+
+
+def test_a_disk_that_fills_while_torch_saves_is_one_line(tmp_path: Path) -> None:
+    saving = "import torch; torch.save({'state': torch.zeros(1_000_000)}, '/dev/full')"
+    with pytest.raises(UserError, match=r"^the disk is full \(RuntimeError: .*\); free some") as failed:
+        run_logged([sys.executable, "-c", saving], tmp_path / "log.txt", "training")
+    assert len(str(failed.value).splitlines()) == 1
 
 
 def test_debug_shows_everything(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
