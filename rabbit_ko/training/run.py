@@ -43,10 +43,10 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     Raises UserError as `check_before` does, and where a run of the stage is going on, or this one has failed.
     """
     check_before(recipe, stage, launch)
+    sharding = sharding_arguments(launch)
     if make_base(recipe):
         check_before(recipe, stage, launch)  # the parent was trained on another base
     config, overrides = recipe.config(stage), parse_overrides(launch.overrides)
-    sharding = sharding_arguments(launch)
     if parent := recipe.parent(stage):
         merge(recipe, parent, launch.debug)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
