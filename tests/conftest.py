@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -52,9 +53,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays_on() -> Iterator[None]:
-    """Undo what a command line does to logging when a test runs it in this process."""
-    yield
+def _process_stays_as_it_was() -> Iterator[None]:
+    """Undo what a command line does to logging and the environment when a test runs it in this process."""
+    with patch.dict(os.environ):
+        yield
     logging.disable(logging.NOTSET)
 
 
