@@ -1,4 +1,4 @@
-"""What has to be set in a process before axolotl goes on, so that it ends for no reason of its own."""
+"""What has to be set in a process before axolotl starts its work, so that it ends for no reason of its own."""
 
 import os
 from typing import Any

@@ -37,7 +37,7 @@ from axolotl_plugins.checks.base_model import (
     name_base_absolutely,
 )
 from axolotl_plugins.checks.config import GuardArgs, check_config
-from axolotl_plugins.checks.machine import check_machine, leave_out_lora_kernels
+from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
@@ -114,7 +114,7 @@ class Guard(BasePlugin):
             cfg["attn_implementation"] = best_attention()
             LOG.info("attn_implementation: auto is %s here", cfg["attn_implementation"])
         if not cfg.get("use_ray"):  # the driver of a cluster may have no GPU
-            leave_out_lora_kernels(cfg, LOG.info)
+            switch_off_lora_kernels(cfg, LOG.info)
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_for(cfg["datasets"][0]["type"]))
         identity.set_prepared_path(cfg)

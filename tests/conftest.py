@@ -167,6 +167,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def started(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which SFT has been trained and merged, for a module to train more runs in."""
+    folder = tmp_path_factory.mktemp("started")
+    copy_project(folder)
+    (folder / ".venv").symlink_to(VENV)
+    copy_runs(project, folder)
+    return folder
+
+
 def copy_runs(source: Path, target: Path) -> None:
     """Copy the smoke recipe's data, base and stages."""
     for name in ("data/smoke", "runs/smoke/base", "runs/smoke/sft", "runs/smoke/dpo"):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
 from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps, variant
-from tests.conftest import VENV, copy_project
 
 pytestmark = pytest.mark.slow
 
@@ -28,17 +26,6 @@ PACKED: dict[str, Any] = {
     **{**OPTIONS, "save_steps": 7, "logging_steps": 7, "max_steps": 24},
     **{"sample_packing": True, "micro_batch_size": 1, "gradient_accumulation_steps": 2},
 }
-
-
-@pytest.fixture(scope="module")
-def started(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which SFT has been trained and merged, to train more runs in."""
-    folder = tmp_path_factory.mktemp("started")
-    copy_project(folder)
-    (folder / ".venv").symlink_to(VENV)
-    for name in ("data", "runs"):
-        shutil.copytree(project / name, folder / name, symlinks=True)
-    return folder
 
 
 def adapter(folder: Path) -> str:

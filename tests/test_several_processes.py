@@ -12,24 +12,12 @@ from torch.distributed.checkpoint import FileSystemReader
 
 from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
 from tests.attempts import attempt, finish, kill_after, variant
-from tests.conftest import VENV, copy_project
 from tests.ranks import finish_ranks, start_ranks, with_ranks
 
 pytestmark = pytest.mark.slow
 
 FSDP2 = "axolotl_configs/fsdp/fsdp2.yaml"
 SHORT: dict[str, Any] = {"max_steps": 10, "logging_steps": 5, "save_steps": 1000}
-
-
-@pytest.fixture(scope="module")
-def started(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which SFT has been trained and merged, to train more runs in."""
-    folder = tmp_path_factory.mktemp("started")
-    copy_project(folder)
-    (folder / ".venv").symlink_to(VENV)
-    for name in ("data", "runs"):
-        shutil.copytree(project / name, folder / name, symlinks=True)
-    return folder
 
 
 def history(run: Path) -> list[dict[str, float]]:

@@ -93,7 +93,7 @@ def needed_driver(cuda: str) -> int:
     return DRIVERS.get(cuda, DRIVERS.get(cuda.partition(".")[0], 0))
 
 
-def leave_out_lora_kernels(cfg: MutableMapping[str, Any], say: Callable[[str], None]) -> None:
+def switch_off_lora_kernels(cfg: MutableMapping[str, Any], say: Callable[[str], None]) -> None:
     """Switch off the LoRA kernels where there is no GPU: left unset, axolotl switches them on, and they need one."""
     would = cfg.get("adapter") in ("lora", "qlora") and not cfg.get("rl")
     if would and not torch.cuda.is_available() and all(cfg.get(key) is None for key in LORA_KERNELS):

@@ -1,4 +1,4 @@
-"""Whether flash-attn can be compiled here: one line before `make setup EXTRAS=train,flash-attn` goes on, or stops.
+"""Whether flash-attn can be compiled here: one line before `make setup EXTRAS=train,flash-attn` continues, or stops.
 
 `python -m rabbit_ko.training.flash_attn` needs no other package than torch.
 """

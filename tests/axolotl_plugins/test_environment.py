@@ -1,4 +1,4 @@
-"""What a process is given before axolotl goes on: DeepSpeed can be imported, and the hub's answers end no run."""
+"""What a process is given before axolotl starts: DeepSpeed can be imported, and the hub's answers end no run."""
 
 import os
 import subprocess

@@ -14,7 +14,7 @@ from axolotl_plugins.checks.machine import (
     check_machine,
     check_wandb,
     driver,
-    leave_out_lora_kernels,
+    switch_off_lora_kernels,
     why_no_gpu,
 )
 from axolotl_plugins.guard import Guard
@@ -139,10 +139,10 @@ def test_kernels_that_are_set_stay_and_are_said_nothing_of() -> None:
     said: list[str] = []
     for config in ({"adapter": "lora", "lora_o_kernel": True}, {"adapter": "lora", "rl": "dpo"}, {}):
         before = dict(config)
-        leave_out_lora_kernels(config, said.append)
+        switch_off_lora_kernels(config, said.append)
         assert config == before
     assert said == []
-    leave_out_lora_kernels({"adapter": "qlora"}, said.append)
+    switch_off_lora_kernels({"adapter": "qlora"}, said.append)
     assert len(said) == 1
 
 
