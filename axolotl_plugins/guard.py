@@ -144,12 +144,13 @@ class Guard(BasePlugin):
         load = load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets
         before = set(prepared.glob(PREPARED))
         loaded = load(cfg=cfg)
-        if len(loaded.train_dataset) and set(prepared.glob(PREPARED)) - before:
+        after = set(prepared.glob(PREPARED))
+        if len(loaded.train_dataset) and after - before:
             # Rows that were just prepared are still in a cache of this process's own; TRL keeps what it computes of
             # them beside them, where no other process would find it.
             loaded = load(cfg=cfg)
         # TRL's trainer makes the tokens of preferences; they are checked when it has.
-        checked, folders = prepared / CHECKED, " ".join(sorted(path.parent.name for path in prepared.glob(PREPARED)))
+        checked, folders = prepared / CHECKED, " ".join(sorted(path.parent.name for path in after))
         is_new = method_of(cfg).rows == "sft" and not (checked.exists() and checked.read_text() == folders)
         everything = preprocess or (is_new and os.environ.get("RANK", "0") == "0")
         splits = [("train", cfg.datasets, loaded.train_dataset), ("test", cfg.test_datasets, loaded.eval_dataset)]
