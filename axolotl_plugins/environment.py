@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 from axolotl.cli import checks
+from axolotl.telemetry.manager import TelemetryManager
 from huggingface_hub import HfApi
 from huggingface_hub.errors import LocalTokenNotFoundError
 
@@ -18,6 +19,10 @@ def prepare_process() -> None:
     os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
     # Accelerate imports DeepSpeed to unwrap a model, which fails where there is a GPU and no CUDA toolkit.
     os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")
+    # Both send what a run does to their makers; axolotl tries that for long where there is no network.
+    os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    TelemetryManager.get_instance().enabled = False
     checks.HfApi = LenientHub
 
 

@@ -1,6 +1,7 @@
 """The plugin of every stage: one prompt, no stale cache, mistakes in one line, and a `run.json` that ends a run."""
 
 import atexit
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -95,8 +96,9 @@ class Guard(BasePlugin):
         """Check the raw config, then give it the project's chat template, a cache folder and its batch."""
         prepare_process()
         if cfg.get("use_ray") and "WORLD_SIZE" in os.environ:
-            # Started by Ray Train with a config that the driver has checked and filled in.
-            self.given = dict(cfg)
+            # Started by Ray Train, in a folder of its own, with a config that the driver has checked and filled in.
+            folder, self.given, self.overrides = json.loads(cfg.pop("guard_driver"))
+            os.chdir(folder)
             identity.use_raw_folder(cfg)
             return
         self.overrides = identity.find_overrides(cfg)
@@ -113,7 +115,9 @@ class Guard(BasePlugin):
         if cfg.get("attn_implementation") == AUTO:
             cfg["attn_implementation"] = best_attention()
             LOG.info("attn_implementation: auto is %s here", cfg["attn_implementation"])
-        if not cfg.get("use_ray"):  # the driver of a cluster may have no GPU
+        if cfg.get("use_ray"):  # by a driver, which may have no GPU
+            cfg["guard_driver"] = json.dumps([str(Path.cwd()), self.given, self.overrides], default=str)
+        else:
             switch_off_lora_kernels(cfg, LOG.info)
         cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = chat_template(template_for(cfg["datasets"][0]["type"]))

@@ -25,11 +25,28 @@ class CpuRanks(BasePlugin):
         on_cpu()
 
 
+class CpuRay(CpuRanks):
+    """Lets Ray Train, which axolotl asks for GPUs, start the processes on a CPU."""
+
+    def register(self, cfg: Any) -> None:
+        """Ask a cluster on this machine for cores in the driver; be one of the processes in a worker."""
+        if "WORLD_SIZE" in os.environ:
+            super().register(cfg)
+            return
+        import ray
+        from ray import train
+
+        ray.init(num_cpus=2, include_dashboard=False)
+        scaling = train.ScalingConfig
+        train.ScalingConfig = lambda num_workers, **_: scaling(num_workers=num_workers)
+
+
 class CpuEngines(BasePlugin):
     """Lets FSDP2 and DeepSpeed, which accelerate keeps for GPUs, shard a model over processes on a CPU."""
 
     def register(self, cfg: Any) -> None:
         """Give out gloo where GPUs' own backend is asked for, and a mesh of CPUs for one of GPUs."""
+        import deepspeed.ops
         from accelerate import PartialState
         from accelerate.parallelism_config import ParallelismConfig
         from accelerate.utils import DistributedType
@@ -38,6 +55,8 @@ class CpuEngines(BasePlugin):
         PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
         build_mesh = ParallelismConfig.build_device_mesh
         ParallelismConfig.build_device_mesh = lambda config, _: build_mesh(config, "cpu")
+        # Otherwise DeepSpeed compiles an operator for CPUs, for half a minute.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         on_cpu()
 
 

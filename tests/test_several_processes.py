@@ -11,6 +11,8 @@ from safetensors.torch import load
 from torch.distributed.checkpoint import FileSystemReader
 
 from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
+from axolotl_plugins.resume.identity import made_of
+from rabbit_ko.recipes import RUN_FILE
 from tests.attempts import attempt, finish, kill_after, variant
 from tests.ranks import finish_ranks, start_ranks, with_ranks
 
@@ -58,25 +60,36 @@ def together(project: Path, name: str, stage: str = "sft", plugin: str = "CpuRan
     return project / output
 
 
-def test_a_steps_loss_is_the_mean_over_its_tokens_however_they_are_cut(started: Path) -> None:
-    whole = alone(started, "whole", **SHORT)
-    parts = alone(started, "parts", micro_batch_size=4, gradient_accumulation_steps=2, **SHORT)
-    ranks = together(started, "ranks", micro_batch_size=8, **SHORT)
-    assert len(losses(whole)) == 2
-    for run in (parts, ranks):
-        assert losses(run) == pytest.approx(losses(whole), abs=1e-5)
-        assert is_close(run, whole)
+@pytest.fixture(scope="module")
+def one(started: Path) -> Path:
+    """A run of one process, which those of several are compared with."""
+    return alone(started, "one", **SHORT)
 
 
-def test_an_evaluation_is_the_mean_over_its_tokens_however_they_are_cut(started: Path) -> None:
-    short = {**SHORT, "max_steps": 1}
-    runs = [
-        alone(started, "rows", eval_batch_size=8, **short),
-        alone(started, "row", eval_batch_size=1, **short),
-        together(started, "halves", eval_batch_size=4, **short),
-    ]
-    first, *others = [losses(run, "eval_loss")[0] for run in runs]
-    assert others == pytest.approx([first, first], abs=1e-5)
+def is_the_same(run: Path, one: Path, bound: float = 1e-5) -> bool:
+    """Tell whether a run has the losses, in training and evaluation, and the adapter of another."""
+    keys = ("loss", "eval_loss")
+    assert len(losses(one)) == len(losses(one, "eval_loss")) == 2
+    return all(losses(run, key) == pytest.approx(losses(one, key), abs=bound) for key in keys) and is_close(run, one)
+
+
+def test_losses_are_means_over_tokens_however_a_step_and_an_evaluation_are_cut(started: Path, one: Path) -> None:
+    cut = {"micro_batch_size": 4, "gradient_accumulation_steps": 2, "eval_batch_size": 1}
+    assert is_the_same(alone(started, "parts", **{**SHORT, **cut}), one)
+    assert is_the_same(together(started, "ranks", micro_batch_size=8, eval_batch_size=4, **SHORT), one)
+
+
+RAY = {"use_ray": True, "ray_num_workers": 2}
+
+
+def test_ray_train_is_the_same_in_two_processes(started: Path, one: Path) -> None:
+    run, log = started / "runs/ray", started / "ray.log"
+    driver = attempt(started, with_ranks(started, "sft", "runs/ray", "CpuRay"), log, **SHORT, **RAY)
+    assert finish(driver) == 0, log.read_text()[-4000:]
+    assert is_the_same(run, one)
+    assert "one step takes 8 rows: micro_batch_size 4" in log.read_text()
+    ours, theirs = [made_of(json.loads((folder / RUN_FILE).read_text())["made_of"]) for folder in (run, one)]
+    assert {name for name in ours | theirs if ours.get(name) != theirs.get(name)} == {"config.plugins"}
 
 
 PACKED: dict[str, Any] = {
@@ -92,20 +105,16 @@ def test_packed_sft_is_the_same_in_two_processes(started: Path) -> None:
     assert losses(two, "eval_loss") == pytest.approx(losses(one, "eval_loss"), abs=1e-5)
 
 
-@pytest.mark.parametrize("precompute", [False, True])
-def test_dpo_is_the_same_in_two_processes_also_where_it_prepares_the_rows(started: Path, precompute: bool) -> None:
-    options: dict[str, Any] = {
-        "max_steps": 4,
-        "logging_steps": 2,
-        "save_steps": 1000,
-        "precompute_ref_log_probs": precompute,
-    }
-    # A folder of its own, so that the rows are prepared by one of the processes while the other waits.
-    prepared = f"runs/dpo-prepared-{precompute}"
-    two = together(started, f"dpo-two-{precompute}", "dpo", dataset_prepared_path=prepared, **options)
-    one = alone(started, f"dpo-one-{precompute}", "dpo", **options)
-    assert losses(two) == pytest.approx(losses(one), abs=1e-5)
-    assert is_close(two, one)
+def test_dpo_is_the_same_in_two_processes_also_where_it_prepares_the_rows(started: Path) -> None:
+    short: dict[str, Any] = {"max_steps": 4, "logging_steps": 2, "save_steps": 1000}
+    one = alone(started, "dpo-one", "dpo", **short)
+    for precompute in (False, True):
+        # A folder of its own, so that the rows are prepared by one of the processes while the other waits.
+        prepared, name = f"runs/dpo-prepared-{precompute}", f"dpo-two-{precompute}"
+        options = {"dataset_prepared_path": prepared, "precompute_ref_log_probs": precompute, **short}
+        two = together(started, name, "dpo", **options)
+        assert losses(two) == pytest.approx(losses(one), abs=1e-5)
+        assert is_close(two, one)
 
 
 def test_a_run_whose_rank_is_killed_resumes_to_the_same_bytes(started: Path) -> None:
@@ -138,13 +147,9 @@ def test_a_refusal_is_one_line_of_the_first_process(started: Path) -> None:
     ],
 )
 def test_a_model_that_is_spread_over_processes_has_the_same_losses(
-    started: Path, name: str, options: dict[str, Any]
+    started: Path, one: Path, name: str, options: dict[str, Any]
 ) -> None:
-    short: dict[str, Any] = {"max_steps": 4, "logging_steps": 2, "save_steps": 1000}
-    one, two = alone(started, "unspread", **short), together(started, name, plugin="CpuEngines", **short, **options)
-    assert losses(two) == pytest.approx(losses(one), abs=1e-4)
-    assert is_close(two, one)
-    assert losses(two, "eval_loss") == pytest.approx(losses(one, "eval_loss"), abs=1e-4)
+    assert is_the_same(together(started, name, plugin="CpuEngines", **SHORT, **options), one, bound=1e-4)
 
 
 def test_a_checkpoint_of_fsdp2_holds_all_that_is_trained_and_a_run_resumes_from_it(started: Path) -> None:

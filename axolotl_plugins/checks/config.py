@@ -39,6 +39,7 @@ class GuardArgs(BaseModel):
     guard_mean_over_tokens: bool = True
     guard_fresh: bool = False
     guard_sharding: str | None = None
+    guard_driver: str | None = None  # what Ray's driver tells its workers, in JSON; not for a YAML
 
 
 def check_config(config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from axolotl.cli import checks
+from axolotl.telemetry.manager import TelemetryManager
 
 from axolotl_plugins.environment import prepare_process
 from tests.conftest import ROOT, environment
@@ -28,7 +29,7 @@ torch.cuda.is_bf16_supported = lambda *_, **__: True
 import torch.utils.cpp_extension
 torch.utils.cpp_extension.CUDA_HOME = None
 {start}
-assert os.environ["DS_IGNORE_CUDA_DETECTION"] == "1"
+assert os.environ["DS_IGNORE_CUDA_DETECTION"] == os.environ["AXOLOTL_DO_NOT_TRACK"] == "1"
 from accelerate.utils.other import extract_model_from_parallel
 extract_model_from_parallel(torch.nn.Linear(1, 1))
 import deepspeed
@@ -37,7 +38,7 @@ STARTS = {
     "the command": ("from rabbit_ko.cli import main", "try: main(['--help'])\nexcept SystemExit: pass"),
     "the guard": (
         "from axolotl_plugins.guard import Guard",
-        "Guard().register({'use_ray': True, 'dataset_prepared_path': 'prepared'})",
+        "Guard().register({'use_ray': True, 'guard_driver': '[\".\", {}, {}]', 'dataset_prepared_path': 'prepared'})",
     ),
 }
 
@@ -78,6 +79,13 @@ def test_a_hub_that_answers_with_an_error_ends_no_run(
     monkeypatch.setenv("HF_TOKEN", "hf_expired")
     prepare_process()
     assert checks.check_user_token() is False
+
+
+def test_axolotl_s_telemetry_is_off_also_where_it_was_imported_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "HfApi", checks.HfApi)
+    monkeypatch.setattr(TelemetryManager.get_instance(), "enabled", True)
+    prepare_process()
+    assert not TelemetryManager.get_instance().enabled
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from axolotl.integrations.base import PluginManager
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axolotl_plugins.guard import Guard
 from axolotl_plugins.processes import Batch, configured_batch, count_processes, share
 from rabbit_ko.errors import UserError
 from rabbit_ko.recipes import GUARD
@@ -105,16 +106,19 @@ def test_processes_that_share_a_sequence_count_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_ray_s_driver_shares_the_batch_and_its_workers_leave_it_as_it_is(
-    recipe: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     ray: dict[str, Any] = {"use_ray": True, "ray_num_workers": 8}
     cfg = load_stage(recipe / "aog-8b" / "sft.yaml", **ray)
     assert (cfg.micro_batch_size, cfg.gradient_accumulation_steps) == (4, 1)
     monkeypatch.setenv("WORLD_SIZE", "8")
-    before = cfg.to_dict()
+    before, folder, worker = cfg.to_dict(), Path.cwd(), Guard()
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", None)
-    PluginManager.get_instance().plugins[GUARD].register(cfg)
-    assert cfg.to_dict() == before
+    monkeypatch.chdir(tmp_path)  # as Ray does
+    worker.register(cfg)
+    assert cfg.to_dict() == {key: value for key, value in before.items() if key != "guard_driver"}
+    assert (Path.cwd(), worker.overrides) == (folder, ray)
+    assert worker.given["micro_batch_size"] == 4
     prepared = Path(cfg.dataset_prepared_path)
     assert prepared.parent / "raw" / prepared.name == datasets.config.HF_DATASETS_CACHE
