@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from axolotl.integrations.base import BasePlugin
 from axolotl.loaders.model import ModelLoader
+from axolotl.utils import trainer
 
 from rabbit_ko.recipes import GUARD
 from tests.attempts import FORKS, finish, train, variant
@@ -61,7 +62,8 @@ class CpuEngines(BasePlugin):
 
 
 def on_cpu() -> None:
-    """Let axolotl put the models that it loads on the CPU, whatever the rank."""
+    """Let axolotl put the models that it loads on the CPU, whatever the rank, and look for no way from GPU to GPU."""
+    trainer.check_cuda_p2p_ib_support = lambda: True
     place = ModelLoader._set_device_map_config
 
     def placed(loader: Any) -> None:
