@@ -30,40 +30,40 @@ class Columns:
         self.read = frozenset(self.columns.values())
         self.wanted = self.read | OF_ROWS | {self.id}
         self.unread = set[str]()
-        # Of a label that is no verdict, too, it is said that nothing reads it.
-        self._known: set[str] = set(self.read | OF_ROWS - LABELS)
-        self._other_names = dict[str, str]()
+        # Names of which nothing more has to be asked; most rows have no others.
+        self._harmless = set(self.read)
 
-    def composed(self, raw: RawRow) -> RawRow:
-        """Return a raw row with composed names. Raises Rejected where two of them are the same then."""
-        if not self._known.issuperset(raw):
-            self.look(raw)
-        if not self._other_names or self._other_names.keys().isdisjoint(raw):
-            return raw
-        row = {self._other_names.get(name, name): value for name, value in raw.items()}
-        if len(row) < len(raw):
-            raise Rejected("two fields have the same name")
-        return row
+    def fields(self, row: RawRow) -> dict[str, Any]:
+        """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""
+        if not self._harmless.issuperset(row):
+            self.look(row)
+            row = _with_composed_names(row)
+            check_row(row, self.read, self.numbers_are_labels)
+        fields = {name: row[column] for name, column in self.columns.items() if column in row}
+        for name, column in self.required.items():
+            if name not in fields:
+                raise Rejected(f"no field `{column}`")
+        return fields
 
     def look(self, names: Iterable[str]) -> None:
         """Note which of these names nothing reads."""
         for name in names:
-            if name not in self._known:
-                self._known.add(name)
-                if (composed := _composed(name)) != name:
-                    self._other_names[name] = composed
-                if composed not in self.read and composed not in OF_ROWS - LABELS:
-                    self.unread.add(composed.encode(errors="backslashreplace").decode())
-
-    def fields(self, row: RawRow) -> dict[str, Any]:
-        """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""
-        if not OF_ROWS.isdisjoint(row):
-            check_row(row, self.read, self.numbers_are_labels)
-        for name, column in self.required.items():
-            if column not in row:
-                raise Rejected(f"no field `{column}`")
-        return {name: row[column] for name, column in self.columns.items() if column in row}
+            composed = _composed(name)
+            # Of a label that is no verdict, too, it is said that nothing reads it.
+            if composed not in self.read and composed not in OF_ROWS - LABELS:
+                self.unread.add(composed.encode(errors="backslashreplace").decode())
+                if composed == name and name not in OF_ROWS:
+                    self._harmless.add(name)
 
 
 def _composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _with_composed_names(row: RawRow) -> RawRow:
+    if all(map(str.isascii, row)):
+        return row
+    composed = {_composed(name): value for name, value in row.items()}
+    if len(composed) < len(row):
+        raise Rejected("two fields have the same name")
+    return composed

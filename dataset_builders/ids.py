@@ -29,6 +29,8 @@ def printable_id(upstream: Any) -> str:
     """Return an id as it may stand in a shard, composed (NFC); nothing where there is none, or it is of no use."""
     if upstream is None or isinstance(upstream, bool):
         return ""
+    if type(upstream) is int:
+        return str(upstream)
     if isinstance(upstream, float):
         # A column of integers, one of them missing, is one of floats.
         is_whole = upstream.is_integer() and abs(upstream) < 2**53

@@ -28,6 +28,7 @@ from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.inputs import Chunk
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.rows import (
+    WEIGHTED_SCHEMA,
     Conversation,
     Labelled,
     Message,
@@ -156,7 +157,6 @@ def convert(
             log.reject_raw(raw.text, None, raw.reason)
             continue
         try:
-            raw = columns.composed(raw)
             row = rule(fields := columns.fields(raw), entry.label)
         except (Rejected, UnicodeEncodeError) as error:
             reason = str(error) if isinstance(error, Rejected) else "broken unicode"
@@ -171,8 +171,8 @@ def convert(
 
 def _identified(row: Row, log: Log, repeated: frozenset[int]) -> Row:
     """Note a row's id of upstream, and return the row with one of its own where several rows have that id."""
-    number, content = id_hash(row.id), content_of(row)
-    log.ids.append(number)
+    content = content_of(row)
+    log.ids.append(number := id_hash(row.id))
     log.contents.append(xxhash.xxh3_64_intdigest(content.encode()))
     return replace(row, id=told_apart(row.id, content)) if number in repeated else row
 
@@ -238,8 +238,9 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, fo
     tie = (high & ~np.uint64(3)) | (changed["normalized"] * 2 + changed["escaped"]).astype(np.uint64)
     keys = drawn | changed | {"content_high": high, "content_low": low, "tie": tie}
     is_multi_turn = np.array([len(cleaned.row.prompt) for cleaned in kept]) + has_none > 2
-    is_context = np.array([is_weighted(cleaned.row) for cleaned in kept])
-    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "weighted": is_context}
+    has_weights = table.schema.field(2) == WEIGHTED_SCHEMA.field(2)
+    weighted = np.array([has_weights and is_weighted(row) for row in rows])
+    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "weighted": weighted}
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))
     if found := [cleaned.signature for cleaned in kept if cleaned.signature is not None]:
         write_arrow(f"{folder}/signatures.arrow", signature_table(found))

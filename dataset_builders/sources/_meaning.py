@@ -23,6 +23,8 @@ _TRUE, _FALSE = ("true", "1", "1.0", "+1"), ("false", "0", "0.0", "-1", "-1.0")
 
 def check_supported(item: Mapping[str, Any]) -> None:
     """Raise Rejected where a row or turn has a field that cannot be rendered, and more than an empty one."""
+    if UNSUPPORTED.isdisjoint(item):
+        return
     if named := sorted(name for name in UNSUPPORTED & item.keys() if not is_empty(item[name])):
         raise Rejected(f"`{named[0]}` is not supported")
 

@@ -17,6 +17,8 @@ SHOWN = 40
 
 def visible(text: str) -> str:
     """Return a text without a byte order mark in front, and nothing where none of its characters can be seen."""
+    if "!" <= text[:1] <= "~" or "가" <= text[:1] <= "힣":
+        return text
     if not _is_visible(text):
         return ""
     return text.lstrip("\ufeff") if text[0] == "\ufeff" else text

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataset_builders.rows import Message, assistant, user
-from dataset_builders.sources._meaning import OF_TURNS, check_supported, switch_off
+from dataset_builders.sources._meaning import check_supported, switch_off
 from dataset_builders.sources._text import check_type, is_missing, shown, text, visible
 from rabbit_ko.errors import Rejected
 
@@ -62,20 +62,18 @@ def turns_or_text(row: Mapping[str, Any], field: str, speaker: str) -> list[Mess
 def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     """Return one turn, in `style` or the other one; an answer that is not to be trained has a weight of 0."""
     check_type(item, dict, field, f"made of objects with `{style[0]}` and `{style[1]}`")
-    off = None
-    is_usual = style[0] in item and style[1] in item
-    if (len(item) > 2 or not is_usual) and not OF_TURNS.isdisjoint(item):
-        check_supported(item)
-        off = switch_off(item)
-    if not is_usual or item[style[0]] is None:
+    role, content = item.get(style[0]), item.get(style[1])
+    if len(item) == 2 and isinstance(role, str) and role in ROLES and isinstance(content, str):
+        return {"role": ROLES[role], "content": text(item, style[1])}
+    check_supported(item)
+    off = switch_off(item)
+    if role is None or style[1] not in item:
         style = _other_style(item, field, style)
-    role, content = item[style[0]], item[style[1]]
-    speaker = ROLES.get(role) if isinstance(role, str) else None
-    speaker = speaker or _role(role)
+        role, content = item[style[0]], item[style[1]]
     said = _join_parts(content, style[1]) if isinstance(content, list) else text(item, style[1])
-    if off and speaker == "assistant":
-        return Message(role=speaker, content=said, weight=0)
-    return Message(role=speaker, content=said)
+    if off and _role(role) == "assistant":
+        return {"role": "assistant", "content": said, "weight": 0}
+    return {"role": _role(role), "content": said}
 
 
 def _other_style(item: Mapping[str, Any], field: str, style: Style) -> Style:
