@@ -6,10 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dataset_builders import fingerprint
 from dataset_builders.executor import Executor, Progress, run
 from dataset_builders.gates import Quality
 from dataset_builders.gates.benchmarks import Benchmark, index_texts, read_texts
+from dataset_builders.ids import read_ids, repeated_ids, save_repeated
 from dataset_builders.manifest import BenchmarkInput, Manifest, SourceSummary, fingerprint_of, read_manifest
 from dataset_builders.pipeline import ChunkTask, DoneChunk, process
 from dataset_builders.read import inputs
@@ -30,7 +33,7 @@ def build(
     workers: int = 1,
     executor: Executor = "processes",
 ) -> Manifest:
-    """Build `out/{sft,dpo,rejected}/*.parquet` and, last, `out/manifest.json`, or resume an interrupted build."""
+    """Build `out/{sft,dpo,kto,rejected}/*.parquet` and, last, `out/manifest.json`, or resume an interrupted build."""
     out = _place(out)
     check_out(out)
     with locked(out) as work:
@@ -40,7 +43,11 @@ def build(
         workers = min(workers, 1 + sum(each.bytes for each in found) // inputs.CHUNK_BYTES)
         run_all: Callable[..., list[Any]] = partial(run, workers=workers, executor=executor, progress=progress)
         index, benchmarks = _index_benchmarks(config.quality, work)
-        chunks = run_all(partial(process, config, index), _chunk_tasks(config, found, index, work), what="chunks")
+        tasks = _chunk_tasks(config, found, index, work)
+        chunks = run_all(partial(process, config, index), tasks, what="chunks")
+        if again := tell_apart(tasks, chunks, work):
+            chunks = [chunk for chunk in chunks if chunk.folder not in again]
+            chunks += run_all(partial(process, config, index), list(again.values()), what="chunks with repeated ids")
         # In the order of their names, whatever the order of the files.
         chunks.sort(key=lambda chunk: chunk.folder)
         kinds = [SOURCES[entry.source].rows for entry in config.sources]
@@ -117,9 +124,24 @@ def _chunk_tasks(config: DataConfig, found: Sequence[inputs.Input], index: str, 
             content = chunk.sha256, inputs.suffix_of(chunk.path), chunk.start, chunk.end
             name = fingerprint.key(content, settings, common)
             # Files with the same content have chunks of the same name; each has its rows.
-            tasks.append((chunk, number, f"{work}/chunks/{name}-{seen[name]}"))
+            tasks.append(ChunkTask(chunk, number, f"{work}/chunks/{name}-{seen[name]}"))
             seen[name] += 1
     return tasks
+
+
+def tell_apart(tasks: Sequence[ChunkTask], chunks: Sequence[DoneChunk], work: str) -> dict[str, ChunkTask]:
+    """Return, by folder, the chunks that have to be made once more, since their rows share ids with other rows."""
+    again = dict[str, ChunkTask]()
+    with_ids = {chunk.folder for chunk in chunks if chunk.ids}
+    for source in sorted({task.source for task in tasks if task.folder in with_ids}):
+        own = [task for task in tasks if task.source == source and task.folder in with_ids]
+        repeated = repeated_ids(task.folder for task in own)
+        if len(repeated):
+            path = save_repeated(work, repeated)
+            touched = [task for task in own if np.isin(read_ids(task.folder, "id"), repeated).any()]
+            name = path.removesuffix(".arrow").rpartition("-")[2]
+            again |= {task.folder: task._replace(folder=f"{task.folder}-{name}", repeated=path) for task in touched}
+    return again
 
 
 def _summarize(
@@ -155,5 +177,6 @@ def _summarize(
         splits=splits,
         rejected=dict(sorted(rejected.items())),
         reported=dict(sorted(reported.items())),
+        unread_columns=sorted({name for chunk in chunks for name in chunk.unread}),
         **flags,
     )

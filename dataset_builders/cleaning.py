@@ -54,4 +54,4 @@ def _clean_message(message: Message, prompt_injection: PromptInjection, cleaned:
         is_control, is_broken = _CONTROL_CHARACTER.search(text), _BROKEN.search(text)
         unfit = "control character" if is_control else "broken unicode" if is_broken else ""
         cleaned.reason = find_injection(text) or unfit
-    return Message(role=message["role"], content=text)
+    return {**message, "content": text}

@@ -57,6 +57,7 @@ class SourceSummary(_Model):
     escaped: int
     rejected: dict[str, int]
     reported: dict[str, int]
+    unread_columns: list[str] = []
 
 
 class Manifest(_Model):
@@ -73,7 +74,7 @@ class Manifest(_Model):
     shards: list[Shard]
 
     def in_folder(self, folder: str) -> list[Shard]:
-        """Return the shards of `sft`, `dpo` or `rejected`."""
+        """Return the shards of `sft`, `dpo`, `kto` or `rejected`."""
         return [shard for shard in self.shards if shard.file.startswith(f"{folder}/")]
 
     def to_json(self) -> str:

@@ -1,7 +1,8 @@
 """One chunk's way from raw rows to rows that may be kept, with all that the split among all chunks' rows depends on.
 
 It leaves `rows.arrow`, in the shards' order; `keys.arrow` and `signatures.arrow`, numbers for each of the rows;
-`rejected.arrow`; and last `report.json`, which says that the chunk is done.
+`ids.arrow`, of all rows that could be converted; `rejected.arrow`; and last `report.json`, which says that the chunk
+is done.
 """
 
 import gc
@@ -10,21 +11,35 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
 from dataset_builders.cleaning import Cleaned, clean
+from dataset_builders.columns import Columns
 from dataset_builders.gates import Quality, ask_gates
 from dataset_builders.gates._gate import Batch
 from dataset_builders.gates.benchmarks import BenchmarkIndex, load_index
+from dataset_builders.ids import id_hash, load_repeated, told_apart, write_ids
 from dataset_builders.near_duplicates import signature_table, signatures
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.inputs import Chunk
 from dataset_builders.recipe import DataConfig, SourceConfig
-from dataset_builders.rows import Conversation, Message, Row, all_messages, kind_of, message_lists, row_id, to_table
+from dataset_builders.rows import (
+    WEIGHTED_SCHEMA,
+    Conversation,
+    Labelled,
+    Message,
+    Row,
+    content_of,
+    is_weighted,
+    kind_of,
+    message_lists,
+    row_id,
+    to_table,
+)
 from dataset_builders.sampling import below, draw
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources._source import RawRow
@@ -37,13 +52,26 @@ ROWS_PER_RECORD_BATCH = 64
 NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
 
 T = TypeVar("T")
-# The chunk, the place of its source in the config, and the folder, which is named after all that it depends on.
-ChunkTask = tuple[Chunk, int, str]
+
+
+class ChunkTask(NamedTuple):
+    """A chunk, the place of its source in the config, and a folder, which is named after all that it depends on.
+
+    repeated: the file of ids that stand for several contents, where they are known; see `dataset_builders.ids`.
+    """
+
+    chunk: Chunk
+    source: int
+    folder: str
+    repeated: str = ""
 
 
 @dataclass(frozen=True)
 class DoneChunk:
-    """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason."""
+    """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason.
+
+    ids: how many rows have an id of upstream. unread: the columns that nothing reads.
+    """
 
     folder: str
     source: int
@@ -51,16 +79,23 @@ class DoneChunk:
     read: int
     rejected: dict[str, int]
     reported: dict[str, int]
+    ids: int
+    unread: list[str]
 
 
 @dataclass
 class Log:
-    """What a chunk's steps note beside the rows that they pass on: how many were read, and which were dropped."""
+    """What a chunk's steps note beside the rows that they pass on: how many were read, and which were dropped.
+
+    ids, contents: hashes of upstream's ids, and of what their rows say.
+    """
 
     entry: SourceConfig
     read: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
     reported: Counter[str] = field(default_factory=Counter)
+    ids: list[int] = field(default_factory=list)
+    contents: list[int] = field(default_factory=list)
 
     def reject_raw(self, text: str, upstream: object, reason: str) -> None:
         """Keep a raw row that is no row of a shard."""
@@ -72,18 +107,22 @@ class Log:
 
 def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
     """Make a rejected row of a row of a shard; what sampling drops is named, but not kept."""
-    text = "" if reason in SAMPLED_OUT else json.dumps(message_lists(row), ensure_ascii=False)
+    said = message_lists(row) | ({"label": row.label} if isinstance(row, Labelled) else {})
+    text = "" if reason in SAMPLED_OUT else json.dumps(said, ensure_ascii=False)
     return {"id": row.id, "source": row.source, "reason": reason, "evidence": evidence, "row": text}
 
 
 def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
     """Take a chunk's rows through all steps, and write them to its folder, or find it done. Raises UserError."""
-    chunk, source, folder = task
+    chunk, source, folder, repeated = task
     try:
         return DoneChunk(folder, source, **json.loads(read(f"{folder}/report.json")))
     except FileNotFoundError:
         log = Log(config.sources[source])
-    rows = sample(convert(read_rows(chunk), log), config.seed, log)
+    columns = Columns(log.entry)
+    columns.look(chunk.columns)
+    converted = convert(read_rows(chunk, columns.wanted), log, columns, load_repeated(repeated))
+    rows = sample(converted, config.seed, log)
     gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a tenth of the time
     try:
         kept = list(pass_gates(clean_rows(rows, log), config.quality, load_index(benchmarks), log))
@@ -93,38 +132,49 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
             order = pa.array(draw(config.seed, [row["id"] for row in log.rejected])["order"])
             table = to_table("rejected", log.rejected).append_column("order", order).sort_by("order")
             write_arrow(f"{folder}/rejected.arrow", table, ROWS_PER_RECORD_BATCH)
+        write_ids(folder, log.ids, log.contents)
     finally:
         gc.enable()
     rejected = Counter(row["reason"] for row in log.rejected)
-    report = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported}
+    report: dict[str, Any] = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported}
+    report |= {"ids": len(log.ids), "unread": sorted(columns.unread)}
     write(f"{folder}/report.json", json.dumps(report).encode())
-    return DoneChunk(folder, source, len(kept), log.read, rejected, log.reported)
+    return DoneChunk(folder, source, **report)
 
 
-def convert(raw_rows: Iterable[RawRow | Broken], log: Log) -> Iterator[Row]:
-    """Make rows of raw ones by the rule of their source."""
-    entry, source = log.entry, SOURCES[log.entry.source]
-    mapped = {name: entry.columns.get(name, name) for name in source.required + source.optional}
-    required = {name: column for name, column in mapped.items() if name in source.required or name in entry.columns}
-    # A field that may be absent is not read from a column that stands for another field.
-    columns = {name: column for name, column in mapped.items() if column not in required.values()} | required
+def convert(
+    raw_rows: Iterable[RawRow | Broken],
+    log: Log,
+    columns: Columns | None = None,
+    repeated: frozenset[int] = frozenset(),
+) -> Iterator[Row]:
+    """Make rows of raw ones by the rule of their source; those whose id is `repeated` get one of their own."""
+    entry, rule = log.entry, SOURCES[log.entry.source].convert
+    columns = columns or Columns(entry)
     for raw in raw_rows:
         log.read += 1
         if isinstance(raw, Broken):
             log.reject_raw(raw.text, None, raw.reason)
             continue
-        fields = {name: raw[column] for name, column in columns.items() if column in raw}
         try:
-            if missing := [column for name, column in required.items() if name not in fields]:
-                raise Rejected(f"no field `{missing[0]}`")
-            row = source.convert(fields, entry.label)
-            row.id.encode()
+            row = rule(fields := columns.fields(raw), entry.label)
         except (Rejected, UnicodeEncodeError) as error:
             reason = str(error) if isinstance(error, Rejected) else "broken unicode"
-            upstream = raw.get(entry.columns.get("id", "id"))
-            log.reject_raw(json.dumps(raw, ensure_ascii=False, default=str), upstream, reason)
+            log.reject_raw(json.dumps(raw, ensure_ascii=False, default=str), raw.get(columns.id), reason)
             continue
+        if row.notes:
+            log.reported.update(row.notes)
+        if fields.get("id") is not None:
+            row = _identified(row, log, repeated)
         yield row
+
+
+def _identified(row: Row, log: Log, repeated: frozenset[int]) -> Row:
+    """Note a row's id of upstream, and return the row with one of its own where several rows have that id."""
+    content = content_of(row)
+    log.ids.append(number := id_hash(row.id))
+    log.contents.append(xxhash.xxh3_64_intdigest(content.encode()))
+    return replace(row, id=told_apart(row.id, content)) if number in repeated else row
 
 
 def sample(rows: Iterator[Row], seed: int, log: Log) -> Iterator[Row]:
@@ -181,15 +231,16 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, fo
     rows = [with_system_prompt(one.row, config.system_prompt) if added else one.row for one, added in given]
     table = to_table(kind_of(rows[0]), rows).append_column("order", pa.array(drawn["order"]))
     write_arrow(f"{folder}/rows.arrow", table, ROWS_PER_RECORD_BATCH)
-    texts = ("\0".join(message["content"] for message in all_messages(cleaned.row)) for cleaned in kept)
-    digests = b"".join(xxhash.xxh3_128_digest(text.encode()) for text in texts)
+    digests = b"".join(xxhash.xxh3_128_digest(content_of(cleaned.row).encode()) for cleaned in kept)
     high, low = np.ascontiguousarray(np.frombuffer(digests, np.uint64).reshape(-1, 2).T)
     changed = {flag: np.array([getattr(cleaned, flag) for cleaned in kept]) for flag in ("normalized", "escaped")}
     # Of two rows with one id, what they say and were decides, and not which comes first.
     tie = (high & ~np.uint64(3)) | (changed["normalized"] * 2 + changed["escaped"]).astype(np.uint64)
     keys = drawn | changed | {"content_high": high, "content_low": low, "tie": tie}
     is_multi_turn = np.array([len(cleaned.row.prompt) for cleaned in kept]) + has_none > 2
-    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn}
+    has_weights = table.schema.field(2) == WEIGHTED_SCHEMA.field(2)
+    weighted = np.array([has_weights and is_weighted(row) for row in rows])
+    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "weighted": weighted}
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))
     if found := [cleaned.signature for cleaned in kept if cleaned.signature is not None]:
         write_arrow(f"{folder}/signatures.arrow", signature_table(found))

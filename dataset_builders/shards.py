@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.pipeline import ROWS_PER_RECORD_BATCH, DoneChunk, rejected_row
-from dataset_builders.rows import SCHEMAS, Conversation, Folder, Preference, to_table
+from dataset_builders.rows import SCHEMAS, WEIGHTED_SCHEMA, Folder, from_shard, to_table
 from dataset_builders.split import SPLITS, STATUSES, Split
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import RowKind
@@ -38,12 +38,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A shard to be written to the file `name` in a folder of `out`."""
+    """A shard to be written to the file `name` in a folder of `out`; all of a folder are in one `schema`."""
 
     out: str
     folder: Folder
     name: str
     slices: list[Rows]
+    schema: pa.Schema
 
 
 def plan_shards(splits: Mapping[RowKind, Split], chunks: Sequence[DoneChunk], out: str, rows: int) -> list[ShardTask]:
@@ -52,10 +53,11 @@ def plan_shards(splits: Mapping[RowKind, Split], chunks: Sequence[DoneChunk], ou
     keys = [read_arrow(file, ["order"])["order"].to_numpy() for file in files]
     rejected = [Rows(file, np.arange(len(order)), order) for file, order in zip(files, keys, strict=True)]
     for kind, split in splits.items():
+        schema = WEIGHTED_SCHEMA if kind == "sft" and split.is_weighted else SCHEMAS[kind]
         for number, name in enumerate(SPLITS):
-            tasks += _plan(_rows_of(split, split.statuses == number), kind, name, out, rows)
+            tasks += _plan(_rows_of(split, split.statuses == number), ShardTask(out, kind, name, [], schema), rows)
         rejected += _rows_of(split, split.statuses >= len(SPLITS), _evidence(split))
-    tasks += _plan(rejected, "rejected", "train", out, rows)
+    tasks += _plan(rejected, ShardTask(out, "rejected", "train", [], SCHEMAS["rejected"]), rows)
     return sorted(tasks, key=lambda task: -sum(len(some.places) for some in task.slices))
 
 
@@ -80,12 +82,13 @@ def _evidence(split: Split) -> dict[int, str]:
     }
 
 
-def _plan(chunks: Sequence[Rows], folder: Folder, split: str, out: str, rows_per_shard: int) -> list[ShardTask]:
+def _plan(chunks: Sequence[Rows], all_rows: ShardTask, rows_per_shard: int) -> list[ShardTask]:
+    """Cut one shard of all rows of a split, which is its name, into several."""
     keys = np.concatenate([np.zeros(0, np.uint64), *(rows.order for rows in chunks)])
     # Rows with one id have one key, and stay together.
     firsts = np.unique(np.sort(keys)[::rows_per_shard])
-    names = [f"{split}-{number:05d}-of-{len(firsts):05d}.parquet" for number in range(len(firsts))]
-    tasks = [ShardTask(out, folder, name, []) for name in names]
+    names = [f"{all_rows.name}-{number:05d}-of-{len(firsts):05d}.parquet" for number in range(len(firsts))]
+    tasks = [replace(all_rows, name=name, slices=[]) for name in names]
     for rows in chunks:
         bounds = [*np.searchsorted(rows.order, firsts).tolist(), len(rows.order)]
         for task, (start, end) in zip(tasks, pairwise(bounds), strict=True):
@@ -97,8 +100,8 @@ def _plan(chunks: Sequence[Rows], folder: Folder, split: str, out: str, rows_per
 
 def write_shard(task: ShardTask) -> Shard:
     """Write a shard with zstd; return what it holds. Raises OSError."""
-    columns = SCHEMAS[task.folder].names
-    table = pa.concat_tables([_read(rows).select([*columns, "order"]) for rows in task.slices])
+    columns, schema = task.schema.names, task.schema.append(pa.field("order", pa.uint64()))
+    table = pa.concat_tables([_read(rows).select(schema.names).cast(schema) for rows in task.slices])
     others = ["id"] if task.folder != "rejected" else columns
     places = pc.sort_indices(table, [(name, "ascending") for name in ("order", *others)])
     sink = pa.BufferOutputStream()
@@ -112,8 +115,7 @@ def _read(rows: Rows) -> pa.Table:
     table = read_arrow_rows(rows.file, rows.places, ROWS_PER_RECORD_BATCH)
     if not rows.dropped:
         return table
-    kind = Conversation if "messages" in table.column_names else Preference
-    kept = [kind(**fields) for fields in table.drop_columns(["order"]).to_pylist()]
+    kept = map(from_shard, table.drop_columns(["order"]).to_pylist())
     dropped = [rejected_row(row, *why) for row, why in zip(kept, rows.dropped, strict=True)]
     return to_table("rejected", dropped).append_column("order", table["order"])
 

@@ -37,6 +37,11 @@ class Split:
         columns = [read_arrow(f"{done.folder}/{file}.arrow", [name])[name].to_numpy().copy() for done in self.chunks]
         return np.concatenate(columns) if columns else np.zeros(0, np.uint64)
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether a row that is kept has an answer with a weight of 0."""
+        return bool(self.column("weighted")[self.statuses < len(SPLITS)].any())
+
     def take(self, rows: Indices, name: str, file: str) -> list[Any]:
         """Read a column for some rows, in ascending order, from those chunks that hold them, one after the other."""
         spans = zip(self.chunks, pairwise(self.starts), strict=True)

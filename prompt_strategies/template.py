@@ -55,9 +55,12 @@ def last_answer(messages: Messages) -> Iterator[Messages]:
 
 
 def every_answer(messages: Messages) -> Iterator[Messages]:
-    """Yield one conversation for each answer, which is its target, with all turns before it as history."""
+    """Yield one conversation for each answer, which is its target, with all turns before it as history.
+
+    An answer with a weight of 0 is history alone.
+    """
     for position, message in enumerate(messages, start=1):
-        if message["role"] == "assistant":
+        if message["role"] == "assistant" and message.get("weight") != 0:
             yield messages[:position]
 
 

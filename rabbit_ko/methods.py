@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from rabbit_ko.errors import UserError
 
 # The kinds of rows, which are the names of the folders of their shards.
-RowKind = Literal["sft", "dpo"]
+RowKind = Literal["sft", "dpo", "kto"]
 ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 
 

@@ -10,7 +10,7 @@ from axolotl.utils.data.shared import load_dataset_with_config
 from axolotl_plugins.callbacks import LOG
 from prompt_strategies import dpo
 from prompt_strategies.sft import IGNORE_INDEX
-from prompt_strategies.template import Template, template_for
+from prompt_strategies.template import Template, every_answer, template_for
 from prompt_strategies.tokens import Dropped, Example, Ids, special_ids
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
@@ -168,7 +168,5 @@ def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
     for entry in entries:
         rows = load_dataset_with_config(entry, cfg.hf_use_auth_token)
         every_turn = entry.type.endswith("_every_turn")
-        total += (
-            sum(turn["role"] == "assistant" for row in rows for turn in row["messages"]) if every_turn else len(rows)
-        )
+        total += sum(1 for row in rows for _ in every_answer(row["messages"])) if every_turn else len(rows)
     return total

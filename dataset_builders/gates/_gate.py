@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from dataset_builders.gates.benchmarks import NO_BENCHMARKS, BenchmarkIndex
 from dataset_builders.gates.letters import Letters, fold
-from dataset_builders.rows import Message, Row, all_messages, contents, kind_of
+from dataset_builders.rows import Labelled, Message, Row, all_messages, contents, kind_of
 from dataset_builders.strict import Strict
 from rabbit_ko.methods import RowKind
 
@@ -58,10 +58,10 @@ class Batch:
 
     @property
     def answer_letters(self) -> npt.NDArray[np.bool_]:
-        """Which of `letters` are an answer's, and not a rejected one's."""
+        """Which of `letters` are an answer's, and not that of a rejected or badly labelled one."""
         is_answer = np.array([message["role"] == "assistant" for messages in self._spoken for message in messages])
-        if kind_of(self.rows[0]) == "dpo":
-            is_answer[np.cumsum([len(messages) for messages in self._spoken]) - 1] = False
+        is_bad = [kind_of(row) == "dpo" or (isinstance(row, Labelled) and not row.label) for row in self.rows]
+        is_answer[(np.cumsum([len(messages) for messages in self._spoken]) - 1)[is_bad]] = False
         return np.repeat(is_answer, self._message_letters.lengths)
 
     @cached_property

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Broken:
     text: str
 
 
-def read_rows(chunk: Chunk) -> Iterator[RawRow | Broken]:
+def read_rows(chunk: Chunk, wanted: Set[str] | None = None) -> Iterator[RawRow | Broken]:
     """Yield each row. Raises UserError where the file as a whole is broken."""
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
     return readers[suffix_of(chunk.path)](chunk)

@@ -37,6 +37,7 @@ class Chunk:
     sha256: str
     start: int
     end: int
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,6 @@ from dataset_builders.sources._source import Source, exchange
 SOURCE = Source(
     rows="sft",
     required=("instruction", "output"),
-    optional=("input", "system", "id"),
+    optional=("input", "system", "history", "id"),
     convert=exchange("instruction", ("output",), system_field="system", context="input", key="id"),
 )

@@ -4,7 +4,9 @@ import re
 
 from dataset_builders.licenses import known
 from dataset_builders.rows import Conversation, Message, contents, conversation, row_id
-from dataset_builders.sources._source import ROLES, RawRow, Source, text
+from dataset_builders.sources._source import RawRow, Source, text
+from dataset_builders.sources._text import visible
+from dataset_builders.sources._turns import ROLES
 from rabbit_ko.errors import Rejected
 
 # Upstream writes a delimiter straight after the text before it, so it need not begin a line.
@@ -17,7 +19,7 @@ def convert(row: RawRow, source: str) -> Conversation:
     if preamble.strip() or not rest:
         raise Rejected("no delimiter at the start")
     speakers = [ROLES[speaker.lower()] for speaker in rest[::2]]
-    messages = [Message(role=role, content=said.strip()) for role, said in zip(speakers, rest[1::2], strict=True)]
+    messages = [Message(role=role, content=visible(said).strip()) for role, said in zip(speakers, rest[1::2], strict=True)]
     return conversation(row_id(source, contents(messages), upstream=row["id"]), source, messages)
 
 

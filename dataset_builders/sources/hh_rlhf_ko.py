@@ -3,12 +3,13 @@
 from dataset_builders.licenses import known
 from dataset_builders.rows import Preference, contents, preference, row_id
 from dataset_builders.sources._source import RawRow, Source, turn, turns
+from dataset_builders.sources._turns import SHAREGPT
 
 
 def convert(row: RawRow, source: str) -> Preference:
     """The prompt is the turns of `context` and the human turn `instruction`."""
-    prompt = [*turns(row, "context", "from", "value"), turn(row["instruction"], "instruction", "from", "value")]
-    chosen, rejected = (turn(row[side], side, "from", "value")["content"] for side in ("chosen", "rejected"))
+    prompt = [*turns(row, "context", SHAREGPT), turn(row["instruction"], "instruction", SHAREGPT)]
+    chosen, rejected = (turn(row[side], side, SHAREGPT)["content"] for side in ("chosen", "rejected"))
     return preference(row_id(source, [*contents(prompt), chosen, rejected]), source, prompt, chosen, rejected)
 
 

@@ -133,7 +133,13 @@ def _print_summary(manifest: Any, out: str) -> None:
         dropped = [f"{count:,} {reason}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
+        reasons += f"{source.name}: nothing reads {_names(source.unread_columns)}\n" if source.unread_columns else ""
         if 2 * source.rejected.get(GATE.reason, 0) > source.read:
             reasons += f"{source.name}: most of its rows are not in Korean; if that is meant, write `language: en`\n"
     console.print(table)
     console.print(reasons, markup=False, highlight=False, end="")
+
+
+def _names(columns: list[str]) -> str:
+    shown = [name if name.isprintable() else ascii(name)[1:-1] for name in columns[:20]]
+    return ", ".join(f"`{name}`" for name in shown) + (f" and {len(columns) - 20} more" if columns[20:] else "")

@@ -1,0 +1,69 @@
+"""The columns of a source's raw rows: which stand for its fields, which are only looked at, and which nothing reads."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from dataset_builders.recipe import SourceConfig
+from dataset_builders.sources import SOURCES
+from dataset_builders.sources._meaning import LABELS, OF_ROWS, check_row
+from dataset_builders.sources._source import RawRow
+from rabbit_ko.errors import Rejected
+
+
+class Columns:
+    """Takes the fields of a source from raw rows, and notes the columns that it leaves, in `unread`.
+
+    Names compare in Unicode's composed form (NFC). wanted: the columns that may be looked at.
+    """
+
+    def __init__(self, entry: SourceConfig) -> None:
+        source = SOURCES[entry.source]
+        named = {name: _composed(column) for name, column in entry.columns.items()}
+        mapped = {name: named.get(name, name) for name in source.required + source.optional}
+        self.required = {it: column for it, column in mapped.items() if it in source.required or it in named}
+        # A field that may be absent is not read from a column that stands for another field.
+        taken = self.required.values()
+        self.columns = {it: column for it, column in mapped.items() if column not in taken} | self.required
+        self.id = named.get("id", "id")
+        self.numbers_are_labels = source.numbers_are_labels
+        self.read = frozenset(self.columns.values())
+        self.wanted = self.read | OF_ROWS | {self.id}
+        self.unread = set[str]()
+        # Names of which nothing more has to be asked; most rows have no others.
+        self._harmless = set(self.read)
+
+    def fields(self, row: RawRow) -> dict[str, Any]:
+        """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""
+        if not self._harmless.issuperset(row):
+            self.look(row)
+            row = _with_composed_names(row)
+            check_row(row, self.read, self.numbers_are_labels)
+        fields = {name: row[column] for name, column in self.columns.items() if column in row}
+        for name, column in self.required.items():
+            if name not in fields:
+                raise Rejected(f"no field `{column}`")
+        return fields
+
+    def look(self, names: Iterable[str]) -> None:
+        """Note which of these names nothing reads."""
+        for name in names:
+            composed = _composed(name)
+            # Of a label that is no verdict, too, it is said that nothing reads it.
+            if composed not in self.read and composed not in OF_ROWS - LABELS:
+                self.unread.add(composed.encode(errors="backslashreplace").decode())
+                if composed == name and name not in OF_ROWS:
+                    self._harmless.add(name)
+
+
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _with_composed_names(row: RawRow) -> RawRow:
+    if all(map(str.isascii, row)):
+        return row
+    composed = {_composed(name): value for name, value in row.items()}
+    if len(composed) < len(row):
+        raise Rejected("two fields have the same name")
+    return composed

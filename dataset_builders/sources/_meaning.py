@@ -1,0 +1,82 @@
+"""Fields that change what a row or a turn means: what does not use them rejects the row, and names the field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataset_builders.sources._text import is_empty, is_missing, shown
+from rabbit_ko.errors import Rejected
+
+TOOLS = ("tools", "functions", "tool_calls", "function_call")
+REASONING = ("reasoning_content", "reasoning", "thinking")
+MEDIA = ("images", "image", "audios", "audio", "videos", "video")
+UNSUPPORTED = frozenset((*TOOLS, *REASONING, *MEDIA, "train_detail"))
+# With a 0 or false, a row or an answer is not to be trained.
+SWITCHES = frozenset(("train", "training", "loss"))
+WEIGHT = "weight"
+LABELS = frozenset(("label", "kto_tag"))
+HISTORY = "history"
+OF_TURNS = UNSUPPORTED | SWITCHES | {WEIGHT}
+OF_ROWS = OF_TURNS | LABELS | {HISTORY}
+
+_TRUE, _FALSE = ("true", "1", "1.0", "+1"), ("false", "0", "0.0", "-1", "-1.0")
+
+
+def check_supported(item: Mapping[str, Any]) -> None:
+    """Raise Rejected where a row or turn has a field that cannot be rendered, and more than an empty one."""
+    if UNSUPPORTED.isdisjoint(item):
+        return
+    if named := sorted(name for name in UNSUPPORTED & item.keys() if not is_empty(item[name])):
+        raise Rejected(f"`{named[0]}` is not supported")
+
+
+def switch_off(item: Mapping[str, Any]) -> str | None:
+    """Return the name of the field that says not to train a row or turn. Raises Rejected for half a weight."""
+    weight = item.get(WEIGHT)
+    if not is_missing(weight) and weight != "":
+        if str(weight).strip().lower() in ("0", "0.0", "false"):
+            return WEIGHT
+        if str(weight).strip().lower() not in ("1", "1.0", "true"):
+            raise Rejected("`weight` must be 0 or 1")
+    return next((name for name in sorted(SWITCHES & item.keys()) if _is_false(item[name])), None)
+
+
+def _is_false(value: Any) -> bool:
+    # A loss of 0.0 is a figure, and no switch.
+    return value is False or (type(value) is int and value == 0) or str(value).strip().lower() == "false"
+
+
+def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: bool) -> None:
+    """Raise Rejected for a row with a field, beside those that are `read`, without which it means another thing.
+
+    numbers_are_labels: whether 0, 1 and -1 under `label` are taken for a verdict; beside an instruction they are as
+    often a class.
+    """
+    there = (OF_ROWS & row.keys()) - read
+    if named := sorted(name for name in there & LABELS if _is_label(row[name], numbers_are_labels)):
+        raise Rejected(f"`{named[0]}`: rows with a label need the source `labelled`")
+    if named := sorted(name for name in there & (UNSUPPORTED | {HISTORY}) if not is_empty(row[name])):
+        raise Rejected(f"`{named[0]}` is not supported" + (" by this source" if named[0] == HISTORY else ""))
+    if name := switch_off({name: row[name] for name in there}):
+        raise Rejected(f"`{name}` is {'0' if name == WEIGHT else 'false'}, so the row is not to be trained")
+
+
+def _is_label(value: Any, numbers_too: bool) -> bool:
+    if isinstance(value, bool) or str(value).strip().lower() in ("true", "false"):
+        return True
+    return numbers_too and read_label(value) is not None
+
+
+def read_label(value: Any) -> bool | None:
+    """Return what a label says: true and 1, or false, 0 and -1, also as texts; None where it says neither."""
+    said = str(value).strip().lower()
+    return True if said in _TRUE else False if said in _FALSE else None
+
+
+def label(row: Mapping[str, Any], field: str) -> bool:
+    """Return a row's label. Raises Rejected where there is none, or it is neither good nor bad."""
+    value = row.get(field)
+    if is_empty(value) and value is not False:
+        raise Rejected(f"no `{field}`")
+    if (found := read_label(value)) is None:
+        raise Rejected(f"`{field}` must be true or false, not `{shown(value)}`")
+    return found

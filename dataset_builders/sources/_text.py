@@ -1,0 +1,67 @@
+"""Values of raw rows: which are missing, which are empty, and what of a text can be seen."""
+
+import json
+import re
+from typing import Any
+
+from rabbit_ko.errors import Rejected
+
+# Characters that leave no mark: soft hyphen, joiners, directions, Hangul fillers, selectors, tags and their like.
+_INVISIBLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_is_visible = re.compile(rf"[^\s{_INVISIBLE}]").search
+SHOWN = 40
+
+
+def visible(text: str) -> str:
+    """Return a text without a byte order mark in front, and nothing where none of its characters can be seen."""
+    if "!" <= text[:1] <= "~" or "가" <= text[:1] <= "힣":
+        return text
+    if not _is_visible(text):
+        return ""
+    return text.lstrip("\ufeff") if text[0] == "\ufeff" else text
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is null, or the NaN that stands for null in tables."""
+    return value is None or bool(value != value)
+
+
+def is_empty(value: Any) -> bool:
+    """Tell whether a value says nothing: missing, false, blank, or a list or object of nothing else, also as JSON."""
+    if isinstance(value, str):
+        return visible(value).strip() in ("", "[]", "{}", "null", "None")
+    if isinstance(value, list | tuple):
+        return all(map(is_empty, value))
+    if isinstance(value, dict):
+        return all(map(is_empty, value.values()))
+    return is_missing(value) or value is False
+
+
+def text(row: Any, field: str) -> str:
+    """Return a text field; an absent, missing or invisible one is empty. Raises Rejected where it is another thing."""
+    value = row.get(field)
+    if not isinstance(value, str):
+        if is_missing(value):
+            return ""
+        check_type(value, str, field, "text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Rejected("broken unicode") from None
+    return visible(value)
+
+
+def check_type(value: Any, kind: type, field: str, expected: str) -> None:
+    """Raise Rejected where a field's value is of another type."""
+    if not isinstance(value, kind):
+        raise Rejected(f"`{field}` must be {expected}, not {type(value).__name__}")
+
+
+def shown(value: Any) -> str:
+    """Return a value as a reason can show it: in 40 characters at most, with control characters escaped."""
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    escaped = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in said[: SHOWN + 1])
+    return escaped if len(escaped) <= SHOWN else f"{escaped[:SHOWN]}..."

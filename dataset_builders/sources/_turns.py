@@ -1,0 +1,167 @@
+"""Conversations as people write them: lists of turns in either key style, JSON of such lists, and transcripts."""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataset_builders.rows import Message, assistant, user
+from dataset_builders.sources._meaning import check_supported, switch_off
+from dataset_builders.sources._text import check_type, is_missing, shown, text, visible
+from rabbit_ko.errors import Rejected
+
+_SYSTEMS, _USERS = ("system", "developer"), ("human", "user", "prompter")
+_ASSISTANTS = ("gpt", "assistant", "chatgpt", "bot", "model", "ai")
+ROLES = dict.fromkeys(_SYSTEMS, "system") | dict.fromkeys(_USERS, "user") | dict.fromkeys(_ASSISTANTS, "assistant")
+TOOL_ROLES = ("tool", "function", "observation", "function_call", "tool_call", "tool_response", "ipython")
+
+# The keys of a turn's speaker and words.
+Style = tuple[str, str]
+CHAT, SHAREGPT = STYLES = (("role", "content"), ("from", "value"))
+
+_begins_turn = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|content|from|value)["']\s*:""").match
+_begins_object = re.compile(r"\s*\[?\s*\{").match
+_SPEAKERS = "(Human|User|Assistant)"
+_begins_transcript = re.compile(rf"\s*(?:### )?{_SPEAKERS}:").match
+_has_transcript = re.compile(r"\n\n(?:Human|Assistant):").search
+_PARAGRAPHS, _LINES = (re.compile(rf"(?:\A\s*|{space}){_SPEAKERS}:") for space in (r"\n\n+", r"\n"))
+_HEADINGS = re.compile(rf"### {_SPEAKERS}:")
+
+
+def turns(row: Mapping[str, Any], field: str, style: Style = CHAT) -> list[Message]:
+    """Return the turns of a field that is a list, or a text that stands for one. Raises Rejected."""
+    value = row.get(field)
+    if isinstance(value, str):
+        value = _parse(text(row, field), field, "assistant")
+        if isinstance(value, str) and value.strip():
+            check_type(value, list, field, "a list")
+        value = value or []
+    if is_missing(value):
+        return []
+    check_type(value, list, field, "a list")
+    return [turn(item, field, style) for item in value]
+
+
+def turns_or_text(row: Mapping[str, Any], field: str, speaker: str) -> list[Message]:
+    """Return the turns of a field: one of `speaker` where it is a text, none where it is blank. Raises Rejected."""
+    value = row.get(field)
+    if isinstance(value, str):
+        value = _parse(text(row, field), field, speaker)
+        if isinstance(value, str):
+            return [Message(role=speaker, content=value)] if value.strip() else []
+    if is_missing(value):
+        return []
+    if isinstance(value, dict):
+        value = [value]
+    check_type(value, list, field, "text or a list of turns")
+    return [turn(item, field) for item in value]
+
+
+def turn(item: Any, field: str, style: Style = CHAT) -> Message:
+    """Return one turn, in `style` or the other one; an answer that is not to be trained has a weight of 0."""
+    check_type(item, dict, field, f"made of objects with `{style[0]}` and `{style[1]}`")
+    role, content = item.get(style[0]), item.get(style[1])
+    if len(item) == 2 and isinstance(role, str) and role in ROLES and isinstance(content, str):
+        return {"role": ROLES[role], "content": text(item, style[1])}
+    check_supported(item)
+    off = switch_off(item)
+    if role is None or style[1] not in item:
+        style = _other_style(item, field, style)
+        role, content = item[style[0]], item[style[1]]
+    said = _join_parts(content, style[1]) if isinstance(content, list) else text(item, style[1])
+    if off and _role(role) == "assistant":
+        return {"role": "assistant", "content": said, "weight": 0}
+    return {"role": _role(role), "content": said}
+
+
+def _other_style(item: Mapping[str, Any], field: str, style: Style) -> Style:
+    for other in STYLES:
+        if item.get(other[0]) is not None and other[1] in item:
+            return other
+    if missing := set(style) - item.keys():
+        raise Rejected(f"`{field}` has a turn without `{min(missing)}`")
+    return style
+
+
+def _role(role: Any) -> str:
+    name = str(role).strip().lower()
+    if name in TOOL_ROLES:
+        raise Rejected(f"role `{name}` is not supported")
+    if name not in ROLES:
+        raise Rejected(f"unknown role `{shown(role)}`")
+    return ROLES[name]
+
+
+def _join_parts(parts: Sequence[Any], field: str) -> str:
+    # As the chat template joins them.
+    for part in parts:
+        check_type(part, dict, field, "text, or a list of parts with `type` and `text`")
+        if part.get("type") != "text":
+            raise Rejected(f"`{field}` has a part of the type `{shown(part.get('type'))}`")
+    return visible("".join(text(part, "text") for part in parts))
+
+
+def history(row: Mapping[str, Any], field: str = "history") -> list[Message]:
+    """Return earlier turns: pairs of question and answer, or any form of a conversation. Raises Rejected."""
+    value = row.get(field)
+    if isinstance(value, str):
+        if (value := text(row, field).strip()).startswith("[["):
+            value = _load(value)
+        elif value in ("", "[]"):
+            return []
+    if isinstance(value, list) and value and all(isinstance(pair, list | tuple) for pair in value):
+        if any(len(pair) != 2 for pair in value):
+            raise Rejected(f"`{field}` must be made of pairs of a question and an answer")
+        said = [(text({field: question}, field), text({field: answer}, field)) for question, answer in value]
+        return [message for question, answer in said for message in (user(question), assistant(answer))]
+    return turns({field: value}, field)
+
+
+def _parse(value: str, field: str, speaker: str) -> str | list[Any]:
+    """Return the turns that a text stands for, as objects, or the text where it is one."""
+    if value.strip() == "[]":
+        return []
+    if _begins_object(value):
+        found = _load(value)
+        items = found if isinstance(found, list) else [found]
+        if found and all(isinstance(item, dict) and any(item.keys() >= set(keys) for keys in STYLES) for item in items):
+            return items
+        if found is None and _begins_turn(value):
+            raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
+        return value
+    if not _begins_transcript(value):
+        if _has_transcript(value):
+            raise Rejected(f"`{field}` is a transcript that does not begin with a turn")
+        return value
+    return _transcript(value, speaker) or value
+
+
+def _load(value: str) -> Any:
+    """Return what JSON, or Python's way of writing it, stands for; None where it is neither."""
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return None
+
+
+def _transcript(value: str, speaker: str) -> list[Any] | None:
+    """Return a transcript's turns, without an empty one of the assistant at the end; None where it is none."""
+    if value.lstrip().startswith("### "):
+        pattern = _HEADINGS
+    else:
+        pattern = _PARAGRAPHS if _has_transcript(value) else _LINES
+        speakers = pattern.findall(value)
+        is_answer = speaker == "assistant" and speakers == ["Assistant"]
+        if "Assistant" not in speakers[1:] and not is_answer and not _has_transcript(value):
+            return None
+    _, *rest = pattern.split(value)
+    found = [
+        {"role": name.lower(), "content": said.strip()} for name, said in zip(rest[::2], rest[1::2], strict=True)
+    ]
+    return found[:-1] if found[-1] == {"role": "assistant", "content": ""} else found
