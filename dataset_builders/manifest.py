@@ -57,6 +57,7 @@ class SourceSummary(_Model):
     escaped: int
     rejected: dict[str, int]
     reported: dict[str, int]
+    notes: list[str] = []
 
 
 class Manifest(_Model):

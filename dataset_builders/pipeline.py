@@ -43,7 +43,10 @@ ChunkTask = tuple[Chunk, int, str]
 
 @dataclass(frozen=True)
 class DoneChunk:
-    """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason."""
+    """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason.
+
+    lost: those of the rejected that could not be read or converted.
+    """
 
     folder: str
     source: int
@@ -51,6 +54,7 @@ class DoneChunk:
     read: int
     rejected: dict[str, int]
     reported: dict[str, int]
+    lost: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Log:
     read: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
     reported: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
 
     def reject_raw(self, text: str, upstream: object, reason: str) -> None:
         """Keep a raw row that is no row of a shard."""
@@ -68,6 +73,7 @@ class Log:
         text, source = text.encode(errors="replace").decode(), self.entry.label
         key = row_id(source, [text], upstream=upstream).encode(errors="replace").decode()
         self.rejected.append({"id": key, "source": source, "reason": reason, "evidence": "", "row": text})
+        self.lost[reason] += 1
 
 
 def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
@@ -96,9 +102,9 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
     finally:
         gc.enable()
     rejected = Counter(row["reason"] for row in log.rejected)
-    report = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported}
+    report = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported, "lost": log.lost}
     write(f"{folder}/report.json", json.dumps(report).encode())
-    return DoneChunk(folder, source, len(kept), log.read, rejected, log.reported)
+    return DoneChunk(folder, source, **report)
 
 
 def convert(raw_rows: Iterable[RawRow | Broken], log: Log) -> Iterator[Row]:
