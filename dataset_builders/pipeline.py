@@ -6,6 +6,7 @@ It leaves `rows.arrow`, in the shards' order; `keys.arrow` and `signatures.arrow
 
 import gc
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -89,7 +90,7 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
         return DoneChunk(folder, source, **json.loads(read(f"{folder}/report.json")))
     except FileNotFoundError:
         log = Log(config.sources[source])
-    rows = sample(convert(read_rows(chunk), log), config.seed, log)
+    rows = sample(convert(read_rows(chunk, wanted_columns(log.entry)), log), config.seed, log)
     gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a tenth of the time
     try:
         kept = list(pass_gates(clean_rows(rows, log), config.quality, load_index(benchmarks), log))
@@ -107,10 +108,16 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
     return DoneChunk(folder, source, **report)
 
 
+def wanted_columns(entry: SourceConfig) -> frozenset[str]:
+    """Return the columns that `convert` may look at."""
+    fields = ("id", *SOURCES[entry.source].required, *SOURCES[entry.source].optional)
+    return frozenset(unicodedata.normalize("NFC", entry.columns.get(field, field)) for field in fields)
+
+
 def convert(raw_rows: Iterable[RawRow | Broken], log: Log) -> Iterator[Row]:
     """Make rows of raw ones by the rule of their source."""
     entry, source = log.entry, SOURCES[log.entry.source]
-    mapped = {name: entry.columns.get(name, name) for name in source.required + source.optional}
+    mapped = {name: unicodedata.normalize("NFC", entry.columns.get(name, name)) for name in source.required + source.optional}
     required = {name: column for name, column in mapped.items() if name in source.required or name in entry.columns}
     # A field that may be absent is not read from a column that stands for another field.
     columns = {name: column for name, column in mapped.items() if column not in required.values()} | required

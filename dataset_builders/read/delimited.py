@@ -67,13 +67,13 @@ def read_header(head: bytes, delimiter: str, name: str) -> tuple[str, ...]:
 
 
 def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
-    """Return names of columns in NFC. Raises UserError where two that are not empty are the same."""
+    """Return names of columns in NFC, or numbers for empty ones. Raises UserError where two are the same."""
     composed = [unicodedata.normalize("NFC", column) for column in names]
     for column in composed:
         column.encode()
     if twice := [column for column in composed if column and composed.count(column) > 1]:
         raise UserError(f"{name}: two columns are called `{printable(twice[0])}`; rename one")
-    return tuple(composed)
+    return tuple(column or f"column {number}" for number, column in enumerate(composed, start=1))
 
 
 def read_delimited(

@@ -7,7 +7,7 @@ from dataset_builders.read.broken import Broken as Broken
 from dataset_builders.read.content import BOM, DELIMITED, JSON
 from dataset_builders.read.delimited import read_delimited
 from dataset_builders.read.location import Chunk, suffix_of
-from dataset_builders.read.json_lines import read_json_line
+from dataset_builders.read.json_lines import read_json_lines
 from dataset_builders.read.tables import read_table
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable
@@ -27,9 +27,7 @@ def read_rows(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[R
 
 def _read_lines(chunk: Chunk) -> Iterator[RawRow | Broken]:
     content = read(chunk.path, chunk.start, chunk.end)
-    for line in (content if chunk.start else content.removeprefix(BOM)).split(b"\n"):
-        if line.strip():
-            yield read_json_line(line)
+    return read_json_lines(content if chunk.start else content.removeprefix(BOM))
 
 
 def _read_csv(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow | Broken]:

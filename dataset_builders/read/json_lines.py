@@ -1,7 +1,7 @@
 """A line of JSON as a row: its keys differ, its integers are exact, and NaN is a missing value."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -10,8 +10,8 @@ from dataset_builders.read.broken import Broken
 from rabbit_ko.errors import printable
 
 MAX_DEPTH = 100
-_FLAT = frozenset((str, int, bool, type(None)))
-_BEYOND_ORJSON = 1 << 63
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_TOO_LARGE = 1 << 63
 
 
 class _Duplicate(Exception):
@@ -26,39 +26,60 @@ class _TooDeep(Exception):
     pass
 
 
-def read_json_line(line: bytes) -> dict[str, Any] | Broken:
-    """Return the row that a line holds."""
+def read_json_lines(content: bytes) -> Iterator[dict[str, Any] | Broken]:
+    """Yield the row of each line that is not blank."""
+    is_tight = not _has_space_before_colon(content)
+    for line in content.split(b"\n"):
+        if line.strip():
+            yield read_json_line(line, is_tight)
+
+
+def read_json_line(line: bytes, is_tight: bool = False) -> dict[str, Any] | Broken:
+    """Return the row that a line holds; is_tight: no colon in it comes after white space."""
     try:
         row = orjson.loads(line)
-        # Of two values of one key, orjson tells only the last. Each key has a colon.
-        if type(row) is dict and line.count(b":") == len(row) and _FLAT.issuperset(map(type, row.values())):
+        if type(row) is not dict:
+            return _read_exactly(line)
+        # Of two values of one key orjson tells only the last, but `":` ends each key; texts may hold it as well.
+        if line.count(b'":') == _count_keys(row) and (is_tight or not _has_space_before_colon(line)):
             return row
-        keys = _count_keys(row)
-        if line.count(b":") != keys and (line.count(b'":') != keys or _has_space_before_colon(line)):
-            raise _NeedsCare
-    except (orjson.JSONDecodeError, _NeedsCare):
-        return _read_exactly(line)
-    except _TooDeep:
-        return Broken(f"nested more than {MAX_DEPTH} deep", line.decode(errors="replace"))
-    return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
+    except (orjson.JSONDecodeError, _NeedsCare, RecursionError):
+        pass
+    return _read_exactly(line)
 
 
-def _count_keys(value: Any, depth: int = 1) -> int:
-    """Return the number of keys at any depth. Raises _NeedsCare where an integer may have become a float."""
-    if depth > MAX_DEPTH:
-        raise _TooDeep
+def _has_space_before_colon(text: bytes) -> bool:
+    return any(space in text for space in (b" :", b"\t:", b"\r:"))
+
+
+def _count_keys(row: dict[str, Any]) -> int:
+    """Return the number of keys of a row and of its turns. Raises _NeedsCare where there is more to look at."""
+    count = len(row)
+    for value in row.values():
+        kind = type(value)
+        if kind is str:
+            continue
+        if kind is list:
+            for item in value:
+                count += _count_inner(item) if type(item) is dict else _check_scalar(item)
+        else:
+            count += _count_inner(value) if kind is dict else _check_scalar(value)
+    return count
+
+
+def _count_inner(item: dict[str, Any]) -> int:
+    for value in item.values():
+        if type(value) is not str:
+            _check_scalar(value)
+    return len(item)
+
+
+def _check_scalar(value: Any) -> int:
     kind = type(value)
-    if kind is float and abs(value) >= _BEYOND_ORJSON:
+    # orjson makes a float of an integer that is too large for it.
+    if kind not in _SCALARS or (kind is float and abs(value) >= _TOO_LARGE):
         raise _NeedsCare
-    if kind is dict:
-        return len(value) + sum(_count_keys(it, depth + 1) for it in value.values() if type(it) not in _FLAT)
-    if kind is list:
-        return sum(_count_keys(it, depth + 1) for it in value if type(it) not in _FLAT)
     return 0
-
-
-def _has_space_before_colon(line: bytes) -> bool:
-    return any(space in line for space in (b" :", b"\t:", b"\r:"))
 
 
 def _read_exactly(line: bytes) -> dict[str, Any] | Broken:
