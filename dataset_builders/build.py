@@ -119,7 +119,7 @@ def _chunk_tasks(config: DataConfig, found: Sequence[inputs.Input], index: str, 
     common = config.seed, config.system_prompt, config.quality.model_dump(), index.rpartition("/")[2]
     tasks, seen = [], Counter[str]()
     for number, (entry, each) in enumerate(zip(config.sources, found, strict=True)):
-        settings = number, entry.model_dump(exclude={"path", "max_samples"})
+        settings = number, entry.model_dump(exclude={"path", "max_samples", "max_rejected"})
         for chunk in each.chunks:
             content = chunk.sha256, inputs.suffix_of(chunk.path), chunk.start, chunk.end
             name = fingerprint.key(content, settings, common)
@@ -159,9 +159,10 @@ def _summarize(
     flags: dict[str, Any] = {name: int(split.column(name)[is_kept].sum()) for name in names}
     read, kept = sum(chunk.read for chunk in chunks), sum(splits.values())
     if not kept:
-        hint = "; name them with `columns:`" if all(why.startswith("no field") for why in rejected) else ""
+        hint = "; name them with `columns:`" if read and all(why.startswith("no field") for why in rejected) else ""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(rejected.items()))
         raise UserError(f"{entry.path}: of {read} rows none is left; dropped: {reasons or '-'}{hint}")
+    _check_lost(entry, sum((Counter(chunk.lost) for chunk in chunks), Counter[str]()), read)
     return SourceSummary(
         **entry.model_dump(include={"source", "path", "subset", "language"}),
         name=entry.label,
@@ -178,5 +179,15 @@ def _summarize(
         rejected=dict(sorted(rejected.items())),
         reported=dict(sorted(reported.items())),
         unread_columns=sorted({name for chunk in chunks for name in chunk.unread}),
+        notes=found.notes,
         **flags,
     )
+
+
+def _check_lost(entry: SourceConfig, lost: Counter[str], read: int) -> None:
+    """Raise UserError where more rows could not be read than the source's `max_rejected` allows."""
+    if lost.total() > entry.max_rejected * read:
+        [(reason, count)] = lost.most_common(1)
+        said = f"{lost.total():,} of {read:,} rows cannot be used, {count:,} of them for: {reason}"
+        advice = f"mend them, or allow it with this source's `max_rejected`, which is {entry.max_rejected:g}"
+        raise UserError(f"{entry.path}: {said}; {advice}")

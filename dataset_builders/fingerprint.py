@@ -8,7 +8,7 @@ from typing import Any
 
 from rabbit_ko import hashing
 
-PACKAGES = ("datasets", "numpy", "orjson", "pyarrow", "rensa", "xxhash")
+PACKAGES = ("datasets", "numpy", "orjson", "pyarrow", "python-calamine", "rensa", "xxhash")
 
 
 @cache

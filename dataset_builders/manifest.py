@@ -58,6 +58,7 @@ class SourceSummary(_Model):
     rejected: dict[str, int]
     reported: dict[str, int]
     unread_columns: list[str] = []
+    notes: list[str] = []
 
 
 class Manifest(_Model):

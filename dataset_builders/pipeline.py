@@ -7,6 +7,7 @@ is done.
 
 import gc
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -71,6 +72,7 @@ class DoneChunk:
     """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason.
 
     ids: how many rows have an id of upstream. unread: the columns that nothing reads.
+    lost: those of the rejected that could not be read or converted.
     """
 
     folder: str
@@ -81,6 +83,7 @@ class DoneChunk:
     reported: dict[str, int]
     ids: int
     unread: list[str]
+    lost: dict[str, int]
 
 
 @dataclass
@@ -96,6 +99,7 @@ class Log:
     reported: Counter[str] = field(default_factory=Counter)
     ids: list[int] = field(default_factory=list)
     contents: list[int] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
 
     def reject_raw(self, text: str, upstream: object, reason: str) -> None:
         """Keep a raw row that is no row of a shard."""
@@ -103,6 +107,7 @@ class Log:
         text, source = text.encode(errors="replace").decode(), self.entry.label
         key = row_id(source, [text], upstream=upstream).encode(errors="replace").decode()
         self.rejected.append({"id": key, "source": source, "reason": reason, "evidence": "", "row": text})
+        self.lost[reason] += 1
 
 
 def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
@@ -137,7 +142,7 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
         gc.enable()
     rejected = Counter(row["reason"] for row in log.rejected)
     report: dict[str, Any] = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported}
-    report |= {"ids": len(log.ids), "unread": sorted(columns.unread)}
+    report |= {"ids": len(log.ids), "unread": sorted(columns.unread), "lost": log.lost}
     write(f"{folder}/report.json", json.dumps(report).encode())
     return DoneChunk(folder, source, **report)
 

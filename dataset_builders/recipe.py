@@ -30,6 +30,7 @@ class SourceConfig(Location):
     probability: Share | None = None
     fraction: Share = 1.0
     max_samples: int | None = Field(default=None, gt=0)
+    max_rejected: Share = 0.5
     prompt_injection: PromptInjection = "reject"
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None

@@ -31,3 +31,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def is_of_storage(error: BaseException) -> bool:
     """Tell whether a cloud's own client raised an error; such errors share no class, and the client may be absent."""
     return type(error).__module__.partition(".")[0] in ("botocore", "gcsfs", "google", "azure")
+
+
+def printable(text: str) -> str:
+    """Return text of unknown origin with its control and invisible characters spelled out, in one line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

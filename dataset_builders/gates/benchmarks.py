@@ -100,7 +100,8 @@ def read_texts(benchmark: Benchmark, chunks: list[Chunk]) -> list[str]:
     """Return the texts of a benchmark's columns. Raises UserError where one is missing, or none has text."""
     texts: list[str] = []
     seen = set[str]()
-    for row in (row for chunk in chunks for row in read_rows(chunk) if not isinstance(row, Broken)):
+    wanted = benchmark.columns or None
+    for row in (row for chunk in chunks for row in read_rows(chunk, wanted) if not isinstance(row, Broken)):
         seen.update(row)
         texts += _texts([row[name] for name in benchmark.columns or row if name in row])
     missing = set(benchmark.columns) - seen

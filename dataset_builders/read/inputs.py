@@ -1,73 +1,83 @@
 """The files that a path, a URL or a hub dataset stands for, cut into chunks: the units of work, done only once."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field
+from dataset_builders import fingerprint
+from dataset_builders.read.content import BOM, DELIMITED, DELIMITER_NAMES, HEAD_BYTES, JSON, find_delimiter
+from dataset_builders.read.convert import NotWrapped, Step, next_step, to_lines, transcode
+from dataset_builders.read.delimited import RowBreaks, read_header
+from dataset_builders.read.encodings import Sample
+from dataset_builders.read.files import find_files, find_path, is_data, summarized
+from dataset_builders.read.hub import commit_of, download
+from dataset_builders.read.location import Chunk as Chunk
+from dataset_builders.read.location import Location as Location
+from dataset_builders.read.location import suffix_of as suffix_of
+from dataset_builders.read.tables import read_shape
+from rabbit_ko.errors import UserError, printable
+from rabbit_ko.storage import filesystem, is_url, read, write
 
-from dataset_builders.strict import Strict
-from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem, is_url
-
-SUFFIXES = (".jsonl", ".csv", ".parquet")
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
 
 
-class Location(Strict):
-    """Where rows are: a path, a URL, or the name of a dataset on the hub with the part of it that is meant."""
-
-    path: str = Field(min_length=1)
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Whole lines of a file by their bytes [start, end), or rows of a parquet file; and the hash of the file."""
-
-    path: str
-    sha256: str
-    start: int
-    end: int
-    columns: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Input:
-    """What is read for a source or a benchmark; `sha256` covers the content of all its files, in any order."""
+    """What is read for a source or a benchmark; `sha256` covers the content of all its files, in any order.
+
+    notes: what people should know of the files: encodings, layouts, and those that were not read.
+    """
 
     chunks: list[Chunk]
     files: int
     bytes: int
     sha256: str
     revision: str | None
+    notes: list[str] = field(default_factory=list)
 
 
-def suffix_of(path: str) -> str:
-    """Return the ending of a file's name in lower case: `.jsonl`."""
-    return PurePosixPath(path).suffix.lower()
+@dataclass(frozen=True)
+class Prepared:
+    """A file's chunks, its size and hash, and what people should know of it."""
+
+    chunks: list[Chunk]
+    bytes: int
+    sha256: str
+    notes: list[str]
 
 
 def find_input(wanted: Location, folder: str) -> Input:
-    """Read a location's files once; `folder` is for what comes from the hub. Raises UserError where there is none."""
-    paths, revision = (input_files(wanted.path), None) if is_local(wanted) else download(wanted, folder)
-    chunks, sizes, digests = zip(*map(cut, paths), strict=True)
-    joint = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
-    return Input([chunk for some in chunks for chunk in some], len(paths), sum(sizes), joint, revision)
+    """Read a location's files once; `folder` is for what comes from the hub, and for files that have to be converted.
+
+    Raises UserError where there is none, or one is no file of rows.
+    """
+    revision = None
+    if is_local(wanted):
+        paths, notes = find_files(wanted.path)
+    else:
+        (paths, revision), notes = download(wanted, folder), []
+    found = [prepare(path, folder) for path in paths]
+    root = f"{wanted.path if is_url(wanted.path) else find_path(wanted.path)}/"
+    names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(path).name for path in paths]
+    said = {name: each.notes for name, each in zip(names, found, strict=True)}
+    chunks, sizes = [chunk for each in found for chunk in each.chunks], [each.bytes for each in found]
+    joint = _joint([each.sha256 for each in found])
+    return Input(chunks, len(paths), sum(sizes), joint, revision, [*summarized(said), *notes])
+
+
+def _joint(digests: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
 def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
     """Tell whether an input has the same content, or on the hub the same commit, as far as the hub can be asked."""
     if is_local(wanted):
-        return revision is None and find_input(wanted, "").sha256 == sha256
+        return revision is None and _joint(map(_digest, find_files(wanted.path)[0])) == sha256
     try:
         return commit_of(wanted) in (None, revision)
     except UserError:
@@ -77,97 +87,121 @@ def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
 def is_local(wanted: Location) -> bool:
     """Tell a path or URL from the name of a hub dataset. Raises UserError where it is neither."""
     path = wanted.path
-    if is_url(path) or Path(path).expanduser().exists():
+    if is_url(path) or Path(find_path(path)).exists():
         if wanted.revision or wanted.subset:
             raise UserError(f"{path}: a local path has no `revision` and no `subset`; take them away")
         return True
-    if path.startswith((".", "/", "~")) or path.count("/") != 1 or suffix_of(path) in SUFFIXES:
+    if path.startswith((".", "/", "~")) or path.count("/") != 1 or is_data(path):
         raise UserError(f"{path}: no such file or folder")
     return False
 
 
-def input_files(path: str) -> list[str]:
-    """Return the readable files of a path or URL, sorted. Raises UserError where there is none."""
-    fs, name = filesystem(path)
-    if not fs.exists(name):
-        raise UserError(f"{path}: no such file or folder")
-    below = [found[len(name) :].lstrip("/") for found in sorted(fs.find(name))] if fs.isdir(name) else [""]
-    files = [file for file in below if suffix_of(file or name) in SUFFIXES and not f"/{file}".count("/.")]
-    if not files:
-        raise UserError(f"{path}: nothing to read; a file, or a folder of files, must be {', '.join(SUFFIXES)}")
-    # As the user wrote it: relative stays relative.
-    root = path.rstrip("/") if is_url(path) else str(Path(path).expanduser())
-    return [f"{root}/{file}".rstrip("/") for file in files]
+@dataclass
+class _Scan:
+    """What one pass over a file tells: its size, its hash, where it may be cut, and a sample of its letters."""
+
+    size: int = 0
+    sha256: str = ""
+    bounds: list[int] = field(default_factory=lambda: [0])
+    open_quote: int | None = None
+    sample: Sample = field(default_factory=Sample)
 
 
 def cut(path: str) -> tuple[list[Chunk], int, str]:
-    """Return a file's chunks, its size and its hash. Raises UserError where it is a broken parquet file."""
+    """Return the chunks, the size and the hash of a plain file. Raises UserError where it is broken."""
+    found = _prepare(path, path, "", is_plain=True)
+    return found.chunks, found.bytes, found.sha256
+
+
+def prepare(path: str, folder: str) -> Prepared:
+    """Read a file once, and make a plain one of it in `folder` where it is none. Raises UserError."""
+    return _prepare(path, printable(path), folder)
+
+
+def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepared:
+    fs, place = filesystem(path)
+    suffix = suffix_of(path)
+    with fs.open(place, "rb") as file:
+        head = file.read(HEAD_BYTES)
+        if not head:
+            return Prepared([], 0, hashlib.sha256().hexdigest(), ["is empty"])
+        file.seek(0)
+        step = None if is_plain else next_step(path, name, head)
+        delimiter = find_delimiter(head, suffix) if suffix in DELIMITED else ","
+        scan = _scan(file, None if step else suffix, delimiter)
+        if not is_plain and (suffix in JSON or suffix in DELIMITED) and not scan.sample.is_utf8():
+            step = step if step and step.is_first else transcode("CP949", suffix)
+        if not step:
+            chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name), file, head, scan)
+            return Prepared(chunks, scan.size, scan.sha256, _notes(suffix, head, delimiter))
+    try:
+        made, notes = _made(step, path, name, folder, scan.sha256)
+    except NotWrapped:
+        step = to_lines("objects", is_odd=True)
+        made, notes = _made(step, path, name, folder, scan.sha256)
+    inner = _prepare(made, name, folder, is_plain=step.is_last)
+    chunks = [replace(chunk, sha256=scan.sha256) for chunk in inner.chunks]
+    return Prepared(chunks, scan.size, scan.sha256, notes + inner.notes)
+
+
+def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
+    """Read a file from end to end; suffix: of its format, or None where it is not cut."""
+    found, digest, breaks = _Scan(), hashlib.sha256(), RowBreaks(delimiter)
+    end: int | None = None
+    while block := file.read(CHUNK_BYTES):
+        # Where a block ends the file, all of it belongs to one chunk.
+        found.bounds += [end] if end is not None else []
+        digest.update(block)
+        found.sample.add(block)
+        if suffix in DELIMITED:
+            end = breaks.add(block)
+        elif suffix in JSON:
+            place = block.rfind(b"\n")
+            end = found.size + place + 1 if place >= 0 else None
+        found.size += len(block)
+    found.bounds += [found.size] if found.bounds[-1] < found.size else []
+    found.sha256, found.open_quote = digest.hexdigest(), breaks.opened
+    return found
+
+
+def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chunk]:
+    """Return the chunks of a plain file. Raises UserError where it has no usable header, or a quote is not closed."""
+    suffix, bounds, columns = suffix_of(whole.path), scan.bounds, whole.columns
+    if suffix in DELIMITED:
+        columns = read_header(head, whole.delimiter, whole.shown)
+        if scan.open_quote is not None:
+            line = 1 + len(read(whole.path, 0, scan.open_quote).splitlines())
+            raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here never closes; close it")
+    elif suffix not in JSON:
+        file.seek(0)
+        rows, columns = read_shape(file, whole.shown)
+        bounds = [*range(0, rows, CHUNK_ROWS), rows]
+    return [replace(whole, start=start, end=end, columns=columns) for start, end in pairwise(bounds)]
+
+
+def _notes(suffix: str, head: bytes, delimiter: str) -> list[str]:
+    notes = ["read as UTF-8 with a byte order mark"] if head.startswith(BOM) else []
+    notes += ["read as JSON lines"] if suffix == ".json" else []
+    if suffix in DELIMITED and delimiter != DELIMITED[suffix]:
+        notes.append(f"its fields are parted by {DELIMITER_NAMES[delimiter]}")
+    return notes
+
+
+def _made(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple[str, list[str]]:
+    """Return the file that a step makes, and what is to be said of it; a report beside it tells that it is complete."""
+    made = f"{folder}/{fingerprint.key(sha256, suffix_of(path), step.what, step.suffix)}"
+    try:
+        notes: list[str] = json.loads(read(f"{made}.report"))
+    except FileNotFoundError:
+        (source_fs, source), (fs, target) = filesystem(path), filesystem(f"{made}{step.suffix}")
+        fs.makedirs(fs._parent(target), exist_ok=True)
+        with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
+            notes = step.convert(opened, written, name)
+        write(f"{made}.report", json.dumps(notes).encode())
+    return f"{made}{step.suffix}", notes
+
+
+def _digest(path: str) -> str:
     fs, name = filesystem(path)
-    digest, bounds, quotes = hashlib.sha256(), [0], 0
     with fs.open(name, "rb") as file:
-        while block := file.read(CHUNK_BYTES):
-            rest = file.readline()
-            digest.update(block)
-            digest.update(rest)
-            if suffix_of(path) == ".csv":
-                # A line break between quotes is none.
-                quotes += block.count(b'"') + rest.count(b'"')
-                while quotes % 2 and (rest := file.readline()):
-                    digest.update(rest)
-                    quotes += rest.count(b'"')
-            bounds.append(file.tell())
-        size = bounds[-1]
-        if suffix_of(path) == ".parquet":
-            rows = _parquet_rows(path, file)
-            bounds = [*range(0, rows, CHUNK_ROWS), rows]
-    sha256 = digest.hexdigest()
-    return [Chunk(path, sha256, start, end) for start, end in pairwise(bounds)], size, sha256
-
-
-def _parquet_rows(path: str, file: IO[bytes]) -> int:
-    try:
-        parquet = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: broken parquet file: {reason(error)}") from None
-    names = parquet.schema_arrow.names
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"{path}: two columns are called `{twice[0]}`; rename one")
-    return int(parquet.metadata.num_rows)
-
-
-def download(wanted: Location, folder: str) -> tuple[list[str], str | None]:
-    """Load a dataset once, and keep it in `folder`; return the file and the commit. Raises UserError."""
-    commit = commit_of(wanted)
-    asked = {"path": wanted.path, "name": wanted.subset, "split": wanted.split, "revision": commit or wanted.revision}
-    digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
-    path = f"{folder}/{wanted.path.replace('/', '--')}-{digest}.parquet"
-    fs, name = filesystem(path)
-    if not fs.exists(name):
-        from datasets import load_dataset
-        from huggingface_hub.utils.logging import set_verbosity_error
-
-        set_verbosity_error()
-        dataset = _ask_hub(wanted, lambda: load_dataset(**asked))
-        fs.makedirs(fs._parent(name), exist_ok=True)
-        dataset.to_parquet(f"{path}.part")
-        fs.mv(f"{name}.part", name)
-    return [path], commit
-
-
-def commit_of(wanted: Location) -> str | None:
-    """Return the commit that a revision stands for now; None where HF_HUB_OFFLINE forbids to ask."""
-    from huggingface_hub import HfApi, constants
-
-    if constants.HF_HUB_OFFLINE:
-        return None
-    commit: str | None = _ask_hub(wanted, lambda: HfApi().dataset_info(wanted.path, revision=wanted.revision).sha)
-    return commit
-
-
-def _ask_hub(wanted: Location, action: Callable[[], Any]) -> Any:
-    try:
-        return action()
-    except Exception as error:
-        said = f"{wanted.path}: no such local path, and the hub dataset cannot be loaded: {reason(error)}"
-        advice = "check its name, revision and split, the network, and `hf auth login` where it is gated"
-        raise UserError(f"{said}; {advice}") from None
+        return hashlib.file_digest(file, "sha256").hexdigest()

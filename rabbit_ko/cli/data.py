@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.errors import printable
 from rabbit_ko.recipes import Recipe
 
 Executor = Literal["processes", "ray"]
@@ -130,10 +131,11 @@ def _print_summary(manifest: Any, out: str) -> None:
         counts = [source.read, source.kept, source.splits.get("train", 0), source.splits.get("test", 0)]
         counts += [source.with_system_prompt, source.multi_turn, source.normalized, source.escaped]
         table.add_row(f"{source.stage} {source.name}", *(f"{count:,}" for count in counts))
-        dropped = [f"{count:,} {reason}" for reason, count in source.rejected.items()]
+        dropped = [f"{count:,} {printable(reason)}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
         reasons += f"{source.name}: nothing reads {_names(source.unread_columns)}\n" if source.unread_columns else ""
+        reasons += "".join(f"{source.name}: {printable(note)}\n" for note in source.notes)
         if 2 * source.rejected.get(GATE.reason, 0) > source.read:
             reasons += f"{source.name}: most of its rows are not in Korean; if that is meant, write `language: en`\n"
     console.print(table)

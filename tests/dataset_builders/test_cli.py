@@ -132,7 +132,8 @@ def test_config_mistakes(in_tmp: Path, capsys: Capture, text: str, expected: lis
             '{"instruction": "가", "ouput": "나"}\n',
             ["rows.jsonl: of 1 rows none is left", "1 no field `output`; name them with `columns:`"],
         ),
-        ("[" * 100_000 + "\n", ["none is left", "1 broken JSON"]),
+        ("[" * 100_000 + "\n", ["rows.jsonl:1: broken JSON: what opens here never closes"]),
+        ('{"instruction": ' + "[" * 100_000 + "\n", ["none is left", "1 nested more than 100 deep"]),
     ],
 )
 def test_a_file_that_holds_nothing_else_than_broken_rows(
@@ -150,7 +151,7 @@ def test_a_file_that_holds_nothing_else_than_broken_rows(
         ("rows.csv", b'instruction,output\n"a"b,c\n', ["rows.csv:2: broken CSV"]),
         ("rows.csv", b"instruction,output\n\xb0\xa1,b\n", ["rows.csv", "utf-8"]),
         ("rows.parquet", b"PAR1 no", ["rows.parquet: broken parquet file"]),
-        ("rows.txt", b"x", ["rows.txt: nothing to read", ".jsonl, .csv, .parquet"]),
+        ("rows.txt", b"x", ["rows.txt: nothing to read", ".jsonl, .ndjson, .json, .csv"]),
     ],
 )
 def test_broken_files(in_tmp: Path, capsys: Capture, name: str, content: bytes, expected: list[str]) -> None:

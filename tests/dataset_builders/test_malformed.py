@@ -71,8 +71,9 @@ def malformed_lines() -> list[bytes]:
 
 
 def build_file(path: Path, source: str) -> SourceSummary:
-    """Build one file of rows, with no gate on."""
-    config = write_config(path.with_name("data.yaml"), {"source": source, "path": str(path)}, quality=OFF)
+    """Build one file of rows, most of which may be broken, with no gate on."""
+    entry = {"source": source, "path": str(path), "max_rejected": 1.0}
+    config = write_config(path.with_name("data.yaml"), entry, quality=OFF)
     [summary] = build(load_config(config), path.with_name("data")).sources
     return summary
 

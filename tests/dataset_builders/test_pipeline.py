@@ -44,7 +44,7 @@ def test_chunks_of_a_parquet_file_share_its_rows_whatever_its_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: int
 ) -> None:
     monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_ROWS", 7)
-    monkeypatch.setattr("dataset_builders.read.formats.PARQUET_ROWS", 4)
+    monkeypatch.setattr("dataset_builders.read.tables.PARQUET_ROWS", 4)
     rows = [{"id": number} for number in range(50)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=groups)
     chunks, *_ = cut(str(tmp_path / "rows.parquet"))

@@ -1,0 +1,118 @@
+"""Files of delimited fields (CSV): where their rows part, and what the rows are."""
+
+import csv
+import io
+import json
+import sys
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from dataset_builders.read.broken import Broken
+from dataset_builders.read.content import BOM
+from rabbit_ko.errors import UserError, printable
+
+
+class RowBreaks:
+    """The last place in each block of a file at which a row ends: a line break that is not between quotes."""
+
+    def __init__(self, delimiter: str) -> None:
+        self.field_starts = f"{delimiter}\n\r".encode()
+        self.read = 0
+        self.before = b""
+        self.opened: int | None = None
+        self.closed = -2
+
+    def add(self, block: bytes) -> int | None:
+        """Return the place in the file after the last line break in its next block, if there is any."""
+        quoted = self._find_quoted(block)
+        place, end = self._last_break(block, len(block)), len(block)
+        for start, stop in reversed(quoted):
+            if place >= stop:
+                break
+            if place >= start:
+                place = self._last_break(block, start)
+        end = self.read + place + 1
+        self.read += len(block)
+        self.before = block[-1:]
+        return end if place >= 0 else None
+
+    def _find_quoted(self, block: bytes) -> list[tuple[int, int]]:
+        """Return where quoted fields start and end; a quote within a field that does not start with one is a letter."""
+        found, start, at = [], 0, block.find(b'"')
+        while at >= 0:
+            place = self.read + at
+            before = block[at - 1 : at] if at else self.before
+            is_first = place == 0 or (place == len(BOM) and block.startswith(BOM))
+            if self.opened is not None:
+                found.append((start, at))
+                self.opened, self.closed = None, place
+            elif is_first or place - 1 == self.closed or before in self.field_starts:
+                self.opened, start = place, at
+            at = block.find(b'"', at + 1)
+        return [*found, (start, len(block))] if self.opened is not None else found
+
+    def _last_break(self, block: bytes, end: int) -> int:
+        return max(block.rfind(b"\n", 0, end), block.rfind(b"\r", 0, end))
+
+
+def read_header(head: bytes, delimiter: str, name: str) -> tuple[str, ...]:
+    """Return the names of a file's columns. Raises UserError where two are the same, or they cannot be read."""
+    try:
+        text = io.StringIO(head.decode("utf-8-sig", errors="surrogateescape"), newline="")
+        header = next((row for row in _reader(text, delimiter) if row), [])
+        return unique_names(header, name)
+    except (csv.Error, UnicodeEncodeError) as error:
+        raise UserError(f"{name}:1: broken header: {error}; save the file as UTF-8, and quote names that hold quotes") from None
+
+
+def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return names of columns in NFC, or numbers for empty ones. Raises UserError where two are the same."""
+    composed = [unicodedata.normalize("NFC", column) for column in names]
+    for column in composed:
+        column.encode()
+    if twice := [column for column in composed if column and composed.count(column) > 1]:
+        raise UserError(f"{name}: two columns are called `{printable(twice[0])}`; rename one")
+    return tuple(column or f"column {number}" for number, column in enumerate(composed, start=1))
+
+
+def read_delimited(
+    content: bytes, columns: Sequence[str], delimiter: str, is_first: bool, wanted: Collection[str] | None
+) -> Iterator[dict[str, Any] | Broken]:
+    """Yield the rows of a part of a file. Raises csv.Error, with the number of the line within the part."""
+    try:
+        text, is_broken = content.decode("utf-8-sig" if is_first else "utf-8"), False
+    except UnicodeDecodeError:
+        text, is_broken = content.decode("utf-8-sig" if is_first else "utf-8", errors="surrogateescape"), True
+    reader = _reader(io.StringIO(text, newline=""), delimiter)
+    places = [(place, column) for place, column in enumerate(columns) if wanted is None or column in wanted]
+    rows = filter(None, _numbered(reader))
+    if is_first:
+        next(rows, None)
+    for row in rows:
+        if is_broken and not _is_unicode(row):
+            yield Broken("broken unicode", json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape").decode(errors="replace"))
+        elif len(row) != len(columns):
+            yield Broken("not as many fields as the header has", json.dumps(row, ensure_ascii=False))
+        else:
+            yield {column: row[place] for place, column in places}
+
+
+def _reader(text: io.StringIO, delimiter: str) -> Any:
+    csv.field_size_limit(sys.maxsize)
+    return csv.reader(text, delimiter=delimiter, strict=True)
+
+
+def _numbered(reader: Any) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise csv.Error(str(error), reader.line_num) from None
+
+
+def _is_unicode(row: Sequence[str]) -> bool:
+    try:
+        "".join(row).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""The encoding of a text file that has no byte order mark: UTF-8, or CP949, as Korean Excel saves."""
+
+import re
+
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+SAMPLE_BYTES = 256 << 10
+_SYLLABLES, _LETTERS = re.compile("[가-힣]+"), re.compile(r"[^\W\d_\x00-\x7f]+")
+# Those that make up a third or more of Korean prose, and few other encodings' text when it is read as CP949.
+_COMMON = "이다는에의을가하고지은를로도서한기사시인대어나자리정일아해요니습세있것그수들면만보라게여스무주"
+
+
+class Sample:
+    """The bytes from the first one on that is not ASCII, whatever the blocks in which they come."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def add(self, block: bytes) -> None:
+        """Take what is wanted of the next block of the file."""
+        if len(self.content) >= SAMPLE_BYTES or (not self.content and block.isascii()):
+            return
+        first = _NOT_ASCII.search(block)
+        start = 0 if self.content or first is None else first.start()
+        self.content += block[start : start + SAMPLE_BYTES - len(self.content)]
+
+    def is_utf8(self) -> bool:
+        """Tell whether most lines with other characters than ASCII are UTF-8; then the others are broken rows."""
+        lines = self.content.split(b"\n")
+        if len(self.content) >= SAMPLE_BYTES and len(lines) > 1:
+            lines.pop()
+        elif len(self.content) >= SAMPLE_BYTES:
+            # One very long line is cut within a character, whose last bytes may be missing.
+            return any(_valid(self.content[: len(self.content) - cut]) for cut in range(4))
+        judged = [_valid(line) for line in lines if not line.isascii()]
+        return 2 * sum(judged) >= len(judged)
+
+
+def _valid(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class KoreanCount:
+    """How much of a text, which comes in parts, is Hangul as Koreans write it."""
+
+    def __init__(self) -> None:
+        self.syllables = self.common = self.others = 0
+
+    def add(self, text: str) -> None:
+        """Count the letters of a part."""
+        syllables = sum(map(len, _SYLLABLES.findall(text)))
+        self.syllables += syllables
+        self.others += sum(map(len, _LETTERS.findall(text))) - syllables
+        self.common += sum(map(text.count, _COMMON))
+
+    def is_korean(self) -> bool:
+        """Tell whether it is certain that the text is Korean."""
+        return self.syllables >= 8 and self.others * 5 <= self.syllables and self.common * 5 >= self.syllables

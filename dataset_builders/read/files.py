@@ -1,0 +1,103 @@
+"""The files that a path stands for: each is read, or named as one that is not."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dataset_builders.read.content import DELIMITED, JSON
+from dataset_builders.read.location import suffix_of
+from rabbit_ko.errors import UserError, printable
+from rabbit_ko.storage import filesystem, is_url
+
+SUFFIXES = (*JSON, *DELIMITED, ".parquet", ".arrow", ".xlsx")
+CODECS = {".gz": "gzip", ".zst": "zstd"}
+# What `datasets` writes beside the rows.
+_METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+NAMES_SHOWN = 3
+
+
+def suffixes(path: str) -> tuple[str, str]:
+    """Return the format's suffix, and how the file is compressed: `.jsonl` and `gzip` of `a.jsonl.gz`."""
+    last = suffix_of(path)
+    return (suffix_of(path[: -len(last)]), CODECS[last]) if last in CODECS else (last, "")
+
+
+def is_data(path: str) -> bool:
+    """Tell whether a file's name is one of rows."""
+    return suffixes(path)[0] in SUFFIXES
+
+
+def find_path(path: str) -> str:
+    """Return a path of this machine as it is on the disk, where names may be composed or not (NFC, NFD)."""
+    root = Path(path).expanduser()
+    if root.exists() or str(root).isascii():
+        return str(root)
+    found = Path(root.anchor)
+    for part in root.relative_to(root.anchor).parts:
+        composed, step = unicodedata.normalize("NFC", part), found / part
+        if not step.exists() and found.is_dir():
+            same = (it for it in sorted(found.iterdir()) if unicodedata.normalize("NFC", it.name) == composed)
+            step = next(same, step)
+        found = step
+    return str(found if found.exists() else root)
+
+
+def find_files(path: str) -> tuple[list[str], list[str]]:
+    """Return the readable files of a path or URL, sorted, and a line on those that are not read.
+
+    Raises UserError where there is nothing to read, or a file that cannot be.
+    """
+    root = path.rstrip("/") if is_url(path) else find_path(path)
+    fs, name = filesystem(root)
+    if not fs.exists(name):
+        raise UserError(f"{printable(path)}: no such file or folder")
+    if not fs.isdir(name):
+        _check_file(path, root)
+        return [root], []
+    below = sorted(found[len(name) :].lstrip("/") for found in fs.find(name))
+    visible = [file for file in below if not f"/{file}".count("/.") and not file.startswith("__MACOSX/")]
+    wanted = {file: is_data(file) and not _is_metadata(file, visible) for file in visible}
+    files = [file for file in visible if wanted[file] and _is_regular(f"{root}/{file}")]
+    if not files:
+        kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
+        raise UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
+    skipped = sorted(set(visible) - set(files))
+    return [f"{root}/{file}" for file in files], [f"not read: {listed(skipped)}"] if skipped else []
+
+
+def _check_file(path: str, root: str) -> None:
+    if not is_data(root):
+        kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
+        raise UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
+    if not _is_regular(root):
+        raise UserError(f"{printable(path)}: no regular file, but a pipe or a device; write its rows to a file")
+
+
+def _is_regular(path: str) -> bool:
+    if is_url(path):
+        return True
+    if not (file := Path(path)).exists():
+        raise UserError(f"{printable(path)}: a link to a file that is not there; mend it, or take it away")
+    return file.is_file()
+
+
+def _is_metadata(file: str, beside: Iterable[str]) -> bool:
+    folder, _, name = file.rpartition("/")
+    is_saved = f"{folder}/state.json".lstrip("/") in beside
+    return name in _METADATA or (is_saved and name.startswith("cache-") and name.endswith(".arrow"))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for people, of many only the first."""
+    shown = [printable(name) for name in names]
+    more = f" and {len(shown) - NAMES_SHOWN:,} more" if len(shown) > NAMES_SHOWN else ""
+    return ", ".join(shown[:NAMES_SHOWN]) + more
+
+
+def summarized(notes: Mapping[str, list[str]]) -> list[str]:
+    """Return lines on files by name, in which files of which the same is to be said share one."""
+    names: dict[str, list[str]] = {}
+    for name, said in notes.items():
+        for note in said:
+            names.setdefault(note, []).append(name)
+    return [f"{listed(of)}: {note}" for note, of in names.items()]
