@@ -75,6 +75,8 @@ def count_tokens(path: str, rows: Sequence[Row]) -> npt.NDArray[np.uint32]:
 
 @cache
 def _load(path: str) -> Any:
+    if not path.endswith(f"-{version('tokenizers')}.json"):
+        raise UserError("tokenizer: install the same version of `tokenizers` on all machines")
     return _load_text(read(path).decode())
 
 

@@ -16,6 +16,7 @@ from dataset_builders.manifest import Manifest, SourceSummary
 from dataset_builders.mixing import _fit, _numbered
 from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.verify import diff, verify
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import OFF, file_contents, read_rows, write_config, write_jsonl
 
@@ -326,3 +327,22 @@ def test_repeats_are_numbered_from_two(times: list[int]) -> None:
     some, numbers = _numbered(np.arange(len(times)), np.array(times))
     expected = [(row, number) for row, count in enumerate(times) for number in range(2, count + 1)]
     assert list(zip(some.tolist(), numbers.tolist(), strict=True)) == expected
+
+
+def test_the_summary_says_shares_and_repeats_and_tokens_where_they_are_counted(
+    tmp_path: Path, tokenizer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [{"source": "alpaca", "name": name, "path": str(tmp_path / f"{name}.jsonl")} for name in "ab"]
+    write_jsonl(tmp_path / "a.jsonl", rows("가", 30))
+    write_jsonl(tmp_path / "b.jsonl", rows("나", 10, words=3))
+    weighted = [entries[0], {**entries[1], "weight": 2}]
+    said = []
+    for name, sources, options in (("plain", entries, {}), ("mixed", weighted, {"tokenizer": str(tokenizer)})):
+        config = write_config(tmp_path / f"{name}.yaml", *sources, quality=OFF, test_size=0.0, **options)
+        with pytest.raises(SystemExit):
+            main(["data", "--config", str(config), "--out", str(tmp_path / name)])
+        said.append([" ".join(line.split()) for line in capsys.readouterr().out.splitlines()])
+    assert said[0][1].endswith("escaped share")
+    assert said[0][2:4] == ["sft a 30 30 30 0 0 0 0 0 75.0%", "sft b 10 10 10 0 0 0 0 0 25.0%"]
+    assert said[1][1].endswith("escaped repeats share tokens of tokens")
+    assert said[1][2:4] == ["sft a 30 30 30 0 0 0 0 0 0 60.0% 90 53.6%", "sft b 10 10 10 0 0 0 0 0 10 40.0% 78 46.4%"]
