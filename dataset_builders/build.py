@@ -14,12 +14,14 @@ from dataset_builders.gates import Quality
 from dataset_builders.gates.benchmarks import Benchmark, index_texts, read_texts
 from dataset_builders.ids import read_ids, repeated_ids, save_repeated
 from dataset_builders.manifest import BenchmarkInput, Manifest, SourceSummary, fingerprint_of, read_manifest
+from dataset_builders.mixing import mix
 from dataset_builders.pipeline import ChunkTask, DoneChunk, process
 from dataset_builders.read import inputs
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.shards import check_out, locked, plan_shards, publish, write_shard
 from dataset_builders.sources import SOURCES
 from dataset_builders.split import SPLITS, STATUSES, Split, split_rows
+from dataset_builders.token_counts import describe_tokenizer, save_tokenizer
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS
@@ -43,17 +45,20 @@ def build(
         workers = min(workers, 1 + sum(each.bytes for each in found) // inputs.CHUNK_BYTES)
         run_all: Callable[..., list[Any]] = partial(run, workers=workers, executor=executor, progress=progress)
         index, benchmarks = _index_benchmarks(config.quality, work)
-        tasks = _chunk_tasks(config, found, index, work)
-        chunks = run_all(partial(process, config, index), tasks, what="chunks")
+        tokenizer, counted_by = save_tokenizer(config.tokenizer, f"{work}/inputs")
+        take = partial(process, config, index, tokenizer)
+        tasks = _chunk_tasks(config, found, (index, tokenizer), work)
+        chunks = run_all(take, tasks, what="chunks")
         if again := tell_apart(tasks, chunks, work):
             chunks = [chunk for chunk in chunks if chunk.folder not in again]
-            chunks += run_all(partial(process, config, index), list(again.values()), what="chunks with repeated ids")
+            chunks += run_all(take, list(again.values()), what="chunks with repeated ids")
         # In the order of their names, whatever the order of the files.
         chunks.sort(key=lambda chunk: chunk.folder)
         kinds = [SOURCES[entry.source].rows for entry in config.sources]
-        splits = {kind: split_rows((it for it in chunks if kinds[it.source] == kind), config) for kind in ROW_KINDS}
+        by_kind = {kind: [it for it in chunks if kinds[it.source] == kind] for kind in ROW_KINDS}
+        splits = {kind: mix(split_rows(some, config), config) for kind, some in by_kind.items()}
         sources = [
-            _summarize(config.sources[number], each, number, chunks, splits[kinds[number]])
+            _summarize(config.sources[number], each, number, chunks, splits[kinds[number]], bool(tokenizer))
             for number, each in enumerate(found)
         ]
         planned = plan_shards(splits, chunks, f"{work}/shards", config.rows_per_shard)
@@ -65,6 +70,7 @@ def build(
             code=fingerprint.code(),
             versions=fingerprint.versions(),
             benchmarks=benchmarks,
+            tokenizer=counted_by,
             sources=sources,
             shards=shards,
         )
@@ -85,6 +91,7 @@ def current(config: DataConfig, out: str | Path) -> Manifest | None:
         known += [(benchmark.sha256, benchmark.revision) for benchmark in manifest.benchmarks.values()]
         wanted = zip([*config.sources, *_benchmarks(config.quality)], known, strict=True)
         is_there = [fs.size(name) for fs, name in places] == [shard.bytes for shard in manifest.shards]
+        is_there &= manifest.tokenizer == (describe_tokenizer(config.tokenizer)[0] if config.tokenizer else None)
         return manifest if is_there and all(inputs.is_unchanged(each, *was) for each, was in wanted) else None
     except (UserError, FileNotFoundError):
         return None
@@ -115,11 +122,18 @@ def _index_benchmarks(quality: Quality, work: str) -> tuple[str, dict[str, Bench
     return path, known
 
 
-def _chunk_tasks(config: DataConfig, found: Sequence[inputs.Input], index: str, work: str) -> list[ChunkTask]:
-    common = config.seed, config.system_prompt, config.quality.model_dump(), index.rpartition("/")[2]
+def _chunk_tasks(
+    config: DataConfig, found: Sequence[inputs.Input], made: tuple[str, str], work: str
+) -> list[ChunkTask]:
+    common = (
+        config.seed,
+        config.system_prompt,
+        config.quality.model_dump(),
+        [path.rpartition("/")[2] for path in made],
+    )
     tasks, seen = [], Counter[str]()
     for number, (entry, each) in enumerate(zip(config.sources, found, strict=True)):
-        settings = number, entry.model_dump(exclude={"path", "max_samples", "max_rejected"})
+        settings = number, entry.model_dump(exclude={"path", "max_samples", "max_rejected", "weight", "share"})
         for chunk in each.chunks:
             content = chunk.sha256, inputs.suffix_of(chunk.path), chunk.start, chunk.end
             name = fingerprint.key(content, settings, common)
@@ -145,7 +159,12 @@ def tell_apart(tasks: Sequence[ChunkTask], chunks: Sequence[DoneChunk], work: st
 
 
 def _summarize(
-    entry: SourceConfig, found: inputs.Input, number: int, all_chunks: Sequence[DoneChunk], split: Split
+    entry: SourceConfig,
+    found: inputs.Input,
+    number: int,
+    all_chunks: Sequence[DoneChunk],
+    split: Split,
+    is_counted: bool,
 ) -> SourceSummary:
     chunks = [chunk for chunk in all_chunks if chunk.source == number]
     statuses = Counter(split.statuses[split.sources == number].tolist())
@@ -180,6 +199,8 @@ def _summarize(
         reported=dict(sorted(reported.items())),
         unread_columns=sorted({name for chunk in chunks for name in chunk.unread}),
         notes=found.notes,
+        repeats=int((split.sources[split.repeats.rows] == number).sum()),
+        tokens=_train_tokens(split, number) if is_counted else None,
         **flags,
     )
 
@@ -191,3 +212,8 @@ def _check_lost(entry: SourceConfig, lost: Counter[str], read: int) -> None:
         said = f"{lost.total():,} of {read:,} rows cannot be used, {count:,} of them for: {reason}"
         advice = f"mend them, or allow it with this source's `max_rejected`, which is {entry.max_rejected:g}"
         raise UserError(f"{entry.path}: {said}; {advice}")
+def _train_tokens(split: Split, source: int) -> int:
+    """Return the tokens of a source's train rows, repeats included."""
+    again = split.repeats.rows
+    tokens, rows = split.column("tokens"), [split.kept(source), again[split.sources[again] == source]]
+    return int(tokens[np.concatenate(rows)].sum())

@@ -1,6 +1,7 @@
 """The manifest of a recipe's data: what went in, what became of it, and what every file holds. It is written last."""
 
 import hashlib
+from math import nan
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -33,8 +34,19 @@ class BenchmarkInput(_Model):
     revision: str | None
 
 
+class TokenizerInput(_Model):
+    """What counted the tokens: the hash of its `tokenizer.json`, and the version of `tokenizers`."""
+
+    sha256: str
+    version: str
+
+
 class SourceSummary(_Model):
-    """What became of one source: `read == kept + sum(rejected.values())`, `kept == sum(splits.values())`."""
+    """What became of one source: `read == kept + sum(rejected.values())`, `kept == sum(splits.values())`.
+
+    repeats: rows of the train shards that stand there again, beside those that are kept. tokens: those of the train
+    rows, repeats included; None where no tokenizer counted them.
+    """
 
     name: str
     source: str
@@ -59,6 +71,13 @@ class SourceSummary(_Model):
     reported: dict[str, int]
     unread_columns: list[str] = []
     notes: list[str] = []
+    repeats: int = 0
+    tokens: int | None = None
+
+    @property
+    def train_rows(self) -> int:
+        """The rows in the train shards."""
+        return self.splits.get("train", 0) + self.repeats
 
 
 class Manifest(_Model):
@@ -71,12 +90,18 @@ class Manifest(_Model):
     code: str = ""
     versions: dict[str, str]
     benchmarks: dict[str, BenchmarkInput] = {}
+    tokenizer: TokenizerInput | None = None
     sources: list[SourceSummary]
     shards: list[Shard]
 
     def in_folder(self, folder: str) -> list[Shard]:
         """Return the shards of `sft`, `dpo`, `kto` or `rejected`."""
         return [shard for shard in self.shards if shard.file.startswith(f"{folder}/")]
+
+    def share(self, source: SourceSummary, amount: Literal["train_rows", "tokens"] = "train_rows") -> float:
+        """Return a source's share of the train rows or tokens of its kind; NaN where there are none."""
+        total = sum(getattr(other, amount) for other in self.sources if other.stage == source.stage)
+        return getattr(source, amount) / total if total else nan
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`."""

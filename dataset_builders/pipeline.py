@@ -44,13 +44,14 @@ from dataset_builders.rows import (
 from dataset_builders.sampling import below, draw
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources._source import RawRow
+from dataset_builders.token_counts import count_tokens
 from rabbit_ko.errors import Rejected
 from rabbit_ko.storage import read, write, write_arrow
 
 # Rows that the gates, which need many times a row's size, look at together.
 BATCH_ROWS = 2_500
 ROWS_PER_RECORD_BATCH = 64
-NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
+NOT_SAMPLED, OVER_MAX, OVER_SHARE = SAMPLED_OUT = ("not sampled", "over max_samples", "over share")
 
 T = TypeVar("T")
 
@@ -117,7 +118,7 @@ def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
     return {"id": row.id, "source": row.source, "reason": reason, "evidence": evidence, "row": text}
 
 
-def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
+def process(config: DataConfig, benchmarks: str, tokenizer: str, task: ChunkTask) -> DoneChunk:
     """Take a chunk's rows through all steps, and write them to its folder, or find it done. Raises UserError."""
     chunk, source, folder, repeated = task
     try:
@@ -132,7 +133,7 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
     try:
         kept = list(pass_gates(clean_rows(rows, log), config.quality, load_index(benchmarks), log))
         if kept:
-            _write_kept(kept, log.entry, config, folder)
+            _write_kept(kept, log.entry, config, tokenizer, folder)
         if log.rejected:
             order = pa.array(draw(config.seed, [row["id"] for row in log.rejected])["order"])
             table = to_table("rejected", log.rejected).append_column("order", order).sort_by("order")
@@ -223,7 +224,7 @@ def _batches(items: Iterator[T]) -> Iterator[list[T]]:
         yield some
 
 
-def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, folder: str) -> None:
+def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, tokenizer: str, folder: str) -> None:
     drawn = draw(config.seed, [cleaned.row.id for cleaned in kept])
     places = np.argsort(drawn["order"], kind="stable")
     kept = [kept[place] for place in places]
@@ -246,6 +247,8 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, fo
     has_weights = table.schema.field(2) == WEIGHTED_SCHEMA.field(2)
     weighted = np.array([has_weights and is_weighted(row) for row in rows])
     keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "weighted": weighted}
+    if tokenizer:
+        keys["tokens"] = count_tokens(tokenizer, rows)
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))
     if found := [cleaned.signature for cleaned in kept if cleaned.signature is not None]:
         write_arrow(f"{folder}/signatures.arrow", signature_table(found))

@@ -1,5 +1,6 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique
 from rabbit_ko.errors import UserError, suggest
+from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.recipes import read_yaml
 
 SYSTEM_PROMPT = (
@@ -31,6 +33,8 @@ class SourceConfig(Location):
     fraction: Share = 1.0
     max_samples: int | None = Field(default=None, gt=0)
     max_rejected: Share = 0.5
+    weight: float = Field(default=1.0, le=100)
+    share: float | None = Field(default=None, gt=0, lt=1)
     prompt_injection: PromptInjection = "reject"
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None
@@ -53,6 +57,12 @@ class SourceConfig(Location):
             raise ValueError(f"columns: `{self.source}` has no field `{field}`{suggest(field, fields)}")
         if self.probability is not None and not self.add_system_prompt:
             raise ValueError("probability: means nothing without `add_system_prompt: true`")
+        if self.weight < 1:
+            raise ValueError(
+                f"weight: {self.weight:g} would drop rows, which is what `fraction: {self.weight:g}` does"
+            )
+        if self.share is not None and (others := {"fraction", "max_samples", "weight"} & self.model_fields_set):
+            raise ValueError(f"share: decides by itself how many rows there are; take `{min(others)}` away")
         return self
 
     @property
@@ -76,6 +86,8 @@ class DataConfig(Strict):
     system_prompt: str = SYSTEM_PROMPT
     license_policy: Literal["commercial", "any"] = "any"
     quality: Quality = Quality()
+    mix_by: Literal["rows", "tokens"] = "rows"
+    tokenizer: str = ""
     sources: list[SourceConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -90,6 +102,14 @@ class DataConfig(Strict):
             raise ValueError(f"`license_policy: commercial` refuses `{entry.label}`, which {says}; {advice}")
         return self
 
+    @model_validator(mode="after")
+    def _is_a_mix(self) -> "DataConfig":
+        if self.mix_by == "tokens" and not self.tokenizer:
+            raise ValueError("mix_by: tokens are those of a tokenizer; name one, `tokenizer: <folder or hub id>`")
+        for kind in ROW_KINDS:
+            _check_shares([entry for entry in self.sources if SOURCES[entry.source].rows == kind], kind)
+        return self
+
 
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
@@ -101,3 +121,31 @@ def load_config(path: Path) -> DataConfig:
         said = str(found.get("ctx", {}).get("error", found["msg"]))
         shown = "" if found["type"] in ("missing", "value_error") else f", not {found['input']!r}"
         raise UserError(": ".join(filter(None, (str(path), place, said + shown)))) from None
+
+
+def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:
+    """Raise ValueError where the shares of the sources of a kind are no mix."""
+    shares = [entry.share for entry in sources if entry.share is not None]
+    without, total = [entry.label for entry in sources if entry.share is None], sum(shares)
+    if shares and len(sources) == 1:
+        raise ValueError(
+            f"share: `{sources[0].label}` is the only {kind} source, all of its mix; take the share away"
+        )
+    if shares and without and total > 1 - 1e-9:
+        raise ValueError(
+            f"share: the {kind} shares sum to {total:g}, which leaves nothing for `{without[0]}`; lower them"
+        )
+    if shares and not without and abs(total - 1) > 1e-6:
+        advice = "make them sum to 1, or let one source be the rest, without a share"
+        raise ValueError(f"share: every {kind} source has one, and they sum to {total:g}; {advice}")
+
+
+def mix_size(amounts: Mapping[int, float], shares: Mapping[int, float]) -> float:
+    """Return the size of a mix of sources that have so many rows or tokens, some or all of them with a share.
+
+    Sources without a share are in it as they are; where all have one, the scarcest for its share is.
+    """
+    rest = sum(amount for source, amount in amounts.items() if source not in shares)
+    if rest or not shares:
+        return rest / (1 - sum(shares.values()))
+    return min((amounts[source] / share for source, share in shares.items() if amounts[source]), default=0.0)

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.pipeline import ROWS_PER_RECORD_BATCH, DoneChunk, rejected_row
 from dataset_builders.rows import SCHEMAS, WEIGHTED_SCHEMA, Folder, from_shard, to_table
-from dataset_builders.split import SPLITS, STATUSES, Split
+from dataset_builders.split import SPLITS, STATUSES, TRAIN, Split
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import RowKind
 from rabbit_ko.storage import files_below, filesystem, is_url, read, read_arrow, read_arrow_rows, remove, write
@@ -28,12 +28,20 @@ WORK = ".chunks"
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a chunk's file, by their places there, with their keys; of dropped ones, (reason, evidence)."""
+    """Some rows of a chunk's file, by their places there, with their keys.
+
+    dropped: of dropped rows, (reason, evidence). ids: of repeats, the ids that they have in the place of the file's.
+    """
 
     file: str
     places: npt.NDArray[np.int64]
     order: npt.NDArray[np.uint64]
     dropped: tuple[tuple[str, str], ...] = ()
+    ids: tuple[str, ...] = ()
+
+    def part(self, some: slice) -> "Rows":
+        """Return some of these rows, one after the other."""
+        return Rows(self.file, self.places[some], self.order[some], self.dropped[some], self.ids[some])
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,8 @@ def plan_shards(splits: Mapping[RowKind, Split], chunks: Sequence[DoneChunk], ou
     for kind, split in splits.items():
         schema = WEIGHTED_SCHEMA if kind == "sft" and split.is_weighted else SCHEMAS[kind]
         for number, name in enumerate(SPLITS):
-            tasks += _plan(_rows_of(split, split.statuses == number), ShardTask(out, kind, name, [], schema), rows)
+            wanted = _rows_of(split, split.statuses == number) + (_repeats_of(split) if name == TRAIN else [])
+            tasks += _plan(wanted, ShardTask(out, kind, name, [], schema), rows)
         rejected += _rows_of(split, split.statuses >= len(SPLITS), _evidence(split))
     tasks += _plan(rejected, ShardTask(out, "rejected", "train", [], SCHEMAS["rejected"]), rows)
     return sorted(tasks, key=lambda task: -sum(len(some.places) for some in task.slices))
@@ -69,6 +78,17 @@ def _rows_of(split: Split, is_wanted: npt.NDArray[np.bool_], evidence: dict[int,
         why = () if evidence is None else ((split.statuses[row], evidence.get(row, "")) for row in rows.tolist())
         dropped = tuple((STATUSES[status], shown) for status, shown in why)
         found.append(Rows(f"{chunk.folder}/rows.arrow", rows - start, split.order[rows], dropped))
+    return found
+
+
+def _repeats_of(split: Split) -> list[Rows]:
+    """Return the repeats of each chunk's rows, in the order of their keys."""
+    found, again = [], split.repeats
+    for chunk, (start, end) in zip(split.chunks, pairwise(split.starts), strict=True):
+        some = np.flatnonzero((again.rows >= start) & (again.rows < end))
+        some = some[np.argsort(again.order[some], kind="stable")]
+        ids = tuple(again.ids[place] for place in some.tolist())
+        found.append(Rows(f"{chunk.folder}/rows.arrow", again.rows[some] - start, again.order[some], ids=ids))
     return found
 
 
@@ -93,8 +113,7 @@ def _plan(chunks: Sequence[Rows], all_rows: ShardTask, rows_per_shard: int) -> l
         bounds = [*np.searchsorted(rows.order, firsts).tolist(), len(rows.order)]
         for task, (start, end) in zip(tasks, pairwise(bounds), strict=True):
             if start < end:
-                some = rows.places[start:end], rows.order[start:end], rows.dropped[start:end]
-                task.slices.append(Rows(rows.file, *some))
+                task.slices.append(rows.part(slice(start, end)))
     return tasks
 
 
@@ -113,6 +132,9 @@ def write_shard(task: ShardTask) -> Shard:
 
 def _read(rows: Rows) -> pa.Table:
     table = read_arrow_rows(rows.file, rows.places, ROWS_PER_RECORD_BATCH)
+    if rows.ids:
+        table = table.set_column(table.schema.get_field_index("id"), "id", pa.array(rows.ids, pa.string()))
+        return table.set_column(table.schema.get_field_index("order"), "order", pa.array(rows.order))
     if not rows.dropped:
         return table
     kept = map(from_shard, table.drop_columns(["order"]).to_pylist())

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -9,13 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_builders.near_duplicates import Duplicate, Indices, near_duplicates
-from dataset_builders.pipeline import OVER_MAX, DoneChunk
+from dataset_builders.pipeline import OVER_MAX, OVER_SHARE, DoneChunk
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below
 from rabbit_ko.storage import read_arrow
 
 SPLITS = TRAIN, TEST = ("train", "test")
-STATUSES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", OVER_MAX)
+STATUSES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", OVER_MAX, OVER_SHARE)
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Train rows that stand in the shards again, by their places among all rows; their own ids, and those' keys."""
+
+    rows: Indices
+    ids: tuple[str, ...]
+    order: npt.NDArray[np.uint64]
 
 
 class Split:
@@ -30,6 +40,7 @@ class Split:
         self.order = self.column("order")
         self.duplicate_of: dict[int, tuple[int, float]] = {}
         self.reported = Counter[tuple[int, str]]()
+        self.repeats = Repeats(np.zeros(0, np.int64), (), np.zeros(0, np.uint64))
 
     def column(self, name: str, file: str = "keys") -> npt.NDArray[np.uint64]:
         """Read one of the columns that the chunks have left, for all rows."""

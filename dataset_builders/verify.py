@@ -59,8 +59,8 @@ def _wrong_counts(folder: str, manifest: Manifest) -> Iterator[str]:
         if source.read != source.kept + sum(source.rejected.values()):
             yield f"{source.name}: of {source.read:,} rows read, some are neither kept nor dropped"
         found = {reason: count for (name, reason), count in counts.items() if name == source.name}
-        if (kept := found.pop("", 0)) != source.kept:
-            yield f"{source.name}: {kept:,} rows in the shards, {source.kept:,} in the manifest"
+        if (kept := found.pop("", 0)) != source.kept + source.repeats:
+            yield f"{source.name}: {kept:,} rows in the shards, {source.kept + source.repeats:,} in the manifest"
         # What was pushed to the hub has no rejected rows.
         if manifest.in_folder("rejected") and found != source.rejected:
             yield f"{source.name}: the rejected rows are not those that the manifest counts"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -122,7 +123,8 @@ def diff(
 def _print_summary(manifest: Any, out: str) -> None:
     from dataset_builders.gates.hangul import GATE
 
-    columns = [Column(it, justify="right") for it in HEADINGS]
+    mix = _mix_columns(manifest)
+    columns = [Column(it, justify="right") for it in (*HEADINGS, *mix)]
     table = Table("source", *columns, title=out, title_justify="left", box=None, pad_edge=False)
     # A pipe has no width of its own, and a table that is cut there loses figures.
     console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
@@ -130,7 +132,8 @@ def _print_summary(manifest: Any, out: str) -> None:
     for source in manifest.sources:
         counts = [source.read, source.kept, source.splits.get("train", 0), source.splits.get("test", 0)]
         counts += [source.with_system_prompt, source.multi_turn, source.normalized, source.escaped]
-        table.add_row(f"{source.stage} {source.name}", *(f"{count:,}" for count in counts))
+        shown = [*(f"{count:,}" for count in counts), *(say(source) for say in mix.values())]
+        table.add_row(f"{source.stage} {source.name}", *shown)
         dropped = [f"{count:,} {printable(reason)}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
@@ -145,3 +148,13 @@ def _print_summary(manifest: Any, out: str) -> None:
 def _names(columns: list[str]) -> str:
     shown = [name if name.isprintable() else ascii(name)[1:-1] for name in columns[:20]]
     return ", ".join(f"`{name}`" for name in shown) + (f" and {len(columns) - 20} more" if columns[20:] else "")
+def _mix_columns(manifest: Any) -> dict[str, Callable[[Any], str]]:
+    """Return what the table says of the mix: a source's share of the train rows of its kind, and of their tokens."""
+    columns: dict[str, Callable[[Any], str]] = {}
+    if any(source.repeats for source in manifest.sources):
+        columns["repeats"] = lambda source: f"{source.repeats:,}"
+    columns["share"] = lambda source: f"{manifest.share(source):.1%}"
+    if manifest.tokenizer:
+        columns["tokens"] = lambda source: f"{source.tokens:,}"
+        columns["of tokens"] = lambda source: f"{manifest.share(source, 'tokens'):.1%}"
+    return columns

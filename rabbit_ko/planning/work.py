@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from dataset_builders.manifest import MANIFEST, read_manifest
-from dataset_builders.recipe import load_config
+from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.sources import SOURCES, find_upstream
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import Stage
@@ -139,18 +139,23 @@ def attention_flops(stage: Stage, context: float) -> float:
 
 def count_rows(stage: Stage) -> tuple[int, str]:
     """Return the rows of an epoch and how they are known. Raises UserError where a source's size is not known."""
-    folder, path, total = stage.data, stage.path.with_name("data.yaml"), 0.0
+    folder, path = stage.data, stage.path.with_name("data.yaml")
     if (folder / MANIFEST).exists():
         return _built_rows(stage, "train"), f"{folder}/{MANIFEST}"
     config = load_config(path)
-    for source in config.sources:
+    amounts, shares = dict[int, float](), dict[int, float]()
+    for number, source in enumerate(config.sources):
         if SOURCES[source.source].rows == stage.kind:
             upstream = find_upstream(source.path)
             rows = (upstream.upstream_rows if upstream else None) or source.max_samples
             if rows is None:
                 raise UserError(f"{source.path}: its size is not known here; build the data, or say --rows")
-            total += min(rows * source.fraction, source.max_samples or rows)
-    return round(total * (1 - config.test_size)), f"{path} and the sizes of its sources, before gates and duplicates"
+            amounts[number] = min(rows * source.fraction, source.max_samples or rows) * source.weight
+            if source.share is not None:
+                shares[number] = source.share
+    return round(
+        mix_size(amounts, shares) * (1 - config.test_size)
+    ), f"{path} and the sizes of its sources, before gates and duplicates"
 
 
 def count_test_rows(stage: Stage, count: int) -> int:

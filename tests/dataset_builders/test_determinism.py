@@ -51,7 +51,8 @@ def write_recipe(folder: Path, rows: dict[str, list[Any]], files: int) -> Path:
             write_jsonl(folder / source / f"{number}.jsonl", some[number::files])
     entries: list[dict[str, Any]] = [{"source": source, "path": str(folder / source)} for source in rows]
     entries[0] |= {"add_system_prompt": True, "probability": 0.8, "fraction": 0.9}
-    entries[1] |= {"max_samples": 150}
+    entries[1] |= {"max_samples": 150, "weight": 1.5}
+    entries[2] |= {"weight": 2}
     return write_config(folder / "data.yaml", *entries, rows_per_shard=250, test_size=0.1)
 
 

@@ -96,6 +96,110 @@ def test_guanaco_human_turn_at_the_end_is_dropped() -> None:
     assert (row.id, row.messages) == ("guanaco_ko/7", turns("하나", "둘"))
 
 
+PUBLIC: dict[str, tuple[dict[str, Any], list[dict[str, str]], str]] = {
+    "kullm_v2": (
+        {"id": "alpaca_{idx}", "instruction": "요약해 줘.", "input": "긴 글", "output": "짧은 글"},
+        turns("요약해 줘.\n\n긴 글", "짧은 글"),
+        "",
+    ),
+    "kovast": (
+        {"conversations": [{"from": "user", "value": "하나"}, {"from": "gpt", "value": "둘"}] * 2, "split": "a"},
+        turns("하나", "둘", "하나", "둘"),
+        "",
+    ),
+    "dolly_ko": (
+        {
+            "instruction": "언제 지었나요?",
+            "context": "1395년에 지은 궁.",
+            "response": "1395년.",
+            "category": "closed_qa",
+        },
+        turns("언제 지었나요?\n\n1395년에 지은 궁.", "1395년."),
+        "",
+    ),
+    "openorca_gugugo_ko": (
+        {"id": "flan.7", "system_prompt": "짧게 답하세요.", "question": "하나 더하기 하나는?", "response": "둘."},
+        [{"role": "system", "content": "짧게 답하세요."}, *turns("하나 더하기 하나는?", "둘.")],
+        "flan.7",
+    ),
+    "ko_instruction": (
+        {"instruction": "시를 써 줘.", "output": "봄이 왔네."},
+        turns("시를 써 줘.", "봄이 왔네."),
+        "",
+    ),
+    "k2_feedback": (
+        {"instruction": "떡국은 언제 먹나요?", "response": "설날에 먹습니다.", "score": 5, "feedback": "좋다."},
+        turns("떡국은 언제 먹나요?", "설날에 먹습니다."),
+        "",
+    ),
+    "koalpaca_realqa": (
+        {"custom_id": "r-12", "question": "감기에 뭐가 좋아?", "answer": "푹 쉬세요."},
+        turns("감기에 뭐가 좋아?", "푹 쉬세요."),
+        "r-12",
+    ),
+    "orca_math_ko": (
+        {"question": "둘의 세 배는?", "answer": "여섯.", "question_en": "Two times three?", "answer_en": "Six."},
+        turns("둘의 세 배는?", "여섯."),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", PUBLIC)
+def test_rows_of_public_sets_in_upstreams_columns_are_conversations(source: str) -> None:
+    raw, messages, key = PUBLIC[source]
+    assert set(SOURCES[source].required) <= raw.keys()
+    row = convert(source, raw)
+    assert isinstance(row, Conversation)
+    assert row.messages == messages
+    assert not key or row.id == f"{source}/{key}"
+
+
+@pytest.mark.parametrize("score", [5, 5.0, "5"])
+def test_only_answers_of_five_points_are_learned_from(score: object) -> None:
+    raw, messages, _ = PUBLIC["k2_feedback"]
+    assert convert("k2_feedback", raw | {"score": score}).messages == messages
+    for other in (4, 1.0, "3", None, 50):
+        with pytest.raises(Rejected, match="`score` is not 5"):
+            convert("k2_feedback", raw | {"score": other})
+
+
+@pytest.mark.parametrize(
+    ("path", "license", "commercial"),
+    [
+        ("nlpai-lab/kullm-v2", "Apache-2.0", True),
+        ("maywell/koVast", "MIT", True),
+        ("nlpai-lab/databricks-dolly-15k-ko", "CC-BY-SA-3.0", True),
+        ("squarelike/OpenOrca-gugugo-ko", "MIT", True),
+        ("CarrotAI/ko-instruction-dataset", "Apache-2.0", True),
+        ("HAERAE-HUB/K2-Feedback", "none stated", None),
+        ("beomi/KoAlpaca-RealQA", "CC-BY-SA-4.0", True),
+        ("kuotient/orca-math-word-problems-193k-korean", "CC-BY-SA-4.0", True),
+    ],
+)
+def test_public_sets_are_found_by_their_name_with_the_license_of_their_page(
+    path: str, license: str, commercial: bool | None
+) -> None:
+    found = find_upstream(path)
+    assert found
+    assert (found.license.name, found.license.commercial) == (license, commercial)
+    assert found.license.stated == f"https://huggingface.co/datasets/{path}"
+
+
+def test_the_table_of_sources_says_what_the_sources_say() -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    said = {cells[0].strip("`"): cells for cells in table if len(cells) == 6 and "/" in cells[1]}
+    public = {name: source for name, source in SOURCES.items() if source.license.stated}
+    assert said.keys() == public.keys()
+    for name, (_, path, rows, license, translated, _) in said.items():
+        source = public[name]
+        assert source.license.stated.endswith(f"/datasets/{path}")
+        assert rows.lstrip("~") == (f"{source.upstream_rows:,}" if source.upstream_rows else "")
+        assert license == source.license.name
+        assert (translated == "yes") == source.translated
+
+
 def test_hh_rlhf_context_comes_before_the_question() -> None:
     row = convert("hh_rlhf_ko", sample_rows("hh_rlhf_ko")[-1])
     assert [message["role"] for message in row.prompt] == ["user", "assistant"] * 2 + ["user"]

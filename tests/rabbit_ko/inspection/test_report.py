@@ -12,7 +12,7 @@ import pytest
 import yaml
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builders.manifest import MANIFEST
+from dataset_builders.manifest import MANIFEST, TokenizerInput, read_manifest
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from rabbit_ko.inspection import shard_scan
@@ -242,3 +242,22 @@ def test_a_base_that_is_not_there_is_one_line_that_says_what_to_do(
 def test_wrong_usage_exits_with_2(data: Path) -> None:
     assert run_command("--rows", "-1") == 2
     assert run_command("data/smoke") == 2
+
+
+def test_the_mix_shows_each_sources_share_of_its_kind_in_rows_and_in_tokens_where_they_are_counted(
+    data: Path,
+) -> None:
+    assert (
+        "The mix The train rows of each kind. source train rows share faq sft 41 100.0% pairs dpo 6 100.0%"
+        in text_of(report())
+    )
+    manifest = read_manifest(str(data))
+    faq, pairs = manifest.sources
+    more = faq.model_copy(update={"name": "more", "splits": {"train": 100}, "repeats": 23, "tokens": 900})
+    sources = [faq.model_copy(update={"tokens": 100}), more, pairs.model_copy(update={"tokens": 50})]
+    counted = TokenizerInput(sha256="0" * 64, version="1")
+    changed = manifest.model_copy(update={"sources": sources, "tokenizer": counted})
+    (data / MANIFEST).write_text(changed.to_json(), encoding="utf-8")
+    shown = text_of(report())
+    assert "source train rows repeats share tokens share" in shown
+    assert "faq sft 41 0 25.0% 100 10.0% more sft 123 23 75.0% 900 90.0% pairs dpo 6 0 100.0% 50 100.0%" in shown

@@ -200,3 +200,11 @@ def test_links_stay_links(address: str, expected: str) -> None:
 def test_a_fence_is_longer_than_any_within() -> None:
     assert fence("a ``` b `````` c", "text") == "```````text\na ``` b `````` c\n```````"
     assert fence("가", "text") == "```text\n가\n```"
+
+
+def test_repeats_are_named_where_there_are_any_in_both_languages(tmp_path: Path) -> None:
+    assert "#2" not in card_of(tmp_path / "plain")
+    card = card_of(tmp_path / "mixed", summary("sft", APACHE, name="twice", repeats=1_005), summary("dpo", APACHE))
+    assert card.count("| twice | 1,005 |") == 2
+    assert card.count("`#2`") == 2
+    assert "| dpo | 0 |" not in card
