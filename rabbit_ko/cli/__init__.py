@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from click import Command, Group, Parameter, UsageError
 from typer.main import get_command
@@ -37,28 +38,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.main(arguments, prog_name="rabbit", default_map=defaults, obj=debug)
 
 
-def defaults_from_environment(root: Command) -> dict[str, dict[str, str]]:
+def defaults_from_environment(root: Command) -> dict[str, Any]:
     """Return what RABBIT_ variables say, by command and parameter; an empty one says nothing.
 
     Raises UsageError where no command knows a variable.
     """
     names = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(NOT_OPTIONS)]
     given = {name.removeprefix(PREFIX): os.environ[name] for name in names if name != f"{PREFIX}DEBUG"}
-    commands = root.commands if isinstance(root, Group) else {}
-    known = {variable for command in commands.values() for variable in variables(command)}
+    known = known_variables(root)
     for name in sorted(given.keys() - known):
         advice = (
             f"is {RENAMED[name]} now" if name in RENAMED else f"no command knows it{suggest(name, sorted(known))}"
         )
         raise UsageError(f"{name}: {advice}")
-    return {
-        name: {
-            str(parameter.name): given[variable]
-            for variable, parameter in variables(command).items()
-            if given.get(variable)
-        }
-        for name, command in commands.items()
-    }
+    return _defaults(root, given)
+
+
+def known_variables(command: Command) -> set[str]:
+    """Return the variables of a command and of those below it."""
+    return {*variables(command), *(name for sub in subcommands(command).values() for name in known_variables(sub))}
+
+
+def _defaults(command: Command, given: dict[str, str]) -> dict[str, Any]:
+    own = {str(it.name): given[variable] for variable, it in variables(command).items() if given.get(variable)}
+    return own | {name: _defaults(sub, given) for name, sub in subcommands(command).items()}
+
+
+def subcommands(command: Command) -> dict[str, Command]:
+    """Return the commands below a command, by their names."""
+    return dict(command.commands) if isinstance(command, Group) else {}
 
 
 def variables(command: Command) -> dict[str, Parameter]:

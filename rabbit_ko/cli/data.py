@@ -11,17 +11,20 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app
+from rabbit_ko.cli.app import AsJson, RecipeName, app, use_recipe
 from rabbit_ko.errors import printable
 from rabbit_ko.recipes import Recipe
 
 Executor = Literal["processes", "ray"]
+data_app = typer.Typer()
+app.add_typer(data_app, name="data")
 HEADINGS = ("read", "kept", "train", "test", "system", "multi", "NFC", "escaped")
 
 
-@app.command()
+@data_app.callback(invoke_without_command=True)
 def data(
-    recipe: RecipeName = "smoke",
+    context: typer.Context,
+    recipe: Annotated[str, typer.Option(metavar="NAME", help="a folder under axolotl_configs/")] = "smoke",
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="a data.yaml in the place of a recipe")] = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="folder or URL for it; data/<recipe> otherwise")] = "",
     workers: Annotated[int | None, typer.Option(min=1, help="processes; all cores otherwise")] = None,
@@ -30,16 +33,20 @@ def data(
 ) -> None:
     """Build the shards that a recipe trains on, from the sources that its data.yaml lists.
 
+    `rabbit data look FILE` shows what a file of one's own would be in a data.yaml.
+
     Cleans the rows, asks the gates, drops duplicates and draws the test rows. Leaves `data/<recipe>` with
     `{sft,dpo,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is kept, or rejected with its
     reason. An interrupted build resumes, and up-to-date data is left alone. Sources on the hub need the network.
 
     Example: `rabbit data --recipe aog-8b --workers 4`
     """
+    if context.invoked_subcommand:
+        return
     if bool(config) != bool(out):
         raise typer.BadParameter("--config and --out go together: a data.yaml, and the folder or URL for its shards")
-    place = out or str(Recipe(recipe).data)
-    manifest, is_new = _build(config or Recipe(recipe).data_config, place, workers, executor)
+    wanted, place = (config, out) if config else (use_recipe(recipe).data_config, str(Recipe(recipe).data))
+    manifest, is_new = _build(wanted, place, workers, executor)
     if is_new and not as_json:
         _print_summary(manifest, place)
     else:
@@ -148,6 +155,8 @@ def _print_summary(manifest: Any, out: str) -> None:
 def _names(columns: list[str]) -> str:
     shown = [name if name.isprintable() else ascii(name)[1:-1] for name in columns[:20]]
     return ", ".join(f"`{name}`" for name in shown) + (f" and {len(columns) - 20} more" if columns[20:] else "")
+
+
 def _mix_columns(manifest: Any) -> dict[str, Callable[[Any], str]]:
     """Return what the table says of the mix: a source's share of the train rows of its kind, and of their tokens."""
     columns: dict[str, Callable[[Any], str]] = {}

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
-from rabbit_ko.cli.data import build_recipe
+from rabbit_ko.cli.data import build_recipe, data_app
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.recipes import Recipe, find_recipe
 
@@ -99,3 +99,27 @@ def _prepare(recipe: Recipe) -> None:
     with redirect_stdout(sys.stderr):  # --json is all that goes to stdout
         build_recipe(recipe)
         make_base(recipe)
+
+
+@data_app.command()
+def look(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="a file, folder, URL, or the name of a hub dataset")],
+    subset: Annotated[str, typer.Option(help="of a hub dataset")] = "",
+    split: Annotated[str, typer.Option(help="of a hub dataset")] = "train",
+    template: Annotated[str, typer.Option(help="the prompt that rows are shown in")] = "qir",
+    n: Annotated[int, typer.Option("--n", min=0, help="how many rows to show")] = 3,
+) -> None:
+    """Guess what a file would be in a data.yaml, and show some of its rows as they would be trained.
+
+    Looks at the first 500 rows: which source reads them, which columns stand for its fields, what would be rejected
+    and why. Ends with the entry to paste into a data.yaml. Builds nothing; a hub dataset needs the network.
+
+    Example: `rabbit data look my-answers.xlsx`
+    """
+    from dataset_builders.look import look as look_at
+    from prompt_strategies.template import TEMPLATES
+    from rabbit_ko.inspection.look import print_look
+
+    if template not in TEMPLATES:
+        raise UnknownName(f"--template: unknown template `{template}`{suggest(template, TEMPLATES)}")
+    print_look(Console(soft_wrap=True, highlight=False), look_at(file, subset or None, split), TEMPLATES[template], n)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rabbit_ko.cli import main
-from tests.conftest import environment
+from tests.conftest import ROOT, environment
 from tests.dataset_builders.files import RABBIT, write_config, write_jsonl
 
 GOOD = {"instruction": "가", "output": "나"}
@@ -230,3 +231,14 @@ def test_a_folder_of_any_format_is_read_through_the_column_mapping(
     assert "faq" in capsys.readouterr().out
     shards = (pq.read_table(path).to_pylist() for path in Path("data/x/sft").glob("*.parquet"))
     assert {row["messages"][0]["content"] for shard in shards for row in shard} == {row["질문"] for row in rows}
+
+
+def test_a_data_yaml_of_ones_own_may_ask_the_hub_though_the_smoke_recipe_works_without(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    write_jsonl(in_tmp / "rows.jsonl", [{"instruction": "질문입니다", "output": "답변입니다"}])
+    write_config(in_tmp / "data.yaml", {"source": "alpaca", "path": "rows.jsonl"})
+    assert run(*CALL) == 0
+    assert "HF_HUB_OFFLINE" not in os.environ

@@ -1,0 +1,59 @@
+"""What a file would be in a data.yaml, in the terminal: rows as they would be trained, counts, and the entry."""
+
+from collections.abc import Iterator
+from textwrap import indent
+
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from dataset_builders.look import Look
+from dataset_builders.rows import Conversation, Labelled, Row
+from dataset_builders.sources import SOURCES
+from prompt_strategies.template import Template, render_answer, render_prompt
+from rabbit_ko.errors import printable
+from rabbit_ko.inspection.inspect_stage import CONTROL_PICTURES
+
+LICENSE_HINT = "    # license: <the one that its owner gives it, such as Apache-2.0>\n"
+
+
+def print_look(console: Console, found: Look, template: Template, count: int) -> None:
+    """Print the first rows in a template, what became of all, and the entry to paste."""
+    for number, row in enumerate(found.kept[:count], start=1):
+        console.print(f"--- row {number}, {printable(row.id)}", style="dim", markup=False)
+        console.print(Text(_in_pictures(render_prompt(template, row.prompt))), end="")
+        for title, answer in answers(row):
+            name = Text(f"({title}) " if title else "", "dim")
+            console.print(name + Text(_in_pictures(answer), "bold green") + Text("<EOS>", "dim"))
+    console.print(f"\n{len(found.kept):,} of the first {found.read:,} rows would be kept", markup=False)
+    for line in remarks(found):
+        console.print(line, markup=False)
+    console.print("\nFor data.yaml:\n\n" + entry_text(found), markup=False, end="")
+
+
+def answers(row: Row) -> Iterator[tuple[str, str]]:
+    """Yield a row's answers, each with what it is called; that of a conversation has no name."""
+    if isinstance(row, Conversation):
+        yield "", render_answer(row.messages[-1])
+    elif isinstance(row, Labelled):
+        yield "good" if row.label else "bad", render_answer(row.completion[0])
+    else:
+        yield from (("chosen", render_answer(row.chosen[0])), ("rejected", render_answer(row.rejected[0])))
+
+
+def remarks(found: Look) -> Iterator[str]:
+    """Yield a line for each reason to reject rows, for the columns that nothing reads, and for each note on files."""
+    yield from (f"  {count:,} rejected: {printable(reason)}" for reason, count in found.rejected.most_common())
+    if found.unread:
+        yield f"  nothing reads {', '.join(f'`{printable(name)}`' for name in found.unread)}"
+    yield from (f"  {printable(note)}" for note in found.notes)
+
+
+def entry_text(found: Look) -> str:
+    """Return the entry as it stands in a data.yaml."""
+    text = "sources:\n" + indent(yaml.safe_dump([found.entry], allow_unicode=True, sort_keys=False), "  ")
+    return text if SOURCES[found.entry["source"]].license.stated else text + LICENSE_HINT
+
+
+def _in_pictures(text: str) -> str:
+    return text.translate(CONTROL_PICTURES)
