@@ -133,7 +133,7 @@ def _print_summary(manifest: Any, out: str) -> None:
         dropped = [f"{count:,} {reason}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
-        if 2 * source.rejected.get(GATE.reason, 0) > source.read:
-            reasons += f"{source.name}: most of its rows are not in Korean; if that is meant, write `language: en`\n"
+        if 20 * (foreign := source.rejected.get(GATE.reason, 0)) > source.read:
+            reasons += f"{source.name}: {foreign:,} rows are not in Korean; `language: en` keeps all of the source\n"
     console.print(table)
     console.print(reasons, markup=False, highlight=False, end="")
