@@ -207,7 +207,8 @@ class StopWhenLost(TrainerCallback):
         if state.is_world_process_zero:
             state.save_to_json(str(Path(args.output_dir) / STATE_FILE))
         advice = "lower learning_rate or lengthen the warmup, and start afresh with FRESH=1"
-        raise SystemExit(f"{self.where}: {lost}, at step {state.global_step}; {advice}")
+        said = f"{self.where}: {lost}, at step {state.global_step}; {advice}"
+        raise SystemExit(said if state.is_local_process_zero else 1)
 
 
 def why_lost(history: list[dict[str, Any]]) -> str | None:

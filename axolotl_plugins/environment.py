@@ -19,7 +19,7 @@ def prepare_process() -> None:
     os.environ.setdefault("AXOLOTL_DATASET_NUM_PROC", "0")
     # Accelerate imports DeepSpeed to unwrap a model, which fails where there is a GPU and no CUDA toolkit.
     os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")
-    # Both send what a run does to their makers; axolotl tries that for long where there is no network.
+    # Both send what a run does to their makers; without a network, axolotl tries that for long.
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     TelemetryManager.get_instance().enabled = False

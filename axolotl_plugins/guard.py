@@ -43,7 +43,12 @@ from axolotl_plugins.checks.rows import check_collator, check_rows, count_exampl
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
 from axolotl_plugins.environment import prepare_process
-from axolotl_plugins.loss import average_over_tokens, evaluate_over_tokens, pad_evaluation_little
+from axolotl_plugins.loss import (
+    average_over_batches,
+    average_over_tokens,
+    evaluate_over_tokens,
+    pad_evaluation_little,
+)
 from axolotl_plugins.processes import count_processes, keep_batch, lay_over
 from axolotl_plugins.resume import identity
 from axolotl_plugins.resume.checkpoints import STATE_FILE
@@ -54,7 +59,7 @@ from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import template_for
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
-from rabbit_ko.recipes import RUN_FILE
+from rabbit_ko.recipes import RUN_FILE, expand_base
 from rabbit_ko.storage import make_readable
 
 # In a folder of prepared rows: which of those in it have been checked, all of them; and what each of them has.
@@ -69,8 +74,8 @@ def in_one_line(hook: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return hook(guard, cfg, *arguments, **options)
         except UserError as error:
-            # All processes refuse the same; one of them says so.
-            is_first = os.environ.get("RANK", "0") == "0"
+            # All processes of a machine refuse the same; one of them says so.
+            is_first = os.environ.get("LOCAL_RANK", "0") == "0"
             raise SystemExit(f"{cfg['axolotl_config_path']}: {error}" if is_first else 1) from None
 
     return refusing
@@ -101,14 +106,15 @@ class Guard(BasePlugin):
             os.chdir(folder)
             identity.use_raw_folder(cfg)
             return
+        expand_base(cfg)
         self.overrides = identity.find_overrides(cfg)
         lay_over(cfg)
-        if isinstance(cfg.get("base_model"), str):
-            cfg["base_model"] = str(Path(cfg["base_model"]).expanduser())
         # Axolotl's own commands take options away by setting them to None, some of which it no longer knows. Its
         # validation fills in what is nested.
         self.given = deepcopy({key: value for key, value in cfg.items() if value is not None})
         check_config(self.given)
+        if not (cfg.get("use_ray") or cfg.get("is_preprocess") or cfg.get("merge_lora")):
+            check_machine(self.given)
         check_output_dir(self.given, Path(cfg["axolotl_config_path"]))
         check_speed(self.given, count_processes(cfg))
         keep_batch(cfg, LOG.info)
@@ -136,7 +142,8 @@ class Guard(BasePlugin):
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> Any:
         """Load the rows as axolotl does, and check all of them once after they were prepared, later a sample."""
         if not preprocess:  # of training only: rows are prepared and adapters merged without a GPU, too
-            check_machine(cfg)
+            if cfg.use_ray:
+                check_machine(cfg)
             init_distributed_state()
             on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
         check_special_tokens(cfg, LOG.warning)
@@ -164,8 +171,8 @@ class Guard(BasePlugin):
                 self.counts[split] = check_rows(cfg, tokenizer, split, rows, examples, everything)
         if everything:
             checked.write_text(folders)
-        if loaded.total_num_steps and not cfg.max_steps:
-            for line in describe_steps(cfg, len(loaded.train_dataset), loaded.total_num_steps):
+        if steps := loaded.total_num_steps:
+            for line in describe_steps(cfg, len(loaded.train_dataset), steps):
                 LOG.info(line)
         return loaded
 
@@ -194,8 +201,8 @@ class Guard(BasePlugin):
                 rows = trainer.train_dataset if split == "train" else trainer.eval_dataset
                 check_rows(cfg, trainer.processing_class, split, rows, counts["examples"], everything=False)
         else:
-            if cfg.guard_mean_over_tokens:
-                average_over_tokens(trainer)
+            average = average_over_tokens if cfg.guard_mean_over_tokens else average_over_batches
+            average(trainer)
             evaluate_over_tokens(trainer)
             if cfg.sample_packing:
                 keep_order(trainer)

@@ -32,6 +32,12 @@ def average_over_tokens(trainer: Any) -> None:
     trainer.args.average_tokens_across_devices = True
 
 
+def average_over_batches(trainer: Any) -> None:
+    """Let a trainer's loss be the mean of its micro-batches' means, as axolotl 0.19 has it with PEFT and 0.21 not."""
+    trainer.model_accepts_loss_kwargs = False
+    trainer.args.average_tokens_across_devices = False
+
+
 def evaluate_over_tokens(trainer: Any) -> None:
     """Let a trainer's evaluation loss be the mean over the tokens of its rows, none of which counts twice."""
     trainer.get_eval_dataloader = partial(_load_all, trainer, trainer.get_eval_dataloader)

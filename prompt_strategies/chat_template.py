@@ -16,7 +16,8 @@ _LAYOUT = """\
 {%- set parts = message['content'] %}
 {%- if parts is string %}
 {%- set content = parts | trim %}
-{%- elif parts is sequence and not parts | rejectattr('type', 'equalto', 'text') | list and \
+{%- elif parts is sequence and parts is not mapping and parts | length and \
+not parts | rejectattr('type', 'equalto', 'text') | list and \
 not parts | rejectattr('text', 'string') | list %}
 {%- set content = parts | map(attribute='text') | join | trim %}
 {%- else %}

@@ -1,5 +1,6 @@
 """Where things are: a recipe's configs, its data, its runs, and what its evaluation came to."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,4 +126,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: must hold `key: value` lines")
     if GUARD not in str(config.get("plugins")):
         raise UserError(f"{path}: add `- {GUARD}` under `plugins:`; without it a run is not checked")
+    expand_base(config)
     return config
+
+
+def expand_base(config: MutableMapping[str, Any]) -> None:
+    """Write out the home folder in a base model's path that starts with `~`, which no library does."""
+    if str(config.get("base_model")).startswith("~"):
+        config["base_model"] = str(Path(config["base_model"]).expanduser())

@@ -4,6 +4,7 @@ import runpy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from axolotl.cli.config import prepare_plugins
@@ -23,7 +24,8 @@ def load_stage(path: Path, gpu: Mapping[str, Any] = A100, **overrides: Any) -> D
     cfg = DictDefault(yaml.safe_load(path.read_text(encoding="utf-8")))
     cfg.axolotl_config_path = str(path)
     cfg.update(overrides)
-    prepare_plugins(cfg)
+    with patch("axolotl_plugins.guard.check_machine"):
+        prepare_plugins(cfg)
     try:
         return validate_config(cfg, capabilities=dict(gpu), env_capabilities={"torch_version": "2.13.0"})
     except Exception:

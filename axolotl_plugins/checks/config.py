@@ -118,7 +118,7 @@ def _known_keys(config: dict[str, Any]) -> set[str]:
         if schema := registered[name].get_input_args():
             module, _, model = schema.rpartition(".")
             known.update(getattr(import_module(module), model).model_fields)
-    return known
+    return known - {"guard_driver"}
 
 
 def _check_keys(section: dict[str, Any], known: Set[str], place: str) -> None:

@@ -29,8 +29,9 @@ ADAPTER_SHARE, WEIGHTS_SHARE = 0.01, 2.0
 
 
 def check_machine(cfg: Any) -> None:
-    """Raise UserError, in one line, for the first thing that a validated config asks and this machine lacks."""
+    """Raise UserError, in one line, for the first thing that a stage's config asks and this machine lacks."""
     check_gpu(cfg)
+    check_deepspeed(cfg)
     check_attention(cfg.get("attn_implementation"))
     check_wandb(cfg)
     check_disk(cfg)
@@ -101,6 +102,15 @@ def switch_off_lora_kernels(cfg: MutableMapping[str, Any], say: Callable[[str], 
         say("lora_*_kernel: false, since axolotl's LoRA kernels need a GPU and there is none; only the speed differs")
 
 
+def check_deepspeed(cfg: Any) -> None:
+    """Raise UserError where a run is to be spread by DeepSpeed and that is not installed."""
+    if cfg.get("deepspeed") and find_spec("deepspeed") is None:
+        raise UserError(
+            f"deepspeed: {cfg['deepspeed']}: DeepSpeed is not installed; run `make setup EXTRAS=train,gpu`, or use "
+            "SHARDING=fsdp2"
+        )
+
+
 def check_attention(name: str | None) -> None:
     """Raise UserError where an attention is named that is not installed."""
     is_there = INSTALLED.get(str(name), lambda: find_spec(PACKAGES.get(str(name), "torch")) is not None)
@@ -114,7 +124,8 @@ def check_attention(name: str | None) -> None:
 def check_wandb(cfg: Any) -> None:
     """Raise UserError where a run is to be logged at Weights & Biases and there is no key for it."""
     mode = cfg.get("wandb_mode") or os.environ.get("WANDB_MODE")
-    if not (cfg.get("use_wandb") or cfg.get("wandb_project")) or mode in ("offline", "disabled", "dryrun"):
+    is_off = mode in ("offline", "disabled", "dryrun") or os.environ.get("WANDB_DISABLED", "").lower() == "true"
+    if is_off or not (cfg.get("use_wandb") or cfg.get("wandb_project")):
         return
     host = str(urlsplit(os.environ.get("WANDB_BASE_URL", WANDB)).hostname)
     keys = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")

@@ -146,8 +146,8 @@ def _print_summary(manifest: Any, out: str) -> None:
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
         reasons += f"{source.name}: nothing reads {_names(source.unread_columns)}\n" if source.unread_columns else ""
         reasons += "".join(f"{source.name}: {printable(note)}\n" for note in source.notes)
-        if 2 * source.rejected.get(GATE.reason, 0) > source.read:
-            reasons += f"{source.name}: most of its rows are not in Korean; if that is meant, write `language: en`\n"
+        if 20 * (foreign := source.rejected.get(GATE.reason, 0)) > source.read:
+            reasons += f"{source.name}: {foreign:,} rows are not in Korean; `language: en` keeps all of the source\n"
     console.print(table)
     console.print(reasons, markup=False, highlight=False, end="")
 

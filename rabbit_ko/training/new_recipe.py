@@ -24,6 +24,7 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
     target = CONFIGS / name
     if target.exists():
         raise UserError(f"{target}: is there already; choose another name")
+    base = str(Path(base).expanduser()) if base.startswith("~") else base
     tokens = special_tokens(base) if base else None
     made = ["make_base_model.py"] if base else []  # a script is for the base of the recipe that it is in
     shutil.copytree(source.folder, target, ignore=shutil.ignore_patterns("__pycache__", *made))
@@ -88,6 +89,6 @@ def _load(base: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(Path(base).expanduser() if Path(base).expanduser().is_dir() else base)
+        return AutoTokenizer.from_pretrained(Path(base) if Path(base).is_dir() else base)
     except (OSError, ValueError) as error:
         raise UserError(f"{base}: its tokenizer cannot be loaded: {reason(error)[:200]}") from None

@@ -20,6 +20,8 @@ _OWN = re.compile(
 _STEP = re.compile(r"step (?P<step>\d+) of (?P<steps>\d+): ")
 # What says why a process failed: this project's refusals first, then the last line of a traceback.
 _REFUSAL = re.compile(r"^(?:axolotl_configs/\S+: |error: )")
+# What torchrun writes in front of the lines of one of several processes.
+_RANK = re.compile(r"^\[rank\d+\]: ?")
 _EXCEPTION = re.compile(r"^(?!torch\.distributed\.elastic)[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): ")
 # What torch, safetensors and Python say of a disk without room; what they raise for it names no disk.
 _FULL_DISK = re.compile(
@@ -103,6 +105,7 @@ class _Silent:
 
 def _why(lines: Sequence[str]) -> str:
     """Return the line that says why a process ended, or nothing."""
+    lines = [_RANK.sub("", line) for line in lines]
     if refusal := _last(_REFUSAL, lines):
         return refusal.removeprefix("error: ")
     failure = _last(_EXCEPTION, lines)

@@ -13,7 +13,7 @@ from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
-from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, read_config
+from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, expand_base, read_config
 from rabbit_ko.training.process import python, run_logged
 from rabbit_ko.training.status import State, stage_status
 
@@ -78,6 +78,10 @@ def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
     wanted = {**read_config(config), **parse_overrides(launch.overrides)}
     try:
         check_output_dir(wanted, config)
+        if wanted.get("bf16"):  # torch's import takes seconds
+            from axolotl_plugins.checks.machine import check_gpu
+
+            check_gpu(wanted)
     except UserError as error:
         raise UserError(f"{config}: {error}") from None
     if (parent := recipe.parent(stage)) and (status := stage_status(recipe, parent)).state is not State.CURRENT:
@@ -152,6 +156,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
             found[key] = rest.pop(0)
         else:
             found[key.removeprefix("no_")] = not key.startswith("no_")
+    expand_base(found)
     return found
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from axolotl.integrations.base import PluginManager
 
-from axolotl_plugins.resume.identity import remove_unfinished
+from axolotl_plugins.resume.identity import dataset_fingerprints, remove_unfinished, run_identity, stage_identity
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR
+from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
 from tests.dataset_builders.files import write_jsonl
 from tests.stages import load_stage
@@ -216,3 +218,28 @@ def test_a_base_in_the_home_folder_is_found(recipe: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("HOME", str(Path.cwd()))
     cfg = load_stage(rewrite(recipe / "smoke" / "sft.yaml", base_model="~/runs/smoke/base"))
     assert cfg.base_model == str(Path.cwd() / "runs/smoke/base")
+
+
+def test_a_base_in_the_home_folder_does_not_make_a_run_stale(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    path = rewrite(recipe / "smoke" / "sft.yaml", base_model="~/runs/smoke/base")
+    cfg = load_stage(path)
+    guard = PluginManager.get_instance().plugins[GUARD]
+    assert guard.overrides == {}
+    assert run_identity(guard.given, dataset_fingerprints(cfg)) == stage_identity(path, {})
+
+
+def test_what_is_true_of_one_machine_is_said_by_its_first_process(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recipe / "smoke" / "sft.yaml"
+    monkeypatch.setenv("RANK", "8")
+    for local_rank, said in (("0", "num_epoch: unknown key"), ("1", "^1$")):
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+        with pytest.raises(SystemExit, match=said):
+            load_stage(path, num_epoch=1)
+
+
+def test_what_the_guard_tells_itself_is_no_key_of_a_yaml(recipe: Path) -> None:
+    with pytest.raises(SystemExit, match="guard_driver: unknown key"):
+        load_stage(recipe / "smoke" / "sft.yaml", guard_driver="x")

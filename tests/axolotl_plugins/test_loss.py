@@ -1,5 +1,6 @@
 """The mean over tokens: what it asks of a model, and which rows of an evaluation count."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import BatchSamplerShard
+from axolotl.utils.dict import DictDefault
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, SequentialSampler
 
-from axolotl_plugins.loss import average_over_tokens, rows_that_count
+from axolotl_plugins.guard import Guard
+from axolotl_plugins.loss import average_over_batches, average_over_tokens, rows_that_count
 from rabbit_ko.errors import UserError
 
 
@@ -40,6 +43,14 @@ def test_a_model_that_takes_the_number_of_tokens_is_given_it_in_all_processes() 
     assert trainer.args.average_tokens_across_devices
 
 
+def test_batches_weigh_alike_where_that_is_asked_whatever_axolotl_does_by_itself() -> None:
+    trainer = trainer_of(Open(1, 1))
+    average_over_tokens(trainer)
+    average_over_batches(trainer)
+    assert not trainer.model_accepts_loss_kwargs
+    assert not trainer.args.average_tokens_across_devices
+
+
 def test_a_model_that_does_not_is_refused_with_the_key_for_it() -> None:
     with pytest.raises(UserError, match=r"^base_model: Fixed takes no number of tokens to average over"):
         average_over_tokens(trainer_of(Fixed(1, 1)))
@@ -56,3 +67,15 @@ def test_each_row_counts_once_where_accelerate_repeats_some(rows: int, size: int
             count = rows_that_count(len(batch), process, number == len(mine), remainder)
             counted += batch[:count]
     assert sorted(counted) == list(range(rows))
+
+
+@pytest.mark.parametrize(("packed", "multiple"), [({}, 64), ({"eval_sample_packing": True}, 4096)])
+def test_where_training_is_packed_an_evaluation_is_padded_to_its_longest_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: dict[str, Any], multiple: int
+) -> None:
+    for name in ("average_over_tokens", "evaluate_over_tokens", "keep_order", "check_collator"):
+        monkeypatch.setattr(f"axolotl_plugins.guard.{name}", lambda *_: None)
+    trainer = SimpleNamespace(eval_data_collator=SimpleNamespace(pad_to_multiple_of=4096))
+    options = {"sample_packing": True, "guard_mean_over_tokens": True, "output_dir": str(tmp_path), **packed}
+    Guard().post_trainer_create(DictDefault(options), trainer)
+    assert trainer.eval_data_collator.pad_to_multiple_of == multiple

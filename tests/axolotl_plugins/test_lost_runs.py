@@ -70,3 +70,6 @@ def test_it_counts_the_logs_before_a_kill_and_keeps_what_was_logged(tmp_path: Pa
     assert line.startswith("sft.yaml: the loss has been above")
     assert line.endswith("at step 55; lower learning_rate or lengthen the warmup, and start afresh with FRESH=1")
     assert TrainerState.load_from_json(str(tmp_path / STATE_FILE)).log_history == history
+    state.is_world_process_zero = state.is_local_process_zero = False
+    with pytest.raises(SystemExit, match=r"^1$"):  # without a line, which the first process of a machine says
+        StopWhenLost("sft.yaml").on_log(args, state, None)

@@ -27,6 +27,15 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
+def test_rows_that_the_language_of_a_source_drops_are_named_with_the_key(in_tmp: Path, capsys: Capture) -> None:
+    korean = [{"instruction": f"{n}번 질문입니다", "output": f"{n}번 답변입니다"} for n in range(60)]
+    english = [{"instruction": f"What is number {n}?", "output": f"It is number {n}."} for n in range(40)]
+    write_jsonl(in_tmp / "rows.jsonl", korean + english)
+    write_config(in_tmp / "data.yaml", {"source": "alpaca", "path": "rows.jsonl"})
+    assert run(*CALL) == 0
+    assert "alpaca: 40 rows are not in Korean; `language: en` keeps all of the source" in capsys.readouterr().out
+
+
 def fails_with(capture: Capture, *expected: str) -> None:
     """Build `data.yaml` and expect one line that holds all of `expected`, and no output."""
     assert run(*CALL) == 1

@@ -106,6 +106,8 @@ def test_chat_template_joins_parts_and_takes_a_developer_for_system(
     [
         None,
         7,
+        [],
+        {},
         {"type": "text", "text": "x"},
         ["x"],
         [{"type": "text"}],
@@ -119,6 +121,9 @@ def test_chat_template_refuses_what_is_no_text(
 ) -> None:
     messages: list[dict[str, Any]] = [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}]
     messages[role == "user"]["content"] = content
+    with pytest.raises(TemplateError, match="content must be text"):
+        smoke_tokenizer.apply_chat_template(messages, tokenize=False)
+    del messages[role == "user"]["content"]
     with pytest.raises(TemplateError, match="content must be text"):
         smoke_tokenizer.apply_chat_template(messages, tokenize=False)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from axolotl_plugins.checks.machine import (
     check_attention,
@@ -107,22 +108,43 @@ def test_a_gpu_without_bf16_is_refused_and_one_with_it_is_not(monkeypatch: pytes
     check_gpu({"bf16": True, "liger_rms_norm": True, "attn_implementation": "flash_attention_2"})
 
 
-def test_a_run_is_refused_before_its_rows_are_loaded_and_preparing_is_not(
+@pytest.mark.usefixtures("guard_on_duty")
+def test_a_run_is_refused_before_axolotl_looks_for_its_base_and_preparing_is_not(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg = load_stage(recipe / "aog-8b" / "sft.yaml")
+    path = recipe / "aog-8b" / "sft.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8")) | {"axolotl_config_path": str(path)}
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match=r"aog-8b/sft\.yaml: bf16: true needs a GPU, and there is no NVIDIA driver"):
-        Guard().load_datasets(cfg)
+        Guard().register(config)
+    for task in ("is_preprocess", "merge_lora"):
+        Guard().register({**config, task: True})
 
-    class Loading(Exception): ...
 
-    def load(*_: Any) -> None:
-        raise Loading
+@pytest.mark.usefixtures("no_login")
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"bf16": True}, "bf16: true needs a GPU"),
+        ({"deepspeed": "zero2.json"}, "deepspeed: zero2.json: DeepSpeed is not"),
+        ({"use_wandb": True}, "use_wandb: there is no key"),
+        ({}, "output_dir: "),
+    ],
+)
+def test_all_that_the_machine_may_lack_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr("axolotl_plugins.checks.machine.find_spec", {"torch": "is there"}.get)
+    monkeypatch.setattr("axolotl_plugins.checks.machine.free_bytes", lambda _: -1)
+    with pytest.raises(UserError, match=f"^{said}"):
+        check_machine({"output_dir": str(tmp_path), "base_model": "org/base", **config})
 
-    monkeypatch.setattr("axolotl_plugins.guard.check_special_tokens", load)
-    with pytest.raises(Loading):
-        Guard().load_datasets(cfg, preprocess=True)
+
+def test_an_attention_that_is_not_installed_is_among_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    see_gpu(monkeypatch, (9, 0))
+    monkeypatch.setattr("axolotl_plugins.checks.machine.INSTALLED", {"flash_attention_3": lambda: False})
+    with pytest.raises(UserError, match=r"^attn_implementation: flash_attention_3 is not installed"):
+        check_machine({"output_dir": str(tmp_path), "base_model": "x", "attn_implementation": "flash_attention_3"})
 
 
 def test_lora_kernels_that_axolotl_would_switch_on_are_left_out_without_a_gpu(

@@ -32,5 +32,12 @@ def test_a_warmup_that_is_never_over_is_named(steps: int) -> None:
     assert said(rows=800, steps=51, warmup_steps=50) == []
 
 
+def test_a_run_of_so_many_steps_is_meant_to_be_short_but_its_warmup_may_not_be() -> None:
+    options = {"max_steps": 2, "sample_packing": True}
+    assert said(rows=800, steps=2, **options, warmup_steps=1) == []
+    [line] = said(rows=800, steps=2, **options, warmup_steps=50)
+    assert line.startswith("warmup_steps: 50 are not over in the run's 2 steps")
+
+
 def test_a_packed_step_says_how_many_rows_it_takes() -> None:
     assert said(rows=800, steps=100, sample_packing=True) == ["one step takes 24.0 rows on average"]

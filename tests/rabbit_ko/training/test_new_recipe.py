@@ -21,6 +21,16 @@ def _configs(in_tmp: Path) -> None:
     shutil.copytree(ROOT / "axolotl_configs", in_tmp / "axolotl_configs")
 
 
+def test_a_base_in_the_home_folder_is_written_out(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(in_tmp))
+    save_base(in_tmp / "base", smoke_tokenizer)
+    assert list(copy_recipe(Recipe("aog-8b"), "mine", "~/base"))
+    config = yaml.safe_load(find_recipe("mine").config("sft").read_text(encoding="utf-8"))
+    assert config["base_model"] == str(in_tmp / "base")
+
+
 @pytest.mark.parametrize("source", ["smoke", "aog-8b", "aog-8b-fast", "rabbit-ko-3b", "rabbit-ko-3b-fast"])
 def test_every_path_and_command_is_the_new_recipes_own(source: str) -> None:
     assert list(copy_recipe(Recipe(source), "mine"))

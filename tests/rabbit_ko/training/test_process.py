@@ -67,6 +67,15 @@ REFUSED = "axolotl_configs/smoke/sft.yaml: num_epoch: unknown key; did you mean 
             "the disk is full (ValueError: x); free some (`rabbit doctor` counts), and run the same command again",
         ),
         (["W&B: No space left on device", "ValueError: x"], "ValueError: x"),
+        (
+            ["[rank1]: torch.OutOfMemoryError: x", "torch.distributed.elastic.x.ChildFailedError: "],
+            "torch.OutOfMemoryError: x",
+        ),
+        (
+            ["[rank0]: OSError: [Errno 28] No space left on device: 'x'"],
+            "the disk is full (OSError: [Errno 28] No space left on device: 'x'); "
+            "free some (`rabbit doctor` counts), and run the same command again",
+        ),
         (["nothing that helps"], "exit code 3"),
     ],
 )

@@ -12,12 +12,22 @@ from filelock import FileLock
 from axolotl_plugins.resume.identity import stage_identity
 from axolotl_plugins.run_folder import LOCK, hold
 from rabbit_ko.errors import UserError
-from rabbit_ko.hashing import file_digest
+from rabbit_ko.hashing import ROOT, file_digest
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.training import run
-from rabbit_ko.training.run import Launch, merge, parse_overrides, sharding_arguments, train
+from rabbit_ko.training.run import Launch, check_before, merge, parse_overrides, sharding_arguments, train
 
 SMOKE = Recipe("smoke")
+
+
+def test_a_recipe_for_gpus_is_refused_without_one_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match=r"^axolotl_configs/aog-8b/sft\.yaml: bf16: true needs a GPU, and "):
+        check_before(Recipe("aog-8b"), "sft", Launch())
+    check_before(Recipe("aog-8b"), "sft", Launch(["--bf16=false", "--tf32=false"]))
 
 
 @pytest.fixture
