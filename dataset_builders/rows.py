@@ -163,9 +163,7 @@ def assistant(content: str) -> Message:
     return {"role": "assistant", "content": content}
 
 
-def conversation(
-    key: str, source: str, messages: Sequence[Message], notes: tuple[str, ...] = ()
-) -> Conversation:
+def conversation(key: str, source: str, messages: Sequence[Message], notes: tuple[str, ...] = ()) -> Conversation:
     """Make an SFT row; turns after the last answer that is a target are dropped.
 
     Raises Rejected where that is no conversation.

@@ -41,7 +41,7 @@ def is_empty(value: Any) -> bool:
 
 
 def text(row: Any, field: str) -> str:
-    """Return a text field; an absent, missing or invisible one is empty. Raises Rejected where it is another thing."""
+    """Return a text field; a missing or invisible one is empty. Raises Rejected where it is another thing."""
     value = row.get(field)
     if not isinstance(value, str):
         if is_missing(value):
