@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataset_builders.rows import Message, system, user
 from dataset_builders.sources._source import RawRow, with_system
 from dataset_builders.sources._text import text
-from dataset_builders.sources._turns import history, turns, turns_or_text
+from dataset_builders.sources._turns import history, turns_or_text
 from rabbit_ko.errors import Rejected
 
 PROMPT_FIELDS = ("prompt", "input", "system", "history", "context")
@@ -50,7 +50,7 @@ def _given(row: RawRow) -> list[Message]:
         if len(asked) > 1 or (asked and asked[0]["role"] != "user"):
             raise Rejected("`input` beside a `prompt` of several turns")
         asked = [user(f"{asked[0]['content']}\n\n{added}" if asked else added)]
-    earlier = [*turns(row, "context"), *history(row)]
+    earlier = [*history(row, "context"), *history(row)]
     if _said(asked[: len(earlier)]) != _said(earlier):
         asked = [*earlier, *asked]
     return with_system(text(row, "system"), asked)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dataset_builders.rows import Message, assistant, user
 from dataset_builders.sources._meaning import check_supported, switch_off
-from dataset_builders.sources._text import check_type, is_missing, shown, text, visible
+from dataset_builders.sources._text import check_type, is_empty, is_missing, shown, text, visible
 from rabbit_ko.errors import Rejected
 
 _SYSTEMS, _USERS = ("system", "developer"), ("human", "user", "prompter")
@@ -107,11 +107,10 @@ def _join_parts(parts: Sequence[Any], field: str) -> str:
 def history(row: Mapping[str, Any], field: str = "history") -> list[Message]:
     """Return earlier turns: pairs of question and answer, or any form of a conversation. Raises Rejected."""
     value = row.get(field)
-    if isinstance(value, str):
-        if (value := text(row, field).strip()).startswith("[["):
-            value = _load(value)
-        elif value in ("", "[]"):
-            return []
+    if is_empty(value):
+        return []
+    if isinstance(value, str) and (value := text(row, field).strip()).startswith("[["):
+        value = _load(value)
     if isinstance(value, list) and value and all(isinstance(pair, list | tuple) for pair in value):
         if any(len(pair) != 2 for pair in value):
             raise Rejected(f"`{field}` must be made of pairs of a question and an answer")
