@@ -84,7 +84,7 @@ def _describe(
     }
 
 
-def converted(text: str) -> dict[str, list[Turn] | bool] | None:
+def converted(text: str) -> dict[str, Any] | None:
     """Return a rejected row's messages where it was converted before it was rejected; None where it is raw."""
     try:
         return CONVERTED.validate_json(text) or None

@@ -9,6 +9,8 @@ from dataset_builders.build import build
 from dataset_builders.manifest import fingerprint_of, read_manifest
 from dataset_builders.recipe import load_config
 from dataset_builders.verify import diff, verify
+from rabbit_ko.publishing.dataset_card import render_card
+from rabbit_ko.publishing.push_data import pushable
 from tests.dataset_builders.corpora import exchanges
 from tests.dataset_builders.files import build_rows, file_contents, read_rows, write_config, write_jsonl
 
@@ -80,3 +82,14 @@ def test_shards_of_three_kinds_stand_beside_each_other_and_can_be_read_again(tmp
         "dpo",
         "manifest.json",
     }
+
+
+def test_labelled_rows_can_be_pushed_with_a_card_that_says_what_they_are(tmp_path: Path) -> None:
+    build_rows(tmp_path, "labelled", ROWS, {"license": "Apache-2.0"}, test_size=0.1)
+    manifest = pushable(tmp_path / "data")
+    assert len(manifest.shards) == 2
+    card = render_card(manifest, tmp_path / "data", "org/name")
+    assert "path: kto/train-*.parquet" in card
+    assert "- source: labelled" in card
+    assert "`label` is true for a good one" in card
+    assert "`label`은 좋은 답변이면 true입니다" in card
