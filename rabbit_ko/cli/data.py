@@ -29,8 +29,8 @@ def data(
     """Build the shards that a recipe trains on, from the sources that its data.yaml lists.
 
     Cleans the rows, asks the gates, drops duplicates and draws the test rows. Leaves `data/<recipe>` with
-    `{sft,dpo,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is kept, or rejected with its
-    reason. An interrupted build resumes, and up-to-date data is left alone. Sources on the hub need the network.
+    `{sft,dpo,kto,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is kept, or rejected with
+    its reason. An interrupted build resumes, and up-to-date data is left alone. Sources on the hub need the network.
 
     Example: `rabbit data --recipe aog-8b --workers 4`
     """
