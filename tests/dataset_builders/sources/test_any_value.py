@@ -36,7 +36,6 @@ VALUES: list[Any] = [
     *("[]", "{}", "null", "[[1]]", '[["가", "나"]]', '[{"role": "user", "content": "가"}]', "[{'role'", "[" * 5_000),
     *(
         "Human:",
-        "Assistant:",
         "### User:",
         "\n\nHuman:",
         "\n\nHuman: 가\n\nAssistant: 나",
