@@ -28,7 +28,9 @@ class Columns:
         # A field that may be absent is not read from a column that stands for another field.
         taken = self.required.values()
         self.columns = {it: column for it, column in mapped.items() if column not in taken} | self.required
-        self.id = named.get("id", "id")
+        # The field of upstream's id, such as `id` or `custom_id`, and its column.
+        self.key = next((name for name in mapped if name == "id" or name.endswith("_id")), "id")
+        self.id = named.get(self.key, self.key)
         self.numbers_are_labels = source.numbers_are_labels
         self.read = frozenset(self.columns.values()) | ignored
         self.wanted = self.read | OF_ROWS | {self.id}

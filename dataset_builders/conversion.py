@@ -61,7 +61,7 @@ def convert(
             continue
         if row.notes:
             log.reported.update(row.notes)
-        if fields.get("id") is not None:
+        if fields.get(columns.key) is not None:
             row = _identified(row, log, repeated)
         yield row
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dataset_builders.sources._text import is_empty, is_missing, shown
+from dataset_builders.sources._text import is_empty, is_missing
 from rabbit_ko.errors import Rejected
 
 TOOLS = ("tools", "functions", "tool_calls", "function_call")
@@ -53,7 +53,8 @@ def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: 
     """
     there = (OF_ROWS & row.keys()) - read
     if named := sorted(name for name in there & LABELS if _is_label(row[name], numbers_are_labels)):
-        raise Rejected(f"`{named[0]}`: rows with a label need the source `labelled`")
+        advice = f"need the source `labelled`, or `ignore_columns: [{named[0]}]`"
+        raise Rejected(f"`{named[0]}`: rows with a label {advice}")
     if named := sorted(name for name in there & (UNSUPPORTED | {HISTORY}) if not is_empty(row[name])):
         raise Rejected(f"`{named[0]}` is not supported" + (" by this source" if named[0] == HISTORY else ""))
     if name := switch_off({name: row[name] for name in there}):
@@ -78,5 +79,5 @@ def label(row: Mapping[str, Any], field: str) -> bool:
     if is_empty(value) and value is not False:
         raise Rejected(f"no `{field}`")
     if (found := read_label(value)) is None:
-        raise Rejected(f"`{field}` must be true or false, not `{shown(value)}`")
+        raise Rejected(f"`{field}` must be true or false")
     return found

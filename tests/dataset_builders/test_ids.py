@@ -14,6 +14,8 @@ from dataset_builders.ids import printable_id
 from dataset_builders.read import inputs
 from dataset_builders.recipe import load_config
 from dataset_builders.rows import row_id
+from dataset_builders.sources import SOURCES
+from dataset_builders.sources._source import Source, exchange
 from dataset_builders.verify import diff, verify
 from tests.dataset_builders.files import OFF, build_rows, file_contents, read_rows, write_config, write_jsonl
 
@@ -129,3 +131,12 @@ def test_only_chunks_that_share_ids_are_made_once_more(tmp_path: Path) -> None:
     build(load_config(config), tmp_path / "data", lambda what, _, total: steps.append((what, total)))
     assert ("chunks", 3) in steps
     assert ("chunks with repeated ids", 2) in steps
+
+
+def test_ids_under_another_name_are_told_apart_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = exchange("question", ("answer",), key="custom_id")
+    source = Source(rows="sft", required=("question", "answer"), optional=("custom_id",), convert=rule)
+    monkeypatch.setitem(SOURCES, "quiz", source)
+    rows = [{"custom_id": 1, "question": f"{number} 질문", "answer": "답"} for number in range(5)]
+    [report] = build_rows(tmp_path, "quiz", rows).sources
+    assert (report.kept, report.rejected) == (5, {})
