@@ -35,13 +35,14 @@ class Columns:
         self.read = frozenset(self.columns.values()) | ignored
         self.wanted = self.read | OF_ROWS | {self.id}
         self.unread = set[str]()
-        # Names of which nothing more has to be asked; most rows have no others.
-        self._harmless = set(self.read)
+        # Names of which nothing more has to be asked; most rows have no others. The others are looked at once.
+        self._harmless, self._seen = set(self.read), set[str]()
 
     def fields(self, row: RawRow) -> dict[str, Any]:
         """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""
         if not self._harmless.issuperset(row):
-            self.look(row)
+            if not self._seen.issuperset(row):
+                self.look(row)
             row = _with_composed_names(row)
             check_row(row, self.read, self.numbers_are_labels)
         fields = {name: row[column] for name, column in self.columns.items() if column in row}
@@ -53,6 +54,7 @@ class Columns:
     def look(self, names: Iterable[str]) -> None:
         """Note which of these names nothing reads."""
         for name in names:
+            self._seen.add(name)
             composed = _composed(name)
             # Of a label that is no verdict, too, it is said that nothing reads it.
             if composed not in self.read and composed not in OF_ROWS - LABELS:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataset_builders.rows import Message, assistant, user
-from dataset_builders.sources._meaning import check_supported, switch_off
+from dataset_builders.sources._meaning import check_supported, has_meaning, switch_off
 from dataset_builders.sources._text import check_type, is_empty, is_missing, shown, text, visible
 from rabbit_ko.errors import Rejected
 
@@ -66,8 +66,10 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     role, content = item.get(style[0]), item.get(style[1])
     if len(item) == 2 and isinstance(role, str) and role in ROLES and isinstance(content, str):
         return {"role": ROLES[role], "content": text(item, style[1])}
-    check_supported(item)
-    off = switch_off(item)
+    off = None
+    if has_meaning(item):
+        check_supported(item)
+        off = switch_off(item)
     if role is None or style[1] not in item:
         style = _other_style(item, field, style)
         role, content = item[style[0]], item[style[1]]
