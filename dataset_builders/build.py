@@ -181,7 +181,7 @@ def _summarize(
         hint = "; name them with `columns:`" if read and all(why.startswith("no field") for why in rejected) else ""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(rejected.items()))
         raise UserError(f"{entry.path}: of {read} rows none is left; dropped: {reasons or '-'}{hint}")
-    _check_lost(entry, sum((Counter(chunk.lost) for chunk in chunks), Counter[str]()), read)
+    _check_broken(entry, sum((Counter(chunk.broken) for chunk in chunks), Counter[str]()), read)
     return SourceSummary(
         **entry.model_dump(include={"source", "path", "subset", "language"}),
         name=entry.label,
@@ -205,13 +205,15 @@ def _summarize(
     )
 
 
-def _check_lost(entry: SourceConfig, lost: Counter[str], read: int) -> None:
+def _check_broken(entry: SourceConfig, broken: Counter[str], read: int) -> None:
     """Raise UserError where more rows could not be read than the source's `max_rejected` allows."""
-    if lost.total() > entry.max_rejected * read:
-        [(reason, count)] = lost.most_common(1)
-        said = f"{lost.total():,} of {read:,} rows cannot be used, {count:,} of them for: {reason}"
+    if broken.total() > entry.max_rejected * read:
+        [(reason, count)] = broken.most_common(1)
+        said = f"{broken.total():,} of {read:,} rows cannot be read, {count:,} of them for: {reason}"
         advice = f"mend them, or allow it with this source's `max_rejected`, which is {entry.max_rejected:g}"
         raise UserError(f"{entry.path}: {said}; {advice}")
+
+
 def _train_tokens(split: Split, source: int) -> int:
     """Return the tokens of a source's train rows, repeats included."""
     again = split.repeats.rows

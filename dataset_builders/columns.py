@@ -1,4 +1,4 @@
-"""The columns of a source's raw rows: which stand for its fields, which are only looked at, and which nothing reads."""
+"""The columns of raw rows: which stand for a source's fields, which are only looked at, and which nothing reads."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -14,29 +14,35 @@ from rabbit_ko.errors import Rejected
 class Columns:
     """Takes the fields of a source from raw rows, and notes the columns that it leaves, in `unread`.
 
-    Names compare in Unicode's composed form (NFC). wanted: the columns that may be looked at.
+    Names compare in Unicode's composed form (NFC). wanted: the columns that may be looked at. read: those that stand
+    for a field, and those that the recipe ignores.
     """
 
     def __init__(self, entry: SourceConfig) -> None:
         source = SOURCES[entry.source]
         named = {name: _composed(column) for name, column in entry.columns.items()}
-        mapped = {name: named.get(name, name) for name in source.required + source.optional}
+        ignored = frozenset(map(_composed, entry.ignore_columns))
+        optional = tuple(name for name in source.optional if named.get(name, name) not in ignored)
+        mapped = {name: named.get(name, name) for name in source.required + optional}
         self.required = {it: column for it, column in mapped.items() if it in source.required or it in named}
         # A field that may be absent is not read from a column that stands for another field.
         taken = self.required.values()
         self.columns = {it: column for it, column in mapped.items() if column not in taken} | self.required
-        self.id = named.get("id", "id")
+        # The field of upstream's id, such as `id` or `custom_id`, and its column.
+        self.key = next((name for name in mapped if name == "id" or name.endswith("_id")), "id")
+        self.id = named.get(self.key, self.key)
         self.numbers_are_labels = source.numbers_are_labels
-        self.read = frozenset(self.columns.values())
+        self.read = frozenset(self.columns.values()) | ignored
         self.wanted = self.read | OF_ROWS | {self.id}
         self.unread = set[str]()
-        # Names of which nothing more has to be asked; most rows have no others.
-        self._harmless = set(self.read)
+        # Names of which nothing more has to be asked; most rows have no others. The others are looked at once.
+        self._harmless, self._seen = set(self.read), set[str]()
 
     def fields(self, row: RawRow) -> dict[str, Any]:
         """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""
         if not self._harmless.issuperset(row):
-            self.look(row)
+            if not self._seen.issuperset(row):
+                self.look(row)
             row = _with_composed_names(row)
             check_row(row, self.read, self.numbers_are_labels)
         fields = {name: row[column] for name, column in self.columns.items() if column in row}
@@ -48,6 +54,7 @@ class Columns:
     def look(self, names: Iterable[str]) -> None:
         """Note which of these names nothing reads."""
         for name in names:
+            self._seen.add(name)
             composed = _composed(name)
             # Of a label that is no verdict, too, it is said that nothing reads it.
             if composed not in self.read and composed not in OF_ROWS - LABELS:

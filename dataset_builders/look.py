@@ -8,11 +8,12 @@ from itertools import chain, islice
 from typing import Any, TypeGuard
 
 from dataset_builders.columns import Columns
+from dataset_builders.conversion import Log, convert
 from dataset_builders.gates import Quality
 from dataset_builders.gates.benchmarks import load_index
 from dataset_builders.gates.hangul import GATE as HANGUL
 from dataset_builders.licenses import NONE
-from dataset_builders.pipeline import Log, clean_rows, convert, pass_gates
+from dataset_builders.pipeline import clean_rows, pass_gates
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.inputs import Chunk, Input, Location, find_input
 from dataset_builders.recipe import SourceConfig
@@ -131,12 +132,12 @@ def _match(fields: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
 
 def _try(entry: dict[str, Any], found: Input, columns: list[str]) -> Look:
     log, kept, unread = _take(entry, found)
-    if 2 * sum(row["reason"] == HANGUL.reason for row in log.rejected) > log.read - log.lost.total():
+    if sum(row["reason"] == HANGUL.reason for row in log.rejected) > len(kept):
         entry = entry | {"language": "en"}
         log, kept, unread = _take(entry, found)
-    lost = log.lost.total() / max(log.read, 1)
-    if kept and lost > SourceConfig.model_fields["max_rejected"].default:
-        entry = entry | {"max_rejected": min(1.0, round(lost + 0.05, 2))}
+    broken = log.broken.total() / max(log.read, 1)
+    if kept and broken > SourceConfig.model_fields["max_rejected"].default:
+        entry = entry | {"max_rejected": min(1.0, round(broken + 0.05, 2))}
     return Look(entry, log.read, kept, Counter(row["reason"] for row in log.rejected), columns, unread, found.notes)
 
 

@@ -7,10 +7,9 @@ is done.
 
 import gc
 import json
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,12 +19,13 @@ import xxhash
 
 from dataset_builders.cleaning import Cleaned, clean
 from dataset_builders.columns import Columns
+from dataset_builders.conversion import Log, convert
 from dataset_builders.gates import Quality, ask_gates
 from dataset_builders.gates._gate import Batch
 from dataset_builders.gates.benchmarks import BenchmarkIndex, load_index
-from dataset_builders.ids import id_hash, load_repeated, told_apart, write_ids
+from dataset_builders.ids import load_repeated, write_ids
 from dataset_builders.near_duplicates import signature_table, signatures
-from dataset_builders.read.formats import Broken, read_rows
+from dataset_builders.read.formats import read_rows
 from dataset_builders.read.inputs import Chunk
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.rows import (
@@ -38,14 +38,10 @@ from dataset_builders.rows import (
     is_weighted,
     kind_of,
     message_lists,
-    row_id,
     to_table,
 )
 from dataset_builders.sampling import below, draw
-from dataset_builders.sources import SOURCES
-from dataset_builders.sources._source import RawRow
 from dataset_builders.token_counts import count_tokens
-from rabbit_ko.errors import Rejected
 from rabbit_ko.storage import read, write, write_arrow
 
 # Rows that the gates, which need many times a row's size, look at together.
@@ -73,7 +69,7 @@ class DoneChunk:
     """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason.
 
     ids: how many rows have an id of upstream. unread: the columns that nothing reads.
-    lost: those of the rejected that could not be read or converted.
+    broken: those of the rejected that could not be read.
     """
 
     folder: str
@@ -84,31 +80,7 @@ class DoneChunk:
     reported: dict[str, int]
     ids: int
     unread: list[str]
-    lost: dict[str, int]
-
-
-@dataclass
-class Log:
-    """What a chunk's steps note beside the rows that they pass on: how many were read, and which were dropped.
-
-    ids, contents: hashes of upstream's ids, and of what their rows say.
-    """
-
-    entry: SourceConfig
-    read: int = 0
-    rejected: list[dict[str, str]] = field(default_factory=list)
-    reported: Counter[str] = field(default_factory=Counter)
-    ids: list[int] = field(default_factory=list)
-    contents: list[int] = field(default_factory=list)
-    lost: Counter[str] = field(default_factory=Counter)
-
-    def reject_raw(self, text: str, upstream: object, reason: str) -> None:
-        """Keep a raw row that is no row of a shard."""
-        # Halves of surrogate pairs can stand in no file.
-        text, source = text.encode(errors="replace").decode(), self.entry.label
-        key = row_id(source, [text], upstream=upstream).encode(errors="replace").decode()
-        self.rejected.append({"id": key, "source": source, "reason": reason, "evidence": "", "row": text})
-        self.lost[reason] += 1
+    broken: dict[str, int]
 
 
 def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
@@ -143,44 +115,9 @@ def process(config: DataConfig, benchmarks: str, tokenizer: str, task: ChunkTask
         gc.enable()
     rejected = Counter(row["reason"] for row in log.rejected)
     report: dict[str, Any] = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported}
-    report |= {"ids": len(log.ids), "unread": sorted(columns.unread), "lost": log.lost}
+    report |= {"ids": len(log.ids), "unread": sorted(columns.unread), "broken": log.broken}
     write(f"{folder}/report.json", json.dumps(report).encode())
     return DoneChunk(folder, source, **report)
-
-
-def convert(
-    raw_rows: Iterable[RawRow | Broken],
-    log: Log,
-    columns: Columns | None = None,
-    repeated: frozenset[int] = frozenset(),
-) -> Iterator[Row]:
-    """Make rows of raw ones by the rule of their source; those whose id is `repeated` get one of their own."""
-    entry, rule = log.entry, SOURCES[log.entry.source].convert
-    columns = columns or Columns(entry)
-    for raw in raw_rows:
-        log.read += 1
-        if isinstance(raw, Broken):
-            log.reject_raw(raw.text, None, raw.reason)
-            continue
-        try:
-            row = rule(fields := columns.fields(raw), entry.label)
-        except (Rejected, UnicodeEncodeError) as error:
-            reason = str(error) if isinstance(error, Rejected) else "broken unicode"
-            log.reject_raw(json.dumps(raw, ensure_ascii=False, default=str), raw.get(columns.id), reason)
-            continue
-        if row.notes:
-            log.reported.update(row.notes)
-        if fields.get("id") is not None:
-            row = _identified(row, log, repeated)
-        yield row
-
-
-def _identified(row: Row, log: Log, repeated: frozenset[int]) -> Row:
-    """Note a row's id of upstream, and return the row with one of its own where several rows have that id."""
-    content = content_of(row)
-    log.ids.append(number := id_hash(row.id))
-    log.contents.append(xxhash.xxh3_64_intdigest(content.encode()))
-    return replace(row, id=told_apart(row.id, content)) if number in repeated else row
 
 
 def sample(rows: Iterator[Row], seed: int, log: Log) -> Iterator[Row]:

@@ -28,6 +28,7 @@ class SourceConfig(Location):
     source: str
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     columns: dict[str, str] = Field(default_factory=dict)
+    ignore_columns: list[str] = Field(default_factory=list)
     add_system_prompt: bool = False
     probability: Share | None = None
     fraction: Share = 1.0

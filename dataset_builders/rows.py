@@ -110,10 +110,12 @@ def message_lists(row: Row) -> dict[str, Any]:
 
 
 def content_of(row: Row) -> str:
-    """Return a text that is the same for rows that say the same."""
+    """Return a text that is the same for rows that say and teach the same."""
     messages = row.messages if isinstance(row, Conversation) else all_messages(row)
     said = "\0".join([message["content"] for message in messages])
-    return f"{said}\0{row.label}" if isinstance(row, Labelled) else said
+    if isinstance(row, Labelled):
+        return f"{said}\0{row.label}"
+    return f"{said}\0{[*map(len, messages)]}" if sum(map(len, messages)) > 2 * len(messages) else said
 
 
 def is_weighted(row: Row) -> bool:
@@ -163,9 +165,7 @@ def assistant(content: str) -> Message:
     return {"role": "assistant", "content": content}
 
 
-def conversation(
-    key: str, source: str, messages: Sequence[Message], notes: tuple[str, ...] = ()
-) -> Conversation:
+def conversation(key: str, source: str, messages: Sequence[Message], notes: tuple[str, ...] = ()) -> Conversation:
     """Make an SFT row; turns after the last answer that is a target are dropped.
 
     Raises Rejected where that is no conversation.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dataset_builders.sources._text import is_empty, is_missing, shown
+from dataset_builders.sources._text import is_empty, is_missing
 from rabbit_ko.errors import Rejected
 
 TOOLS = ("tools", "functions", "tool_calls", "function_call")
@@ -23,10 +23,13 @@ _TRUE, _FALSE = ("true", "1", "1.0", "+1"), ("false", "0", "0.0", "-1", "-1.0")
 
 def check_supported(item: Mapping[str, Any]) -> None:
     """Raise Rejected where a row or turn has a field that cannot be rendered, and more than an empty one."""
-    if UNSUPPORTED.isdisjoint(item):
-        return
     if named := sorted(name for name in UNSUPPORTED & item.keys() if not is_empty(item[name])):
         raise Rejected(f"`{named[0]}` is not supported")
+
+
+def has_meaning(item: Mapping[str, Any]) -> bool:
+    """Tell whether a turn has a field, and more than an empty one, that changes what it means."""
+    return not all(_is_nothing(item[name]) for name in OF_TURNS.intersection(item))
 
 
 def switch_off(item: Mapping[str, Any]) -> str | None:
@@ -51,13 +54,21 @@ def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: 
     numbers_are_labels: whether 0, 1 and -1 under `label` are taken for a verdict; beside an instruction they are as
     often a class.
     """
-    there = (OF_ROWS & row.keys()) - read
-    if named := sorted(name for name in there & LABELS if _is_label(row[name], numbers_are_labels)):
-        raise Rejected(f"`{named[0]}`: rows with a label need the source `labelled`")
-    if named := sorted(name for name in there & (UNSUPPORTED | {HISTORY}) if not is_empty(row[name])):
+    there = [name for name in OF_ROWS.intersection(row) if name not in read and not _is_nothing(row[name])]
+    if not there:
+        return
+    if named := sorted(name for name in there if name in LABELS and _is_label(row[name], numbers_are_labels)):
+        advice = f"need the source `labelled`, or `ignore_columns: [{named[0]}]`"
+        raise Rejected(f"`{named[0]}`: rows with a label {advice}")
+    if named := sorted(name for name in there if name in UNSUPPORTED | {HISTORY} and not is_empty(row[name])):
         raise Rejected(f"`{named[0]}` is not supported" + (" by this source" if named[0] == HISTORY else ""))
     if name := switch_off({name: row[name] for name in there}):
         raise Rejected(f"`{name}` is {'0' if name == WEIGHT else 'false'}, so the row is not to be trained")
+
+
+def _is_nothing(value: Any) -> bool:
+    # What most fields hold where a table has columns for a few rows.
+    return value is None or value == [] or value == ""
 
 
 def _is_label(value: Any, numbers_too: bool) -> bool:
@@ -78,5 +89,5 @@ def label(row: Mapping[str, Any], field: str) -> bool:
     if is_empty(value) and value is not False:
         raise Rejected(f"no `{field}`")
     if (found := read_label(value)) is None:
-        raise Rejected(f"`{field}` must be true or false, not `{shown(value)}`")
+        raise Rejected(f"`{field}` must be true or false")
     return found

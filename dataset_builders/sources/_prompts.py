@@ -3,10 +3,10 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from dataset_builders.rows import Message, system, user
+from dataset_builders.rows import Message, contents, system, user
 from dataset_builders.sources._source import RawRow, with_system
 from dataset_builders.sources._text import text
-from dataset_builders.sources._turns import history, turns, turns_or_text
+from dataset_builders.sources._turns import history, turns_or_text
 from rabbit_ko.errors import Rejected
 
 PROMPT_FIELDS = ("prompt", "input", "system", "history", "context")
@@ -46,11 +46,13 @@ def find_prompt(row: RawRow, before: Mapping[str, list[Message]]) -> list[Messag
 def _given(row: RawRow) -> list[Message]:
     """Return the turns that stand beside the answers: system, context, history, and the prompt with its input."""
     asked = turns_or_text(row, "prompt", "user")
-    if (added := text(row, "input")).strip():
-        if len(asked) > 1 or (asked and asked[0]["role"] != "user"):
+    added = turns_or_text(row, "input", "user")
+    if asked and added:
+        if [message["role"] for message in (*asked, *added)] != ["user", "user"]:
             raise Rejected("`input` beside a `prompt` of several turns")
-        asked = [user(f"{asked[0]['content']}\n\n{added}" if asked else added)]
-    earlier = [*turns(row, "context"), *history(row)]
+        asked, added = [user("\n\n".join(contents([*asked, *added])))], []
+    asked = asked or added
+    earlier = [*history(row, "context"), *history(row)]
     if _said(asked[: len(earlier)]) != _said(earlier):
         asked = [*earlier, *asked]
     return with_system(text(row, "system"), asked)

@@ -31,17 +31,22 @@ def is_missing(value: Any) -> bool:
 
 def is_empty(value: Any) -> bool:
     """Tell whether a value says nothing: missing, false, blank, or a list or object of nothing else, also as JSON."""
-    if isinstance(value, str):
-        return visible(value).strip() in ("", "[]", "{}", "null", "None")
-    if isinstance(value, list | tuple):
-        return all(map(is_empty, value))
-    if isinstance(value, dict):
-        return all(map(is_empty, value.values()))
-    return is_missing(value) or value is False
+    waiting = [value]
+    # No recursion: a value may be nested deeper than Python's stack.
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            if visible(one).strip() not in ("", "[]", "{}", "null", "None"):
+                return False
+        elif isinstance(one, list | tuple | dict):
+            waiting += one.values() if isinstance(one, dict) else one
+        elif not is_missing(one) and one is not False:
+            return False
+    return True
 
 
 def text(row: Any, field: str) -> str:
-    """Return a text field; an absent, missing or invisible one is empty. Raises Rejected where it is another thing."""
+    """Return a text field; a missing or invisible one is empty. Raises Rejected where it is another thing."""
     value = row.get(field)
     if not isinstance(value, str):
         if is_missing(value):

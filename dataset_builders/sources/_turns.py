@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataset_builders.rows import Message, assistant, user
-from dataset_builders.sources._meaning import check_supported, switch_off
-from dataset_builders.sources._text import check_type, is_missing, shown, text, visible
+from dataset_builders.sources._meaning import check_supported, has_meaning, switch_off
+from dataset_builders.sources._text import check_type, is_empty, is_missing, shown, text, visible
 from rabbit_ko.errors import Rejected
 
 _SYSTEMS, _USERS = ("system", "developer"), ("human", "user", "prompter")
@@ -32,13 +32,8 @@ _HEADINGS = re.compile(rf"### {_SPEAKERS}:")
 
 def turns(row: Mapping[str, Any], field: str, style: Style = CHAT) -> list[Message]:
     """Return the turns of a field that is a list, or a text that stands for one. Raises Rejected."""
-    value = row.get(field)
-    if isinstance(value, str):
-        value = _parse(text(row, field), field, "assistant")
-        if isinstance(value, str) and value.strip():
-            check_type(value, list, field, "a list")
-        value = value or []
-    if is_missing(value):
+    value = _read(row, field, "assistant")
+    if value == "":
         return []
     check_type(value, list, field, "a list")
     return [turn(item, field, style) for item in value]
@@ -46,17 +41,23 @@ def turns(row: Mapping[str, Any], field: str, style: Style = CHAT) -> list[Messa
 
 def turns_or_text(row: Mapping[str, Any], field: str, speaker: str) -> list[Message]:
     """Return the turns of a field: one of `speaker` where it is a text, none where it is blank. Raises Rejected."""
-    value = row.get(field)
+    value = _read(row, field, speaker)
     if isinstance(value, str):
-        value = _parse(text(row, field), field, speaker)
-        if isinstance(value, str):
-            return [Message(role=speaker, content=value)] if value.strip() else []
-    if is_missing(value):
-        return []
+        return [Message(role=speaker, content=value)] if value else []
     if isinstance(value, dict):
         value = [value]
     check_type(value, list, field, "text or a list of turns")
     return [turn(item, field) for item in value]
+
+
+def _read(row: Mapping[str, Any], field: str, speaker: str) -> Any:
+    """Return a field's value, or the objects that its text stands for; an empty text where it is missing or blank."""
+    value = row.get(field)
+    if isinstance(value, list):
+        return value
+    if is_missing(value):
+        return ""
+    return _parse(text(row, field), field, speaker) if isinstance(value, str) else value
 
 
 def turn(item: Any, field: str, style: Style = CHAT) -> Message:
@@ -65,8 +66,10 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     role, content = item.get(style[0]), item.get(style[1])
     if len(item) == 2 and isinstance(role, str) and role in ROLES and isinstance(content, str):
         return {"role": ROLES[role], "content": text(item, style[1])}
-    check_supported(item)
-    off = switch_off(item)
+    off = None
+    if has_meaning(item):
+        check_supported(item)
+        off = switch_off(item)
     if role is None or style[1] not in item:
         style = _other_style(item, field, style)
         role, content = item[style[0]], item[style[1]]
@@ -106,11 +109,10 @@ def _join_parts(parts: Sequence[Any], field: str) -> str:
 def history(row: Mapping[str, Any], field: str = "history") -> list[Message]:
     """Return earlier turns: pairs of question and answer, or any form of a conversation. Raises Rejected."""
     value = row.get(field)
-    if isinstance(value, str):
-        if (value := text(row, field).strip()).startswith("[["):
-            value = _load(value)
-        elif value in ("", "[]"):
-            return []
+    if is_empty(value):
+        return []
+    if isinstance(value, str) and (value := text(row, field).strip()).startswith("[["):
+        value = _load(value)
     if isinstance(value, list) and value and all(isinstance(pair, list | tuple) for pair in value):
         if any(len(pair) != 2 for pair in value):
             raise Rejected(f"`{field}` must be made of pairs of a question and an answer")
@@ -121,12 +123,14 @@ def history(row: Mapping[str, Any], field: str = "history") -> list[Message]:
 
 def _parse(value: str, field: str, speaker: str) -> str | list[Any]:
     """Return the turns that a text stands for, as objects, or the text where it is one."""
-    if value.strip() == "[]":
-        return []
+    if value.strip() in ("", "[]"):
+        return ""
     if _begins_object(value):
         found = _load(value)
         items = found if isinstance(found, list) else [found]
-        if found and all(isinstance(item, dict) and any(item.keys() >= set(keys) for keys in STYLES) for item in items):
+        if found and all(
+            isinstance(item, dict) and any(item.keys() >= set(keys) for keys in STYLES) for item in items
+        ):
             return items
         if found is None and _begins_turn(value):
             raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")

@@ -19,7 +19,9 @@ def convert(row: RawRow, source: str) -> Conversation:
     if preamble.strip() or not rest:
         raise Rejected("no delimiter at the start")
     speakers = [ROLES[speaker.lower()] for speaker in rest[::2]]
-    messages = [Message(role=role, content=visible(said).strip()) for role, said in zip(speakers, rest[1::2], strict=True)]
+    messages = [
+        Message(role=role, content=visible(said).strip()) for role, said in zip(speakers, rest[1::2], strict=True)
+    ]
     return conversation(row_id(source, contents(messages), upstream=row["id"]), source, messages)
 
 

@@ -36,8 +36,8 @@ def data(
     `rabbit data look FILE` shows what a file of one's own would be in a data.yaml.
 
     Cleans the rows, asks the gates, drops duplicates and draws the test rows. Leaves `data/<recipe>` with
-    `{sft,dpo,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is kept, or rejected with its
-    reason. An interrupted build resumes, and up-to-date data is left alone. Sources on the hub need the network.
+    `{sft,dpo,kto,rejected}/*.parquet` and, last, `manifest.json`: each row that was read is kept, or rejected with
+    its reason. An interrupted build resumes, and up-to-date data is left alone. Sources on the hub need the network.
 
     Example: `rabbit data --recipe aog-8b --workers 4`
     """

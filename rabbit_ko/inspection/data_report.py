@@ -25,7 +25,8 @@ class Turn(BaseModel):
 Turns = Annotated[list[Turn], Field(min_length=1)]
 # A duplicate's evidence is the id of the row that was kept, and how alike they are.
 kept_id = partial(re.sub, r" \([\d.]+ alike\)$", "")
-CONVERTED = TypeAdapter[dict[str, Turns]](dict[str, Turns])
+# Answers with a label have one among their messages.
+CONVERTED = TypeAdapter[dict[str, Turns | bool]](dict[str, Turns | bool])
 
 
 def render_report(recipe: Recipe, max_tokenized: int, samples: int) -> str:
@@ -83,7 +84,7 @@ def _describe(
     }
 
 
-def converted(text: str) -> dict[str, list[Turn]] | None:
+def converted(text: str) -> dict[str, Any] | None:
     """Return a rejected row's messages where it was converted before it was rejected; None where it is raw."""
     try:
         return CONVERTED.validate_json(text) or None

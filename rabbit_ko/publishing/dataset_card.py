@@ -86,7 +86,7 @@ def _header(manifest: Manifest, title: str, splits: Splits) -> DatasetCardData:
 def _example(shard: Path, prompt_type: str) -> str:
     """Return a shard's first row as the model reads it, in a diff whose lines with `+` are trained."""
     [row] = next(pq.ParquetFile(shard).iter_batches(batch_size=1)).to_pylist()
-    messages = row.get("messages") or [*row["prompt"], *row["chosen"]]
+    messages = row.get("messages") or [*row["prompt"], *(row.get("chosen") or row["completion"])]
     prompt, answer = render_prompt(template_for(prompt_type), messages[:-1]), render_answer(messages[-1])
     lines = [
         *(f"  {line}" for line in prompt.removesuffix("\n").split("\n")),

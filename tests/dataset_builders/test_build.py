@@ -56,15 +56,15 @@ def test_openorca_rows_are_unchanged_in_the_shards(tmp_path: Path) -> None:
         ]
 
 
-def test_of_two_rows_with_one_id_the_same_stays_in_any_order(tmp_path: Path) -> None:
+def test_rows_with_one_id_stay_where_they_differ_and_the_same_bytes_in_any_order(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"id": "x.1", "instruction": "가", "input": "", "output": answer} for answer in ("나", "다", "라")
+        {"id": "x.1", "instruction": "가", "input": "", "output": answer} for answer in ("나", "다", "라", "나")
     ]
-    rows += [{"id": None, "instruction": "마", "input": "", "output": answer} for answer in ("바", "사")]
+    rows += [{"id": None, "instruction": "마", "input": "", "output": answer} for answer in ("바", "사", "바")]
     contents = []
     for folder, ordered in ((tmp_path / "a", rows), (tmp_path / "b", rows[::-1])):
         [report] = build_rows(folder, "openorca_ko", ordered).sources
-        assert (report.kept, report.rejected) == (3, {"duplicate id": 2})
+        assert (report.kept, report.rejected) == (5, {"duplicate id": 2})
         contents.append({**file_contents(folder / "data/sft"), **file_contents(folder / "data/rejected")})
     assert contents[0] == contents[1]
 

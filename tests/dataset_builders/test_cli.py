@@ -218,6 +218,18 @@ def test_data_that_is_up_to_date_is_said_so_in_a_line_and_not_built_again(in_tmp
     assert json.loads(capsys.readouterr().out)["sources"][0]["kept"] == 9
 
 
+def test_the_summary_names_greetings_and_the_columns_that_nothing_reads(in_tmp: Path, capsys: Capture) -> None:
+    turns = [{"role": role, "content": "안녕하세요"} for role in ("assistant", "user", "assistant")]
+    extra = {f"열{number:02}": 1 for number in range(22)} | {"a\x1b[31m": 2}
+    write_jsonl(Path("rows.jsonl"), [{"messages": turns, "images": [], **extra}])
+    write_config(Path("data.yaml"), {"source": "messages", "path": "rows.jsonl", "ignore_columns": ["열00"]})
+    assert run(*CALL) == 0
+    out = capsys.readouterr().out
+    assert "messages: dropped 1 greeting before the first question, only counted\n" in out
+    assert "messages: nothing reads `a\\x1b[31m`, `열01`, `열02`" in out
+    assert "`열19` and 2 more\n" in out
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "JSONL", "csv", "parquet"])
 def test_a_folder_of_any_format_is_read_through_the_column_mapping(
     in_tmp: Path, capsys: Capture, suffix: str

@@ -83,10 +83,11 @@ def test_columns_of_ones_own_data_are_found_by_what_people_call_them(
 
 def test_english_rows_and_mostly_broken_files_get_the_keys_that_let_them_build(in_tmp: Path) -> None:
     good = [{"instruction": f"What is number {n}?", "output": f"It is the number {n}."} for n in range(3)]
-    write_jsonl(Path("mine.jsonl"), [*good, *({"instruction": f"Broken {n}?", "output": 7} for n in range(5))])
+    path = write_jsonl(Path("mine.jsonl"), [*good, {"instruction": "Broken?", "output": 7}])
+    path.write_text(path.read_text() + '{"instruction": "Cut\n' * 5)
     found = look("mine.jsonl")
     assert found.entry["language"] == "en"
-    assert found.rejected == {"`output` must be text, not int": 5}
+    assert found.rejected == {"broken JSON": 5, "`output` must be text, not int": 1}
     assert built(found.entry, in_tmp / "out") == 3
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.pipeline import Log, convert
+from dataset_builders.conversion import Log, convert
 from dataset_builders.read.formats import read_rows
 from dataset_builders.read.inputs import cut
 from dataset_builders.recipe import SourceConfig

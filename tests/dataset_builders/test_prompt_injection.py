@@ -60,7 +60,8 @@ def test_hostile_history_is_rejected_by_default(tmp_path: Path) -> None:
 
 def test_rows_are_escaped_where_their_source_asks_for_it(tmp_path: Path) -> None:
     [report] = build_rows(tmp_path, "koalpaca", hostile_sft_rows(), {"prompt_injection": "escape"}).sources
-    disguised = [text for text, _ in HOSTILE if find_injection(escape(text))]
+    # A byte order mark in front is taken away, and hides nothing.
+    disguised = [text for text, _ in HOSTILE if find_injection(escape(text.lstrip("\ufeff")))]
     assert report.kept == report.escaped >= 80
     assert report.rejected.pop("control character") > 0
     assert sum(report.rejected.values()) == 2 * len(disguised) > 0

@@ -110,6 +110,16 @@ def test_every_turn_makes_each_answer_a_target_with_its_history(smoke_tokenizer:
     assert tokenize(qir_every_turn, smoke_tokenizer, [messages]) == tokenize(qir, smoke_tokenizer, expected)
 
 
+def test_an_answer_with_a_weight_of_0_is_history_and_never_a_target(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    plain = conversation(3)
+    weighted = [{**message, "weight": 0 if place == 4 else None} for place, message in enumerate(plain)]
+    expected = tokenize(qir, smoke_tokenizer, [plain[:3], plain[:7]])
+    assert tokenize(qir_every_turn, smoke_tokenizer, [weighted]) == expected
+    assert tokenize(qir, smoke_tokenizer, [weighted]) == tokenize(qir, smoke_tokenizer, [plain])
+    rendered = [smoke_tokenizer.apply_chat_template(messages, tokenize=False) for messages in (plain, weighted)]
+    assert rendered[0] == rendered[1]
+
+
 @pytest.mark.parametrize(
     "roles",
     [

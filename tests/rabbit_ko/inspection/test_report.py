@@ -12,12 +12,15 @@ import pytest
 import yaml
 from transformers import PreTrainedTokenizerBase
 
+from dataset_builders.build import build
 from dataset_builders.manifest import MANIFEST, TokenizerInput, read_manifest
+from dataset_builders.recipe import load_config
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from rabbit_ko.inspection import shard_scan
 from rabbit_ko.inspection.data_report import render_report
 from rabbit_ko.recipes import Recipe
+from tests.dataset_builders.files import write_config, write_jsonl
 from tests.rabbit_ko.inspection.data_folder import DPO, REJECTED, SFT, rejected_row, write_folder
 from tests.stages import ROOT, save_base
 
@@ -154,6 +157,20 @@ def test_the_page_loads_nothing_and_text_of_a_row_is_no_markup(data: Path) -> No
     assert not re.search(r"<(script|link|img|iframe)|\b(src|href)=|@import|url\(", page)
     assert "&lt;script&gt;alert(1)" in page
     assert str(Path.cwd()) not in page
+
+
+def test_labelled_rows_have_a_part_of_the_page_with_their_labels(recipe: Path, tmp_path: Path) -> None:
+    rows = [
+        {"id": number, "prompt": f"질문 {number}", "completion": f"{label} 답 {number}", "label": label == "좋은"}
+        for number, label in enumerate(("좋은", "나쁜", "좋은", "나쁜"))
+    ]
+    wanted = {"source": "labelled", "path": str(write_jsonl(tmp_path / "rows.jsonl", [*rows, rows[0] | {"id": 9}]))}
+    quality = {"action": "off", "exact_duplicates": {"action": "reject"}}
+    build(load_config(write_config(tmp_path / "data.yaml", wanted, quality=quality, test_size=0.0)), DATA)
+    page = text_of(report(samples=5))
+    assert "KTO" in page
+    assert page.count("good 좋은 답") == page.count("bad 나쁜 답") + 2, "the two that say the same are shown, too"
+    assert "Not counted: ROWS=0, or no stage of the recipe trains on these rows." in page
 
 
 def test_a_folder_without_rows_still_has_a_page(recipe: Path) -> None:
