@@ -117,7 +117,10 @@ def wanted_columns(entry: SourceConfig) -> frozenset[str]:
 def convert(raw_rows: Iterable[RawRow | Broken], log: Log) -> Iterator[Row]:
     """Make rows of raw ones by the rule of their source."""
     entry, source = log.entry, SOURCES[log.entry.source]
-    mapped = {name: unicodedata.normalize("NFC", entry.columns.get(name, name)) for name in source.required + source.optional}
+    mapped = {
+        name: unicodedata.normalize("NFC", entry.columns.get(name, name))
+        for name in source.required + source.optional
+    }
     required = {name: column for name, column in mapped.items() if name in source.required or name in entry.columns}
     # A field that may be absent is not read from a column that stands for another field.
     columns = {name: column for name, column in mapped.items() if column not in required.values()} | required

@@ -64,9 +64,8 @@ def check_content(name: str, suffix: str, head: bytes) -> None:
     start = head.removeprefix(BOM).lstrip()
     if _MARKUP.match(start):
         raise UserError(f"{name}: no {suffix} file, but a page of HTML or XML; fetch the file itself")
-    is_text = suffix in JSON or suffix in DELIMITED
-    if is_text and not any(head.startswith(mark) for mark, _ in MARKS) and 10 * head.count(0) > len(head):
-        raise UserError(f"{name}: no {suffix} file, but binary, or UTF-16 without a byte order mark; save it as UTF-8")
+    if (suffix in JSON or suffix in DELIMITED) and 5 * head.count(0) > len(head):
+        raise UserError(f"{name}: no {suffix} file, but binary, or UTF-16 without a mark; save it as UTF-8")
     if suffix in JSON and start[:1] not in (b"{", b"[", b"") and not any(map(_is_json, _first_lines(start))):
         shown = printable(start[:40].decode(errors="replace"))
         raise UserError(f"{name}: no {suffix} file: it starts with `{shown}`; fetch or export it again")
@@ -130,7 +129,10 @@ def holds_columns(head: bytes, layout: Layout) -> bool:
     except orjson.JSONDecodeError:
         return False
     values = list(only.values())
-    kinds, sizes = {type(value) for value in values}, {len(value) for value in values if isinstance(value, list | dict)}
+    kinds, sizes = (
+        {type(value) for value in values},
+        {len(value) for value in values if isinstance(value, list | dict)},
+    )
     return len(values) > 1 and kinds in ({list}, {dict}) and len(sizes) == 1
 
 

@@ -33,6 +33,7 @@ from dataset_builders.read.files import suffixes
 from rabbit_ko.errors import UserError, printable, reason
 
 ROW_BYTES = 256 << 20
+_CLOSES = {b"}": b"{", b"]": b"["}
 ROWS_PER_GROUP, BYTES_PER_GROUP = 10_000, 64 << 20
 
 
@@ -56,10 +57,10 @@ def next_step(path: str, name: str, head: bytes) -> Step | None:
     suffix, codec = suffixes(path)
     if codec:
         return decompress(codec if head.startswith((GZIP, ZSTD)) else "", suffix)
-    check_content(name, suffix, head)
-    for mark, encoding in MARKS:
-        if head.startswith(mark) and (suffix in JSON or suffix in DELIMITED):
+    for mark, encoding in MARKS if suffix in JSON or suffix in DELIMITED else ():
+        if head.startswith(mark):
             return transcode(encoding, suffix)
+    check_content(name, suffix, head)
     if suffix == ".arrow":
         return Step("arrow", ".parquet", arrow_to_parquet)
     if suffix == ".xlsx":
@@ -105,8 +106,7 @@ def transcode(encoding: str, suffix: str) -> Step:
         except UnicodeError:
             is_right = False
         if not is_right:
-            tried = "neither UTF-8 (utf-8) nor Korean in CP949" if encoding == "CP949" else f"broken {encoding}"
-            raise UserError(f"{name}: its encoding is {tried}; save it as UTF-8")
+            raise UserError(f"{name}: its encoding looks like {encoding}, but not all of it is; save it as UTF-8")
         return [f"read as {encoding}"]
 
     return Step(encoding, suffix, convert, is_first=True, is_last=False)
@@ -120,7 +120,11 @@ def to_lines(layout: Layout, is_odd: bool) -> Step:
         for value in values:
             # Outside texts both are white space, and within them neither may stand.
             target.write(value.replace(b"\n", b"\r") + b"\n")
-        says = {"list": ["read as one JSON list"], "objects": ["read as JSON objects over several lines"], "lines": []}
+        says = {
+            "list": ["read as one JSON list"],
+            "objects": ["read as JSON objects over several lines"],
+            "lines": [],
+        }
         return ([f"rows are under `{values.key}`"] if layout == "wrapped" else says[layout] * is_odd) + values.notes
 
     return Step(f"{layout} {is_odd}", ".jsonl", convert)
@@ -145,25 +149,26 @@ class _Values:
         self.at = self.start
 
     def __iter__(self) -> Iterator[bytes]:
-        depth = 0
+        opened: list[bytes] = []
         for token in self._tokens():
             if token[0] in b"{[":
-                if not depth:
+                if not opened:
                     yield from self._between(token.start())
                     self.start = token.start()
-                depth += 1
+                opened.append(token[0])
             elif token[0] in b"}]":
-                depth -= 1
-                if depth < 0:
+                if not opened:
                     yield from self._between(token.start())
-                    self._check_end(token.end())
+                    self._check_end(token.end(), token[0])
                     return
-                if not depth:
+                if _CLOSES[token[0]] != opened.pop():
+                    raise self._mistake("brackets do not match")
+                if not opened:
                     yield self.buffer[self.start : token.end()]
                     self.start = token.end()
-        yield from () if depth else self._between(len(self.buffer))
-        if depth:
+        if opened:
             raise self._mistake("what opens here never closes")
+        yield from self._between(len(self.buffer))
         if self.layout != "objects":
             self.notes.append("its list is not closed, so its end may be missing")
 
@@ -190,7 +195,7 @@ class _Values:
         if value := self.buffer[self.start : end].strip(b" \t\r\n,"):
             yield value
 
-    def _check_end(self, end: int) -> None:
+    def _check_end(self, end: int, bracket: bytes) -> None:
         """Raise UserError where anything follows the list, or NotWrapped where another object does."""
         self.start, depth, has_others = end, 0, False
         if self.layout == "wrapped":
@@ -206,7 +211,9 @@ class _Values:
         if has_others:
             advice = "save one list of rows in a file"
             raise UserError(f"{self.name}: an object with more than one list, the first is `{self.key}`; {advice}")
-        if rest.strip() or self.layout == "objects":
+        if self.layout == "objects" or bracket != b"]":
+            raise self._mistake("brackets do not match")
+        if rest.strip():
             raise self._mistake("more follows the end")
 
     def _mistake(self, what: str) -> UserError:

@@ -63,7 +63,9 @@ def read_header(head: bytes, delimiter: str, name: str) -> tuple[str, ...]:
         header = next((row for row in _reader(text, delimiter) if row), [])
         return unique_names(header, name)
     except (csv.Error, UnicodeEncodeError) as error:
-        raise UserError(f"{name}:1: broken header: {error}; save the file as UTF-8, and quote names that hold quotes") from None
+        raise UserError(
+            f"{name}:1: broken header: {error}; save the file as UTF-8, and quote names that hold quotes"
+        ) from None
 
 
 def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
@@ -91,7 +93,10 @@ def read_delimited(
         next(rows, None)
     for row in rows:
         if is_broken and not _is_unicode(row):
-            yield Broken("broken unicode", json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape").decode(errors="replace"))
+            yield Broken(
+                "broken unicode",
+                json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape").decode(errors="replace"),
+            )
         elif len(row) != len(columns):
             yield Broken("not as many fields as the header has", json.dumps(row, ensure_ascii=False))
         else:

@@ -129,8 +129,8 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
         step = None if is_plain else next_step(path, name, head)
         delimiter = find_delimiter(head, suffix) if suffix in DELIMITED else ","
         scan = _scan(file, None if step else suffix, delimiter)
-        if not is_plain and (suffix in JSON or suffix in DELIMITED) and not scan.sample.is_utf8():
-            step = step if step and step.is_first else transcode("CP949", suffix)
+        if not is_plain and not (step and step.is_first) and (suffix in JSON or suffix in DELIMITED):
+            step = _recode(scan.sample, suffix, name) or step
         if not step:
             chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name), file, head, scan)
             return Prepared(chunks, scan.size, scan.sha256, _notes(suffix, head, delimiter))
@@ -164,14 +164,21 @@ def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
     return found
 
 
+def _recode(sample: Sample, suffix: str, name: str) -> Step | None:
+    """Return the step from another encoding, if it is one. Raises UserError where nobody can tell which."""
+    if (encoding := sample.encoding()) is None:
+        raise UserError(f"{name}: its encoding is neither UTF-8 nor, for certain, CP949; save it as UTF-8")
+    return None if encoding == "UTF-8" else transcode(encoding, suffix)
+
+
 def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chunk]:
     """Return the chunks of a plain file. Raises UserError where it has no usable header, or a quote is not closed."""
     suffix, bounds, columns = suffix_of(whole.path), scan.bounds, whole.columns
     if suffix in DELIMITED:
-        columns = read_header(head, whole.delimiter, whole.shown)
         if scan.open_quote is not None:
-            line = 1 + len(read(whole.path, 0, scan.open_quote).splitlines())
+            line = len(read(whole.path, 0, scan.open_quote + 1).splitlines())
             raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here never closes; close it")
+        columns = read_header(head, whole.delimiter, whole.shown)
     elif suffix not in JSON:
         file.seek(0)
         rows, columns = read_shape(file, whole.shown)
