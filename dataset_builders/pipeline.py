@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -103,7 +103,13 @@ def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
     finally:
         gc.enable()
     rejected = Counter(row["reason"] for row in log.rejected)
-    report = {"rows": len(kept), "read": log.read, "rejected": rejected, "reported": log.reported, "lost": log.lost}
+    report: dict[str, Any] = {
+        "rows": len(kept),
+        "read": log.read,
+        "rejected": rejected,
+        "reported": log.reported,
+        "lost": log.lost,
+    }
     write(f"{folder}/report.json", json.dumps(report).encode())
     return DoneChunk(folder, source, **report)
 

@@ -53,7 +53,7 @@ class Step:
 
 
 def next_step(path: str, name: str, head: bytes) -> Step | None:
-    """Return what has to be done to a file that starts with `head`, if anything. Raises UserError where it is no data."""
+    """Return what has to be done to a file that starts with `head`, if anything. Raises UserError for no data."""
     suffix, codec = suffixes(path)
     if codec:
         return decompress(codec if head.startswith((GZIP, ZSTD)) else "", suffix)
@@ -274,8 +274,7 @@ def excel_to_csv(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
     except (CalamineError, OSError, ValueError) as error:
         raise UserError(f"{name}: broken Excel file: {reason(error)}; save it again as .xlsx") from None
     others = [f"`{printable(sheet)}`" for sheet, _ in filled if sheet != chosen]
-    notes = [f"sheet `{printable(chosen)}` was read, and not {', '.join(others)}"] if others else []
-    return notes
+    return [f"sheet `{printable(chosen)}` was read, and not {', '.join(others)}"] if others else []
 
 
 def _cell(value: object) -> str:

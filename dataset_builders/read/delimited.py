@@ -38,7 +38,7 @@ class RowBreaks:
         return end if place >= 0 else None
 
     def _find_quoted(self, block: bytes) -> list[tuple[int, int]]:
-        """Return where quoted fields start and end; a quote within a field that does not start with one is a letter."""
+        """Return where quoted fields start and end; in a field that does not start with one, a quote is a letter."""
         found, start, at = [], 0, block.find(b'"')
         while at >= 0:
             place = self.read + at
@@ -60,7 +60,7 @@ def read_header(head: bytes, delimiter: str, name: str) -> tuple[str, ...]:
     """Return the names of a file's columns. Raises UserError where two are the same, or they cannot be read."""
     try:
         text = io.StringIO(head.decode("utf-8-sig", errors="surrogateescape"), newline="")
-        header = next((row for row in _reader(text, delimiter) if row), [])
+        header: list[str] = next((row for row in _reader(text, delimiter) if row), [])
         return unique_names(header, name)
     except (csv.Error, UnicodeEncodeError) as error:
         raise UserError(

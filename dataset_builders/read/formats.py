@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataset_builders.read.broken import Broken as Broken
 from dataset_builders.read.content import BOM, DELIMITED, JSON
 from dataset_builders.read.delimited import read_delimited
-from dataset_builders.read.location import Chunk, suffix_of
 from dataset_builders.read.json_lines import read_json_lines
+from dataset_builders.read.location import Chunk, suffix_of
 from dataset_builders.read.tables import read_table
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable

@@ -195,7 +195,7 @@ def _notes(suffix: str, head: bytes, delimiter: str) -> list[str]:
 
 
 def _made(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple[str, list[str]]:
-    """Return the file that a step makes, and what is to be said of it; a report beside it tells that it is complete."""
+    """Return the file that a step makes, and what is to be said of it; the report beside it, written last, knows."""
     made = f"{folder}/{fingerprint.key(sha256, suffix_of(path), step.what, step.suffix)}"
     try:
         notes: list[str] = json.loads(read(f"{made}.report"))

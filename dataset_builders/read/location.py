@@ -21,7 +21,7 @@ class Location(Strict):
 class Chunk:
     """Whole rows of a file by their bytes [start, end), or rows of a parquet file.
 
-    sha256: of the file that the user has. path: that file, or the plain one that was made of it. name: how to call it.
+    sha256: of the file that the user has. path: that file, or the plain one made of it. name: what to call it.
     columns: the names of all columns, composed (NFC), where the format has a header.
     """
 

@@ -36,8 +36,8 @@ def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow 
         with fs.open(name, "rb") as file:
             parquet = pq.ParquetFile(file)
             stored = parquet.schema_arrow.names
-            chosen = {old: new for old, new in zip(stored, chunk.columns or stored, strict=True)}
-            chosen = {old: new for old, new in chosen.items() if wanted is None or new in wanted}
+            names = zip(stored, chunk.columns or stored, strict=True)
+            chosen = {old: new for old, new in names if wanted is None or new in wanted}
             groups = range(parquet.num_row_groups)
             ends = np.cumsum([0, *(parquet.metadata.row_group(group).num_rows for group in groups)])
             # A row group that the chunk does not touch is not read.

@@ -110,10 +110,11 @@ def test_what_cannot_be_read_is_one_line(data: Path, name: str, line: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_one_bad_value_costs_one_row(data: Path) -> None:
-    summary = build_case("pq_one_bad_utf8_of_many", data)
-    assert summary.read == 6
-    assert summary.rejected.pop("broken unicode") == 1
+def test_one_bad_value_costs_one_row_where_it_is_read_and_none_where_nothing_reads_it(data: Path) -> None:
+    unread = build_case("pq_one_bad_utf8_of_many", data)
+    read = build_case("pq_one_bad_utf8_of_many", data, columns={"system": "memo"})
+    assert (unread.read, read.read) == (6, 6)
+    assert (unread.rejected.get("broken unicode"), read.rejected.get("broken unicode")) == (None, 1)
 
 
 @pytest.mark.parametrize(("name", "kept"), [("pq_nan_input", 5), ("alpaca_nan", 2)])

@@ -147,7 +147,9 @@ def workbook(**sheets: Any) -> bytes:
     main, rel = f"{office}/spreadsheetml/2006/main", f"{office}/officeDocument/2006/relationships"
     places = range(1, len(names) + 1)
     state = {name: ' state="hidden"' if name.startswith("hidden") else "" for name in names}
-    entries = "".join(f'<sheet name="{it}" sheetId="{n}"{state[it]} r:id="r{n}"/>' for n, it in zip(places, names))
+    entries = "".join(
+        f'<sheet name="{it}" sheetId="{n}"{state[it]} r:id="r{n}"/>' for n, it in zip(places, names, strict=True)
+    )
     links = "".join(f'<Relationship Id="r{n}" Type="{rel}/worksheet" Target="s{n}.xml"/>' for n in places)
     styled = f'<Relationship Id="r0" Type="{rel}/styles" Target="styles.xml"/>'
     package = f"{office}/package/2006"
@@ -164,7 +166,7 @@ def workbook(**sheets: Any) -> bytes:
         )
         styles = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs>'
         zipped.writestr("xl/styles.xml", f'<styleSheet xmlns="{main}">{styles}</styleSheet>')
-        for n, name in zip(places, names):
+        for n, name in zip(places, names, strict=True):
             rows = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in sheets[name])
             zipped.writestr(f"xl/s{n}.xml", f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>')
     return file.getvalue()
