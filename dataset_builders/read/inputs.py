@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -65,9 +65,30 @@ def find_input(wanted: Location, folder: str) -> Input:
     root = f"{wanted.path if is_url(wanted.path) else find_path(wanted.path)}/"
     names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(path).name for path in paths]
     said = {name: each.notes for name, each in zip(names, found, strict=True)}
-    chunks, sizes = [chunk for each in found for chunk in each.chunks], [each.bytes for each in found]
-    joint = _joint([each.sha256 for each in found])
-    return Input(chunks, len(paths), sum(sizes), joint, revision, [*summarized(said), *notes])
+    joint, size = _joint([each.sha256 for each in found]), sum(each.bytes for each in found)
+    return Input(_bundled(found), len(paths), size, joint, revision, [*summarized(said), *notes])
+
+
+def _bundled(found: Sequence[Prepared]) -> list[Chunk]:
+    """Return all chunks; small files share one, since each chunk takes milliseconds."""
+    chunks, some, size = list[Chunk](), list[Chunk](), 0
+    for each in found:
+        own = max(each.bytes, *(chunk.end for chunk in each.chunks), 0)
+        if len(each.chunks) != 1 or own > CHUNK_BYTES // 4:
+            chunks += each.chunks
+            continue
+        if size + own > CHUNK_BYTES:
+            chunks, some, size = [*chunks, _bundle(some, size)], [], 0
+        some, size = [*some, *each.chunks], size + own
+    return [*chunks, _bundle(some, size)] if some else chunks
+
+
+def _bundle(parts: Sequence[Chunk], size: int) -> Chunk:
+    if len(parts) == 1:
+        return parts[0]
+    columns = dict.fromkeys(column for part in parts for column in part.columns)
+    digest = _joint(f"{part.sha256} {suffix_of(part.path)}" for part in parts)
+    return Chunk(parts[0].path, digest, 0, size, tuple(columns), parts=tuple(parts))
 
 
 def _joint(digests: Iterable[str]) -> str:
