@@ -1,26 +1,25 @@
 """The files that a path, a URL or a hub dataset stands for, cut into chunks: the units of work, done only once."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dataset_builders import fingerprint
 from dataset_builders.read.content import BOM, DELIMITED, DELIMITER_NAMES, HEAD_BYTES, JSON, find_delimiter
-from dataset_builders.read.convert import NotWrapped, Step, next_step, to_lines, transcode
+from dataset_builders.read.convert import Step, made_by, next_step, to_lines, transcode
 from dataset_builders.read.delimited import RowBreaks, read_header
 from dataset_builders.read.encodings import Sample
 from dataset_builders.read.files import find_files, find_path, is_data, summarized
 from dataset_builders.read.hub import commit_of, download
+from dataset_builders.read.json_values import NotWrapped
 from dataset_builders.read.location import Chunk as Chunk
 from dataset_builders.read.location import Location as Location
 from dataset_builders.read.location import suffix_of as suffix_of
 from dataset_builders.read.tables import read_shape
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.storage import filesystem, is_url, read, write
+from rabbit_ko.storage import filesystem, is_url, read
 
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
@@ -156,10 +155,10 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
             chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name), file, head, scan)
             return Prepared(chunks, scan.size, scan.sha256, _notes(suffix, head, delimiter))
     try:
-        made, notes = _made(step, path, name, folder, scan.sha256)
+        made, notes = made_by(step, path, name, folder, scan.sha256)
     except NotWrapped:
         step = to_lines("objects", is_odd=True)
-        made, notes = _made(step, path, name, folder, scan.sha256)
+        made, notes = made_by(step, path, name, folder, scan.sha256)
     inner = _prepare(made, name, folder, is_plain=step.is_last)
     chunks = [replace(chunk, sha256=scan.sha256) for chunk in inner.chunks]
     return Prepared(chunks, scan.size, scan.sha256, notes + inner.notes)
@@ -213,20 +212,6 @@ def _notes(suffix: str, head: bytes, delimiter: str) -> list[str]:
     if suffix in DELIMITED and delimiter != DELIMITED[suffix]:
         notes.append(f"its fields are parted by {DELIMITER_NAMES[delimiter]}")
     return notes
-
-
-def _made(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple[str, list[str]]:
-    """Return the file that a step makes, and what is to be said of it; the report beside it, written last, knows."""
-    made = f"{folder}/{fingerprint.key(sha256, suffix_of(path), step.what, step.suffix)}"
-    try:
-        notes: list[str] = json.loads(read(f"{made}.report"))
-    except FileNotFoundError:
-        (source_fs, source), (fs, target) = filesystem(path), filesystem(f"{made}{step.suffix}")
-        fs.makedirs(fs._parent(target), exist_ok=True)
-        with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
-            notes = step.convert(opened, written, name)
-        write(f"{made}.report", json.dumps(notes).encode())
-    return f"{made}{step.suffix}", notes
 
 
 def _digest(path: str) -> str:

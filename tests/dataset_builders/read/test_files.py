@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataset_builders.build import build, current
-from dataset_builders.read import convert, inputs
+from dataset_builders.read import inputs, json_values
 from dataset_builders.recipe import load_config
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import OFF, write_config, write_jsonl
@@ -128,12 +128,12 @@ def test_a_file_is_converted_once_and_a_half_one_is_not_used(tmp_path: Path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(convert._Values, "_between", interrupted)
+        patched.setattr(json_values.Values, "_between", interrupted)
         with pytest.raises(KeyboardInterrupt):
             read_all(path, work=work)
     assert [file.suffix for file in work.iterdir()] == [".jsonl"]
     assert read_all(path, work=work)[0] == [ROW] * 3
-    monkeypatch.setattr(convert._Values, "_between", interrupted)
+    monkeypatch.setattr(json_values.Values, "_between", interrupted)
     assert read_all(path, work=work)[0] == [ROW] * 3
 
 
