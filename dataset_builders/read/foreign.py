@@ -23,16 +23,40 @@ def arrow_to_parquet(source: IO[bytes], target: IO[bytes], name: str) -> list[st
         with pq.ParquetWriter(target, schema, compression="lz4") as writer:
             some: list[pa.RecordBatch] = []
             for batch in batches:
+                _check(batch)
                 some.append(batch)
                 if sum(map(len, some)) >= ROWS_PER_GROUP or sum(it.nbytes for it in some) >= BYTES_PER_GROUP:
                     writer.write_table(pa.Table.from_batches(some, schema))
                     some = []
             writer.write_table(pa.Table.from_batches(some, schema))
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # a full disk, and nothing of the file's
         raise UserError(f"{name}: broken Arrow file: {reason(error)}; fetch or save it again") from None
     return []
+
+
+def _check(batch: pa.RecordBatch) -> None:
+    """Raise ArrowInvalid where offsets point out of the file, which would end this process."""
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            # Broken letters cost a row later, but may hide other faults now.
+            if "UTF8" not in str(error):
+                raise
+            column.view(_as_bytes(column.type)).validate(full=True)
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_as_bytes(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_as_bytes(kind.value_type)))
+    texts = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
+    return texts.get(kind, kind)
 
 
 def _arrow_batches(source: IO[bytes]) -> Iterator[Any]:

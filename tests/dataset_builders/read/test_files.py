@@ -11,6 +11,8 @@ import pytest
 
 from dataset_builders.build import build, current
 from dataset_builders.read import inputs, json_values
+from dataset_builders.read.inputs import find_input
+from dataset_builders.read.location import Location
 from dataset_builders.recipe import load_config
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import OFF, write_config, write_jsonl
@@ -167,6 +169,28 @@ def test_the_same_rows_in_any_form_make_the_same_shards(tmp_path: Path) -> None:
         config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF))
         made.append(build(config, tmp_path / f"out-{name}").fingerprint)
     assert len(set(made)) == 1
+
+
+def test_small_files_share_chunks_and_make_the_shards_of_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"instruction": f"{n}번째 질문입니다.", "output": f"{n}번째 답입니다."} for n in range(60)]
+    write_jsonl(tmp_path / "one/a.jsonl", rows)
+    for number, row in enumerate(rows[:-1]):
+        write_jsonl(tmp_path / f"many/{number}.jsonl", [row])
+    (tmp_path / "many/x.csv").write_text(
+        "instruction,output\n59번째 질문입니다.,59번째 답입니다.\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(inputs, "CHUNK_BYTES", 1_000)
+    found = find_input(Location(path=str(tmp_path / "many")), str(tmp_path))
+    assert (len(found.chunks), found.files) == (7, 60)
+    assert found.chunks[-1].columns == ("instruction", "output")
+    made = []
+    for name in ("one", "many"):
+        entry = {"source": "alpaca", "path": str(tmp_path / name)}
+        config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF))
+        made.append(build(config, tmp_path / f"out-{name}").fingerprint)
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize(("limit", "fails"), [(None, True), (0.5, True), (0.6, False), (1.0, False)])
