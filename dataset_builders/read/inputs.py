@@ -161,7 +161,7 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
         made, notes = made_by(step, path, name, folder, scan.sha256)
     inner = _prepare(made, name, folder, is_plain=step.is_last)
     chunks = [replace(chunk, sha256=scan.sha256) for chunk in inner.chunks]
-    return Prepared(chunks, scan.size, scan.sha256, notes + inner.notes)
+    return Prepared(chunks, scan.size, scan.sha256, notes + (inner.notes if inner.chunks else []))
 
 
 def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:

@@ -110,5 +110,5 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise _Duplicate(printable(counts.most_common(1)[0][0]))
+        raise _Duplicate(printable(counts.most_common(1)[0][0][:40]))
     return found

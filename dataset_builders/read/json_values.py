@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
+import orjson
+
 from dataset_builders.read.content import BOM, HEAD_BYTES, TOKEN, Layout, wrapper
 from rabbit_ko.errors import UserError, printable
 
@@ -72,9 +74,12 @@ class Values:
             self.buffer += block
 
     def _between(self, end: int) -> Iterator[bytes]:
-        """Yield what stands between two objects, where it is more than white space and a comma."""
-        if value := self.buffer[self.start : end].strip(b" \t\r\n,"):
-            yield value
+        """Yield what stands between two objects, where it is more than white space and a comma: other values."""
+        if between := self.buffer[self.start : end].strip(b" \t\r\n,"):
+            try:
+                yield from map(orjson.dumps, orjson.loads(b"[%b]" % between))
+            except orjson.JSONDecodeError:
+                yield between
 
     def _check_end(self, end: int, bracket: bytes) -> None:
         """Raise UserError where anything follows the list, or NotWrapped where another object does."""

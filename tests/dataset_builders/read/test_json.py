@@ -116,6 +116,27 @@ def test_what_becomes_of_a_line(tmp_path: Path, row: str, expected: Any) -> None
     assert rows == [{"good": 1}, json.loads(row) if expected is None else expected, {"good": 1}]
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[]", []),
+        (" \n", []),
+        ("{}", [{}]),
+        ("null", ["not an object"]),
+        ('["a", 1, null]', ["not an object"] * 3),
+        ('[1, {"a": 1}, "}", {"a": 2}, x]', ["not an object", {"a": 1}, "not an object", {"a": 2}, "broken JSON"]),
+        ('[{"a": 1}, {"a": 2},]', [{"a": 1}, {"a": 2}]),
+        ('[\n{"a": 1}\n{"a": 2}\n]', [{"a": 1}, {"a": 2}]),
+        ('{"data": [{"text": "가"}]}', [{"text": "가"}]),
+        ('{"dialogue": [{"text": "가"}]}', [{"dialogue": [{"text": "가"}]}]),
+        ('}\n{"a": 1}', ["broken JSON", {"a": 1}]),
+        ('{"a": "x\n{"a": 1}\n{"a": 2}', ["broken JSON", {"a": 1}, {"a": 2}]),
+    ],
+)
+def test_odd_files(tmp_path: Path, content: str, expected: Any) -> None:
+    assert read_bytes(tmp_path, "a.json", content.encode())[0] == expected
+
+
 @pytest.mark.parametrize("layout", ["[%s]", "[\n%s\n]", '{"data": [%s]}', '{"data": [\n%s\n]}'])
 @pytest.mark.parametrize(
     ("element", "expected"),
