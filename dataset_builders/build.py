@@ -22,6 +22,9 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.storage import filesystem, is_url, remove
 
+# Unless `max_rejected` is written, so many lost rows are left to the summary, whatever share of a tiny source they are.
+FEW_ROWS = 4
+
 
 def build(
     config: DataConfig,
@@ -163,7 +166,8 @@ def _summarize(
 
 def _check_lost(entry: SourceConfig, lost: Counter[str], read: int) -> None:
     """Raise UserError where more rows could not be read than the source's `max_rejected` allows."""
-    if lost.total() > entry.max_rejected * read:
+    few = 0 if "max_rejected" in entry.model_fields_set else FEW_ROWS
+    if lost.total() > max(entry.max_rejected * read, few):
         [(reason, count)] = lost.most_common(1)
         said = f"{lost.total():,} of {read:,} rows cannot be used, {count:,} of them for: {reason}"
         advice = f"mend them, or allow it with this source's `max_rejected`, which is {entry.max_rejected:g}"

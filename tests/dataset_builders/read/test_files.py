@@ -194,19 +194,23 @@ def test_small_files_share_chunks_and_make_the_shards_of_one_file(
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize(("limit", "fails"), [(None, True), (0.5, True), (0.6, False), (1.0, False)])
+@pytest.mark.parametrize(
+    ("limit", "times", "fails"),
+    [(None, 2, True), (0.5, 2, True), (0.6, 2, False), (1.0, 2, False), (None, 1, False), (0.5, 1, True)],
+)
 def test_a_source_that_loses_most_rows_to_broken_input_fails_unless_that_is_allowed(
-    tmp_path: Path, limit: float | None, fails: bool
+    tmp_path: Path, limit: float | None, times: int, fails: bool
 ) -> None:
-    lines = [LINE.strip(), '{"instruction": "둘", "output": "나"}'.encode(), b"{", b"{", b'{"output": "x"}']
-    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
-    entry = {"source": "alpaca", "path": str(tmp_path / "a.jsonl")} | (
-        {} if limit is None else {"max_rejected": limit}
-    )
+    good = [LINE.strip(), '{"instruction": "둘", "output": "나"}'.encode()]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([*good, b"{", b"{", b'{"output": "x"}'] * times))
+    allowed = {} if limit is None else {"max_rejected": limit}
+    entry = {"source": "alpaca", "path": str(tmp_path / "a.jsonl")} | allowed
     config = load_config(write_config(tmp_path / "data.yaml", entry, quality=OFF))
     if fails:
-        said = r"a\.jsonl: 3 of 5 rows cannot be used, 2 of them for: broken JSON; .*`max_rejected`, which is 0\.5"
-        with pytest.raises(UserError, match=said):
+        said = (
+            rf"{3 * times} of {5 * times} rows cannot be used, {2 * times} of them for: broken JSON; .*`max_rejected`"
+        )
+        with pytest.raises(UserError, match=rf"a\.jsonl: {said}, which is 0\.5"):
             build(config, tmp_path / "data")
     else:
         assert build(config, tmp_path / "data").sources[0].kept == 2
