@@ -22,7 +22,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.storage import filesystem, is_url, remove
 
-# Unless `max_rejected` is written, so many lost rows are left to the summary, whatever share of a tiny source they are.
+# Unless `max_rejected` is written, so many lost rows of a tiny source are left to the summary.
 FEW_ROWS = 4
 
 
