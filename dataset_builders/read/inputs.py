@@ -73,7 +73,7 @@ def _bundled(found: Sequence[Prepared]) -> list[Chunk]:
     chunks, some, size = list[Chunk](), list[Chunk](), 0
     for each in found:
         own = max(each.bytes, *(chunk.end for chunk in each.chunks), 0)
-        if len(each.chunks) != 1 or own > CHUNK_BYTES // 4:
+        if len(each.chunks) != 1 or own > CHUNK_BYTES // 32:
             chunks += each.chunks
             continue
         if size + own > CHUNK_BYTES:

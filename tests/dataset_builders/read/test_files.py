@@ -181,10 +181,10 @@ def test_small_files_share_chunks_and_make_the_shards_of_one_file(
     (tmp_path / "many/x.csv").write_text(
         "instruction,output\n59번째 질문입니다.,59번째 답입니다.\n", encoding="utf-8"
     )
-    monkeypatch.setattr(inputs, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(inputs, "CHUNK_BYTES", 4_000)
     found = find_input(Location(path=str(tmp_path / "many")), str(tmp_path))
     assert found.files == 60
-    assert len(found.chunks) == 5
+    assert len(found.chunks) == 2
     assert found.chunks[-1].columns == ("instruction", "output")
     made = []
     for name in ("one", "many"):
