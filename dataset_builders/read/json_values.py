@@ -60,7 +60,7 @@ class Values:
         while True:
             for token in TOKEN.finditer(self.buffer, self.at):
                 if token[0] == b'"':
-                    # The text goes on in the next block.
+                    # The rest of the text is in the next block.
                     self.at = token.start()
                     break
                 self.at = token.end()
