@@ -21,7 +21,8 @@ from rabbit_ko.errors import Rejected
 class Log:
     """What a chunk's steps note beside the rows that they pass on: how many were read, and which were dropped.
 
-    ids, contents: hashes of upstream's ids, and of what their rows say. broken: reasons of rows that could not be read.
+    ids, contents: hashes of upstream's ids, and of what their rows say. broken: the reasons of rows that could not be
+    read.
     """
 
     entry: SourceConfig

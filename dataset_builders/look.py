@@ -93,7 +93,7 @@ def _columns(chunks: Sequence[Chunk], name: str) -> list[str]:
 
 def _first_rows(chunks: Sequence[Chunk], wanted: frozenset[str]) -> Iterator[RawRow | Broken]:
     # From each of the first files alike, since a folder's files need not have the same columns.
-    some = chunks[:20]
+    some = [part for chunk in chunks[:20] for part in chunk.parts or (chunk,)][:20]
     for chunk in some:
         yield from islice(read_rows(chunk, wanted), -(-SAMPLE_ROWS // len(some)))
 

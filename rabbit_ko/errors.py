@@ -17,8 +17,8 @@ class Rejected(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's message in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an error's message in one line, with its control characters spelled out."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 from typing import Literal
 
 import orjson
@@ -50,6 +51,7 @@ _PAIR = rb"\s*+" + _STRING + rb"\s*:\s*(?:" + _STRING + rb"|" + _SCALAR + rb")\s
 _WRAPPED = re.compile(
     rb"\s*{(?:" + _PAIR + rb",)*\s*(" + _STRING + rb")\s*:\s*\[(?=\s*{\s*(" + _STRING + rb"))", re.DOTALL
 )
+_WRAPPER_KEYS = {b'"data"', b'"rows"', b'"train"', b'"test"', b'"items"', b'"examples"', b'"samples"', b'"records"'}
 _TURN_KEYS = {b'"role"', b'"from"', b'"content"', b'"value"', b'"speaker"', b'"text"'}
 _COLUMNS = re.compile(rb"\s*{\s*" + _STRING + rb"\s*:\s*(\[\s*(" + _STRING + rb"|" + _SCALAR + rb')|{\s*"0"\s*:)')
 
@@ -64,9 +66,8 @@ def check_content(name: str, suffix: str, head: bytes) -> None:
     start = head.removeprefix(BOM).lstrip()
     if _MARKUP.match(start):
         raise UserError(f"{name}: no {suffix} file, but a page of HTML or XML; fetch the file itself")
-    is_text = suffix in JSON or suffix in DELIMITED
-    if is_text and not any(head.startswith(mark) for mark, _ in MARKS) and 10 * head.count(0) > len(head):
-        raise UserError(f"{name}: no {suffix} file, but binary, or UTF-16 without a byte order mark; save it as UTF-8")
+    if (suffix in JSON or suffix in DELIMITED) and 5 * head.count(0) > len(head):
+        raise UserError(f"{name}: no {suffix} file, but binary, or UTF-16 without a mark; save it as UTF-8")
     if suffix in JSON and start[:1] not in (b"{", b"[", b"") and not any(map(_is_json, _first_lines(start))):
         shown = printable(start[:40].decode(errors="replace"))
         raise UserError(f"{name}: no {suffix} file: it starts with `{shown}`; fetch or export it again")
@@ -117,7 +118,8 @@ def json_layout(head: bytes, is_all: bool) -> Layout:
 def wrapper(start: bytes) -> re.Match[bytes] | None:
     """Match up to the bracket of a list of rows that is a value of an object; the messages of one row are none."""
     found = _WRAPPED.match(start.removeprefix(BOM))
-    return found if found and found[2] not in _TURN_KEYS else None
+    is_rows = found and (found[1].lower() in _WRAPPER_KEYS or found[2] not in _TURN_KEYS)
+    return found if is_rows else None
 
 
 def holds_columns(head: bytes, layout: Layout) -> bool:
@@ -130,7 +132,10 @@ def holds_columns(head: bytes, layout: Layout) -> bool:
     except orjson.JSONDecodeError:
         return False
     values = list(only.values())
-    kinds, sizes = {type(value) for value in values}, {len(value) for value in values if isinstance(value, list | dict)}
+    kinds, sizes = (
+        {type(value) for value in values},
+        {len(value) for value in values if isinstance(value, list | dict)},
+    )
     return len(values) > 1 and kinds in ({list}, {dict}) and len(sizes) == 1
 
 
@@ -149,6 +154,7 @@ def _end_of_first(start: bytes) -> int | None:
 def find_delimiter(head: bytes, suffix: str) -> str:
     """Return what parts the fields: the suffix's own where the first line has it, else another with one count."""
     own = DELIMITED[suffix]
+    csv.field_size_limit(sys.maxsize)
     # All delimiters are ASCII, so the encoding makes no difference.
     lines = re.split("\r\n|\n|\r", head.decode("latin-1"))[:20]
     for delimiter in (own, *(other for other in DELIMITER_NAMES if other != own)):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
@@ -11,6 +12,9 @@ from typing import Any
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.content import BOM
 from rabbit_ko.errors import UserError, printable
+
+# Two quotes are one that does not close; where the second is in the next block, the field opens there again.
+_UP_TO_QUOTE = re.compile(rb'[^"]*+(?:""[^"]*+)*+"')
 
 
 class RowBreaks:
@@ -38,19 +42,26 @@ class RowBreaks:
         return end if place >= 0 else None
 
     def _find_quoted(self, block: bytes) -> list[tuple[int, int]]:
-        """Return where quoted fields start and end; a quote within a field that does not start with one is a letter."""
-        found, start, at = [], 0, block.find(b'"')
-        while at >= 0:
-            place = self.read + at
-            before = block[at - 1 : at] if at else self.before
+        """Return where quoted fields start and end; in a field that does not start with one, a quote is a letter."""
+        found = list[tuple[int, int]]()
+        at = 0 if self.opened is None else self._close(block, 0, 0, found)
+        while (at := block.find(b'"', at)) >= 0:
+            place, before = self.read + at, block[at - 1 : at] if at else self.before
             is_first = place == 0 or (place == len(BOM) and block.startswith(BOM))
-            if self.opened is not None:
-                found.append((start, at))
-                self.opened, self.closed = None, place
-            elif is_first or place - 1 == self.closed or before in self.field_starts:
-                self.opened, start = place, at
-            at = block.find(b'"', at + 1)
-        return [*found, (start, len(block))] if self.opened is not None else found
+            if is_first or place - 1 == self.closed or before in self.field_starts:
+                self.opened = place
+                at = self._close(block, at, at + 1, found)
+            else:
+                at += 1
+        return found
+
+    def _close(self, block: bytes, start: int, at: int, found: list[tuple[int, int]]) -> int:
+        """Note a field that starts at `start`, and return where to look on; its quote may close in a later block."""
+        if closing := _UP_TO_QUOTE.match(block, at):
+            self.opened, self.closed = None, self.read + closing.end() - 1
+        end = closing.end() if closing else len(block)
+        found.append((start, end))
+        return end
 
     def _last_break(self, block: bytes, end: int) -> int:
         return max(block.rfind(b"\n", 0, end), block.rfind(b"\r", 0, end))
@@ -60,10 +71,12 @@ def read_header(head: bytes, delimiter: str, name: str) -> tuple[str, ...]:
     """Return the names of a file's columns. Raises UserError where two are the same, or they cannot be read."""
     try:
         text = io.StringIO(head.decode("utf-8-sig", errors="surrogateescape"), newline="")
-        header = next((row for row in _reader(text, delimiter) if row), [])
+        header: list[str] = next((row for row in _reader(text, delimiter) if row), [])
         return unique_names(header, name)
     except (csv.Error, UnicodeEncodeError) as error:
-        raise UserError(f"{name}:1: broken header: {error}; save the file as UTF-8, and quote names that hold quotes") from None
+        raise UserError(
+            f"{name}:1: broken header: {error}; save the file as UTF-8, and quote names that hold quotes"
+        ) from None
 
 
 def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
@@ -91,7 +104,10 @@ def read_delimited(
         next(rows, None)
     for row in rows:
         if is_broken and not _is_unicode(row):
-            yield Broken("broken unicode", json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape").decode(errors="replace"))
+            yield Broken(
+                "broken unicode",
+                json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape").decode(errors="replace"),
+            )
         elif len(row) != len(columns):
             yield Broken("not as many fields as the header has", json.dumps(row, ensure_ascii=False))
         else:

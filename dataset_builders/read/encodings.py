@@ -4,43 +4,10 @@ import re
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 SAMPLE_BYTES = 256 << 10
+_OTHERS = re.compile(r"[^\x00-\x7f]+")
 _SYLLABLES, _LETTERS = re.compile("[가-힣]+"), re.compile(r"[^\W\d_\x00-\x7f]+")
 # Those that make up a third or more of Korean prose, and few other encodings' text when it is read as CP949.
 _COMMON = "이다는에의을가하고지은를로도서한기사시인대어나자리정일아해요니습세있것그수들면만보라게여스무주"
-
-
-class Sample:
-    """The bytes from the first one on that is not ASCII, whatever the blocks in which they come."""
-
-    def __init__(self) -> None:
-        self.content = b""
-
-    def add(self, block: bytes) -> None:
-        """Take what is wanted of the next block of the file."""
-        if len(self.content) >= SAMPLE_BYTES or (not self.content and block.isascii()):
-            return
-        first = _NOT_ASCII.search(block)
-        start = 0 if self.content or first is None else first.start()
-        self.content += block[start : start + SAMPLE_BYTES - len(self.content)]
-
-    def is_utf8(self) -> bool:
-        """Tell whether most lines with other characters than ASCII are UTF-8; then the others are broken rows."""
-        lines = self.content.split(b"\n")
-        if len(self.content) >= SAMPLE_BYTES and len(lines) > 1:
-            lines.pop()
-        elif len(self.content) >= SAMPLE_BYTES:
-            # One very long line is cut within a character, whose last bytes may be missing.
-            return any(_valid(self.content[: len(self.content) - cut]) for cut in range(4))
-        judged = [_valid(line) for line in lines if not line.isascii()]
-        return 2 * sum(judged) >= len(judged)
-
-
-def _valid(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 class KoreanCount:
@@ -59,3 +26,40 @@ class KoreanCount:
     def is_korean(self) -> bool:
         """Tell whether it is certain that the text is Korean."""
         return self.syllables >= 8 and self.others * 5 <= self.syllables and self.common * 5 >= self.syllables
+
+
+class Sample:
+    """The bytes from the first one on that is not ASCII, whatever the blocks in which they come."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def add(self, block: bytes) -> None:
+        """Take what is wanted of the next block of the file."""
+        if len(self.content) >= SAMPLE_BYTES or (not self.content and block.isascii()):
+            return
+        first = _NOT_ASCII.search(block)
+        start = 0 if self.content or first is None else first.start()
+        self.content += block[start : start + SAMPLE_BYTES - len(self.content)]
+
+    def encoding(self) -> str | None:
+        """Return UTF-8, with which a broken byte costs its row; CP949, where that is certain; or None."""
+        text = self.content.decode(errors="replace")
+        broken = text.count("\ufffd")
+        if sum(map(len, _OTHERS.findall(text))) >= 2 * broken or not broken:
+            return "UTF-8"
+        if self._is_korean():
+            return "CP949"
+        lines = [line for line in text.split("\n") if line.strip()]
+        return "UTF-8" if 2 * sum("\ufffd" in line for line in lines) <= len(lines) else None
+
+    def _is_korean(self) -> bool:
+        count = KoreanCount()
+        # The last character may be cut.
+        for content in (self.content, self.content[:-1]):
+            try:
+                count.add(content.decode("cp949"))
+            except UnicodeDecodeError:
+                continue
+            return count.is_korean()
+        return False

@@ -1,7 +1,7 @@
 """The files that a path stands for: each is read, or named as one that is not."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from dataset_builders.read.content import DELIMITED, JSON
@@ -56,8 +56,9 @@ def find_files(path: str) -> tuple[list[str], list[str]]:
         return [root], []
     below = sorted(found[len(name) :].lstrip("/") for found in fs.find(name))
     visible = [file for file in below if not f"/{file}".count("/.") and not file.startswith("__MACOSX/")]
-    wanted = {file: is_data(file) and not _is_metadata(file, visible) for file in visible}
-    files = [file for file in visible if wanted[file] and _is_regular(f"{root}/{file}")]
+    saved = {file.rpartition("/")[0] for file in visible if file.rpartition("/")[2] == "state.json"}
+    wanted = (file for file in visible if is_data(file) and not _is_metadata(file, saved))
+    files = [file for file in wanted if _is_regular(f"{root}/{file}")]
     if not files:
         kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
         raise UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
@@ -81,10 +82,9 @@ def _is_regular(path: str) -> bool:
     return file.is_file()
 
 
-def _is_metadata(file: str, beside: Iterable[str]) -> bool:
+def _is_metadata(file: str, saved: Container[str]) -> bool:
     folder, _, name = file.rpartition("/")
-    is_saved = f"{folder}/state.json".lstrip("/") in beside
-    return name in _METADATA or (is_saved and name.startswith("cache-") and name.endswith(".arrow"))
+    return name in _METADATA or (folder in saved and name.startswith("cache-") and name.endswith(".arrow"))
 
 
 def listed(names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 from dataset_builders.read.broken import Broken as Broken
 from dataset_builders.read.content import BOM, DELIMITED, JSON
@@ -19,6 +20,8 @@ def read_rows(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[R
 
     Raises UserError where the file as a whole is broken.
     """
+    if chunk.parts:
+        return chain.from_iterable(read_rows(part, wanted) for part in chunk.parts)
     suffix = suffix_of(chunk.path)
     if suffix in JSON:
         return _read_lines(chunk)

@@ -1,26 +1,25 @@
 """The files that a path, a URL or a hub dataset stands for, cut into chunks: the units of work, done only once."""
 
 import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dataset_builders import fingerprint
 from dataset_builders.read.content import BOM, DELIMITED, DELIMITER_NAMES, HEAD_BYTES, JSON, find_delimiter
-from dataset_builders.read.convert import NotWrapped, Step, next_step, to_lines, transcode
+from dataset_builders.read.convert import Step, made_by, next_step, to_lines, transcode
 from dataset_builders.read.delimited import RowBreaks, read_header
 from dataset_builders.read.encodings import Sample
 from dataset_builders.read.files import find_files, find_path, is_data, summarized
 from dataset_builders.read.hub import commit_of, download
+from dataset_builders.read.json_values import NotWrapped
 from dataset_builders.read.location import Chunk as Chunk
 from dataset_builders.read.location import Location as Location
 from dataset_builders.read.location import suffix_of as suffix_of
 from dataset_builders.read.tables import read_shape
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.storage import filesystem, is_url, read, write
+from rabbit_ko.storage import filesystem, is_url, read
 
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
@@ -65,9 +64,30 @@ def find_input(wanted: Location, folder: str) -> Input:
     root = f"{wanted.path if is_url(wanted.path) else find_path(wanted.path)}/"
     names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(path).name for path in paths]
     said = {name: each.notes for name, each in zip(names, found, strict=True)}
-    chunks, sizes = [chunk for each in found for chunk in each.chunks], [each.bytes for each in found]
-    joint = _joint([each.sha256 for each in found])
-    return Input(chunks, len(paths), sum(sizes), joint, revision, [*summarized(said), *notes])
+    joint, size = _joint([each.sha256 for each in found]), sum(each.bytes for each in found)
+    return Input(_bundled(found), len(paths), size, joint, revision, [*summarized(said), *notes])
+
+
+def _bundled(found: Sequence[Prepared]) -> list[Chunk]:
+    """Return all chunks; small files share one, since each chunk takes milliseconds."""
+    chunks, some, size = list[Chunk](), list[Chunk](), 0
+    for each in found:
+        own = max(each.bytes, *(chunk.end for chunk in each.chunks), 0)
+        if len(each.chunks) != 1 or own > CHUNK_BYTES // 32:
+            chunks += each.chunks
+            continue
+        if size + own > CHUNK_BYTES:
+            chunks, some, size = [*chunks, _bundle(some, size)], [], 0
+        some, size = [*some, *each.chunks], size + own
+    return [*chunks, _bundle(some, size)] if some else chunks
+
+
+def _bundle(parts: Sequence[Chunk], size: int) -> Chunk:
+    if len(parts) == 1:
+        return parts[0]
+    columns = dict.fromkeys(column for part in parts for column in part.columns)
+    digest = _joint(f"{part.sha256} {suffix_of(part.path)}" for part in parts)
+    return Chunk(parts[0].path, digest, 0, size, tuple(columns), parts=tuple(parts))
 
 
 def _joint(digests: Iterable[str]) -> str:
@@ -129,19 +149,19 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
         step = None if is_plain else next_step(path, name, head)
         delimiter = find_delimiter(head, suffix) if suffix in DELIMITED else ","
         scan = _scan(file, None if step else suffix, delimiter)
-        if not is_plain and (suffix in JSON or suffix in DELIMITED) and not scan.sample.is_utf8():
-            step = step if step and step.is_first else transcode("CP949", suffix)
+        if not is_plain and not (step and step.is_first) and (suffix in JSON or suffix in DELIMITED):
+            step = _recode(scan.sample, suffix, name) or step
         if not step:
             chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name), file, head, scan)
             return Prepared(chunks, scan.size, scan.sha256, _notes(suffix, head, delimiter))
     try:
-        made, notes = _made(step, path, name, folder, scan.sha256)
+        made, notes = made_by(step, path, name, folder, scan.sha256)
     except NotWrapped:
         step = to_lines("objects", is_odd=True)
-        made, notes = _made(step, path, name, folder, scan.sha256)
+        made, notes = made_by(step, path, name, folder, scan.sha256)
     inner = _prepare(made, name, folder, is_plain=step.is_last)
     chunks = [replace(chunk, sha256=scan.sha256) for chunk in inner.chunks]
-    return Prepared(chunks, scan.size, scan.sha256, notes + inner.notes)
+    return Prepared(chunks, scan.size, scan.sha256, notes + (inner.notes if inner.chunks else []))
 
 
 def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
@@ -164,14 +184,21 @@ def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
     return found
 
 
+def _recode(sample: Sample, suffix: str, name: str) -> Step | None:
+    """Return the step from another encoding, if it is one. Raises UserError where nobody can tell which."""
+    if (encoding := sample.encoding()) is None:
+        raise UserError(f"{name}: its encoding is neither UTF-8 nor, for certain, CP949; save it as UTF-8")
+    return None if encoding == "UTF-8" else transcode(encoding, suffix)
+
+
 def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chunk]:
     """Return the chunks of a plain file. Raises UserError where it has no usable header, or a quote is not closed."""
     suffix, bounds, columns = suffix_of(whole.path), scan.bounds, whole.columns
     if suffix in DELIMITED:
-        columns = read_header(head, whole.delimiter, whole.shown)
         if scan.open_quote is not None:
-            line = 1 + len(read(whole.path, 0, scan.open_quote).splitlines())
+            line = len(read(whole.path, 0, scan.open_quote + 1).splitlines())
             raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here never closes; close it")
+        columns = read_header(head, whole.delimiter, whole.shown)
     elif suffix not in JSON:
         file.seek(0)
         rows, columns = read_shape(file, whole.shown)
@@ -185,20 +212,6 @@ def _notes(suffix: str, head: bytes, delimiter: str) -> list[str]:
     if suffix in DELIMITED and delimiter != DELIMITED[suffix]:
         notes.append(f"its fields are parted by {DELIMITER_NAMES[delimiter]}")
     return notes
-
-
-def _made(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple[str, list[str]]:
-    """Return the file that a step makes, and what is to be said of it; a report beside it tells that it is complete."""
-    made = f"{folder}/{fingerprint.key(sha256, suffix_of(path), step.what, step.suffix)}"
-    try:
-        notes: list[str] = json.loads(read(f"{made}.report"))
-    except FileNotFoundError:
-        (source_fs, source), (fs, target) = filesystem(path), filesystem(f"{made}{step.suffix}")
-        fs.makedirs(fs._parent(target), exist_ok=True)
-        with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
-            notes = step.convert(opened, written, name)
-        write(f"{made}.report", json.dumps(notes).encode())
-    return f"{made}{step.suffix}", notes
 
 
 def _digest(path: str) -> str:

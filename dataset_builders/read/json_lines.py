@@ -1,6 +1,7 @@
 """A line of JSON as a row: its keys differ, its integers are exact, and NaN is a missing value."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -108,6 +109,6 @@ def _check_depth(value: Any, depth: int = 1) -> None:
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen = set[str]()
-        raise _Duplicate(next(printable(key) for key, _ in pairs if key in seen or seen.add(key)))
+        counts = Counter(key for key, _ in pairs)
+        raise _Duplicate(printable(counts.most_common(1)[0][0][:40]))
     return found

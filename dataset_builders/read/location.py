@@ -21,8 +21,9 @@ class Location(Strict):
 class Chunk:
     """Whole rows of a file by their bytes [start, end), or rows of a parquet file.
 
-    sha256: of the file that the user has. path: that file, or the plain one that was made of it. name: how to call it.
-    columns: the names of all columns, composed (NFC), where the format has a header.
+    sha256: of the file that the user has. path: that file, or the plain one made of it. name: what to call it.
+    columns: the names of all columns, composed (NFC), where the format has a header. parts: small files that make one
+    chunk together; then the bytes are those of all.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Chunk:
     columns: tuple[str, ...] = ()
     delimiter: str = ","
     name: str = ""
+    parts: tuple["Chunk", ...] = ()
 
     @property
     def shown(self) -> str:

@@ -24,7 +24,7 @@ def read_shape(file: IO[bytes], name: str) -> tuple[int, tuple[str, ...]]:
     try:
         parquet = pq.ParquetFile(file)
         names = parquet.schema_arrow.names
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{name}: broken parquet file: {reason(error)}") from None
     return int(parquet.metadata.num_rows), unique_names(names, name)
 
@@ -36,8 +36,8 @@ def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow 
         with fs.open(name, "rb") as file:
             parquet = pq.ParquetFile(file)
             stored = parquet.schema_arrow.names
-            chosen = {old: new for old, new in zip(stored, chunk.columns or stored, strict=True)}
-            chosen = {old: new for old, new in chosen.items() if wanted is None or new in wanted}
+            names = zip(stored, chunk.columns or stored, strict=True)
+            chosen = {old: new for old, new in names if wanted is None or new in wanted}
             groups = range(parquet.num_row_groups)
             ends = np.cumsum([0, *(parquet.metadata.row_group(group).num_rows for group in groups)])
             # A row group that the chunk does not touch is not read.
@@ -48,7 +48,7 @@ def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow 
                 some = batch[max(chunk.start - at, 0) : max(chunk.end - at, 0)].select(list(chosen))
                 yield from _rows(some.rename_columns(list(chosen.values())))
                 at += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{printable(chunk.shown)}: broken parquet file: {reason(error)}") from None
 
 

@@ -159,7 +159,11 @@ def test_a_file_that_holds_nothing_else_than_broken_rows(
     [
         ("rows.csv", b"instruction,output\n\xea\xb0\x80,\xeb\x82\x98,x\n", ["rows.csv", "1 not as many fields"]),
         ("rows.csv", b'instruction,output\n"a"b,c\n', ["rows.csv:2: broken CSV"]),
-        ("rows.csv", b"instruction,output\n\xb0\xa1,b\n", ["rows.csv", "utf-8"]),
+        (
+            "rows.csv",
+            b"instruction,output\n\xb0\xa1,b\n",
+            ["rows.csv: its encoding is neither UTF-8 nor, for certain, CP949; save it as UTF-8"],
+        ),
         ("rows.parquet", b"PAR1 no", ["rows.parquet: broken parquet file"]),
         ("rows.txt", b"x", ["rows.txt: nothing to read", ".jsonl, .ndjson, .json, .csv"]),
     ],

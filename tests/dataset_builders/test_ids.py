@@ -123,7 +123,8 @@ def test_ids_that_begin_anew_in_each_file_are_told_apart_in_any_order(
     assert any(name.startswith("alpaca/only-") and name.count("-") == 1 for name in names)
 
 
-def test_only_chunks_that_share_ids_are_made_once_more(tmp_path: Path) -> None:
+def test_only_chunks_that_share_ids_are_made_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "CHUNK_BYTES", 500)  # so that no two files share one
     for number, key in enumerate((1, 1, 2)):
         write_jsonl(tmp_path / f"in/{number}.jsonl", [{"id": key, "instruction": f"{number} 질문", "output": "답"}])
     config = write_config(tmp_path / "data.yaml", {"source": "alpaca", "path": str(tmp_path / "in")}, quality=OFF)
