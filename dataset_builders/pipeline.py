@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -37,13 +37,13 @@ ROWS_PER_RECORD_BATCH = 64
 NOT_SAMPLED, OVER_MAX = SAMPLED_OUT = ("not sampled", "over max_samples")
 
 T = TypeVar("T")
-# The chunk, the place of its source in the config, and the folder, which is named after all that it depends on.
-ChunkTask = tuple[Chunk, int, str]
+# Chunks, the place of their source in the config, and the folder, which is named after all that it depends on.
+ChunkTask = tuple[tuple[Chunk, ...], int, str]
 
 
 @dataclass(frozen=True)
 class DoneChunk:
-    """A finished chunk: its folder, the place of its source in the config, and its rows: left, read and by reason."""
+    """Chunks that are done: their folder, the place of their source, and their rows: left, read and by reason."""
 
     folder: str
     source: int
@@ -77,13 +77,14 @@ def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
 
 
 def process(config: DataConfig, benchmarks: str, task: ChunkTask) -> DoneChunk:
-    """Take a chunk's rows through all steps, and write them to its folder, or find it done. Raises UserError."""
-    chunk, source, folder = task
+    """Take the chunks' rows through all steps, and write them to its folder, or find it done. Raises UserError."""
+    chunks, source, folder = task
     try:
         return DoneChunk(folder, source, **json.loads(read(f"{folder}/report.json")))
     except FileNotFoundError:
         log = Log(config.sources[source])
-    rows = sample(convert(read_rows(chunk), log), config.seed, log)
+    raw_rows = chain.from_iterable(map(read_rows, chunks))
+    rows = sample(convert(raw_rows, log), config.seed, log)
     gc.disable()  # a chunk has very many objects and no cycles; to look for some would take a tenth of the time
     try:
         kept = list(pass_gates(clean_rows(rows, log), config.quality, load_index(benchmarks), log))

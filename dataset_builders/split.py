@@ -1,12 +1,11 @@
 """The split among all rows of a kind, by the keys that chunks have left; it depends on no order of the chunks."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from dataset_builders.near_duplicates import Duplicate, Indices, near_duplicates
 from dataset_builders.pipeline import OVER_MAX, DoneChunk
@@ -27,30 +26,41 @@ class Split:
         self.starts: list[int] = np.cumsum([0, *rows]).tolist()
         self.sources = np.repeat(np.array([chunk.source for chunk in self.chunks], np.int32), rows)
         self.statuses = np.zeros(len(self.sources), np.uint8)
+        # Read once, since to open the files of thousands of chunks takes longer than to read them.
+        tables = [read_arrow(f"{chunk.folder}/keys.arrow") for chunk in self.chunks]
+        names = tables[0].column_names if tables else []
+        self._keys = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in names}
         self.order = self.column("order")
+        # The rows of each source stand together in this order.
+        self._by_source = np.argsort(self.sources, kind="stable")
+        self._source_of = self.sources[self._by_source]
         self.duplicate_of: dict[int, tuple[int, float]] = {}
         self.reported = Counter[tuple[int, str]]()
 
-    def column(self, name: str, file: str = "keys") -> npt.NDArray[np.uint64]:
-        """Read one of the columns that the chunks have left, for all rows."""
-        # Copied: a view would keep the whole file of its chunk in memory.
-        columns = [read_arrow(f"{done.folder}/{file}.arrow", [name])[name].to_numpy().copy() for done in self.chunks]
-        return np.concatenate(columns) if columns else np.zeros(0, np.uint64)
+    def column(self, name: str) -> npt.NDArray[np.uint64]:
+        """Return one of the keys that the chunks have left, for all rows."""
+        return np.asarray(self._keys.get(name, np.zeros(0, np.uint64)))
 
-    def take(self, rows: Indices, name: str, file: str) -> list[Any]:
-        """Read a column for some rows, in ascending order, from those chunks that hold them, one after the other."""
-        spans = zip(self.chunks, pairwise(self.starts), strict=True)
-        wanted = [(chunk, rows[(rows >= start) & (rows < end)] - start) for chunk, (start, end) in spans]
-        return [
-            read_arrow(f"{chunk.folder}/{file}.arrow", [name])[name].combine_chunks().take(some)
-            for chunk, some in wanted
-            if len(some)
-        ]
+    def take(self, rows: Indices, names: Sequence[str], file: str) -> pa.Table:
+        """Read columns that the chunks have left for some rows, in their order, from those chunks that hold them."""
+        order = np.argsort(rows, kind="stable")
+        bounds, tables = np.searchsorted(rows, self.starts, sorter=order), []
+        for place in np.flatnonzero(np.diff(bounds)).tolist():
+            some = rows[order[bounds[place] : bounds[place + 1]]] - self.starts[place]
+            tables.append(read_arrow(f"{self.chunks[place].folder}/{file}.arrow", names).take(pa.array(some)))
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return pa.concat_tables(tables).take(pa.array(back)) if tables else pa.table({name: [] for name in names})
+
+    def rows_of(self, source: int) -> Indices:
+        """Return the rows of a source, at no cost for those of others."""
+        start, end = np.searchsorted(self._source_of, [source, source + 1])
+        return self._by_source[start:end]
 
     def kept(self, source: int | None = None) -> Indices:
         """Return the rows that no step has dropped so far, of all sources or of one."""
-        is_kept = self.statuses == STATUSES.index(TRAIN)
-        return np.flatnonzero(is_kept if source is None else is_kept & (self.sources == source))
+        rows = np.arange(len(self.statuses)) if source is None else self.rows_of(source)
+        return np.asarray(rows[self.statuses[rows] == STATUSES.index(TRAIN)])
 
     def ranked(self, source: int | None = None) -> Indices:
         """Return the kept rows by source, as in the config, and then by key; of equal ones the first stays."""
@@ -107,7 +117,7 @@ def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> N
     if (action := config.quality.action_of(exact)) in actions:
         split.drop_duplicates("exact duplicate", split.equal(("content_high", "content_low"), source), action)
     if (action := config.quality.action_of(near)) in actions:
-        found = near_duplicates(split.ranked(source), split.column, split.take, near.threshold)
+        found = near_duplicates(split.ranked(source), split.take, near.threshold)
         split.drop_duplicates("near duplicate", found, action)
 
 
