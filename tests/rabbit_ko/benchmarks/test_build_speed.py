@@ -127,7 +127,7 @@ def test_goals_stand_beside_what_was_reached_and_what_is_missed_is_named() -> No
         "gates": ([2.0, 2.0], 900 * MB // 7, 0),
         "datasets.map": ([2.0, 4.0], MB, 0),
         "convmerge convert": ([2.0, 2.0], MB, 0),
-        "convmerge convert, 1 process": ([0.9, 0.9], MB, 0),
+        "convmerge convert in one process": ([0.9, 0.9], MB, 0),
         "convmerge all steps": ([9.0, 9.0], MB, 0),
     }
     many: Results = few | {
