@@ -72,7 +72,7 @@ def _rows_of(split: Split, is_wanted: npt.NDArray[np.bool_], evidence: dict[int,
 
 def _evidence(split: Split) -> dict[int, str]:
     kept = np.unique(np.array([kept for kept, _ in split.duplicate_of.values()], np.int64))
-    names = dict(zip(kept.tolist(), split.take(kept, ["id"], "rows")["id"].to_pylist(), strict=True))
+    names = dict(zip(kept.tolist(), split.take(kept, "id", "rows").to_pylist(), strict=True))
     return {
         row: names[kept] if similarity == 1 else f"{names[kept]} ({similarity:.2f} alike)"
         for row, (kept, similarity) in split.duplicate_of.items()

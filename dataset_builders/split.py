@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +28,13 @@ class Split:
         self.starts: list[int] = np.cumsum([0, *rows]).tolist()
         self.sources = np.repeat(np.array([chunk.source for chunk in self.chunks], np.int32), rows)
         self.statuses = np.zeros(len(self.sources), np.uint8)
+        self._keys: dict[str, npt.NDArray[Any]] = {}
         # Read once, since to open the files of thousands of chunks takes longer than to read them.
-        tables = [read_arrow(f"{chunk.folder}/keys.arrow") for chunk in self.chunks]
-        names = tables[0].column_names if tables else []
-        self._keys = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in names}
+        for chunk, (start, end) in zip(self.chunks, pairwise(self.starts), strict=True):
+            table = read_arrow(f"{chunk.folder}/keys.arrow")
+            for name in table.column_names:
+                key = table[name].to_numpy()
+                self._keys.setdefault(name, np.empty(len(self.sources), key.dtype))[start:end] = key
         self.order = self.column("order")
         # The rows of each source stand together in this order.
         self._by_source = np.argsort(self.sources, kind="stable")
@@ -41,16 +46,31 @@ class Split:
         """Return one of the keys that the chunks have left, for all rows."""
         return np.asarray(self._keys.get(name, np.zeros(0, np.uint64)))
 
-    def take(self, rows: Indices, names: Sequence[str], file: str) -> pa.Table:
-        """Read columns that the chunks have left for some rows, in their order, from those chunks that hold them."""
+    def take(self, rows: Indices, name: str, file: str) -> pa.ChunkedArray:
+        """Read a column that the chunks have left for some rows, in their order, from those chunks that hold them."""
+        parts = list(self._parts(rows, [name], file))
+        if not parts:
+            return pa.chunked_array([], pa.string())
+        back = np.argsort(np.concatenate([places for places, _ in parts]))
+        return pa.concat_tables([table for _, table in parts])[name].take(pa.array(back))
+
+    def numbers(self, rows: Indices, names: Sequence[str], file: str) -> list[npt.NDArray[Any]]:
+        """Read columns of numbers as `take` does, each into an array."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        for places, table in self._parts(rows, names, file):
+            for name in names:
+                values = table[name].to_numpy()
+                found.setdefault(name, np.empty(len(rows), values.dtype))[places] = values
+        return [found.get(name, np.zeros(0, np.bool_)) for name in names]
+
+    def _parts(self, rows: Indices, names: Sequence[str], file: str) -> Iterator[tuple[Indices, pa.Table]]:
+        """Yield places in `rows`, and the columns of the rows that stand there, for each chunk that holds some."""
         order = np.argsort(rows, kind="stable")
-        bounds, tables = np.searchsorted(rows, self.starts, sorter=order), []
-        for place in np.flatnonzero(np.diff(bounds)).tolist():
-            some = rows[order[bounds[place] : bounds[place + 1]]] - self.starts[place]
-            tables.append(read_arrow(f"{self.chunks[place].folder}/{file}.arrow", names).take(pa.array(some)))
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return pa.concat_tables(tables).take(pa.array(back)) if tables else pa.table({name: [] for name in names})
+        bounds = np.searchsorted(rows, self.starts, sorter=order)
+        for chunk in np.flatnonzero(np.diff(bounds)).tolist():
+            places = order[bounds[chunk] : bounds[chunk + 1]]
+            table = read_arrow(f"{self.chunks[chunk].folder}/{file}.arrow", names)
+            yield places, table.take(pa.array(rows[places] - self.starts[chunk]))
 
     def rows_of(self, source: int) -> Indices:
         """Return the rows of a source, at no cost for those of others."""
@@ -117,7 +137,7 @@ def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> N
     if (action := config.quality.action_of(exact)) in actions:
         split.drop_duplicates("exact duplicate", split.equal(("content_high", "content_low"), source), action)
     if (action := config.quality.action_of(near)) in actions:
-        found = near_duplicates(split.ranked(source), split.take, near.threshold)
+        found = near_duplicates(split.ranked(source), split.numbers, split.take, near.threshold)
         split.drop_duplicates("near duplicate", found, action)
 
 
