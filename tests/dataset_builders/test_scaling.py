@@ -12,6 +12,7 @@ from dataset_builders import build as building
 from dataset_builders import split
 from dataset_builders.build import build
 from dataset_builders.gates import Quality
+from dataset_builders.manifest import read_manifest
 from dataset_builders.recipe import load_config
 from rabbit_ko.storage import read_arrow
 from tests.dataset_builders.corpora import exchanges
@@ -49,7 +50,7 @@ def test_small_files_share_a_chunk_and_make_the_bytes_of_one_file(tmp_path: Path
     for name in ("one", "many"):
         config = write_config(tmp_path / f"{name}.yaml", {"source": "koalpaca", "path": str(tmp_path / name)})
         assert chunks_of(config, tmp_path / f"out-{name}") == 1
-        fingerprints.append(building.read_manifest(str(tmp_path / f"out-{name}")).fingerprint)
+        fingerprints.append(read_manifest(str(tmp_path / f"out-{name}")).fingerprint)
     assert fingerprints[0] == fingerprints[1]
 
 
