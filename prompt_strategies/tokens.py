@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from prompt_strategies.prompt_injection import has_fake_turn
@@ -93,7 +93,7 @@ def tokenize(
 ) -> list[Example | Dropped]:
     """Tokenize rows; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
     flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers)), encode))
-    answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
+    answer_ids = [tuple(islice(flat, len(texts))) for texts in answers]
     controls = _unsplittable(tokenizer)
     rows: list[Example | Dropped] = [
         _find_mistake(messages, texts, controls) or Dropped.TOO_LONG
@@ -117,7 +117,8 @@ def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[
     contents = [*answers, *(message["content"] for message in messages)]
     if find_order_mistake(messages, last="user") or not all(answers) or len(set(answers)) < len(answers):
         return Dropped.MALFORMED
-    if any(map(has_fake_turn, contents)):
+    # A heading is a line, so that one look at all of them finds what one at each would.
+    if has_fake_turn("\n".join(contents)):
         return Dropped.FAKE_TURN
     if controls and any("<|" in content and any(map(content.__contains__, controls)) for content in contents):
         return Dropped.CONTROL
