@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builders import fingerprint
-from dataset_builders.executor import Executor, Progress, run
+from dataset_builders.executor import Executor, Progress, cores, run, start_early
 from dataset_builders.gates import Quality
 from dataset_builders.gates.benchmarks import Benchmark, index_texts, read_texts
 from dataset_builders.ids import read_ids, repeated_ids, save_repeated
@@ -25,24 +25,32 @@ from dataset_builders.token_counts import describe_tokenizer, save_tokenizer
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS
-from rabbit_ko.storage import filesystem, is_url, remove
+from rabbit_ko.storage import filesystem, is_url, remove, spare_pandas
+
+# Below its share for a core, one process is faster than several with their start; gates take four times as long.
+ALONE_BYTES = 1_000_000_000
 
 
 def build(
     config: DataConfig,
     out: str | Path,
     progress: Progress = lambda *_: None,
-    workers: int = 1,
+    workers: int | None = 1,
     executor: Executor = "processes",
 ) -> Manifest:
-    """Build `out/{sft,dpo,kto,rejected}/*.parquet` and, last, `out/manifest.json`, or resume an interrupted build."""
+    """Build `out/{sft,dpo,kto,rejected}/*.parquet` and, last, `out/manifest.json`, or resume an interrupted build.
+
+    workers: how many processes; None for all cores where that is faster than one.
+    """
+    spare_pandas()
     out = _place(out)
     check_out(out)
     with locked(out) as work:
         remove(f"{work}/shards")
+        if executor == "processes" and _worth(workers, sum(map(_local_bytes, config.sources)), config.quality) > 1:
+            start_early()
         found = [inputs.find_input(entry, f"{work}/inputs") for entry in config.sources]
-        # A process takes a second to start, so a few files are read sooner in this one.
-        workers = min(workers, 1 + sum(each.bytes for each in found) // inputs.CHUNK_BYTES)
+        workers = _worth(workers, sum(each.bytes for each in found), config.quality)
         run_all: Callable[..., list[Any]] = partial(run, workers=workers, executor=executor, progress=progress)
         index, benchmarks = _index_benchmarks(config.quality, work)
         tokenizer, counted_by = save_tokenizer(config.tokenizer, f"{work}/inputs")
@@ -95,6 +103,17 @@ def current(config: DataConfig, out: str | Path) -> Manifest | None:
         return manifest if is_there and all(inputs.is_unchanged(each, *was) for each, was in wanted) else None
     except (UserError, FileNotFoundError):
         return None
+
+
+def _worth(workers: int | None, size: int, quality: Quality) -> int:
+    """Return how many processes are faster than fewer for so many bytes of input, and no more than asked for."""
+    few = ALONE_BYTES // cores() // (1 if quality.action == "off" else 4)
+    return min(workers or (cores() if size >= few else 1), 1 + size // inputs.CHUNK_BYTES)
+
+
+def _local_bytes(entry: SourceConfig) -> int:
+    fs, name = filesystem(entry.path)
+    return int(fs.du(name)) if "file" in fs.protocol and fs.exists(name) else 0
 
 
 def _place(out: str | Path) -> str:
@@ -167,15 +186,16 @@ def _summarize(
     is_counted: bool,
 ) -> SourceSummary:
     chunks = [chunk for chunk in all_chunks if chunk.source == number]
-    statuses = Counter(split.statuses[split.sources == number].tolist())
+    statuses = Counter(split.statuses[split.rows_of(number)].tolist())
     counts = Counter({name: statuses[place] for place, name in enumerate(STATUSES)})
     splits = {name: count for name in SPLITS if (count := counts.pop(name))}
     reported = Counter({status: count for (source, status), count in split.reported.items() if source == number})
     rejected = sum((Counter(chunk.rejected) for chunk in chunks), counts)
     reported = sum((Counter(chunk.reported) for chunk in chunks), reported)
-    is_kept = (split.sources == number) & (split.statuses < len(SPLITS))
+    rows = split.rows_of(number)
+    left = rows[split.statuses[rows] < len(SPLITS)]
     names = ("with_system_prompt", "multi_turn", "normalized", "escaped")
-    flags: dict[str, Any] = {name: int(split.column(name)[is_kept].sum()) for name in names}
+    flags: dict[str, Any] = {name: int(split.column(name)[left].sum()) for name in names}
     read, kept = sum(chunk.read for chunk in chunks), sum(splits.values())
     if not kept:
         hint = "; name them with `columns:`" if read and all(why.startswith("no field") for why in rejected) else ""

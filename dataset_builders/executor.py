@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from dataset_builders import fingerprint
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import ROOT
+from rabbit_ko.storage import spare_pandas
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -49,6 +50,13 @@ def run(
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_early() -> None:
+    """Let what starts workers import their code while this process has other work."""
+    get_context("forkserver").set_forkserver_preload(["dataset_builders.build"])
+    with _ctrl_c_later():
+        pass
 
 
 def _in_processes(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
@@ -88,6 +96,7 @@ def _ctrl_c_later() -> Iterator[None]:
 def _start_worker() -> None:
     """Leave the other cores to the other workers, and end with the parent, however it ends."""
     os.environ |= ONE_THREAD
+    spare_pandas()
 
     def end_with_parent() -> None:
         if parent := parent_process():

@@ -96,7 +96,7 @@ def _name(split: Split, rows: Indices, number: Sizes, seed: int) -> Repeats:
     if not len(rows):
         return Repeats(rows, (), np.zeros(0, np.uint64))
     distinct, place = np.unique(rows, return_inverse=True)
-    names = [name for column in split.take(distinct, "id", "rows") for name in column.to_pylist()]
+    names = split.take(distinct, "id", "rows").to_pylist()
     step = int(number.max())
     while True:
         ids = tuple(map(_repeat_id, (names[each] for each in place.tolist()), number.tolist()))

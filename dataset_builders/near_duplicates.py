@@ -16,13 +16,17 @@ import rensa
 
 from dataset_builders.gates.letters import Letters, mix
 
+FILE = "signatures"
 BANDS, PLACES = 20, 6
+# More of them take more memory, and fewer open the files of all chunks more often.
+BANDS_AT_ONCE = 4
 PAIRS_AT_ONCE = 50_000
 
 Indices = npt.NDArray[np.int64]
 Signature = npt.NDArray[np.uint32]
-Column = Callable[[str, str], Any]
-Take = Callable[[Indices, str, str], list[Any]]
+# For some rows, columns of numbers, or one of lists, of a file that the chunks have left.
+Numbers = Callable[[Indices, Sequence[str], str], list[npt.NDArray[Any]]]
+Take = Callable[[Indices, str, str], pa.ChunkedArray]
 # A row, the row that it is a duplicate of, and their similarity.
 Duplicate = tuple[int, int, float]
 
@@ -50,11 +54,12 @@ def signature_table(found: Sequence[Signature]) -> pa.Table:
     return pa.table({**columns, "is_long_enough": rows.any(axis=1), "places": lists})
 
 
-def near_duplicates(ranked: Indices, column: Column, take: Take, threshold: float) -> Iterator[Duplicate]:
+def near_duplicates(ranked: Indices, numbers: Numbers, take: Take, threshold: float) -> Iterator[Duplicate]:
     """Yield duplicates among the ranked rows; similarities have a standard error of 0.04 at most around 0.8."""
-    rows = ranked[column("is_long_enough", "signatures")[ranked]] if len(ranked) else ranked
+    [is_long_enough] = numbers(ranked, ["is_long_enough"], FILE)
+    rows = ranked[is_long_enough]
     while len(rows):
-        pairs = _pairs(rows, column)
+        pairs = _pairs(rows, numbers)
         dropped = set[int]()
         for row, kept, similarity in _alike(rows, pairs, take, threshold):
             if row not in dropped and kept not in dropped:
@@ -67,11 +72,10 @@ def near_duplicates(ranked: Indices, column: Column, take: Take, threshold: floa
         rows = rows[~np.isin(rows, list(dropped))]
 
 
-def _pairs(rows: Indices, column: Column) -> Indices:
+def _pairs(rows: Indices, numbers: Numbers) -> Indices:
     """Return m pairs of places in `rows`: one that shares a band with another, and the first one of that band."""
     found = [np.zeros((0, 2), np.int64)]
-    for number in range(BANDS):
-        hashes = column(f"band_{number}", "signatures")[rows]
+    for hashes in _bands(rows, numbers):
         order = np.argsort(hashes, kind="stable")
         is_first = np.ones(len(order), np.bool_)
         is_first[1:] = hashes[order[1:]] != hashes[order[:-1]]
@@ -80,13 +84,18 @@ def _pairs(rows: Indices, column: Column) -> Indices:
     return np.unique(np.concatenate(found), axis=0)
 
 
+def _bands(rows: Indices, numbers: Numbers) -> Iterator[npt.NDArray[np.uint64]]:
+    for start in range(0, BANDS, BANDS_AT_ONCE):
+        yield from numbers(rows, [f"band_{number}" for number in range(start, start + BANDS_AT_ONCE)], FILE)
+
+
 def _alike(rows: Indices, pairs: Indices, take: Take, threshold: float) -> Iterator[Duplicate]:
     """Yield the pairs that are alike, in the order of the rank of the row that is to go."""
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         some = rows[pairs[start : start + PAIRS_AT_ONCE]]
         needed, places = np.unique(some, return_inverse=True)
-        read = [lists.flatten().to_numpy() for lists in take(needed, "places", "signatures")]
-        found = np.concatenate(read).reshape(-1, BANDS * PLACES)
+        lists = take(needed, "places", FILE).chunks
+        found = np.concatenate([some.flatten().to_numpy() for some in lists]).reshape(-1, BANDS * PLACES)
         places = places.reshape(some.shape)
         similarity = (found[places[:, 0]] == found[places[:, 1]]).mean(axis=1)
         for place in np.flatnonzero(similarity >= threshold).tolist():

@@ -94,8 +94,7 @@ def _repeats_of(split: Split) -> list[Rows]:
 
 def _evidence(split: Split) -> dict[int, str]:
     kept = np.unique(np.array([kept for kept, _ in split.duplicate_of.values()], np.int64))
-    ids = (row_id for column in split.take(kept, "id", "rows") for row_id in column.to_pylist())
-    names = dict(zip(kept.tolist(), ids, strict=True))
+    names = dict(zip(kept.tolist(), split.take(kept, "id", "rows").to_pylist(), strict=True))
     return {
         row: names[kept] if similarity == 1 else f"{names[kept]} ({similarity:.2f} alike)"
         for row, (kept, similarity) in split.duplicate_of.items()

@@ -1,13 +1,14 @@
 """The split among all rows of a kind, by the keys that chunks have left; it depends on no order of the chunks."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from dataset_builders.near_duplicates import Duplicate, Indices, near_duplicates
 from dataset_builders.pipeline import OVER_MAX, OVER_SHARE, DoneChunk
@@ -37,36 +38,65 @@ class Split:
         self.starts: list[int] = np.cumsum([0, *rows]).tolist()
         self.sources = np.repeat(np.array([chunk.source for chunk in self.chunks], np.int32), rows)
         self.statuses = np.zeros(len(self.sources), np.uint8)
+        self._keys: dict[str, npt.NDArray[Any]] = {}
+        # Read once, since to open the files of thousands of chunks takes longer than to read them.
+        for chunk, (start, end) in zip(self.chunks, pairwise(self.starts), strict=True):
+            table = read_arrow(f"{chunk.folder}/keys.arrow")
+            for name in table.column_names:
+                key = table[name].to_numpy()
+                self._keys.setdefault(name, np.empty(len(self.sources), key.dtype))[start:end] = key
         self.order = self.column("order")
+        # The rows of each source stand together in this order.
+        self._by_source = np.argsort(self.sources, kind="stable")
+        self._source_of = self.sources[self._by_source]
         self.duplicate_of: dict[int, tuple[int, float]] = {}
         self.reported = Counter[tuple[int, str]]()
         self.repeats = Repeats(np.zeros(0, np.int64), (), np.zeros(0, np.uint64))
 
-    def column(self, name: str, file: str = "keys") -> npt.NDArray[np.uint64]:
-        """Read one of the columns that the chunks have left, for all rows."""
-        # Copied: a view would keep the whole file of its chunk in memory.
-        columns = [read_arrow(f"{done.folder}/{file}.arrow", [name])[name].to_numpy().copy() for done in self.chunks]
-        return np.concatenate(columns) if columns else np.zeros(0, np.uint64)
+    def column(self, name: str) -> npt.NDArray[np.uint64]:
+        """Return one of the keys that the chunks have left, for all rows."""
+        return np.asarray(self._keys.get(name, np.zeros(0, np.uint64)))
 
     @property
     def is_weighted(self) -> bool:
         """Whether a row that is kept has an answer with a weight of 0."""
         return bool(self.column("weighted")[self.statuses < len(SPLITS)].any())
 
-    def take(self, rows: Indices, name: str, file: str) -> list[Any]:
-        """Read a column for some rows, in ascending order, from those chunks that hold them, one after the other."""
-        spans = zip(self.chunks, pairwise(self.starts), strict=True)
-        wanted = [(chunk, rows[(rows >= start) & (rows < end)] - start) for chunk, (start, end) in spans]
-        return [
-            read_arrow(f"{chunk.folder}/{file}.arrow", [name])[name].combine_chunks().take(some)
-            for chunk, some in wanted
-            if len(some)
-        ]
+    def take(self, rows: Indices, name: str, file: str) -> pa.ChunkedArray:
+        """Read a column that the chunks have left for some rows, in their order, from those chunks that hold them."""
+        parts = list(self._parts(rows, [name], file))
+        if not parts:
+            return pa.chunked_array([], pa.string())
+        back = np.argsort(np.concatenate([places for places, _ in parts]))
+        return pa.concat_tables([table for _, table in parts])[name].take(pa.array(back))
+
+    def numbers(self, rows: Indices, names: Sequence[str], file: str) -> list[npt.NDArray[Any]]:
+        """Read columns of numbers as `take` does, each into an array."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        for places, table in self._parts(rows, names, file):
+            for name in names:
+                values = table[name].to_numpy()
+                found.setdefault(name, np.empty(len(rows), values.dtype))[places] = values
+        return [found.get(name, np.zeros(0, np.bool_)) for name in names]
+
+    def _parts(self, rows: Indices, names: Sequence[str], file: str) -> Iterator[tuple[Indices, pa.Table]]:
+        """Yield places in `rows`, and the columns of the rows that stand there, for each chunk that holds some."""
+        order = np.argsort(rows, kind="stable")
+        bounds = np.searchsorted(rows, self.starts, sorter=order)
+        for chunk in np.flatnonzero(np.diff(bounds)).tolist():
+            places = order[bounds[chunk] : bounds[chunk + 1]]
+            table = read_arrow(f"{self.chunks[chunk].folder}/{file}.arrow", names)
+            yield places, table.take(pa.array(rows[places] - self.starts[chunk]))
+
+    def rows_of(self, source: int) -> Indices:
+        """Return the rows of a source, at no cost for those of others."""
+        start, end = np.searchsorted(self._source_of, [source, source + 1])
+        return self._by_source[start:end]
 
     def kept(self, source: int | None = None) -> Indices:
         """Return the rows that no step has dropped so far, of all sources or of one."""
-        is_kept = self.statuses == STATUSES.index(TRAIN)
-        return np.flatnonzero(is_kept if source is None else is_kept & (self.sources == source))
+        rows = np.arange(len(self.statuses)) if source is None else self.rows_of(source)
+        return np.asarray(rows[self.statuses[rows] == STATUSES.index(TRAIN)])
 
     def ranked(self, source: int | None = None) -> Indices:
         """Return the kept rows by source, as in the config, and then by key; of equal ones the first stays."""
@@ -123,7 +153,7 @@ def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> N
     if (action := config.quality.action_of(exact)) in actions:
         split.drop_duplicates("exact duplicate", split.equal(("content_high", "content_low"), source), action)
     if (action := config.quality.action_of(near)) in actions:
-        found = near_duplicates(split.ranked(source), split.column, split.take, near.threshold)
+        found = near_duplicates(split.ranked(source), split.numbers, split.take, near.threshold)
         split.drop_duplicates("near duplicate", found, action)
 
 

@@ -56,7 +56,7 @@ def _answer(messages: Messages) -> str:
 
 
 def _is_read_alike(tokenizer: Tokenizer, example: Example, prompt: str, answers: tuple[str, ...]) -> bool:
-    expected = [example.prompt, *(example.prompt + answer for answer in example.answers)]
+    expected = [[*example.prompt], *([*example.prompt, *answer] for answer in example.answers)]
     return trl_ids(tokenizer, prompt, answers) == expected
 
 

@@ -1,7 +1,6 @@
 """The SFT strategy: rows of `messages` become input ids and labels, and only the answer and its EOS are trained."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ from axolotl.integrations.base import PluginManager
 from axolotl.prompt_tokenizers import PromptTokenizingStrategy
 from transformers import PreTrainedTokenizerBase
 
+from prompt_strategies.fast_tokenizer import encode_fast
 from prompt_strategies.template import Messages, Targets, Template, render_answer, source_fingerprint
-from prompt_strategies.tokens import Dropped, Example, log_dropped, tokenize
+from prompt_strategies.tokens import Dropped, Encode, Example, encode, log_dropped, tokenize
 from rabbit_ko.recipes import GUARD
 
 IGNORE_INDEX = -100
@@ -44,16 +44,16 @@ class SftStrategy(PromptTokenizingStrategy):
 
     def tokenize_prompt(self, prompt: dict[str, list[Any]]) -> pa.Table:
         """Tokenize a batch of rows; rows that cannot be trained are dropped and counted in the log."""
-        rows = self.examples(prompt["messages"])
+        rows = self.examples(prompt["messages"], encode_fast)
         log_dropped(rows, self.sequence_len)
         return to_columns([row for row in rows if isinstance(row, Example)])
 
-    def examples(self, conversations: Sequence[Messages]) -> list[Example | Dropped]:
-        """Tokenize each target of the conversations, in order."""
+    def examples(self, conversations: Sequence[Messages], encode: Encode = encode) -> list[Example | Dropped]:
+        """Tokenize each target of the conversations, in order; by the tokenizer itself unless told otherwise."""
         targets = [target for messages in conversations for target in self.targets(messages)]
         prompts = [target[:-1] for target in targets]
         answers = [(render_answer(target[-1]) if target[-1]["role"] == "assistant" else "",) for target in targets]
-        return tokenize(self.tokenizer, self.template, prompts, answers, self.sequence_len)
+        return tokenize(self.tokenizer, self.template, prompts, answers, self.sequence_len, encode)
 
 
 def to_columns(examples: Sequence[Example]) -> pa.Table:
@@ -61,8 +61,8 @@ def to_columns(examples: Sequence[Example]) -> pa.Table:
     prompt_lengths = np.fromiter((len(example.prompt) for example in examples), np.int32, len(examples))
     lengths = prompt_lengths + np.fromiter((len(example.answers[0]) for example in examples), np.int32, len(examples))
     offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int32)
-    flat = chain.from_iterable(chain(example.prompt, example.answers[0]) for example in examples)
-    ids = np.fromiter(flat, np.int32, offsets[-1])
+    parts = [part for example in examples for part in (example.prompt, example.answers[0])]
+    ids = np.concatenate([[], *parts], dtype=np.int32, casting="unsafe")
     position = np.arange(len(ids), dtype=np.int32) - np.repeat(offsets[:-1], lengths)
     columns = {
         "input_ids": ids,

@@ -7,16 +7,25 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Protocol
 
 from prompt_strategies.prompt_injection import has_fake_turn
 from prompt_strategies.template import Messages, Template, find_order_mistake, render_prompt, without_oldest_exchange
 
 LOG = logging.getLogger(__name__)
-Ids = list[int]
+# A list of numbers, or an array of int32.
+Ids = Sequence[int]
 # A PreTrainedTokenizerBase; builders import this package where transformers is not installed.
 Tokenizer = Any
+
+
+class Encode(Protocol):
+    """What `encode` is."""
+
+    def __call__(
+        self, tokenizer: Tokenizer, texts: Sequence[str], before: Sequence[int] = (), after: Sequence[int] = ()
+    ) -> Sequence[Ids]: ...
 
 
 @dataclass(frozen=True)
@@ -39,16 +48,52 @@ class Dropped(StrEnum):
     READ_DIFFERENTLY = "TRL would read other tokens than SFT"
 
 
+def encode(
+    tokenizer: Tokenizer, texts: Sequence[str], before: Sequence[int] = (), after: Sequence[int] = ()
+) -> list[list[int]]:
+    """Encode texts as plain text, with ids before and after each: nothing in them becomes a special token."""
+    if not texts:
+        return []
+    if not tokenizer.is_fast:
+        plain = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [[*before, *ids, *after] for ids in plain]
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    # Axolotl turns the tokenizer's own threads off; these stand in for them.
+    threads = os.cpu_count() or 1
+    size = -(-len(texts) // threads)
+    parts = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
+    with ThreadPoolExecutor(threads) as pool:
+        batches = pool.map(lambda part: backend.encode_batch_fast(part, add_special_tokens=False), parts)
+        encoded = [[*before, *encoding.ids, *after] for batch in batches for encoding in batch]
+    backend.encode_special_tokens = False
+    return encoded
+
+
+def encode_answers(tokenizer: Tokenizer, answers: Sequence[str], encode: Encode = encode) -> Sequence[Ids]:
+    """Encode answers as they are trained, each with the tokenizer's EOS after it."""
+    return encode(tokenizer, answers, after=[tokenizer.eos_token_id])
+
+
+def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str], encode: Encode = encode) -> Sequence[Ids]:
+    """Encode prompts with one BOS in front where the tokenizer has a BOS token."""
+    bos = tokenizer.bos_token_id
+    return encode(tokenizer, prompts, before=[] if bos is None else [bos])
+
+
 def tokenize(
     tokenizer: Tokenizer,
     template: Template,
     prompts: Sequence[Messages],
     answers: Sequence[tuple[str, ...]],
     sequence_len: int,
+    encode: Encode = encode,
 ) -> list[Example | Dropped]:
     """Tokenize rows; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
-    flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers))))
-    answer_ids = [tuple(next(flat) for _ in texts) for texts in answers]
+    flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers)), encode))
+    answer_ids = [tuple(islice(flat, len(texts))) for texts in answers]
     controls = _unsplittable(tokenizer)
     rows: list[Example | Dropped] = [
         _find_mistake(messages, texts, controls) or Dropped.TOO_LONG
@@ -59,7 +104,7 @@ def tokenize(
     while pending:
         rendered = [render_prompt(template, messages) for messages in pending.values()]
         too_long: dict[int, Messages] = {}
-        for index, text, ids in zip(pending, rendered, encode_prompts(tokenizer, rendered), strict=True):
+        for index, text, ids in zip(pending, rendered, encode_prompts(tokenizer, rendered, encode), strict=True):
             if len(ids) + max(map(len, answer_ids[index])) <= sequence_len:
                 rows[index] = Example(text, ids, answer_ids[index], dropped)
             elif shorter := without_oldest_exchange(pending[index]):
@@ -72,9 +117,10 @@ def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[
     contents = [*answers, *(message["content"] for message in messages)]
     if find_order_mistake(messages, last="user") or not all(answers) or len(set(answers)) < len(answers):
         return Dropped.MALFORMED
-    if any(map(has_fake_turn, contents)):
+    # A heading is a line, so that one look at all of them finds what one at each would.
+    if has_fake_turn("\n".join(contents)):
         return Dropped.FAKE_TURN
-    if any("<|" in content and any(control in content for control in controls) for content in contents):
+    if controls and any("<|" in content and any(map(content.__contains__, controls)) for content in contents):
         return Dropped.CONTROL
     return None
 
@@ -88,40 +134,6 @@ def _unsplittable(tokenizer: Tokenizer) -> tuple[str, ...]:
     """Return tokens in the form of control tokens that the tokenizer does not mark as special, as Qwen3's do."""
     added = tokenizer.added_tokens_decoder.values()
     return tuple(token.content for token in added if token.content.startswith("<|") and not token.special)
-
-
-def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
-    """Encode texts as plain text: nothing in them becomes a special token, and none is added."""
-    if not texts:
-        return []
-    if not tokenizer.is_fast:
-        ids: list[Ids] = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return ids
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True
-    # Axolotl turns the tokenizer's own threads off; these stand in for them.
-    threads = os.cpu_count() or 1
-    size = -(-len(texts) // threads)
-    parts = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
-    with ThreadPoolExecutor(threads) as pool:
-        batches = pool.map(lambda part: backend.encode_batch_fast(part, add_special_tokens=False), parts)
-        encoded = [encoding.ids for batch in batches for encoding in batch]
-    backend.encode_special_tokens = False
-    return encoded
-
-
-def encode_answers(tokenizer: Tokenizer, answers: Sequence[str]) -> list[Ids]:
-    """Encode answers as they are trained, each with the tokenizer's EOS after it."""
-    eos = tokenizer.eos_token_id
-    return [[*ids, eos] for ids in encode(tokenizer, answers)]
-
-
-def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[Ids]:
-    """Encode prompts with one BOS in front where the tokenizer has a BOS token."""
-    bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return [[*bos, *ids] for ids in encode(tokenizer, prompts)]
 
 
 def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:

@@ -1,6 +1,9 @@
 """Files by path or URL, on this machine or in object storage; a file is there complete, or not at all."""
 
 import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rabbit_ko.errors import UserError, reason
+
+
+def spare_pandas() -> None:
+    """Keep pyarrow from importing pandas by itself, which takes as long as a small build; it still can when asked."""
+    if "pandas" not in sys.modules:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+        # Its Cython and its C++ look for pandas once each, with the first arrays.
+        for _ in range(2):
+            with suppress(ImportError, AttributeError):
+                pa.array([""])
+        del sys.modules["pandas"]
 
 
 def is_url(path: str) -> bool:
@@ -86,12 +100,14 @@ def write_arrow(path: str, table: pa.Table, rows_per_batch: int | None = None) -
     write(path, sink.getvalue())
 
 
-def read_arrow(path: str, columns: list[str]) -> pa.Table:
-    """Read some columns of an Arrow file into memory."""
+def read_arrow(path: str, columns: Sequence[str] = ()) -> pa.Table:
+    """Read an Arrow file, or some columns of it, into memory."""
     with _reading(path) as file:
+        if not columns:
+            return pa.ipc.open_file(file).read_all()
         fields = [pa.ipc.open_file(file).schema.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=fields)
-        return pa.ipc.open_file(file, options=options).read_all().select(columns)
+        return pa.ipc.open_file(file, options=options).read_all().select(list(columns))
 
 
 def read_arrow_rows(path: str, rows: npt.NDArray[np.int64], rows_per_batch: int) -> pa.Table:

@@ -65,7 +65,13 @@ def shift_mask(by: int) -> Callable[[list[Example]], Any]:
 
 
 def tokenize_jointly(
-    tokenizer: Any, template: Any, prompts: Any, answers: Any, sequence_len: int, _tokenize: Any = tokens.tokenize
+    tokenizer: Any,
+    template: Any,
+    prompts: Any,
+    answers: Any,
+    sequence_len: int,
+    _: Any,
+    _tokenize: Any = tokens.tokenize,
 ) -> Any:
     """Encode prompt and answer as one text, and cut it where the prompt alone would end."""
     rows = _tokenize(tokenizer, template, prompts, answers, sequence_len)
@@ -95,11 +101,16 @@ def prepare_regardless_of(name: str) -> Callable[[Any], None]:
 
 
 MUTATIONS = [
-    Mutation("drop EOS", "prompt_strategies.tokens.encode_answers", encode, TRAINED),
+    Mutation(
+        "drop EOS",
+        "prompt_strategies.tokens.encode_answers",
+        lambda tokenizer, texts, _: encode(tokenizer, texts),
+        TRAINED,
+    ),
     Mutation(
         "train EOS twice",
         "prompt_strategies.tokens.encode_answers",
-        lambda tokenizer, texts: [[*ids, ids[-1]] for ids in encode_answers(tokenizer, texts)],
+        lambda tokenizer, texts, _: [[*ids, ids[-1]] for ids in encode_answers(tokenizer, texts)],
         TRAINED,
     ),
     Mutation("shift the mask by one, into the answer", "prompt_strategies.sft.to_columns", shift_mask(1), TRAINED),
@@ -107,7 +118,7 @@ MUTATIONS = [
     Mutation(
         "add a second BOS",
         "prompt_strategies.tokens.encode_prompts",
-        lambda tokenizer, texts: [[ids[0], *ids] for ids in encode_prompts(tokenizer, texts)],
+        lambda tokenizer, texts, _: [[ids[0], *ids] for ids in encode_prompts(tokenizer, texts)],
         f"{PROMPT}/test_sft.py::test_prompt_ids_are_those_of_the_chat_template",
     ),
     Mutation(
@@ -136,8 +147,10 @@ MUTATIONS = [
     ),
     Mutation(
         "parse special tokens in SFT",
-        "prompt_strategies.tokens.encode",
-        lambda tokenizer, texts: tokenizer(list(texts), add_special_tokens=False)["input_ids"],
+        "prompt_strategies.fast_tokenizer.encode",
+        lambda tokenizer, texts, before=(), after=(): [
+            [*before, *ids, *after] for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        ],
         f"{PROMPT}/test_sft.py::test_special_tokens_in_contents_stay_text",
     ),
     Mutation(

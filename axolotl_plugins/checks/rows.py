@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from axolotl.prompt_strategies import load as load_strategy
 from axolotl.utils.data.shared import load_dataset_with_config
+from xxhash import xxh3_64_intdigest
 
 from axolotl_plugins.callbacks import LOG
 from prompt_strategies import dpo
@@ -27,8 +30,8 @@ class TokenizedRow:
 
     id: str
     source: str
-    prompt: Ids
-    answers: tuple[Ids, ...]
+    prompt: list[int]
+    answers: tuple[list[int], ...]
     dropped_exchanges: int
     dropped: Dropped | None
 
@@ -45,11 +48,20 @@ class TokenizedRow:
         return len(self.prompt) * len(self.answers) + self.trained
 
 
-def tokenized_rows(cfg: Any, tokenizer: Any, split: str) -> Iterator[TokenizedRow]:
-    """Yield every row of a split, `train` or `test`, in order; with every turn as a target, one for each answer."""
+def tokenized_rows(cfg: Any, tokenizer: Any, split: str, sample: int | None = None) -> Iterator[TokenizedRow]:
+    """Yield every row of a split, `train` or `test`, in order; with every turn as a target, one for each answer.
+
+    sample: how many rows of each dataset to read instead, evenly.
+    """
     for entry in cfg.datasets if split == "train" else cfg.test_datasets or []:
-        for batch in load_dataset_with_config(entry, cfg.hf_use_auth_token).iter(1_000):
+        for batch in _even(load_dataset_with_config(entry, cfg.hf_use_auth_token), sample).iter(1_000):
             yield from tokenize_batch(cfg, tokenizer, entry, batch)
+
+
+def _even(dataset: Any, sample: int | None) -> Any:
+    if sample is None or len(dataset) <= sample:
+        return dataset
+    return dataset.select([index * len(dataset) // sample for index in range(sample)])
 
 
 def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[Any]]) -> Iterator[TokenizedRow]:
@@ -64,7 +76,8 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
         names = [name for name, row in zip(names, batch["messages"], strict=True) for _ in strategy.targets(row)]
     for name, row in zip(names, rows, strict=True):
         if isinstance(row, Example):
-            yield TokenizedRow(*name, row.prompt, row.answers, row.dropped_exchanges, None)
+            answers = tuple(list(answer) for answer in row.answers)
+            yield TokenizedRow(*name, list(row.prompt), answers, row.dropped_exchanges, None)
         else:
             yield TokenizedRow(*name, [], (), 0, row)
 
@@ -88,6 +101,8 @@ def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int
         trained += len(labels) - labels.count(IGNORE_INDEX)
         if mistake := _broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
             raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
+    if "labels" in dataset.column_names:
+        _compare_with_tokenizer(cfg, tokenizer, split, dataset)
     LOG.info(
         f"{split}: {len(dataset):,} of {examples:,} rows, {dropped:,} dropped; {checked:,} sequences checked: "
         f"{trained:,} of their {tokens:,} tokens are trained ({trained / tokens:.1%})"
@@ -120,8 +135,7 @@ def _broken_rule(
 
 def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
     """Yield (ids, labels) of all rows, or of an even sample; preferences that are texts are read as TRL does."""
-    if not everything and len(dataset) > SAMPLE:
-        dataset = dataset.select([index * len(dataset) // SAMPLE for index in range(SAMPLE)])
+    dataset = _even(dataset, None if everything else SAMPLE)
     if "labels" in dataset.column_names:
         for row in dataset.select_columns(["input_ids", "labels"]):
             yield row["input_ids"], row["labels"]
@@ -137,6 +151,19 @@ def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids
             prompt, *sides = dpo.trl_ids(tokenizer, row["prompt"], (row["chosen"], row["rejected"]))
         for ids in sides:
             yield ids, [IGNORE_INDEX] * len(prompt) + ids[len(prompt) :]
+
+
+def _compare_with_tokenizer(cfg: Any, tokenizer: Any, split: str, dataset: Any) -> None:
+    """Raise UserError where a row of a sample of the shards, as the tokenizer itself reads it, was not prepared."""
+    prepared = set[int]()
+    for batch in dataset.with_format("arrow").select_columns(["input_ids"]).iter(1_000):
+        column = batch["input_ids"].combine_chunks()
+        ids, bounds = column.values.to_numpy().astype(np.int32), column.offsets.to_pylist()
+        prepared.update(xxh3_64_intdigest(ids[start:end].tobytes()) for start, end in pairwise(bounds))
+    for row in tokenized_rows(cfg, tokenizer, split, SAMPLE):
+        ids = np.array(row.prompt + row.answers[0] if row.answers else [], np.int32)
+        if len(ids) and xxh3_64_intdigest(ids.tobytes()) not in prepared:
+            raise UserError(f"{split}: row {row.id}: prepared as other tokens than the tokenizer itself has for it")
 
 
 def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:

@@ -4,7 +4,6 @@ The rows are generated once and kept. Every contender is a process of its own; t
 ratios are the medians of each round's.
 """
 
-import math
 import os
 import re
 import shutil
@@ -15,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryFile
 from time import perf_counter
 from typing import Any
@@ -26,6 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from rabbit_ko.benchmarks import corpus
+from rabbit_ko.benchmarks.goals import Results, build_goals, exponent_of
 from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table, ratio, speeds
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.hashing import files_digest
@@ -36,16 +35,13 @@ CORES = max(2, os.cpu_count() or 2)
 READ = pj.ReadOptions(block_size=8 << 20)
 # By name, the arguments of `python` for each step; words are formatted one by one, so that a path may hold spaces.
 CONTENDERS: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("contenders.yaml").read_bytes())
-# The key of the list of benchmarks in a data.yaml.
 LEGEND = (
-    "Memory is PSS of a contender's whole process tree, read every 0.1 s, with the pages of files that it maps.\n"
+    "Memory is PSS of a contender's process tree, read every 0.1 s, with the pages of files that it maps.\n"
     "`plain` is this project's build with its quality gates off. `gates` has those that are on by default and a "
     "benchmark to decontaminate from; convmerge's steps together do the same. Exponents are against the smaller file."
 )
 SPEED = ("rows/s", "fastest and slowest", "exponent of time in rows", "peak memory", "rows out")
 HEADINGS = ("", "`plain` against it", "`gates` against it", *SPEED)
-# By contender the seconds of each round, the most bytes, and the rows that it has left.
-Results = dict[str, tuple[list[float], int, int]]
 
 
 def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Sequence[str]) -> None:
@@ -59,6 +55,7 @@ def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Se
     code = Path(corpus.__file__)
     folder = FOLDER / files_digest([code, code.with_suffix(".json")])[:8]
     smaller: dict[str, tuple[int, Results]] = {}
+    measured: dict[int, Results] = {}
     for source, rows in [*(("koalpaca", size) for size in sorted(set(sizes))), ("guanaco_ko", conversations)]:
         if not rows:
             continue
@@ -69,6 +66,9 @@ def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Se
         table = build_table(rows, results, *smaller.get(source, (0, {})))
         print(f"\n{source}, {rows:,} rows, {file.stat().st_size / 1e6:,.0f} MB:\n\n{table}", flush=True)
         smaller[source] = rows, results
+        measured |= {rows: results} if source == "koalpaca" else {}
+    if measured:
+        print(f"\nGoals:\n\n{build_goals(measured)}", flush=True)
 
 
 def _take_turns(names: Sequence[str], source: str, rows: int, file: Path, rounds: int) -> Results:
@@ -149,9 +149,8 @@ def build_table(rows: int, results: Results, fewer: int = 0, smaller: Results | 
         if not seconds:
             lines.append([name, DASH, DASH, unable(name, rows), *[DASH] * 4])
             continue
-        before, exponent = (smaller or {}).get(name, ([], 0, 0))[0], DASH
-        if before:
-            exponent = f"{math.log(median(seconds) / median(before)) / math.log(rows / fewer):.2f}"
+        before = (smaller or {}).get(name, ([], 0, 0))[0]
+        exponent = f"{exponent_of(rows, seconds, fewer, before):.2f}" if before else DASH
         ratios = [ratio(seconds, build) if build else DASH for build in ours]
         lines.append([name, *ratios, *speeds(rows, seconds), exponent, f"{peak / 1e6:,.0f} MB", f"{left:,}"])
     return markdown_table(HEADINGS, lines)

@@ -27,7 +27,9 @@ def data(
     recipe: Annotated[str, typer.Option(metavar="NAME", help="a folder under axolotl_configs/")] = "smoke",
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="a data.yaml in the place of a recipe")] = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="folder or URL for it; data/<recipe> otherwise")] = "",
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; all cores otherwise")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes; otherwise all cores, or one where that is faster")
+    ] = None,
     executor: Annotated[Executor, typer.Option(help="ray: the cluster at RAY_ADDRESS")] = "processes",
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +74,6 @@ def data_status(recipe: Recipe) -> str:
 def _build(config: Path, out: str, workers: int | None = None, executor: Executor = "processes") -> tuple[Any, bool]:
     """Return the manifest of what a build makes, and whether there was anything to do."""
     from dataset_builders.build import build, current
-    from dataset_builders.executor import cores
     from dataset_builders.recipe import load_config
 
     wanted = load_config(config)
@@ -84,7 +85,7 @@ def _build(config: Path, out: str, workers: int | None = None, executor: Executo
         def show(what: str, done: int, total: int) -> None:
             progress.update(bar, description=f"{what} {done}/{total}", completed=done, total=total)
 
-        return build(wanted, out, show, workers or cores(), executor), True
+        return build(wanted, out, show, workers, executor), True
 
 
 @app.command()

@@ -67,10 +67,10 @@ def plan(
 def bench(
     what: Annotated[str, typer.Option(metavar="WHAT", help="tokenize, data or train")] = "tokenize",
     recipe: RecipeName = "smoke",
-    rows: Annotated[str, typer.Option(metavar="N", help="tokenize: 20000; data: 100000,1000000")] = "",
+    rows: Annotated[str, typer.Option(metavar="N", help="tokenize: 20000; data: 53000,500000")] = "",
     rounds: Annotated[int | None, typer.Option(min=1, help="of each contender; tokenize: 5, data: 3")] = None,
     tokenizer: Annotated[str, typer.Option(metavar="PATH", help="tokenize: in the place of the base's own")] = "",
-    conversations: Annotated[int, typer.Option(min=0, help="data: guanaco conversations")] = 250_000,
+    conversations: Annotated[int, typer.Option(min=0, help="data: guanaco conversations, too")] = 0,
     only: Annotated[str, typer.Option(metavar="A,B", help="data: contenders, such as plain,gates")] = "",
     steps: Annotated[int, typer.Option(min=1, help="train: optimizer steps that count")] = 20,
     warmup: Annotated[int, typer.Option(min=1, help="train: steps before them")] = 5,
@@ -80,14 +80,14 @@ def bench(
     """Time what docs/benchmarks.md shows, and print tables in Markdown.
 
     **tokenize**: this project's strategy beside axolotl's own and the bare tokenizer, on the recipe's built SFT
-    shards. **data**: builds beside other tools, on generated rows; leaves 2 GB of them in runs/bench. **train**:
+    shards. **data**: builds beside other tools, on generated rows; leaves 0.7 GB of them in runs/bench. **train**:
     steps of the recipe (aog-8b in the place of smoke) and of its fast variant on one GPU, with random weights; writes
     `runs/bench/train/<recipe>.json`, which `rabbit plan` reads, and exits with 1 where a stage has failed.
 
     `rabbit bench --what train --recipe rabbit-ko-3b --stage dpo --steps 20`
     """
     _one_of("--what", what, ["tokenize", "data", "train"])
-    given = rows or ("20000" if what == "tokenize" else "100000,1000000")
+    given = rows or ("20000" if what == "tokenize" else "53000,500000")
     if not all(number.isdecimal() and int(number) for number in given.split(",")):
         raise typer.BadParameter(f"`{rows}` is no number above 0, or a list such as 1000,2000", param_hint="--rows")
     sizes = [int(number) for number in given.split(",")]

@@ -21,6 +21,7 @@ from prompt_strategies import dpo, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import IIR
+from prompt_strategies.tokens import encode
 from rabbit_ko.recipes import GUARD
 from tests.stages import load_on_cpu, save_base
 
@@ -142,6 +143,14 @@ def test_a_broken_invariant_stops_the_run(monkeypatch: pytest.MonkeyPatch, broke
     line = refusal("sft")
     assert line.startswith("axolotl_configs/smoke/sft.yaml: train: row ")
     assert message in line
+
+
+def test_ids_that_the_tokenizer_itself_does_not_have_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_id_off(tokenizer: Any, texts: Any, before: Any = (), after: Any = ()) -> Any:
+        return [[*before, ids[0] + 1, *ids[1:], *after] for ids in encode(tokenizer, texts)]
+
+    monkeypatch.setattr(sft, "encode_fast", one_id_off)
+    assert "prepared as other tokens than the tokenizer itself has for it" in refusal("sft")
 
 
 def test_the_offending_row_is_named_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from rabbit_ko.benchmarks import corpus
 from rabbit_ko.benchmarks.build_speed import CONTENDERS, build_table, commands, measure
+from rabbit_ko.benchmarks.goals import Results, build_goals
 from rabbit_ko.cli import main
 from tests.conftest import ROOT
 
@@ -120,6 +121,33 @@ def test_the_exponent_of_time_is_that_of_the_medians() -> None:
     assert build_table(1_000, after, 100, before).splitlines()[2].split(" | ")[5] == "1.30"
 
 
+def test_goals_stand_beside_what_was_reached_and_what_is_missed_is_named() -> None:
+    few: Results = {
+        "plain": ([1.0, 1.0], 300 * MB // 7, 0),
+        "gates": ([2.0, 2.0], 900 * MB // 7, 0),
+        "datasets.map": ([2.0, 4.0], MB, 0),
+        "convmerge convert": ([2.0, 2.0], MB, 0),
+        "convmerge convert in one process": ([0.9, 0.9], MB, 0),
+        "convmerge all steps": ([9.0, 9.0], MB, 0),
+    }
+    many: Results = few | {
+        "plain": ([9.0, 11.0], MB, 0),
+        "gates": ([30.0, 30.0], MB, 0),
+        "convmerge all steps": ([], 0, 0),
+    }
+    lines = build_goals({100: few, 1_000: many}).splitlines()
+    assert lines[0] == "| | goal | 100 rows | 1,000 rows |"
+    assert lines[2:] == [
+        "| `plain` against datasets.map | more than 1 | 3.00 | 0.29, missed |",
+        "| `plain` against convmerge convert | more than 1 | 0.90, missed | 0.09, missed |",
+        "| `gates` against convmerge all steps | more than 4 | 4.50 | - |",
+        "| peak memory of `plain` | at most 800 MB | 300 MB | 7 MB |",
+        "| exponent of time in rows of `plain` | at most 1.05 | - | 1.00 |",
+        "| peak memory of `gates` | at most 800 MB | 900 MB, missed | 7 MB |",
+        "| exponent of time in rows of `gates` | at most 1.05 | - | 1.18, missed |",
+    ]
+
+
 @pytest.mark.slow
 def test_a_tiny_run_prints_a_table_for_each_corpus(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
@@ -134,8 +162,10 @@ def test_a_tiny_run_prints_a_table_for_each_corpus(in_tmp: Path, capsys: pytest.
         "koalpaca, 300",
         "koalpaca, 600",
         "guanaco_ko, 200",
+        "Goals:",
     ]
-    for rows, table in zip((300, 600, 200), tables[1::2], strict=True):
+    assert "peak memory of `gates`" in tables[-1]
+    for rows, table in zip((300, 600, 200), tables[1:7:2], strict=True):
         cells = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
         left = {line[0]: int(line[-1].replace(",", "")) for line in cells}
         assert left["pyarrow copy in blocks"] == rows
