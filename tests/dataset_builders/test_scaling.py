@@ -55,8 +55,10 @@ def test_small_files_share_a_chunk_and_make_the_bytes_of_one_file(tmp_path: Path
 
 
 def test_chunks_do_not_grow_beyond_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = [write_jsonl(tmp_path / f"in/{number}.jsonl", exchanges(3, number)).stat().st_size for number in range(9)]
-    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_BYTES", 3 * max(sizes))
+    [row] = exchanges(1)
+    for number in range(100, 199):
+        path = write_jsonl(tmp_path / f"in/{number}.jsonl", [{**row, "instruction": f"{number}번 질문입니다"}])
+    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_BYTES", 33 * path.stat().st_size)
     config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": str(tmp_path / "in")})
     assert chunks_of(config, tmp_path / "out") == 3
 
