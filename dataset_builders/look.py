@@ -28,7 +28,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "instruction": ("question", "prompt", "query", "problem", "user", "Q", "질문", "질의", "문제", "지시", "명령"),
     "output": ("answer", "response", "completion", "assistant", "A", "답변", "응답", "답", "정답", "출력"),
     "input": ("context", "입력", "문맥", "본문"),
-    "messages": ("conversation", "conversations", "dialogue", "dialog", "turns", "대화"),
+    "messages": ("conversation", "conversations", "dialogue", "dialog", "turns", "대화", "text"),
     "conversations": ("conversation", "messages", "dialogue", "dialog", "turns", "대화"),
     "prompt": ("instruction", "question", "query", "conversations", "conversation", "질문", "질의"),
     "chosen": ("accepted", "preferred", "good", "선택"),

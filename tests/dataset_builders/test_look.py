@@ -66,6 +66,7 @@ OWN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"query": "질문입니다", "context": "본문", "response": "답"}, {"instruction": "query", "output": "response"}),
     ({"dialogue": [ASKED, SAID], "topic": "날씨"}, {"messages": "dialogue"}),
     ({"conversation": [{"from": "human", "value": "질문"}, {"from": "gpt", "value": "답"}]}, {}),
+    ({"text": "### Human: 질문입니다### Assistant: 답변입니다"}, {"messages": "text"}),
     ({"question": "질문입니다", "chosen": "좋은 답", "rejected": "나쁜 답"}, {"prompt": "question"}),
     ({"prompt": "질문입니다", "response": "좋은 답", "label": True}, {"completion": "response"}),
 ]
