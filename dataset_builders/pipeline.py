@@ -48,6 +48,7 @@ from rabbit_ko.storage import read, write, write_arrow
 BATCH_ROWS = 2_500
 ROWS_PER_RECORD_BATCH = 64
 NOT_SAMPLED, OVER_MAX, OVER_SHARE = SAMPLED_OUT = ("not sampled", "over max_samples", "over share")
+DUPLICATE_ID, EXACT_DUPLICATE = SAME_TEXT = ("duplicate id", "exact duplicate")
 
 T = TypeVar("T")
 
@@ -84,9 +85,9 @@ class DoneChunk:
 
 
 def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
-    """Make a rejected row of a row of a shard; what sampling drops is named, but not kept."""
+    """Make a rejected row of a row of a shard; what sampling drops, and a text that is kept, is named alone."""
     said = message_lists(row) | ({"label": row.label} if isinstance(row, Labelled) else {})
-    text = "" if reason in SAMPLED_OUT else json.dumps(said, ensure_ascii=False)
+    text = "" if reason in SAMPLED_OUT + SAME_TEXT else json.dumps(said, ensure_ascii=False)
     return {"id": row.id, "source": row.source, "reason": reason, "evidence": evidence, "row": text}
 
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataset_builders.near_duplicates import Duplicate, Indices, near_duplicates
-from dataset_builders.pipeline import OVER_MAX, OVER_SHARE, DoneChunk
+from dataset_builders.pipeline import DUPLICATE_ID, EXACT_DUPLICATE, OVER_MAX, OVER_SHARE, DoneChunk
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below
 from rabbit_ko.storage import read_arrow
 
 SPLITS = TRAIN, TEST = ("train", "test")
-STATUSES = (*SPLITS, "duplicate id", "exact duplicate", "near duplicate", OVER_MAX, OVER_SHARE)
+STATUSES = (*SPLITS, DUPLICATE_ID, EXACT_DUPLICATE, "near duplicate", OVER_MAX, OVER_SHARE)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def split_rows(chunks: Iterable[DoneChunk], config: DataConfig) -> Split:
     """Decide what becomes of the rows of one kind."""
     split = Split(chunks)
     # Draws depend on the id alone, and only equal ids have two of them in common.
-    split.drop_duplicates("duplicate id", split.equal(("order", "sample")))
+    split.drop_duplicates(DUPLICATE_ID, split.equal(("order", "sample")))
     for number, entry in enumerate(config.sources):
         if entry.max_samples is not None:
             # Within the source first: what is over its max_samples must not push out another source's duplicate.
@@ -151,7 +151,7 @@ def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> N
     exact, near = config.quality.exact_duplicates, config.quality.near_duplicates
     actions = ("reject", "report") if source is None else ("reject",)
     if (action := config.quality.action_of(exact)) in actions:
-        split.drop_duplicates("exact duplicate", split.equal(("content_high", "content_low"), source), action)
+        split.drop_duplicates(EXACT_DUPLICATE, split.equal(("content_high", "content_low"), source), action)
     if (action := config.quality.action_of(near)) in actions:
         found = near_duplicates(split.ranked(source), split.numbers, split.take, near.threshold)
         split.drop_duplicates("near duplicate", found, action)

@@ -33,7 +33,7 @@ AWKWARD = (
     "\u110b\u1175e\u0301o\u0308\u0323 a\u030a\u0301 \u212b \ufb01 ｆｕｌｌ　ｗｉｄｔｈ ① ㎏ ﷺ",
     "漢字와 한글, カタカナ と ひらがな, кириллица, ελληνικά, עברית, العربية, हिन्दी, ไทย, 中文。",
     "👩\u200d👩\u200d👧 🇰🇷 👍🏽 ❤\ufe0f #\ufe0f\u20e3 \U0001fae0 🏴\U000e0067\U000e0062\U000e007f",
-    "\u200b\u200c\u200d\u2060\ufeff\u00ad\u202e보이지\u200b않는\x00\x01\x1f\x7f\ufffd\ue000\U0010ffff",
+    "\u200b\u200c\u200d\u180e\u2060\ufeff\u00ad\u202e보이지\u200b않는\x00\x01\x1f\x7f\ufffd\ue000\U0010ffff",
     "0 12 123 1234 12345678901234567890 3.14159 1e-10 ²³ ½ Ⅷ ١٢٣ 010-1234-5678",
     "I'm you're we've he'd she'll it's 'S 'LL don''t ’s O'Neil's\n's",
     "def f(x: int) -> int:\n    return x ** 2  # 제곱\n\n\tif (a && b) { c[i++] |= 0xFF; }",
@@ -47,17 +47,26 @@ AWKWARD = (
     "aB3!\n가" * 500,
 )
 
-# By tokenizer; None where it has to do the work itself.
-_proved: WeakKeyDictionary[Tokenizer, Encode | None] = WeakKeyDictionary()
+# By tokenizer: its size when that was proved, and the encoder; it does the work itself where there is none.
+_proved: WeakKeyDictionary[Tokenizer, tuple[int, Encode]] = WeakKeyDictionary()
 
 
 def encode_fast(
     tokenizer: Tokenizer, texts: Sequence[str], before: Sequence[int] = (), after: Sequence[int] = ()
 ) -> Sequence[Ids]:
     """Encode texts as `encode` does, by `fastokens` where that is proved equal, into arrays of int32."""
-    if len(texts) >= FULL_BATCH and tokenizer not in _proved:
-        _proved[tokenizer] = prove(tokenizer, texts)
-    return (_proved.get(tokenizer) or encode)(tokenizer, texts, before, after)
+    size, fast = _proved.get(tokenizer, (0, encode))
+    if size != len(tokenizer):
+        fast = encode
+        if len(texts) >= FULL_BATCH:
+            fast = prove(tokenizer, texts) or encode
+            _proved[tokenizer] = len(tokenizer), fast
+    try:
+        return fast(tokenizer, texts, before, after)
+    except ValueError as error:  # a text that is too long for a pattern
+        LOG.warning("tokenizer %s: encoded at its own speed from here on: %s", _name(tokenizer), reason(error))
+        _proved[tokenizer] = len(tokenizer), encode
+        return encode(tokenizer, texts, before, after)
 
 
 def prove(tokenizer: Tokenizer, texts: Sequence[str]) -> Encode | None:
@@ -68,7 +77,7 @@ def prove(tokenizer: Tokenizer, texts: Sequence[str]) -> Encode | None:
     """
     if find_spec("fastokens") is None:
         return None
-    name = tokenizer.name_or_path or type(tokenizer).__name__
+    name = _name(tokenizer)
     added = [token.content for token in tokenizer.added_tokens_decoder.values()]
     some = [*AWKWARD, *added, "가".join(added), *texts[:: max(1, len(texts) // SAMPLE)]]
     try:
@@ -82,6 +91,10 @@ def prove(tokenizer: Tokenizer, texts: Sequence[str]) -> Encode | None:
             LOG.warning("tokenizer %s: encoded at its own speed, since fastokens has other ids for %.60r", name, text)
             return None
     return fast
+
+
+def _name(tokenizer: Tokenizer) -> str:
+    return str(tokenizer.name_or_path or type(tokenizer).__name__)
 
 
 def without_special_tokens(tokenizer: Tokenizer) -> str:

@@ -17,7 +17,10 @@ from rabbit_ko.errors import UserError, reason
 
 
 def spare_pandas() -> None:
-    """Keep pyarrow from importing pandas by itself, which takes as long as a small build; it still can when asked."""
+    """Keep pyarrow from importing pandas by itself, which takes as long as a small build; it still can when asked.
+
+    In such a process, pyarrow does not know pandas' own value for what is missing, `pd.NA`.
+    """
     if "pandas" not in sys.modules:
         sys.modules["pandas"] = None  # type: ignore[assignment]
         # Its Cython and its C++ look for pandas once each, with the first arrays.
@@ -103,9 +106,10 @@ def write_arrow(path: str, table: pa.Table, rows_per_batch: int | None = None) -
 def read_arrow(path: str, columns: Sequence[str] = ()) -> pa.Table:
     """Read an Arrow file, or some columns of it, into memory."""
     with _reading(path) as file:
+        reader = pa.ipc.open_file(file)
         if not columns:
-            return pa.ipc.open_file(file).read_all()
-        fields = [pa.ipc.open_file(file).schema.get_field_index(name) for name in columns]
+            return reader.read_all()
+        fields = [reader.schema.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=fields)
         return pa.ipc.open_file(file, options=options).read_all().select(list(columns))
 

@@ -154,7 +154,12 @@ def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids
 
 
 def _compare_with_tokenizer(cfg: Any, tokenizer: Any, split: str, dataset: Any) -> None:
-    """Raise UserError where a row of a sample of the shards, as the tokenizer itself reads it, was not prepared."""
+    """Raise UserError where a row of a sample of the shards, as the tokenizer itself reads it, was not prepared.
+
+    Those that axolotl drops by itself for their length are not looked for.
+    """
+    shortest = cfg.min_sample_len or 1
+    longest = (cfg.eval_sequence_len if split == "test" else None) or cfg.sequence_len
     prepared = set[int]()
     for batch in dataset.with_format("arrow").select_columns(["input_ids"]).iter(1_000):
         column = batch["input_ids"].combine_chunks()
@@ -162,7 +167,7 @@ def _compare_with_tokenizer(cfg: Any, tokenizer: Any, split: str, dataset: Any) 
         prepared.update(xxh3_64_intdigest(ids[start:end].tobytes()) for start, end in pairwise(bounds))
     for row in tokenized_rows(cfg, tokenizer, split, SAMPLE):
         ids = np.array(row.prompt + row.answers[0] if row.answers else [], np.int32)
-        if len(ids) and xxh3_64_intdigest(ids.tobytes()) not in prepared:
+        if shortest <= len(ids) <= longest and xxh3_64_intdigest(ids.tobytes()) not in prepared:
             raise UserError(f"{split}: row {row.id}: prepared as other tokens than the tokenizer itself has for it")
 
 

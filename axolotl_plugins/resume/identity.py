@@ -151,7 +151,7 @@ def set_prepared_path(cfg: Any) -> None:
         dataset_fingerprints(cfg),
         tokenizer_fingerprint(cfg),
         {option: cfg.get(option) for option in OPTIONS},
-        versions(("transformers", "tokenizers")),
+        versions(("transformers", "tokenizers", "fastokens")),
     ]
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode()).hexdigest()
     cfg["dataset_prepared_path"] = str(Path(cfg["dataset_prepared_path"]) / digest[:16])

@@ -147,7 +147,8 @@ def count_rows(stage: Stage) -> tuple[int, str]:
     for number, source in enumerate(config.sources):
         if SOURCES[source.source].rows == stage.kind:
             upstream = find_upstream(source.path)
-            rows = (upstream.upstream_rows if upstream else None) or source.max_samples
+            is_all = upstream and source.split == "train" and not source.subset
+            rows = (upstream.upstream_rows if upstream and is_all else None) or source.max_samples
             if rows is None:
                 raise UserError(f"{source.path}: its size is not known here; build the data, or say --rows")
             amounts[number] = min(rows * source.fraction, source.max_samples or rows) * source.weight

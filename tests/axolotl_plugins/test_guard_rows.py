@@ -89,6 +89,12 @@ def test_a_share_of_dropped_rows_can_be_allowed() -> None:
     assert 0 < counts["dropped"] < counts["examples"]
 
 
+def test_rows_that_axolotl_drops_for_their_length_are_not_taken_for_wrong_ones() -> None:
+    counts = load_datasets("sft", min_sample_len=150, guard_max_dropped=0.9).counts["train"]
+    assert 0 < counts["dropped"] < counts["examples"]
+    assert load_datasets("sft", eval_sequence_len=200, guard_max_dropped=0.9).counts["test"]["dropped"] > 0
+
+
 def test_a_length_into_which_no_row_fits_is_one_line() -> None:
     assert "{0} of {0} rows are dropped".format(rows_in_shards()) in refusal(
         "sft", sequence_len=8, guard_max_dropped=1.0

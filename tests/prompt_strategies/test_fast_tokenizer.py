@@ -2,6 +2,7 @@
 
 import random
 import sys
+from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -103,7 +104,7 @@ def test_the_strategys_tables_are_the_same_and_so_is_what_it_drops(
         for sequence_len in (40, 100, 200, 8_192):
             strategy = module.load(tokenizer, SimpleNamespace(sequence_len=sequence_len))
             tables[encoder, sequence_len] = strategy.tokenize_prompt({"messages": rows})
-    assert fast_tokenizer._proved[tokenizer]
+    assert fast_tokenizer._proved[tokenizer][1] is not encode
     assert all(table.equals(tables[encode, length]) for (_, length), table in tables.items())
     assert dropped[:4] == dropped[4:]
     assert "without their oldest exchanges" in "".join(dropped)
@@ -116,7 +117,7 @@ def test_special_tokens_in_text_stay_text_and_other_added_tokens_stay_tokens(
     added = tokenizer.added_tokens_decoder
     texts = [f"앞 {token.content} 뒤" for token in added.values()] * 10
     found = lists(encode_fast(tokenizer, texts))
-    assert fast_tokenizer._proved[tokenizer]
+    assert fast_tokenizer._proved[tokenizer][1] is not encode
     for (number, token), ids in zip([*added.items()] * 10, found, strict=True):
         assert (number in ids) is not token.special, token
 
@@ -177,6 +178,27 @@ def test_a_tokenizer_that_fastokens_refuses_does_the_work_itself(said: list[str]
     tokenizer, texts = make([("질", "문")], metaspace=True), ["질문 답"] * 20
     assert encode_fast(tokenizer, texts) == encode(tokenizer, texts)
     assert ["fastokens cannot read it: " in line and "Metaspace" in line for line in said] == [True]
+
+
+def test_a_tokenizer_that_got_another_token_is_proved_anew(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    grown = deepcopy(smoke_tokenizer)
+    texts = ["글 <new> 글"] * 20
+    before = lists(encode_fast(grown, texts))
+    grown.add_tokens(["<new>"])
+    assert lists(encode_fast(grown, texts)) == encode(grown, texts) != before
+
+
+def test_a_text_that_fastokens_gives_up_on_is_encoded_by_the_tokenizer_from_there_on(
+    smoke_tokenizer: PreTrainedTokenizerBase, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(*_: Any) -> Any:
+        raise ValueError("JIT stack limit reached")
+
+    monkeypatch.setitem(fast_tokenizer._proved, smoke_tokenizer, (len(smoke_tokenizer), give_up))
+    assert encode_fast(smoke_tokenizer, ["글"] * 20) == encode(smoke_tokenizer, ["글"] * 20)
+    assert encode_fast(smoke_tokenizer, ["글"] * 20) == encode(smoke_tokenizer, ["글"] * 20)
+    [line] = said
+    assert "encoded at its own speed from here on: JIT stack limit reached" in line
 
 
 def test_without_fastokens_the_tokenizer_does_the_work_and_nothing_is_said(
