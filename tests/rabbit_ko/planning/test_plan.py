@@ -254,3 +254,15 @@ def test_a_base_in_four_bits_is_not_advised_to_be_spread(recipes: Path, call: Ca
 )
 def test_wrong_usage_exits_with_two(recipes: Path, call: Call, arguments: list[str]) -> None:
     assert call("--recipe", "aog-8b", *arguments).code == 2
+
+
+def test_what_upstream_s_page_says_of_all_rows_is_not_taken_for_the_size_of_a_split(
+    recipes: Path, call: Call
+) -> None:
+    path = recipes / "aog-8b/data.yaml"
+    path.write_text(
+        path.read_text(encoding="utf-8") + "  - {source: guanaco_ko, name: more, split: test, "
+        "path: nlpai-lab/openassistant-guanaco-ko}\n",
+        encoding="utf-8",
+    )
+    assert "nlpai-lab/openassistant-guanaco-ko: its size is not known here" in call("--recipe", "aog-8b").err
