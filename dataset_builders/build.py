@@ -113,7 +113,10 @@ def _worth(workers: int | None, size: int, quality: Quality) -> int:
 
 def _local_bytes(entry: SourceConfig) -> int:
     fs, name = filesystem(entry.path)
-    return int(fs.du(name)) if "file" in fs.protocol and fs.exists(name) else 0
+    try:
+        return int(fs.du(name)) if "file" in fs.protocol and fs.exists(name) else 0
+    except OSError:  # a link to nothing, whose file need not be one of rows
+        return 0
 
 
 def _place(out: str | Path) -> str:

@@ -115,6 +115,14 @@ def test_a_source_that_leaves_no_row_is_a_mistake(tmp_path: Path) -> None:
     assert not list((tmp_path / "data").glob("[!.]*"))
 
 
+@pytest.mark.parametrize("name", [".#a.jsonl", "x.txt"])
+def test_a_link_to_nothing_that_is_no_data_ends_no_build(tmp_path: Path, name: str) -> None:
+    write_jsonl(tmp_path / "f/a.jsonl", ROWS)
+    (tmp_path / "f" / name).symlink_to("user@host.123:456")
+    [report] = build_rows(tmp_path, "koalpaca", [], {"path": str(tmp_path / "f")}).sources
+    assert (report.kept, report.notes) == (50, [] if name.startswith(".") else ["not read: x.txt"])
+
+
 @pytest.mark.parametrize("name", ["sft/notes.txt", "dpo/trainer.py", "rejected/sub/x.pdf"])
 def test_a_file_that_is_no_shard_is_not_lost(tmp_path: Path, name: str) -> None:
     stranger = tmp_path / "data" / name
