@@ -56,7 +56,9 @@ ROW_KEYS = frozenset(
         *("rejected", "messages", "conversations", "history", "text", "tools", "functions"),
     )
 )
-_FIRST_OF_TURNS = re.compile(rb'\s*{\s*"(?:role|from|content|value|speaker|text)"|\s*{[^{}]*"(?:role|from|speaker)"\s*:')
+_FIRST_OF_TURNS = re.compile(
+    rb'\s*{\s*"(?:role|from|content|value|speaker|text)"|\s*{[^{}]*"(?:role|from|speaker)"\s*:'
+)
 _COLUMNS = re.compile(rb"\s*{\s*" + _STRING + rb"\s*:\s*(\[\s*(" + _STRING + rb"|" + _SCALAR + rb')|{\s*"0"\s*:)')
 
 

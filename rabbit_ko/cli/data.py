@@ -130,6 +130,7 @@ def diff(
 
 def _print_summary(manifest: Any, out: str) -> None:
     from dataset_builders.gates.hangul import GATE
+    from dataset_builders.read.files import shown_note
 
     mix = _mix_columns(manifest)
     columns = [Column(it, justify="right") for it in (*HEADINGS, *mix)]
@@ -146,7 +147,7 @@ def _print_summary(manifest: Any, out: str) -> None:
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
         reasons += f"{source.name}: nothing reads {_names(source.unread_columns)}\n" if source.unread_columns else ""
-        reasons += "".join(f"{source.name}: {printable(note)}\n" for note in source.notes)
+        reasons += "".join(f"{source.name}: {shown_note(note)}\n" for note in source.notes)
         if 20 * (foreign := source.rejected.get(GATE.reason, 0)) > source.read:
             reasons += f"{source.name}: {foreign:,} rows are not in Korean; `language: en` keeps all of the source\n"
     console.print(table)

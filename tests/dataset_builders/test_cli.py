@@ -234,6 +234,20 @@ def test_the_summary_names_greetings_and_the_columns_that_nothing_reads(in_tmp: 
     assert "`열19` and 2 more\n" in out
 
 
+def test_the_manifest_names_all_files_that_are_not_read_and_the_terminal_the_first(
+    in_tmp: Path, capsys: Capture
+) -> None:
+    write_jsonl(in_tmp / "d/a.jsonl", [{"instruction": "질문입니다", "output": "답변입니다"}])
+    names = [f"b{number}.jsonl.bz2" for number in range(5)]
+    for name in names:
+        (in_tmp / "d" / name).write_bytes(b"BZh")
+    write_config(in_tmp / "data.yaml", {"source": "alpaca", "path": "d"})
+    assert run(*CALL) == 0
+    assert f"alpaca: not read: {', '.join(names[:3])} and 2 more\n" in capsys.readouterr().out
+    [source] = json.loads(Path("data/x/manifest.json").read_text())["sources"]
+    assert source["notes"] == [f"not read: {', '.join(names)}"]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "JSONL", "csv", "parquet"])
 def test_a_folder_of_any_format_is_read_through_the_column_mapping(
     in_tmp: Path, capsys: Capture, suffix: str
