@@ -83,7 +83,7 @@ class Values:
                 yield between
 
     def _check_end(self, end: int, bracket: bytes) -> None:
-        """Raise UserError where anything follows the list, or NotWrapped where its object is a row or another does."""
+        """Raise UserError where more follows the list, or NotWrapped where its object is a row or another follows."""
         self.start = end
         has_others = self.layout == "wrapped" and self._skip_rest()
         rest = self.buffer[self.start :] + self.source.read(HEAD_BYTES)
