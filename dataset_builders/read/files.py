@@ -92,11 +92,11 @@ def _is_metadata(file: str, saved: Container[str]) -> bool:
     return name in _METADATA or (folder in saved and name.startswith("cache-") and name.endswith(".arrow"))
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = NAMES_SHOWN) -> str:
     """Return names for people, of many only the first."""
     shown = [printable(name) for name in names]
-    more = f" and {len(shown) - NAMES_SHOWN:,} more" if len(shown) > NAMES_SHOWN else ""
-    return ", ".join(shown[:NAMES_SHOWN]) + more
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 def summarized(notes: Mapping[str, list[str]]) -> list[str]:

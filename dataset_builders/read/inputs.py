@@ -127,12 +127,6 @@ class _Scan:
     sample: Sample = field(default_factory=Sample)
 
 
-def cut(path: str) -> tuple[list[Chunk], int, str]:
-    """Return the chunks, the size and the hash of a plain file. Raises UserError where it is broken."""
-    found = _prepare(path, path, "", is_plain=True)
-    return found.chunks, found.bytes, found.sha256
-
-
 def prepare(path: str, folder: str) -> Prepared:
     """Read a file once, and make a plain one of it in `folder` where it is none. Raises UserError."""
     return _prepare(path, printable(path), folder)
