@@ -99,14 +99,15 @@ def json_layout(head: bytes, is_all: bool) -> Layout:
     that is a value of the only object.
     """
     start = head.removeprefix(BOM).lstrip()
-    lines = _first_lines(start, 2)
+    lines = _first_lines(start, 3)
     if not start.startswith((b"{", b"[")):
         return "lines"
     if start.startswith(b"["):
         is_line = _is_json(lines[0]) and len(lines) > 1 and lines[1].startswith(b"[")
         return "lines" if is_line else "list"
     if _is_json(lines[0]) and len(lines) > 1:
-        return "lines"
+        is_indented = lines[1].strip() == b"{" and lines[2:] and lines[2].lstrip().startswith(b'"')
+        return "objects" if is_indented else "lines"
     if wrapper(start):
         return "wrapped"
     if _is_json(lines[0]):
