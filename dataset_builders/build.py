@@ -17,6 +17,7 @@ from dataset_builders.manifest import BenchmarkInput, Manifest, SourceSummary, f
 from dataset_builders.mixing import mix
 from dataset_builders.pipeline import ChunkTask, DoneChunk, process
 from dataset_builders.read import inputs
+from dataset_builders.read.files import shown_note
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.shards import check_out, locked, plan_shards, publish, write_shard
 from dataset_builders.sources import SOURCES
@@ -113,7 +114,10 @@ def _worth(workers: int | None, size: int, quality: Quality) -> int:
 
 def _local_bytes(entry: SourceConfig) -> int:
     fs, name = filesystem(entry.path)
-    return int(fs.du(name)) if "file" in fs.protocol and fs.exists(name) else 0
+    try:
+        return int(fs.du(name)) if "file" in fs.protocol and fs.exists(name) else 0
+    except OSError:  # a link to nothing, whose file need not be one of rows
+        return 0
 
 
 def _place(out: str | Path) -> str:
@@ -199,8 +203,9 @@ def _summarize(
     read, kept = sum(chunk.read for chunk in chunks), sum(splits.values())
     if not kept:
         hint = "; name them with `columns:`" if read and all(why.startswith("no field") for why in rejected) else ""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(rejected.items()))
-        raise UserError(f"{entry.path}: of {read} rows none is left; dropped: {reasons or '-'}{hint}")
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(rejected.items()) if count)
+        said = f"of {read} rows none is left; dropped: {reasons or '-'}{hint}"
+        raise UserError("; ".join([f"{entry.path}: {said}", *map(shown_note, found.notes)]))
     _check_broken(entry, sum((Counter(chunk.broken) for chunk in chunks), Counter[str]()), read)
     return SourceSummary(
         **entry.model_dump(include={"source", "path", "subset", "language"}),

@@ -46,13 +46,19 @@ _OTHERS = (
 _OWN = {".parquet": (b"PAR1",), ".arrow": (b"ARROW1", b"\xff\xff\xff\xff"), ".xlsx": (b"PK\x03\x04",)}
 _MARKUP = re.compile(rb"<(!doctype|html|head|body|meta|script|\?xml|error|!--)", re.IGNORECASE)
 _STRING, _SCALAR = rb'"(?:[^"\\\n]|\\.)*+"', rb"(?:[-+.\w]++)"
-_PAIR = rb"\s*+" + _STRING + rb"\s*:\s*(?:" + _STRING + rb"|" + _SCALAR + rb")\s*"
-# An object with a list of objects, after single values at most: {"version": 1, "data": [{
-_WRAPPED = re.compile(
-    rb"\s*{(?:" + _PAIR + rb",)*\s*(" + _STRING + rb")\s*:\s*\[(?=\s*{\s*(" + _STRING + rb"))", re.DOTALL
+_KEY = re.compile(rb"(" + _STRING + rb")\s*:\s*(\[(?=\s*[^\s\]])(?=\s*({?)))?")
+WRAPPER_KEYS = {b'"data"', b'"rows"', b'"train"', b'"test"', b'"items"', b'"examples"', b'"samples"', b'"records"'}
+# Fields of one row: an object that has any of them is no wrapper of rows.
+ROW_KEYS = frozenset(
+    b'"%b"' % name.encode()
+    for name in (
+        *("instruction", "question", "prompt", "input", "output", "response", "answer", "completion", "chosen"),
+        *("rejected", "messages", "conversations", "history", "text", "tools", "functions"),
+    )
 )
-_WRAPPER_KEYS = {b'"data"', b'"rows"', b'"train"', b'"test"', b'"items"', b'"examples"', b'"samples"', b'"records"'}
-_TURN_KEYS = {b'"role"', b'"from"', b'"content"', b'"value"', b'"speaker"', b'"text"'}
+_FIRST_OF_TURNS = re.compile(
+    rb'\s*{\s*"(?:role|from|content|value|speaker|text)"|\s*{[^{}]*"(?:role|from|speaker)"\s*:'
+)
 _COLUMNS = re.compile(rb"\s*{\s*" + _STRING + rb"\s*:\s*(\[\s*(" + _STRING + rb"|" + _SCALAR + rb')|{\s*"0"\s*:)')
 
 
@@ -93,14 +99,15 @@ def json_layout(head: bytes, is_all: bool) -> Layout:
     that is a value of the only object.
     """
     start = head.removeprefix(BOM).lstrip()
-    lines = _first_lines(start, 2)
+    lines = _first_lines(start, 3)
     if not start.startswith((b"{", b"[")):
         return "lines"
     if start.startswith(b"["):
         is_line = _is_json(lines[0]) and len(lines) > 1 and lines[1].startswith(b"[")
         return "lines" if is_line else "list"
     if _is_json(lines[0]) and len(lines) > 1:
-        return "lines"
+        is_indented = lines[1].strip() == b"{" and lines[2:] and lines[2].lstrip().startswith(b'"')
+        return "objects" if is_indented else "lines"
     if wrapper(start):
         return "wrapped"
     if _is_json(lines[0]):
@@ -116,10 +123,24 @@ def json_layout(head: bytes, is_all: bool) -> Layout:
 
 
 def wrapper(start: bytes) -> re.Match[bytes] | None:
-    """Match up to the bracket of a list of rows that is a value of an object; the messages of one row are none."""
-    found = _WRAPPED.match(start.removeprefix(BOM))
-    is_rows = found and (found[1].lower() in _WRAPPER_KEYS or found[2] not in _TURN_KEYS)
-    return found if is_rows else None
+    """Match the key and the bracket of a list of rows that is a value of an object; the lists of one row are none.
+
+    Beside it may stand single values, objects and empty lists under a key such as `data`, and nothing under others.
+    """
+    start, depth, is_first = start.removeprefix(BOM), 0, True
+    for token in TOKEN.finditer(start):
+        if depth == 1 and (key := _KEY.match(start, token.start())):
+            name = key[1].lower()
+            if name in ROW_KEYS:
+                return None
+            if key[2]:
+                is_named = name in WRAPPER_KEYS or (is_first and not _FIRST_OF_TURNS.match(start, key.end()))
+                return key if key[3] and is_named else None
+            is_first = False
+        depth += DEPTH.get(token[0], 0)
+        if not depth:
+            return None
+    return None
 
 
 def holds_columns(head: bytes, layout: Layout) -> bool:
@@ -140,12 +161,13 @@ def holds_columns(head: bytes, layout: Layout) -> bool:
 
 
 TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+(?:"|(?=\n))|["\[\]{}]', re.DOTALL)
+DEPTH = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 
 def _end_of_first(start: bytes) -> int | None:
     depth = 0
     for token in TOKEN.finditer(start):
-        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token[0], 0)
+        depth += DEPTH.get(token[0], 0)
         if not depth:
             return token.end()
     return None

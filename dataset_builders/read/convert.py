@@ -1,4 +1,4 @@
-"""Files as people have them, made once into plain ones: JSON lines, CSV or parquet, in UTF-8 and not compressed."""
+"""Files as people have them, made once into plain ones: JSON lines, CSV, parquet or Arrow, UTF-8, not compressed."""
 
 import codecs
 import json
@@ -23,7 +23,7 @@ from dataset_builders.read.content import (
 )
 from dataset_builders.read.encodings import KoreanCount
 from dataset_builders.read.files import suffixes
-from dataset_builders.read.foreign import arrow_to_parquet, excel_to_csv
+from dataset_builders.read.foreign import arrow_to_batches, excel_to_csv
 from dataset_builders.read.json_values import Values
 from dataset_builders.read.location import suffix_of
 from rabbit_ko.errors import UserError, reason
@@ -58,7 +58,7 @@ def next_step(path: str, name: str, head: bytes) -> Step | None:
             return transcode(encoding, suffix)
     check_content(name, suffix, head)
     if suffix == ".arrow":
-        return Step("arrow", ".parquet", arrow_to_parquet)
+        return Step("batches", ".arrow", arrow_to_batches)
     if suffix == ".xlsx":
         return Step("excel", ".csv", excel_to_csv)
     return _json_step(suffix, name, head) if suffix in JSON else None

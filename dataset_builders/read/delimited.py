@@ -81,7 +81,7 @@ def read_header(head: bytes, delimiter: str, name: str) -> tuple[str, ...]:
 
 def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
     """Return names of columns in NFC, or numbers for empty ones. Raises UserError where two are the same."""
-    composed = [unicodedata.normalize("NFC", column) for column in names]
+    composed = [_composed(column) for column in names]
     for column in composed:
         column.encode()
     if twice := [column for column in composed if column and composed.count(column) > 1]:
@@ -110,8 +110,23 @@ def read_delimited(
             )
         elif len(row) != len(columns):
             yield Broken("not as many fields as the header has", json.dumps(row, ensure_ascii=False))
+        elif _is_header(row, columns):
+            yield Broken("the header again", json.dumps(row, ensure_ascii=False))
         else:
             yield {column: row[place] for place, column in places}
+
+
+def _is_header(row: Sequence[str], columns: Sequence[str]) -> bool:
+    """Tell whether a row repeats the names of the columns, as where files were put one behind the other."""
+    # Decomposed Hangul is three times as long at most, and there may be a byte order mark.
+    return all(
+        len(cell) <= 3 * len(column) + 1 and (_composed(cell.removeprefix("\ufeff")) or f"column {number}") == column
+        for number, (cell, column) in enumerate(zip(row, columns, strict=True), start=1)
+    )
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _reader(text: io.StringIO, delimiter: str) -> Any:

@@ -29,17 +29,18 @@ class KoreanCount:
 
 
 class Sample:
-    """The bytes from the first one on that is not ASCII, whatever the blocks in which they come."""
+    """The bytes from the first one on that is not ASCII, whatever the blocks in which they come, and lines before."""
 
     def __init__(self) -> None:
-        self.content = b""
+        self.content, self.ascii_lines = b"", 0
 
     def add(self, block: bytes) -> None:
         """Take what is wanted of the next block of the file."""
-        if len(self.content) >= SAMPLE_BYTES or (not self.content and block.isascii()):
+        if len(self.content) >= SAMPLE_BYTES:
             return
-        first = _NOT_ASCII.search(block)
-        start = 0 if self.content or first is None else first.start()
+        first = None if self.content or block.isascii() else _NOT_ASCII.search(block)
+        start = first.start() if first else 0 if self.content else len(block)
+        self.ascii_lines += block.count(b"\n", 0, start)
         self.content += block[start : start + SAMPLE_BYTES - len(self.content)]
 
     def encoding(self) -> str | None:
@@ -51,7 +52,8 @@ class Sample:
         if self._is_korean():
             return "CP949"
         lines = [line for line in text.split("\n") if line.strip()]
-        return "UTF-8" if 2 * sum("\ufffd" in line for line in lines) <= len(lines) else None
+        # Wherever in the file they stand.
+        return "UTF-8" if 2 * sum("\ufffd" in line for line in lines) < len(lines) + self.ascii_lines else None
 
     def _is_korean(self) -> bool:
         count = KoreanCount()

@@ -14,6 +14,7 @@ CODECS = {".gz": "gzip", ".zst": "zstd"}
 # What `datasets` writes beside the rows.
 _METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 NAMES_SHOWN = 3
+_NOT_READ = "not read: "
 
 
 def suffixes(path: str) -> tuple[str, str]:
@@ -43,7 +44,7 @@ def find_path(path: str) -> str:
 
 
 def find_files(path: str) -> tuple[list[str], list[str]]:
-    """Return the readable files of a path or URL, sorted, and a line on those that are not read.
+    """Return the readable files of a path or URL, sorted, and a line that names all that are not read.
 
     Raises UserError where there is nothing to read, or a file that cannot be.
     """
@@ -60,16 +61,20 @@ def find_files(path: str) -> tuple[list[str], list[str]]:
     wanted = (file for file in visible if is_data(file) and not _is_metadata(file, saved))
     files = [file for file in wanted if _is_regular(f"{root}/{file}")]
     if not files:
-        kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
-        raise UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
-    skipped = sorted(set(visible) - set(files))
-    return [f"{root}/{file}" for file in files], [f"not read: {listed(skipped)}"] if skipped else []
+        raise _nothing(path)
+    skipped = map(printable, sorted(set(visible) - set(files)))
+    note = ", ".join(skipped)
+    return [f"{root}/{file}" for file in files], [_NOT_READ + note] if note else []
+
+
+def _nothing(path: str) -> UserError:
+    kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
+    return UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
 
 
 def _check_file(path: str, root: str) -> None:
     if not is_data(root):
-        kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
-        raise UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
+        raise _nothing(path)
     if not _is_regular(root):
         raise UserError(f"{printable(path)}: no regular file, but a pipe or a device; write its rows to a file")
 
@@ -87,11 +92,11 @@ def _is_metadata(file: str, saved: Container[str]) -> bool:
     return name in _METADATA or (folder in saved and name.startswith("cache-") and name.endswith(".arrow"))
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = NAMES_SHOWN) -> str:
     """Return names for people, of many only the first."""
     shown = [printable(name) for name in names]
-    more = f" and {len(shown) - NAMES_SHOWN:,} more" if len(shown) > NAMES_SHOWN else ""
-    return ", ".join(shown[:NAMES_SHOWN]) + more
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 def summarized(notes: Mapping[str, list[str]]) -> list[str]:
@@ -101,3 +106,9 @@ def summarized(notes: Mapping[str, list[str]]) -> list[str]:
         for note in said:
             names.setdefault(note, []).append(name)
     return [f"{listed(of)}: {note}" for note, of in names.items()]
+
+
+def shown_note(note: str) -> str:
+    """Return a note on files for people: of many that were not read only the first."""
+    is_list = note.startswith(_NOT_READ)
+    return _NOT_READ + listed(note.removeprefix(_NOT_READ).split(", ")) if is_list else printable(note)

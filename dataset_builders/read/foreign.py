@@ -1,4 +1,4 @@
-"""Arrow files and Excel workbooks, written as parquet and CSV."""
+"""Arrow files and Excel workbooks, written as Arrow files of small checked batches and as CSV."""
 
 import csv
 import datetime
@@ -8,32 +8,42 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rabbit_ko.errors import UserError, printable, reason
 
-ROWS_PER_GROUP, BYTES_PER_GROUP = 10_000, 64 << 20
+ROWS_PER_BATCH = 1_000
 
 
-def arrow_to_parquet(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
-    """Write the rows of an Arrow file or stream, as `datasets` saves them, as parquet."""
+def arrow_to_batches(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
+    """Write the rows of an Arrow file or stream, as `datasets` saves them, as a file of checked, small batches.
+
+    Their types stay, since parquet knows fewer of them, and a column that nothing reads may have any.
+    """
     try:
         batches = _arrow_batches(source)
-        schema = next(batches)
-        with pq.ParquetWriter(target, schema, compression="lz4") as writer:
-            some: list[pa.RecordBatch] = []
+        schema = _without_dictionaries(next(batches))
+        with pa.ipc.new_file(target, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             for batch in batches:
                 _check(batch)
-                some.append(batch)
-                if sum(map(len, some)) >= ROWS_PER_GROUP or sum(it.nbytes for it in some) >= BYTES_PER_GROUP:
-                    writer.write_table(pa.Table.from_batches(some, schema))
-                    some = []
-            writer.write_table(pa.Table.from_batches(some, schema))
+                columns = [_decoded(column) for column in batch.columns]
+                whole = pa.RecordBatch.from_arrays(columns, schema=schema) if columns else batch
+                for at in range(0, len(whole), ROWS_PER_BATCH):
+                    writer.write_batch(whole.slice(at, ROWS_PER_BATCH))
     except (pa.ArrowException, OSError, EOFError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # a full disk, and nothing of the file's
         raise UserError(f"{name}: broken Arrow file: {reason(error)}; fetch or save it again") from None
     return []
+
+
+def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    # A file has one dictionary for all batches, and a stream may have another for each.
+    types = [it.type.value_type if pa.types.is_dictionary(it.type) else it.type for it in schema]
+    return pa.schema([field.with_type(kind) for field, kind in zip(schema, types, strict=True)])
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _check(batch: pa.RecordBatch) -> None:

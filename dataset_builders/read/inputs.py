@@ -17,7 +17,7 @@ from dataset_builders.read.json_values import NotWrapped
 from dataset_builders.read.location import Chunk as Chunk
 from dataset_builders.read.location import Location as Location
 from dataset_builders.read.location import suffix_of as suffix_of
-from dataset_builders.read.tables import read_shape
+from dataset_builders.read.tables import read_arrow_shape, read_shape
 from rabbit_ko.errors import UserError, printable
 from rabbit_ko.storage import filesystem, is_url, read
 
@@ -127,12 +127,6 @@ class _Scan:
     sample: Sample = field(default_factory=Sample)
 
 
-def cut(path: str) -> tuple[list[Chunk], int, str]:
-    """Return the chunks, the size and the hash of a plain file. Raises UserError where it is broken."""
-    found = _prepare(path, path, "", is_plain=True)
-    return found.chunks, found.bytes, found.sha256
-
-
 def prepare(path: str, folder: str) -> Prepared:
     """Read a file once, and make a plain one of it in `folder` where it is none. Raises UserError."""
     return _prepare(path, printable(path), folder)
@@ -201,8 +195,8 @@ def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chu
         columns = read_header(head, whole.delimiter, whole.shown)
     elif suffix not in JSON:
         file.seek(0)
-        rows, columns = read_shape(file, whole.shown)
-        bounds = [*range(0, rows, CHUNK_ROWS), rows]
+        is_arrow = suffix == ".arrow"
+        bounds, columns = (read_arrow_shape if is_arrow else read_shape)(file, whole.shown, CHUNK_ROWS)
     return [replace(whole, start=start, end=end, columns=columns) for start, end in pairwise(bounds)]
 
 

@@ -6,7 +6,7 @@ from typing import IO
 
 import orjson
 
-from dataset_builders.read.content import BOM, HEAD_BYTES, TOKEN, Layout, wrapper
+from dataset_builders.read.content import BOM, DEPTH, HEAD_BYTES, ROW_KEYS, TOKEN, WRAPPER_KEYS, Layout, wrapper
 from rabbit_ko.errors import UserError, printable
 
 ROW_BYTES = 256 << 20
@@ -14,7 +14,7 @@ _CLOSES = {b"}": b"{", b"]": b"["}
 
 
 class NotWrapped(Exception):
-    """More follows the first object, so that its lists are no lists of rows."""
+    """The first object is a row, or more follow it, so that its lists are no lists of rows."""
 
 
 class Values:
@@ -23,12 +23,13 @@ class Values:
     def __init__(self, source: IO[bytes], name: str, layout: Layout) -> None:
         self.source, self.name, self.layout = source, name, layout
         self.buffer = source.read(HEAD_BYTES).removeprefix(BOM)
-        self.start, self.line, self.key = 0, 1, ""
+        self.start, self.line, self.key, self.is_named = 0, 1, "", False
         self.notes: list[str] = []
         if layout == "list":
             self.start = self.buffer.index(b"[") + 1
         elif layout == "wrapped" and (found := wrapper(self.buffer)):
             self.start, self.key = found.end(), printable(found[1].decode(errors="replace")[1:-1])
+            self.is_named = found[1].lower() in WRAPPER_KEYS
         self.at = self.start
 
     def __iter__(self) -> Iterator[bytes]:
@@ -82,15 +83,9 @@ class Values:
                 yield between
 
     def _check_end(self, end: int, bracket: bytes) -> None:
-        """Raise UserError where anything follows the list, or NotWrapped where another object does."""
-        self.start, depth, has_others = end, 0, False
-        if self.layout == "wrapped":
-            for token in self._tokens():
-                depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token[0], 0)
-                has_others |= depth > 0
-                self.start = token.end()
-                if depth < 0:
-                    break
+        """Raise UserError where more follows the list, or NotWrapped where its object is a row or another follows."""
+        self.start = end
+        has_others = self.layout == "wrapped" and self._skip_rest()
         rest = self.buffer[self.start :] + self.source.read(HEAD_BYTES)
         if self.layout == "wrapped" and rest.strip():
             raise NotWrapped
@@ -101,6 +96,22 @@ class Values:
             raise self._mistake("brackets do not match")
         if rest.strip():
             raise self._mistake("more follows the end")
+
+    def _skip_rest(self) -> bool:
+        """Pass by what stands behind the list in its object, and tell whether that holds another list at its top."""
+        depth, top, has_others = 0, b"", False
+        for token in self._tokens():
+            mark, between = token[0], self.buffer[self.start : token.start()]
+            self.start = token.end()
+            is_key = not depth and mark.startswith(b'"') and b":" not in between
+            if is_key and (not self.is_named or mark.lower() in ROW_KEYS):
+                raise NotWrapped
+            has_others |= depth == 1 and top == b"[" and (mark != b"]" or between.strip() != b"")
+            top = mark if not depth else top
+            depth += DEPTH.get(mark, 0)
+            if depth < 0:
+                break
+        return has_others
 
     def _mistake(self, what: str) -> UserError:
         line = self.line + self.buffer.count(b"\n", 0, self.start)

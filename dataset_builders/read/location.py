@@ -19,7 +19,7 @@ class Location(Strict):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole rows of a file by their bytes [start, end), or rows of a parquet file.
+    """Whole rows of a file by their bytes [start, end), rows of a parquet file, or batches of an Arrow file.
 
     sha256: of the file that the user has. path: that file, or the plain one made of it. name: what to call it.
     columns: the names of all columns, composed (NFC), where the format has a header. parts: small files that make one

@@ -10,7 +10,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from rabbit_ko.errors import UnknownName, UserError, is_of_storage, reason
+from rabbit_ko.errors import UnknownName, UserError, is_of_storage, printable, reason
 from rabbit_ko.recipes import Recipe, find_recipe
 
 
@@ -33,7 +33,8 @@ def told(debug: bool) -> Iterator[None]:
 
 
 def _failure(line: str, code: int) -> SystemExit:
-    print(f"error: {line}", file=sys.stderr)
+    # A list of findings has several lines; what stands in them may be named by anybody.
+    print("\n".join(map(printable, f"error: {line}".split("\n"))), file=sys.stderr)
     return SystemExit(code)
 
 

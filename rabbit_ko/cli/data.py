@@ -130,6 +130,7 @@ def diff(
 
 def _print_summary(manifest: Any, out: str) -> None:
     from dataset_builders.gates.hangul import GATE
+    from dataset_builders.read.files import listed, shown_note
 
     mix = _mix_columns(manifest)
     columns = [Column(it, justify="right") for it in (*HEADINGS, *mix)]
@@ -145,17 +146,13 @@ def _print_summary(manifest: Any, out: str) -> None:
         dropped = [f"{count:,} {printable(reason)}" for reason, count in source.rejected.items()]
         dropped += [f"{count:,} {reason}, only counted" for reason, count in source.reported.items()]
         reasons += f"{source.name}: dropped {', '.join(dropped)}\n" if dropped else ""
-        reasons += f"{source.name}: nothing reads {_names(source.unread_columns)}\n" if source.unread_columns else ""
-        reasons += "".join(f"{source.name}: {printable(note)}\n" for note in source.notes)
+        unread = listed((f"`{name}`" for name in source.unread_columns), most=20)
+        reasons += f"{source.name}: nothing reads {unread}\n" if unread else ""
+        reasons += "".join(f"{source.name}: {shown_note(note)}\n" for note in source.notes)
         if 20 * (foreign := source.rejected.get(GATE.reason, 0)) > source.read:
             reasons += f"{source.name}: {foreign:,} rows are not in Korean; `language: en` keeps all of the source\n"
     console.print(table)
     console.print(reasons, markup=False, highlight=False, end="")
-
-
-def _names(columns: list[str]) -> str:
-    shown = [name if name.isprintable() else ascii(name)[1:-1] for name in columns[:20]]
-    return ", ".join(f"`{name}`" for name in shown) + (f" and {len(columns) - 20} more" if columns[20:] else "")
 
 
 def _mix_columns(manifest: Any) -> dict[str, Callable[[Any], str]]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dataset_builders.look import Look
+from dataset_builders.read.files import shown_note
 from dataset_builders.rows import Conversation, Labelled, Row
 from dataset_builders.sources import SOURCES
 from prompt_strategies.template import Template, render_answer, render_prompt
@@ -46,7 +47,7 @@ def remarks(found: Look) -> Iterator[str]:
     yield from (f"  {count:,} rejected: {printable(reason)}" for reason, count in found.rejected.most_common())
     if found.unread:
         yield f"  nothing reads {', '.join(f'`{printable(name)}`' for name in found.unread)}"
-    yield from (f"  {printable(note)}" for note in found.notes)
+    yield from (f"  {shown_note(note)}" for note in found.notes)
 
 
 def entry_text(found: Look) -> str:

@@ -1,6 +1,7 @@
 """The whole build: shards, manifest, what is published when, and what is left alone."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dataset_builders.shards import WORK
 from rabbit_ko.errors import UserError
 from tests.conftest import ROOT, sample_rows
 from tests.dataset_builders.files import OFF, build_rows, file_contents, read_rows, write_jsonl
+from tests.dataset_builders.read.test_tables import workbook
 
 ROWS = [{"instruction": f"{number}번 질문", "output": f"{number}번 답"} for number in range(50)]
 
@@ -113,6 +115,33 @@ def test_a_source_that_leaves_no_row_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="of 1 rows none is left; dropped: 1 empty turn"):
         build_rows(tmp_path, "koalpaca", [{"instruction": "가", "output": " "}])
     assert not list((tmp_path / "data").glob("[!.]*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "of 0 rows none is left; dropped: -; a.xlsx: is empty"),
+        (
+            workbook(cover=[["FAQ"], ["2026"]], 자료=[["instruction", "output"], ["가", "나"]]),
+            "of 1 rows none is left; dropped: 1 no field `instruction`; name them with `columns:`; "
+            "a.xlsx: sheet `cover` was read, and not `자료`",
+        ),
+    ],
+)
+def test_a_source_that_leaves_no_row_says_what_is_known_of_its_files(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "a.xlsx").write_bytes(content)
+    with pytest.raises(UserError, match=f"a.xlsx: {re.escape(said)}$"):
+        build_rows(tmp_path, "koalpaca", [], {"path": str(tmp_path / "a.xlsx")})
+
+
+@pytest.mark.parametrize("name", [".#a.jsonl", "x.txt"])
+def test_a_link_to_nothing_that_is_no_data_ends_no_build(tmp_path: Path, name: str) -> None:
+    write_jsonl(tmp_path / "f/a.jsonl", ROWS)
+    (tmp_path / "f" / name).symlink_to("user@host.123:456")
+    [report] = build_rows(tmp_path, "koalpaca", [], {"path": str(tmp_path / "f")}).sources
+    assert (report.kept, report.notes) == (50, [] if name.startswith(".") else ["not read: x.txt"])
 
 
 @pytest.mark.parametrize("name", ["sft/notes.txt", "dpo/trainer.py", "rejected/sub/x.pdf"])

@@ -234,6 +234,39 @@ def test_the_summary_names_greetings_and_the_columns_that_nothing_reads(in_tmp: 
     assert "`열19` and 2 more\n" in out
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"path": "없음\x1b[31m.jsonl"},
+        {"path": "자료\x1b[31m"},
+        {"path": "d.jsonl", "columns": {"output": "답\x1b[31m"}},
+    ],
+)
+def test_names_in_a_failure_send_nothing_to_the_terminal(in_tmp: Path, capsys: Capture, entry: Any) -> None:
+    write_jsonl(in_tmp / "자료\x1b[31m/a.jsonl", [{"x": 1}])
+    write_jsonl(in_tmp / "d.jsonl", [GOOD])
+    write_config(in_tmp / "data.yaml", {"source": "alpaca", **entry})
+    assert run(*CALL) == 1
+    line = capsys.readouterr().err
+    assert line.removesuffix("\n").isprintable()
+    assert "\\x1b[31m" in line
+    assert any(name in line for name in ("없음", "자료", "답"))
+
+
+def test_the_manifest_names_all_files_that_are_not_read_and_the_terminal_the_first(
+    in_tmp: Path, capsys: Capture
+) -> None:
+    write_jsonl(in_tmp / "d/a.jsonl", [{"instruction": "질문입니다", "output": "답변입니다"}])
+    names = [f"b{number}.jsonl.bz2" for number in range(5)]
+    for name in names:
+        (in_tmp / "d" / name).write_bytes(b"BZh")
+    write_config(in_tmp / "data.yaml", {"source": "alpaca", "path": "d"})
+    assert run(*CALL) == 0
+    assert f"alpaca: not read: {', '.join(names[:3])} and 2 more\n" in capsys.readouterr().out
+    [source] = json.loads(Path("data/x/manifest.json").read_text())["sources"]
+    assert source["notes"] == [f"not read: {', '.join(names)}"]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "JSONL", "csv", "parquet"])
 def test_a_folder_of_any_format_is_read_through_the_column_mapping(
     in_tmp: Path, capsys: Capture, suffix: str

@@ -9,7 +9,7 @@ import pytest
 
 from dataset_builders.conversion import Log, convert
 from dataset_builders.read.formats import read_rows
-from dataset_builders.read.inputs import cut
+from dataset_builders.read.inputs import prepare
 from dataset_builders.recipe import SourceConfig
 from dataset_builders.rows import Row, all_messages
 from tests.dataset_builders.files import write_jsonl
@@ -18,7 +18,7 @@ from tests.dataset_builders.files import write_jsonl
 def converted(path: Path, source: str, **options: Any) -> tuple[list[Row], int]:
     """The rows that a file of one chunk leaves, and the number of rejected ones."""
     log = Log(SourceConfig(source=source, path=str(path), **options))
-    [chunk], *_ = cut(str(path))
+    [chunk] = prepare(str(path), str(path.parent)).chunks
     return list(convert(read_rows(chunk), log)), len(log.rejected)
 
 
@@ -47,7 +47,7 @@ def test_chunks_of_a_parquet_file_share_its_rows_whatever_its_row_groups(
     monkeypatch.setattr("dataset_builders.read.tables.PARQUET_ROWS", 4)
     rows = [{"id": number} for number in range(50)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=groups)
-    chunks, *_ = cut(str(tmp_path / "rows.parquet"))
+    chunks = prepare(str(tmp_path / "rows.parquet"), str(tmp_path)).chunks
     assert len(chunks) == 8
     assert [row for chunk in chunks for row in read_rows(chunk)] == rows
 

@@ -77,6 +77,18 @@ def test_a_broken_byte_costs_one_row(tmp_path: Path) -> None:
     assert rows == [{"질문": "하나", "답": "둘"}, "broken unicode", {"질문": "셋", "답": "넷"}]
 
 
+@pytest.mark.parametrize("size", [3, 1 << 20])
+@pytest.mark.parametrize("header", ["a,가나", '"a","가나"', "\ufeffa,가나", "a,\u1100\u1161\u1102\u1161", "a,가나,"])
+def test_a_header_that_is_repeated_is_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, size: int
+) -> None:
+    monkeypatch.setattr(CHUNK, size)
+    end = "," if header.endswith(",") else ""
+    rows, _ = read_bytes(tmp_path, "a.csv", "\n".join([header, f"a,b{end}", header, f"c,가나{end}"]).encode())
+    read = [{"a": "a", "가나": "b"}, "the header again", {"a": "c", "가나": "가나"}]
+    assert [row if isinstance(row, str) else {name: row[name] for name in ("a", "가나")} for row in rows] == read
+
+
 def _field(rng: random.Random) -> str:
     return "".join(
         rng.choices(["가", "a", '"', '""', ",", "\n", "\r\n", "\r", " ", '",', '\n"'], k=rng.randint(0, 6))

@@ -75,6 +75,20 @@ def test_a_broken_byte_in_json_lines_costs_one_row_and_no_more(tmp_path: Path, b
         assert (rows, notes) == ([value, value, "broken unicode", value, value], [])
 
 
+@pytest.mark.parametrize("place", [0, 25, 50])
+@pytest.mark.parametrize("size", [7, 1 << 20])
+@pytest.mark.parametrize("bad", [b'{"a": "caf\xe9"}', '{"a": "답'.encode()[:-1], '{"a": "답'.encode()[:-2] + b'"}'])
+def test_what_a_broken_byte_costs_does_not_depend_on_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, size: int, bad: bytes
+) -> None:
+    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_BYTES", size)
+    lines = [b'{"a": "b"}'] * 50
+    rows, notes = read_bytes(tmp_path, "a.jsonl", b"\n".join([*lines[:place], bad, *lines[place:]]))
+    assert (rows[place], len(rows), notes) == ("broken unicode", 51, [])
+    rows, _ = read_bytes(tmp_path, "a.csv", b"a,b\n" + b"x,y\n" * place + b"caf\xe9,y\n" + b"x,y\n" * (50 - place))
+    assert (rows[place], len(rows)) == ("broken unicode", 51)
+
+
 def test_korean_far_behind_other_text_is_found(tmp_path: Path) -> None:
     content = b"a,b\n" + b"x,y\n" * 900_000 + "대한민국의 수도는,서울이고 여기는 어디인가요\n".encode("cp949")
     rows, notes = read_bytes(tmp_path, "a.csv", content)

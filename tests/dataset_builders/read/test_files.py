@@ -11,6 +11,7 @@ import pytest
 
 from dataset_builders.build import build, current
 from dataset_builders.read import inputs, json_values
+from dataset_builders.read.files import shown_note
 from dataset_builders.read.inputs import find_input
 from dataset_builders.read.location import Location
 from dataset_builders.recipe import load_config
@@ -31,10 +32,9 @@ def test_every_visible_file_is_read_or_named(tmp_path: Path) -> None:
         (folder / name).write_text("x")
     rows, notes = read_all(folder, work=tmp_path / "work")
     assert rows == [ROW] * 4
-    assert notes == [
-        "b.json: read as JSON lines",
-        "not read: LICENSE, README.md, dataset_infos.json and 2 more",
-    ]
+    skipped = "not read: LICENSE, README.md, dataset_infos.json"
+    assert notes == ["b.json: read as JSON lines", f"{skipped}, x\\x1b[31m.txt, z.png"]
+    assert [shown_note(note) for note in notes] == ["b.json: read as JSON lines", f"{skipped} and 2 more"]
 
 
 def test_what_holds_of_many_files_is_said_once(tmp_path: Path) -> None:

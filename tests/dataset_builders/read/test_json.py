@@ -32,6 +32,7 @@ LAYOUTS = {
     "a list, one object a line": "[\n" + ",\n".join(map(dump, ROWS)) + "\n]\n",
     "a list, commas first": "[" + "\n,".join(map(dump, ROWS)) + "]",
     "indented objects": "\n".join(dump(row, indent=4) for row in ROWS),
+    "indented objects after one in a line": "\n".join([dump(ROWS[0]), *(dump(row, indent=4) for row in ROWS[1:])]),
     "indented objects with commas": ",\n".join(dump(row, indent=4) for row in ROWS),
     "objects in one line": "".join(map(dump, ROWS)),
     "lines that end in commas": LINES.replace("\n", ",\n") + ",",
@@ -74,6 +75,46 @@ def test_an_unusual_layout_is_said(tmp_path: Path, name: str, content: str, note
 @pytest.mark.parametrize("indent", [None, 2])
 def test_one_row_is_a_row_though_it_holds_a_list(tmp_path: Path, row: Any, indent: int | None) -> None:
     assert read_bytes(tmp_path, "a.json", dump(row, indent=indent).encode())[0] == [row]
+
+
+SIDE = [{"instruction": "곁가지 질문", "output": "곁가지 답"}]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 7, "related": SIDE, "instruction": "진짜 질문", "output": "진짜 답"},
+        {"related": SIDE, "instruction": "진짜 질문", "output": "진짜 답"},
+        {"related": SIDE, "id": 7},
+        {"id": 99, "refs": [{"t": 1}], "질문": "가", "답": "나"},
+        {"id": 1, "examples": SIDE, "instruction": "가", "output": "나"},
+        {"instruction": "가", "data": SIDE, "output": "나"},
+        {"messages": [{"id": "m1", **TURNS[0]}, {"id": "m2", **TURNS[1]}]},
+        {"대화": [{"id": "m1", **TURNS[0]}, {"id": "m2", **TURNS[1]}]},
+        {"tools": TOOLS, "messages": TURNS},
+        {"chosen": [{"id": 1, **TURNS[1]}], "rejected": [{"id": 2, **TURNS[1]}], "prompt": "가"},
+    ],
+)
+def test_the_lists_of_one_row_are_no_rows(tmp_path: Path, name: str, row: Any, indent: int | None) -> None:
+    assert read_bytes(tmp_path, name, dump(row, indent=indent).encode())[0] == [row]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"version": "1", "meta": {"n": 2, "tags": ["a"]}, "data": ROWS},
+        {"errors": [], "data": ROWS, "warnings": []},
+        {"data": ROWS, "meta": {"a": 1, "tags": ["a", {"b": []}]}, "task": "instruction", "n": 2},
+        {"schema": {"fields": [{"name": "index"}]}, "data": ROWS},
+        {"질문들": ROWS},
+    ],
+)
+def test_rows_under_a_key_are_rows_whatever_describes_them(tmp_path: Path, wrapped: Any, indent: int | None) -> None:
+    assert read_bytes(tmp_path, "a.json", dump(wrapped, indent=indent).encode())[0] == ROWS
 
 
 def test_several_indented_rows_with_lists_of_objects_are_rows(tmp_path: Path) -> None:
@@ -129,6 +170,7 @@ def test_what_becomes_of_a_line(tmp_path: Path, row: str, expected: Any) -> None
         ('[\n{"a": 1}\n{"a": 2}\n]', [{"a": 1}, {"a": 2}]),
         ('{"data": [{"text": "가"}]}', [{"text": "가"}]),
         ('{"dialogue": [{"text": "가"}]}', [{"dialogue": [{"text": "가"}]}]),
+        ('{"a": 1}\n{\n{"a": 2}', [{"a": 1}, "broken JSON", {"a": 2}]),
         ('}\n{"a": 1}', ["broken JSON", {"a": 1}]),
         ('{"a": "x\n{"a": 1}\n{"a": 2}', ["broken JSON", {"a": 1}, {"a": 2}]),
     ],
@@ -170,6 +212,7 @@ def test_a_broken_byte_of_a_list_costs_one_row(tmp_path: Path) -> None:
         ("a.jsonl", '{\n"a": 1}\n]\n{"a": 2}', r"a.jsonl:3: broken JSON: brackets do not match"),
         ("a.json", '[\n{"a": 1}]\n[{"b": 2}]', r"a.json:2: broken JSON: more follows the end"),
         ("a.json", '{"train": [{"a": 1}], "test": [{"a": 2}]}', r"more than one list, the first is `train`"),
+        ("a.json", '{"data": [{"a": 1}], "tags": [1, 2]}', r"more than one list, the first is `data`"),
         ("a.json", '{"a": ["가", "나"], "b": ["다", "라"]}', r"one object that holds columns, not rows"),
         ("a.jsonl", '{\n"a": ["가"],\n"b": ["다"]\n}', r"one object that holds columns, not rows"),
         ("a.json", '{"a": {"0": "가"}, "b": {"0": "나"}}', r"one object that holds columns, not rows"),

@@ -65,6 +65,42 @@ def test_a_column_that_nothing_reads_cannot_break_a_row(tmp_path: Path, kind: st
     assert read_all(path, {"a"}) == ([{"a": "가"}, {"a": "나"}, {"a": "다"}], [])
 
 
+UNUSUAL = [
+    pa.array([{}, {}, {}], pa.struct([])),
+    pa.array([2**62, 1, 2], pa.timestamp("s")),
+    pa.array([(1, 2, 3)] * 3, pa.month_day_nano_interval()),
+    pa.RunEndEncodedArray.from_arrays(pa.array([3], pa.int32()), pa.array(["x"])),
+    pa.UnionArray.from_sparse(pa.array([0, 1, 0], pa.int8()), [pa.array([1, 2, 3]), pa.array(["a", "b", "c"])]),
+]
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+@pytest.mark.parametrize("other", UNUSUAL, ids=lambda column: str(column.type))
+def test_a_type_that_only_arrow_knows_breaks_no_file(tmp_path: Path, kind: str, other: Any) -> None:
+    path = write(tmp_path / "a", pa.table({"a": ["가", "나", "다"], "other": other}), kind)
+    assert read_all(path, {"a"}) == ([{"a": "가"}, {"a": "나"}, {"a": "다"}], [])
+    assert len(read_all(path)[0]) == 3
+
+
+def test_each_batch_of_a_stream_may_have_a_dictionary_of_its_own(tmp_path: Path) -> None:
+    kind = pa.schema({"a": pa.dictionary(pa.int32(), pa.string())})
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), kind) as writer:
+        for texts in (["가", "나"], ["다", "가"]):
+            writer.write_batch(pa.record_batch([pa.array(texts).dictionary_encode()], schema=kind))
+    assert read_all(tmp_path / "a.arrow")[0] == [{"a": text} for text in "가나다가"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_rows_of_arrow_files_do_not_depend_on_the_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("dataset_builders.read.inputs.CHUNK_ROWS", size)
+    monkeypatch.setattr("dataset_builders.read.foreign.ROWS_PER_BATCH", 2)
+    for count in (0, 1, 6, 7):
+        path = write(tmp_path / f"{count}", pa.table({"a": range(count)}), "file")
+        assert read_all(path)[0] == [{"a": number} for number in range(count)]
+
+
 @pytest.mark.parametrize("kind", ["parquet", "file", "stream"])
 @pytest.mark.parametrize(
     ("column", "reason"),
@@ -107,7 +143,11 @@ def test_folders_that_datasets_saves_are_read_without_what_is_no_row(tmp_path: P
     DatasetDict(parts).save_to_disk(tmp_path / "two")
     found, notes = read_all(tmp_path / "two", work=tmp_path / "work")
     assert sorted(row["instruction"] for row in found) == [row["instruction"] for row in rows]
-    assert notes == ["not read: dataset_dict.json, test/dataset_info.json, test/state.json and 2 more"]
+    skipped = [
+        "dataset_dict.json",
+        *(f"{it}/{name}.json" for it in ("test", "train") for name in ("dataset_info", "state")),
+    ]
+    assert notes == [f"not read: {', '.join(skipped)}"]
 
 
 @pytest.mark.parametrize(
