@@ -112,7 +112,8 @@ def history(row: Mapping[str, Any], field: str = "history") -> list[Message]:
     if is_empty(value):
         return []
     if isinstance(value, str) and (value := text(row, field).strip()).startswith("[["):
-        value = _load(value)
+        if (value := _load(value)) is None:
+            raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
     if isinstance(value, list) and value and all(isinstance(pair, list | tuple) for pair in value):
         if any(len(pair) != 2 for pair in value):
             raise Rejected(f"`{field}` must be made of pairs of a question and an answer")

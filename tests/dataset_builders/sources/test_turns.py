@@ -229,6 +229,8 @@ def test_a_history_comes_before_the_question(value: Any) -> None:
         (["하나", "둘"], "`history` must be made of objects"),
         ([["하나", None]], "empty turn"),
         ([["하나", 2]], "`history` must be text, not int"),
+        ('[["첫 질문","첫 답"', "`history` looks like a list of turns, but cannot be read"),
+        ("[['질문 1' '답 1']\n ['질문 2' '답 2']]", "`history` looks like a list of turns, but cannot be read"),
     ],
 )
 def test_a_history_that_cannot_be_used_is_named(value: Any, reason: str) -> None:
