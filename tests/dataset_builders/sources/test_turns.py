@@ -1,6 +1,8 @@
 """Conversations in every form that people write them in come to the same messages, or to a reason."""
 
 import json
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -39,6 +41,11 @@ def messages_of(row: dict[str, Any], source: str = "messages") -> list[tuple[str
         "Human: 질문\n\nAssistant: 답",
         "User: 질문\n\nAssistant: 답\n",
         "Human: 질문\nAssistant: 답",
+        "Human: 질문\nAI: 답",
+        "\n\nhuman: 질문\n\nassistant: 답",
+        "\n\nUser: 질문\n\nBot: 답\n\nBot:",
+        "\n\nHuman: 질문\n \n Assistant : 답",
+        "\r\n\r\nHuman：질문\r\n\r\nAssistant：답",
         "### Human: 질문### Assistant: 답",
         [{"from": None, "value": None, **CHAT[0]}, {"from": "gpt", "value": "답", "role": None, "content": None}],
         [{**CHAT[0], "tool_calls": None, "weight": None}, {**CHAT[1], "images": []}],
@@ -67,7 +74,10 @@ def test_nothing_is_nothing_in_every_form(value: Any) -> None:
         '{"name": "kim"} 을 YAML로',
         '{"role": "admin"}',
         "[{]",
-        "Human: 사람이라는 뜻의 영어 낱말",
+        "human: 사람이라는 뜻의 영어 낱말",
+        "User: 이름을 적는 칸",
+        "AI: 인공지능\n\n무엇의 줄임말인지 알려 줘",
+        '[질문] 다음 줄을 설명해 줘: {"role": "user", "content": "가"}',
         "Assistant: 비서라는 직업",
         "사람: 안녕\n비서: 안녕",
     ],
@@ -83,6 +93,19 @@ def test_a_text_that_is_no_conversation_stays_one(text: str) -> None:
         ("[{'role': 'user', 'content': '가'}\n {'role': 'assistant'}]", "looks like a list of turns"),
         ("머리말\n\nHuman: 가\n\nAssistant: 나", "`field` is a transcript that does not begin with a turn"),
         ("답입니다.\n\nHuman: 그리고?", "is a transcript that does not begin"),
+        (json.dumps(json.dumps(CHAT)), "looks like a list of turns"),
+        (json.dumps({"messages": CHAT}), "looks like a list of turns"),
+        (json.dumps([CHAT]), "looks like a list of turns"),
+        (f"array({CHAT}, dtype=object)", "looks like a list of turns"),
+        (f"({CHAT[0]},)", "looks like a list of turns"),
+        (f"\u200b{json.dumps(CHAT)}", "looks like a list of turns"),
+        (f"```json\n{json.dumps(CHAT)}\n```", "looks like a list of turns"),
+        (json.dumps(CHAT).replace("role", "Role"), "looks like a list of turns"),
+        ('[{"message_id": "x", "role": "user", "content": "가', "looks like a list of turns"),
+        ('{"role": "user", "content": "가"}\n{"role": "assistant", "content": "나"}', "looks like a list of turns"),
+        ("\u200b\n\nHuman: 가\n\nAssistant:", "is a transcript that does not begin"),
+        ("\n\nHuman: 가\nAssistant: 나\n\nHuman: 다", "`field` is a transcript with a speaker within a turn"),
+        ("Human: 가\n\nAssistant: 나\nHuman: 다", "`field` is a transcript with a speaker within a turn"),
         (7, "`field` must be text or a list of turns, not int"),
         (["가"], "`field` must be made of objects with `role` and `content`"),
         ([{"role": "user"}], "`field` has a turn without `content`"),
@@ -97,7 +120,8 @@ def test_what_cannot_be_read_is_named(value: Any, reason: str) -> None:
 
 def test_the_last_empty_turn_of_a_transcript_is_none() -> None:
     assert read("\n\nHuman: 가\n\nAssistant:") == [("user", "가")]
-    assert read("\n\nHuman: 가") == [("user", "가")]
+    assert read("\n\nHuman: 가\n\n Assistant:") == [("user", "가")]
+    assert read("\n\nHuman: 가") == read("Human: 가") == [("user", "가")]
 
 
 def test_a_transcript_keeps_line_breaks_and_names_within_a_turn() -> None:
@@ -145,6 +169,27 @@ def test_text_parts_are_joined_as_the_chat_template_joins_them() -> None:
     parts = [{"type": "text", "text": "가"}, {"type": "text", "text": " 나", "image_url": None}]
     assert read([{"role": "user", "content": parts}]) == [("user", "가 나")]
     assert read([{"from": "human", "value": parts[:1]}]) == [("user", "가")]
+    assert read([{"role": "user", "content": json.dumps(parts)}]) == [("user", "가 나")]
+    with pytest.raises(Rejected, match="`content` has a part of the type `image`"):
+        read([{"role": "user", "content": json.dumps([*parts, {"type": "image"}])}])
+
+
+@pytest.mark.parametrize(
+    "said", ["[1, 2]", '[{"type": "개", "name": "바둑이"}]', '[{"type": "text"} 는 무엇?', "[참고] 글"]
+)
+def test_other_brackets_of_a_turn_are_its_text(said: str) -> None:
+    assert read([{"role": "user", "content": said}]) == [("user", said)]
+
+
+@pytest.mark.parametrize(
+    "run", ["\n", " ", "\n ", "\r\n", "\\", '"', "[", "{", '"role', "\n\nHuman: ", "Human:\n", "### AI:"]
+)
+@pytest.mark.parametrize("start", ["", "Human: 질문\n\nAssistant: ", "[{", '{"role": "', "```", "\u200b"])
+def test_no_text_takes_long(start: str, run: str) -> None:
+    began = time.process_time()
+    with suppress(Rejected):
+        read(start + run * 100_000 + "x")
+    assert time.process_time() - began < 1
     assert read([{"role": "user", "content": []}]) == [("user", "")]
 
 
