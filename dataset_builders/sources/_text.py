@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from typing import Any
 
 from rabbit_ko.errors import Rejected
@@ -57,6 +58,11 @@ def text(row: Any, field: str) -> str:
     except UnicodeEncodeError:
         raise Rejected("broken unicode") from None
     return visible(value)
+
+
+def composed(content: str) -> str:
+    """Return a text as texts compare: in Unicode's composed form (NFC), without blanks around it."""
+    return unicodedata.normalize("NFC", content).strip()
 
 
 def check_type(value: Any, kind: type, field: str, expected: str) -> None:

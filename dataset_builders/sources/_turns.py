@@ -164,7 +164,7 @@ def _parse(value: str, field: str, speaker: str) -> str | list[Any]:
             return items
         if found is None and _begins_turn(value):
             raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
-    if looks_like_turns(value):
+    if _looks_like_turns(value):
         raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
     if not _begins_transcript(value):
         if _has_transcript(value):
@@ -173,8 +173,12 @@ def _parse(value: str, field: str, speaker: str) -> str | list[Any]:
     return _transcript(value, field, speaker) or value
 
 
-def looks_like_turns(value: str) -> bool:
-    """Tell whether a text begins as data does, and has the keys of a turn."""
+def is_material(value: str) -> bool:
+    """Tell whether a text behind a question may be one to work with: no data of turns, and no raw transcript."""
+    return not _looks_like_turns(value) and not _has_transcript(value)
+
+
+def _looks_like_turns(value: str) -> bool:
     return bool(_begins_data(value) and _key_of_speaker(value) and _key_of_words(value))
 
 
@@ -209,5 +213,7 @@ def _transcript(value: str, field: str, speaker: str) -> list[Any] | None:
 
 def _is_spoken(names: Sequence[str], speaker: str) -> bool:
     # A name in front of one line may belong to the text, but where it is that of the speaker in a transcript.
-    alone = {"user": ["Human"], "assistant": ["Assistant"]}[speaker]
-    return names == alone or any(ROLES[name.lower()] == "assistant" for name in names[1:])
+    alone = {"user": "human", "assistant": "assistant"}[speaker]
+    return [name.lower() for name in names] == [alone] or any(
+        ROLES[name.lower()] == "assistant" for name in names[1:]
+    )
