@@ -2,6 +2,7 @@
 
 import json
 import time
+import unicodedata
 from contextlib import suppress
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_a_conversation_is_the_same_in_every_form(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [CHAT[1], SHAREGPT[1], json.dumps(CHAT[1]), "\n\nAssistant: 답", "Assistant: 답", "답"]
+    "value", [CHAT[1], SHAREGPT[1], json.dumps(CHAT[1]), "\n\nAssistant: 답", "Assistant: 답", "assistant: 답", "답"]
 )
 def test_an_answer_alone_is_one_in_every_form(value: Any) -> None:
     assert read(value, "assistant") == [("assistant", "답")]
@@ -74,7 +75,6 @@ def test_nothing_is_nothing_in_every_form(value: Any) -> None:
         '{"name": "kim"} 을 YAML로',
         '{"role": "admin"}',
         "[{]",
-        "human: 사람이라는 뜻의 영어 낱말",
         "User: 이름을 적는 칸",
         "AI: 인공지능\n\n무엇의 줄임말인지 알려 줘",
         '[질문] 다음 줄을 설명해 줘: {"role": "user", "content": "가"}',
@@ -236,6 +236,17 @@ def test_one_system_message_given_twice_is_one() -> None:
     assert messages_of({"system": "짧게", "messages": [system, *CHAT]})[0] == ("system", "짧게")
     with pytest.raises(Rejected, match="more than one system message"):
         messages_of({"system": "길게", "messages": [system, *CHAT]})
+
+
+@pytest.mark.parametrize("content", ["친절하게\n", unicodedata.normalize("NFD", "친절하게"), " ", "\u200b"])
+def test_system_messages_that_say_the_same_and_blank_ones_are_one(content: str) -> None:
+    turns = [{"role": "system", "content": content}, *CHAT]
+    [(role, said), *rest] = messages_of({"system": "친절하게", "messages": turns})
+    assert (role, unicodedata.normalize("NFC", said).strip(), len(rest)) == ("system", "친절하게", 2)
+    pair: Any = SOURCES["preference"].convert(
+        {"system": "친절하게", "prompt": turns[:2], "chosen": "가", "rejected": "나"}, ""
+    )
+    assert [message["role"] for message in pair.prompt] == ["system", "user"]
 
 
 @pytest.mark.parametrize("first", [[], [{"role": "system", "content": "친절하게"}]])
