@@ -67,9 +67,11 @@ def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: 
         columns = "" if named[0] == "label" else f" with `columns: {{label: {named[0]}}}`"
         advice = f"need the source `labelled`{columns}, or `ignore_columns: [{named[0]}]`"
         raise Rejected(f"`{named[0]}`: rows with a label {advice}")
-    if named := sorted(name for name in there if name in UNSUPPORTED | {HISTORY} and not is_empty(row[name])):
-        raise Rejected(f"`{named[0]}` is not supported" + (" by this source" if named[0] == HISTORY else ""))
-    if name := switch_off({name: row[name] for name in there}):
+    fields = {name: row[name] for name in there}
+    check_supported(fields)
+    if not is_empty(fields.get(HISTORY)):
+        raise Rejected(f"`{HISTORY}` is not supported by this source")
+    if name := switch_off(fields):
         raise Rejected(f"`{name}` is {'0' if name == WEIGHT else 'false'}, so the row is not to be trained")
 
 
