@@ -201,3 +201,13 @@ def test_columns_that_nothing_reads_are_noted_once() -> None:
         columns.fields(ROWS["messages"] | row)
     columns.look(["날짜", "messages"])
     assert columns.unread == {"url", "label", "날짜", "\\ud83d"}
+
+
+def test_keys_of_turns_that_nothing_reads_are_noted() -> None:
+    columns = Columns(SourceConfig(source="messages", path="x", columns={"messages": "대화"}))
+    turns = [CHAT[0] | {"weight": 1, "images": [], "from": None}, CHAT[1] | {"think": "깊이", "\ud83d": 3}]
+    columns.fields({"대화": turns, "id": [{"a": 1}]})
+    assert columns.unread == {"대화.think", "대화.\\ud83d"}
+    columns = Columns(SourceConfig(source="preference", path="x"))
+    columns.fields({"chosen": {**CHAT[1], "name": "가"}, "rejected": "몰라", "history": [["가", "나"]]})
+    assert columns.unread == {"chosen.name"}
