@@ -13,7 +13,7 @@ from rabbit_ko.errors import Rejected
 
 
 class Columns:
-    """Takes the fields of a source from raw rows, and notes the columns and keys of turns that it leaves, in `unread`.
+    """Takes the fields of a source from raw rows, and notes the columns and keys of turns that it leaves in `unread`.
 
     Names compare in Unicode's composed form (NFC). wanted: the columns that may be looked at. read: those that stand
     for a field, and those that the recipe ignores.
