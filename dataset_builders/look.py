@@ -17,7 +17,7 @@ from dataset_builders.pipeline import clean_rows, pass_gates
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.inputs import Chunk, Input, Location, find_input
 from dataset_builders.recipe import SourceConfig
-from dataset_builders.rows import Row
+from dataset_builders.rows import Labelled, Row
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable
@@ -85,10 +85,16 @@ def look(path: str, subset: str | None = None, split: str = "train") -> Look:
 
 
 def _fitness(guess: Look) -> tuple[int, int, int]:
-    # A label that is neither good nor bad in some rows is a class.
-    is_class = "`label` must be true or false" in guess.rejected
-    rank = _RANKS[SOURCES[guess.entry["source"]].rows] if guess.kept and not is_class else 0
+    is_judged = guess.kept and not _has_classes(guess)
+    rank = _RANKS[SOURCES[guess.entry["source"]].rows] if is_judged else 0
     return rank, len(guess.kept), -len(guess.entry.get("columns", {}))
+
+
+def _has_classes(guess: Look) -> bool:
+    # Other labels than good and bad ones; or one alone in a column that is often one of classes, sorted by them.
+    labels = {row.label for row in guess.kept if isinstance(row, Labelled)}
+    is_named = "label" in guess.entry.get("columns", {})
+    return "`label` must be true or false" in guess.rejected or (len(labels) == 1 and not is_named)
 
 
 def _columns(chunks: Sequence[Chunk], name: str) -> list[str]:

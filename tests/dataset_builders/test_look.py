@@ -103,10 +103,16 @@ def test_answers_that_are_judged_are_no_plain_answers(in_tmp: Path, row: dict[st
     assert built(found.entry, in_tmp / "out") == 1
 
 
-def test_a_label_of_several_classes_is_none(in_tmp: Path) -> None:
-    row = {"instruction": "질문입니다", "output": "답변입니다"}
-    write_jsonl(Path("mine.jsonl"), [{**row, "label": label} for label in (0, 1, 2)])
-    assert look("mine.jsonl").entry["source"] == "alpaca"
+@pytest.mark.parametrize(
+    ("labels", "source"),
+    [((0, 1, 2), "alpaca"), ((0, 0), "alpaca"), ((0, 1), "labelled"), ((True, True), "labelled")],
+)
+def test_a_label_of_classes_is_no_verdict(in_tmp: Path, labels: tuple[int, ...], source: str) -> None:
+    rows = [
+        {"question": f"{n}번 질문입니다", "answer": "답변입니다", "label": label} for n, label in enumerate(labels)
+    ]
+    write_jsonl(Path("mine.jsonl"), rows)
+    assert look("mine.jsonl").entry["source"] == source
 
 
 def test_english_rows_and_mostly_broken_files_get_the_keys_that_let_them_build(in_tmp: Path) -> None:
