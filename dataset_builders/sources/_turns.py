@@ -34,16 +34,16 @@ _key_of_speaker, _key_of_words = (
     for names in ("role|from", "content|value")
 )
 _begins_parts = re.compile(r"""\[\s*+\{\s*+["']""").match
-_SPEAKERS = "(Human|User|Assistant|AI|Bot)"
-_begins_transcript = re.compile(rf"\s*+(?:### )?+{_SPEAKERS}{_COLON}", re.IGNORECASE).match
+_SPEAKERS = "((?ai:Human|User|Assistant|AI|Bot))"
+_begins_transcript = re.compile(rf"\s*+(?:### )?+{_SPEAKERS}{_COLON}").match
 _PARAGRAPH = rf"\n{_BLANKS}\n{_BLANKS}"
-_has_transcript = re.compile(rf"{_PARAGRAPH}(?:Human|Assistant){_COLON}", re.IGNORECASE).search
+_has_transcript = re.compile(rf"{_PARAGRAPH}(?ai:Human|Assistant){_COLON}").search
 _PARAGRAPHS, _LINES = (
-    re.compile(rf"(?:\A\s*+|{space}){_SPEAKERS}{_COLON}", re.IGNORECASE) for space in (_PARAGRAPH, rf"\n{_BLANKS}")
+    re.compile(rf"(?:\A\s*+|{space}){_SPEAKERS}{_COLON}") for space in (_PARAGRAPH, rf"\n{_BLANKS}")
 )
-_HEADINGS = re.compile(rf"### {_SPEAKERS}{_COLON}", re.IGNORECASE)
+_HEADINGS = re.compile(rf"### {_SPEAKERS}{_COLON}")
 _of_others = {
-    role: re.compile(rf"\n{_BLANKS}{name}{_COLON}", re.IGNORECASE).search
+    role: re.compile(rf"\n{_BLANKS}(?ai:{name}){_COLON}").search
     for role, name in (("user", "Assistant"), ("assistant", "Human"))
 }
 

@@ -124,6 +124,11 @@ def test_the_last_empty_turn_of_a_transcript_is_none() -> None:
     assert read("\n\nHuman: 가") == read("Human: 가") == [("user", "가")]
 
 
+@pytest.mark.parametrize("name", ["A\u0130", "A\u0131", "A\u017fsistant"])
+def test_letters_that_are_alike_in_upper_case_name_no_speaker(name: str) -> None:
+    assert read(f"Human: 질문\n\n{name}: 답\n\nAssistant:") == [("user", f"질문\n\n{name}: 답")]
+
+
 def test_a_transcript_keeps_line_breaks_and_names_within_a_turn() -> None:
     transcript = "\n\nHuman: 번역해 줘\nHuman: hi\n\n둘째 문단\n\nAssistant: 안녕\nAssistant: 네"
     assert read(transcript) == [("user", "번역해 줘\nHuman: hi\n\n둘째 문단"), ("assistant", "안녕\nAssistant: 네")]
