@@ -6,13 +6,14 @@ from typing import Any
 
 from dataset_builders.recipe import SourceConfig
 from dataset_builders.sources import SOURCES
-from dataset_builders.sources._meaning import LABELS, OF_ROWS, check_row
+from dataset_builders.sources._meaning import LABELS, OF_ROWS, OF_TURNS, check_row
 from dataset_builders.sources._source import RawRow
+from dataset_builders.sources._turns import STYLES
 from rabbit_ko.errors import Rejected
 
 
 class Columns:
-    """Takes the fields of a source from raw rows, and notes the columns that it leaves, in `unread`.
+    """Takes the fields of a source from raw rows, and notes the columns and keys of turns that it leaves in `unread`.
 
     Names compare in Unicode's composed form (NFC). wanted: the columns that may be looked at. read: those that stand
     for a field, and those that the recipe ignores.
@@ -37,6 +38,7 @@ class Columns:
         self.unread = set[str]()
         # Names of which nothing more has to be asked; most rows have no others. The others are looked at once.
         self._harmless, self._seen = set(self.read), set[str]()
+        self._keys_of_turns = OF_TURNS.union(*STYLES)
 
     def fields(self, row: RawRow) -> dict[str, Any]:
         """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""
@@ -49,6 +51,7 @@ class Columns:
         for name, column in self.required.items():
             if name not in fields:
                 raise Rejected(f"no field `{column}`")
+        self._look_at_turns(fields)
         return fields
 
     def look(self, names: Iterable[str]) -> None:
@@ -58,9 +61,22 @@ class Columns:
             composed = _composed(name)
             # Of a label that is no verdict, too, it is said that nothing reads it.
             if composed not in self.read and composed not in OF_ROWS - LABELS:
-                self.unread.add(composed.encode(errors="backslashreplace").decode())
+                self.unread.add(_printed(composed))
                 if composed == name and name not in OF_ROWS:
                     self._harmless.add(name)
+
+    def _look_at_turns(self, fields: dict[str, Any]) -> None:
+        for name, value in fields.items():
+            for item in value if isinstance(value, list) else (value,):
+                # Most turns have two keys, and those are read.
+                if isinstance(item, dict) and len(item) > 2 and not self._keys_of_turns.issuperset(item):
+                    unread = item.keys() - self._keys_of_turns
+                    self.unread.update(_printed(f"{self.columns[name]}.{key}") for key in unread)
+
+
+def _printed(name: str) -> str:
+    # Halves of surrogate pairs can stand in no file.
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _composed(name: str) -> str:

@@ -17,12 +17,15 @@ from dataset_builders.pipeline import clean_rows, pass_gates
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.inputs import Chunk, Input, Location, find_input
 from dataset_builders.recipe import SourceConfig
-from dataset_builders.rows import Row
+from dataset_builders.rows import Labelled, Row
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable
+from rabbit_ko.methods import RowKind
 
 SAMPLE_ROWS = 500
+# What columns of judged answers are for: to train them as plain answers would train the bad ones, too.
+_RANKS: dict[RowKind, int] = {"dpo": 2, "kto": 1, "sft": 0}
 # What people call the fields of their own data, besides the fields' own names; the likeliest first.
 NAMES: dict[str, tuple[str, ...]] = {
     "instruction": ("question", "prompt", "query", "problem", "user", "Q", "질문", "질의", "문제", "지시", "명령"),
@@ -34,7 +37,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "chosen": ("accepted", "preferred", "good", "선택"),
     "rejected": ("dispreferred", "bad", "거절"),
     "completion": ("response", "output", "answer", "답변", "응답"),
-    "label": ("desirable", "is_good"),
+    "label": ("kto_tag", "desirable", "is_good"),
     "system": ("system_prompt", "시스템"),
     "history": ("대화이력",),
     "id": ("idx", "index", "uuid", "번호"),
@@ -72,13 +75,26 @@ def look(path: str, subset: str | None = None, split: str = "train") -> Look:
     if not guesses:
         shown = ", ".join(f"`{printable(column)}`" for column in columns)
         raise UserError(f"{name}: no source has such columns: {shown}; {_advice()}")
-    best = max(guesses, key=lambda guess: (len(guess.kept), -len(guess.entry.get("columns", {}))))
+    best = max(guesses, key=_fitness)
     if not best.read:
         raise UserError(f"{name}: there is no row in it")
     if not best.kept:
         said = f"none of the first {best.read:,} rows can be used, at best as `{best.entry['source']}`"
         raise UserError(f"{name}: {said}: {_counted(best.rejected)}; {_advice()}")
     return best
+
+
+def _fitness(guess: Look) -> tuple[int, int, int]:
+    is_judged = guess.kept and not _has_classes(guess)
+    rank = _RANKS[SOURCES[guess.entry["source"]].rows] if is_judged else 0
+    return rank, len(guess.kept), -len(guess.entry.get("columns", {}))
+
+
+def _has_classes(guess: Look) -> bool:
+    # Other labels than good and bad ones; or one alone in a column that is often one of classes, sorted by them.
+    labels = {row.label for row in guess.kept if isinstance(row, Labelled)}
+    is_named = "label" in guess.entry.get("columns", {})
+    return "`label` must be true or false" in guess.rejected or (len(labels) == 1 and not is_named)
 
 
 def _columns(chunks: Sequence[Chunk], name: str) -> list[str]:
@@ -121,12 +137,16 @@ def _entries(given: dict[str, Any], columns: Sequence[str]) -> Iterator[dict[str
 
 
 def _match(fields: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
-    """Return the column for each field: its own name where there is one, or else the first free one of NAMES."""
+    """Return the column for each field: its own name where there is one, or else the first free one of NAMES.
+
+    Names compare without blanks around them, and in upper or lower case, where none is the same.
+    """
     named = {it: it for it in fields if it in columns}
     for it in fields:
-        free = (name for name in NAMES.get(it, ()) if name in columns and name not in named.values())
-        if it not in named and (name := next(free, None)):
-            named[it] = name
+        called = [name.lower() for name in (it, *NAMES.get(it, ()))]
+        free = [name for name in columns if name not in named.values() and name.strip().lower() in called]
+        if it not in named and free:
+            named[it] = min(free, key=lambda name: called.index(name.strip().lower()))
     return named
 
 

@@ -111,10 +111,14 @@ def message_lists(row: Row) -> dict[str, Any]:
 
 def content_of(row: Row) -> str:
     """Return a text that is the same for rows that say and teach the same."""
-    messages = row.messages if isinstance(row, Conversation) else all_messages(row)
-    said = "\0".join([message["content"] for message in messages])
     if isinstance(row, Labelled):
-        return f"{said}\0{row.label}"
+        return f"{chr(0).join(contents(all_messages(row)))}\0{row.label}"
+    return said_by(all_messages(row))
+
+
+def said_by(messages: Sequence[Message]) -> str:
+    """Return a text that is the same for messages that say and teach the same."""
+    said = "\0".join([message["content"] for message in messages])
     return f"{said}\0{[*map(len, messages)]}" if sum(map(len, messages)) > 2 * len(messages) else said
 
 

@@ -10,8 +10,9 @@ TOOLS = ("tools", "functions", "tool_calls", "function_call")
 REASONING = ("reasoning_content", "reasoning", "thinking")
 MEDIA = ("images", "image", "audios", "audio", "videos", "video")
 UNSUPPORTED = frozenset((*TOOLS, *REASONING, *MEDIA, "train_detail"))
-# With a 0 or false, a row or an answer is not to be trained.
-SWITCHES = frozenset(("train", "training", "loss"))
+# With a 0 or false, a row or an answer is not to be trained; a loss of 0.0 is a figure.
+LOSS = "loss"
+SWITCHES = frozenset(("train", "training", LOSS))
 WEIGHT = "weight"
 LABELS = frozenset(("label", "kto_tag"))
 HISTORY = "history"
@@ -33,19 +34,24 @@ def has_meaning(item: Mapping[str, Any]) -> bool:
 
 
 def switch_off(item: Mapping[str, Any]) -> str | None:
-    """Return the name of the field that says not to train a row or turn. Raises Rejected for half a weight."""
+    """Return the name of the field that says not to train a row or turn. Raises Rejected where one says neither."""
     weight = item.get(WEIGHT)
     if not is_missing(weight) and weight != "":
         if str(weight).strip().lower() in ("0", "0.0", "false"):
             return WEIGHT
         if str(weight).strip().lower() not in ("1", "1.0", "true"):
             raise Rejected("`weight` must be 0 or 1")
-    return next((name for name in sorted(SWITCHES & item.keys()) if _is_false(item[name])), None)
+    return next((name for name in sorted(SWITCHES & item.keys()) if _is_off(name, item[name])), None)
 
 
-def _is_false(value: Any) -> bool:
-    # A loss of 0.0 is a figure, and no switch.
-    return value is False or (type(value) is int and value == 0) or str(value).strip().lower() == "false"
+def _is_off(name: str, value: Any) -> bool:
+    if name == LOSS:
+        return str(value).strip().lower() in ("false", "0")
+    if is_empty(value):
+        return value is False
+    if (found := read_label(value)) is None:
+        raise Rejected(f"`{name}` must be true or false")
+    return not found
 
 
 def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: bool) -> None:
@@ -58,11 +64,14 @@ def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: 
     if not there:
         return
     if named := sorted(name for name in there if name in LABELS and _is_label(row[name], numbers_are_labels)):
-        advice = f"need the source `labelled`, or `ignore_columns: [{named[0]}]`"
+        columns = "" if named[0] == "label" else f" with `columns: {{label: {named[0]}}}`"
+        advice = f"need the source `labelled`{columns}, or `ignore_columns: [{named[0]}]`"
         raise Rejected(f"`{named[0]}`: rows with a label {advice}")
-    if named := sorted(name for name in there if name in UNSUPPORTED | {HISTORY} and not is_empty(row[name])):
-        raise Rejected(f"`{named[0]}` is not supported" + (" by this source" if named[0] == HISTORY else ""))
-    if name := switch_off({name: row[name] for name in there}):
+    fields = {name: row[name] for name in there}
+    check_supported(fields)
+    if not is_empty(fields.get(HISTORY)):
+        raise Rejected(f"`{HISTORY}` is not supported by this source")
+    if name := switch_off(fields):
         raise Rejected(f"`{name}` is {'0' if name == WEIGHT else 'false'}, so the row is not to be trained")
 
 

@@ -1,12 +1,11 @@
 """The prompt of answers that are judged: what a row says beside them, and the turns that stand before them."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from dataset_builders.rows import Message, contents, system, user
 from dataset_builders.sources._source import RawRow, with_system
-from dataset_builders.sources._text import text
-from dataset_builders.sources._turns import history, turns_or_text
+from dataset_builders.sources._text import composed, text
+from dataset_builders.sources._turns import history, is_material, turns_or_text
 from rabbit_ko.errors import Rejected
 
 PROMPT_FIELDS = ("prompt", "input", "system", "history", "context")
@@ -46,7 +45,8 @@ def find_prompt(row: RawRow, before: Mapping[str, list[Message]]) -> list[Messag
 def _given(row: RawRow) -> list[Message]:
     """Return the turns that stand beside the answers: system, context, history, and the prompt with its input."""
     asked = turns_or_text(row, "prompt", "user")
-    added = turns_or_text(row, "input", "user")
+    added = _material(row) if isinstance(row.get("prompt"), str) and len(asked) == 1 else []
+    added = added or turns_or_text(row, "input", "user")
     if asked and added:
         if [message["role"] for message in (*asked, *added)] != ["user", "user"]:
             raise Rejected("`input` beside a `prompt` of several turns")
@@ -56,6 +56,12 @@ def _given(row: RawRow) -> list[Message]:
     if _said(asked[: len(earlier)]) != _said(earlier):
         asked = [*earlier, *asked]
     return with_system(text(row, "system"), asked)
+
+
+def _material(row: RawRow) -> list[Message]:
+    """Return an input that is a text to work with, such as a dialogue, as that; nothing where it is another thing."""
+    given = text(row, "input") if isinstance(row.get("input"), str) else ""
+    return [user(given)] if given.strip() and is_material(given) else []
 
 
 def _agreed(given: Sequence[Message], told: Sequence[Message], field: str) -> list[Message]:
@@ -75,5 +81,4 @@ def _split(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
 
 
 def _said(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    composed = (unicodedata.normalize("NFC", message["content"]).strip() for message in messages)
-    return [(message["role"], content) for message, content in zip(messages, composed, strict=True)]
+    return [(message["role"], composed(message["content"])) for message in messages]

@@ -13,11 +13,12 @@ from dataset_builders.rows import (
     conversation,
     preference,
     row_id,
+    said_by,
     system,
     user,
     without_greeting,
 )
-from dataset_builders.sources._text import text
+from dataset_builders.sources._text import composed, text
 from dataset_builders.sources._turns import STYLES, Style, history, turn, turns
 from rabbit_ko.methods import RowKind
 
@@ -54,9 +55,9 @@ def exchange(
 
     def convert(row: RawRow, source: str) -> Row:
         question = text(row, user_field)
-        if context and (given := text(row, context)).strip():
+        if (given := text(row, context)).strip():
             question = f"{question}\n\n{given}"
-        prompt = [*system(text(row, system_field)), user(question)] if system_field else [user(question)]
+        prompt = [*system(text(row, system_field)), user(question)]
         if "history" in row:
             prompt[-1:-1] = history(row)
         answers = [text(row, name) for name in answer_fields]
@@ -77,13 +78,17 @@ def turn_list(field: str, style: Style) -> Callable[[RawRow, str], Row]:
 
     def convert(row: RawRow, source: str) -> Row:
         messages = with_system(text(row, "system"), turns(row, field, style))
-        name = row_id(source, contents(messages), upstream=row.get("id"))
+        name = row_id(source, [said_by(messages)], upstream=row.get("id"))
         return conversation(name, source, *without_greeting(messages))
 
     return convert
 
 
 def with_system(content: str, messages: list[Message]) -> list[Message]:
-    """Return messages with a system message in front, unless they begin with the same one."""
+    """Return messages with a system message in front, in place of a blank one, unless they begin with the same."""
     given = system(content)
-    return messages if given and messages[:1] == given else [*given, *messages]
+    if not given or not messages or messages[0]["role"] != "system":
+        return [*given, *messages]
+    if not messages[0]["content"].strip():
+        return [*given, *messages[1:]]
+    return messages if composed(messages[0]["content"]) == composed(content) else [*given, *messages]

@@ -2,16 +2,17 @@
 
 import json
 import re
+import unicodedata
 from typing import Any
 
 from rabbit_ko.errors import Rejected
 
 # Characters that leave no mark: soft hyphen, joiners, directions, Hangul fillers, selectors, tags and their like.
-_INVISIBLE = (
+INVISIBLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     r"\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_is_visible = re.compile(rf"[^\s{_INVISIBLE}]").search
+_is_visible = re.compile(rf"[^\s{INVISIBLE}]").search
 SHOWN = 40
 
 
@@ -57,6 +58,11 @@ def text(row: Any, field: str) -> str:
     except UnicodeEncodeError:
         raise Rejected("broken unicode") from None
     return visible(value)
+
+
+def composed(content: str) -> str:
+    """Return a text as texts compare: in Unicode's composed form (NFC), without blanks around it."""
+    return unicodedata.normalize("NFC", content).strip()
 
 
 def check_type(value: Any, kind: type, field: str, expected: str) -> None:

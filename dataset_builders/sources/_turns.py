@@ -9,7 +9,7 @@ from typing import Any
 
 from dataset_builders.rows import Message, assistant, user
 from dataset_builders.sources._meaning import check_supported, has_meaning, switch_off
-from dataset_builders.sources._text import check_type, is_empty, is_missing, shown, text, visible
+from dataset_builders.sources._text import INVISIBLE, check_type, is_empty, is_missing, shown, text, visible
 from rabbit_ko.errors import Rejected
 
 _SYSTEMS, _USERS = ("system", "developer"), ("human", "user", "prompter")
@@ -21,13 +21,31 @@ TOOL_ROLES = ("tool", "function", "observation", "function_call", "tool_call", "
 Style = tuple[str, str]
 CHAT, SHAREGPT = STYLES = (("role", "content"), ("from", "value"))
 
-_begins_turn = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|content|from|value)["']\s*:""").match
-_begins_object = re.compile(r"\s*\[?\s*\{").match
-_SPEAKERS = "(Human|User|Assistant)"
-_begins_transcript = re.compile(rf"\s*(?:### )?{_SPEAKERS}:").match
-_has_transcript = re.compile(r"\n\n(?:Human|Assistant):").search
-_PARAGRAPHS, _LINES = (re.compile(rf"(?:\A\s*|{space}){_SPEAKERS}:") for space in (r"\n\n+", r"\n"))
-_HEADINGS = re.compile(rf"### {_SPEAKERS}:")
+# All of these patterns are linear in the length of any text: runs are possessive, or begin at a line break.
+_BLANKS = r"[^\S\n]*+"
+_COLON = r"[^\S\n]{0,3}[:：]"
+_begins_turn = re.compile(r"""\s*+\[?+\s*+\{\s*+["'](?:role|content|from|value)["']\s*+:""").match
+_begins_object = re.compile(r"\s*+\[?+\s*+\{").match
+_begins_data = re.compile(
+    rf"""[\s"'`{INVISIBLE}]*+(?:json\s|array\(|list\()?+[\s\[(\\"']*+\{{""", re.IGNORECASE
+).match
+_key_of_speaker, _key_of_words = (
+    re.compile(rf"""["'](?:{names})\\{{0,9}}["']\s{{0,9}}:""", re.IGNORECASE).search
+    for names in ("role|from", "content|value")
+)
+_begins_parts = re.compile(r"""\[\s*+\{\s*+["']""").match
+_SPEAKERS = "((?ai:Human|User|Assistant|AI|Bot))"
+_begins_transcript = re.compile(rf"\s*+(?:### )?+{_SPEAKERS}{_COLON}").match
+_PARAGRAPH = rf"\n{_BLANKS}\n{_BLANKS}"
+_has_transcript = re.compile(rf"{_PARAGRAPH}(?ai:Human|Assistant){_COLON}").search
+_PARAGRAPHS, _LINES = (
+    re.compile(rf"(?:\A\s*+|{space}){_SPEAKERS}{_COLON}") for space in (_PARAGRAPH, rf"\n{_BLANKS}")
+)
+_HEADINGS = re.compile(rf"### {_SPEAKERS}{_COLON}")
+_of_others = {
+    role: re.compile(rf"\n{_BLANKS}(?ai:{name}){_COLON}").search
+    for role, name in (("user", "Assistant"), ("assistant", "Human"))
+}
 
 
 def turns(row: Mapping[str, Any], field: str, style: Style = CHAT) -> list[Message]:
@@ -64,7 +82,8 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     """Return one turn, in `style` or the other one; an answer that is not to be trained has a weight of 0."""
     check_type(item, dict, field, f"made of objects with `{style[0]}` and `{style[1]}`")
     role, content = item.get(style[0]), item.get(style[1])
-    if len(item) == 2 and isinstance(role, str) and role in ROLES and isinstance(content, str):
+    is_text = isinstance(content, str) and content[:1] != "["
+    if is_text and len(item) == 2 and isinstance(role, str) and role in ROLES:
         return {"role": ROLES[role], "content": text(item, style[1])}
     off = None
     if has_meaning(item):
@@ -72,8 +91,8 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
         off = switch_off(item)
     if role is None or style[1] not in item:
         style = _other_style(item, field, style)
-        role, content = item[style[0]], item[style[1]]
-    said = _join_parts(content, style[1]) if isinstance(content, list) else text(item, style[1])
+        role = item[style[0]]
+    said = _said(item, style[1])
     if off and _role(role) == "assistant":
         return {"role": "assistant", "content": said, "weight": 0}
     return {"role": _role(role), "content": said}
@@ -97,6 +116,15 @@ def _role(role: Any) -> str:
     return ROLES[name]
 
 
+def _said(item: Mapping[str, Any], field: str) -> str:
+    content = item[field]
+    if isinstance(content, str) and _begins_parts(content):
+        found = _load(content)
+        is_parts = isinstance(found, list) and all(isinstance(part, dict) and "type" in part for part in found)
+        content = found if is_parts and any(part["type"] == "text" for part in found) else content
+    return _join_parts(content, field) if isinstance(content, list) else text(item, field)
+
+
 def _join_parts(parts: Sequence[Any], field: str) -> str:
     # As the chat template joins them.
     for part in parts:
@@ -113,6 +141,8 @@ def history(row: Mapping[str, Any], field: str = "history") -> list[Message]:
         return []
     if isinstance(value, str) and (value := text(row, field).strip()).startswith("[["):
         value = _load(value)
+        if value is None:
+            raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
     if isinstance(value, list) and value and all(isinstance(pair, list | tuple) for pair in value):
         if any(len(pair) != 2 for pair in value):
             raise Rejected(f"`{field}` must be made of pairs of a question and an answer")
@@ -134,12 +164,22 @@ def _parse(value: str, field: str, speaker: str) -> str | list[Any]:
             return items
         if found is None and _begins_turn(value):
             raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
-        return value
+    if _looks_like_turns(value):
+        raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")
     if not _begins_transcript(value):
         if _has_transcript(value):
             raise Rejected(f"`{field}` is a transcript that does not begin with a turn")
         return value
-    return _transcript(value, speaker) or value
+    return _transcript(value, field, speaker) or value
+
+
+def is_material(value: str) -> bool:
+    """Tell whether a text behind a question may be one to work with: no data of turns, and no raw transcript."""
+    return not _looks_like_turns(value) and not _has_transcript(value)
+
+
+def _looks_like_turns(value: str) -> bool:
+    return bool(_begins_data(value) and _key_of_speaker(value) and _key_of_words(value))
 
 
 def _load(value: str) -> Any:
@@ -154,18 +194,26 @@ def _load(value: str) -> Any:
             return None
 
 
-def _transcript(value: str, speaker: str) -> list[Any] | None:
+def _transcript(value: str, field: str, speaker: str) -> list[Any] | None:
     """Return a transcript's turns, without an empty one of the assistant at the end; None where it is none."""
+    pattern = _PARAGRAPHS if _has_transcript(value) else _LINES
     if value.lstrip().startswith("### "):
         pattern = _HEADINGS
-    else:
-        pattern = _PARAGRAPHS if _has_transcript(value) else _LINES
-        speakers = pattern.findall(value)
-        is_answer = speaker == "assistant" and speakers == ["Assistant"]
-        if "Assistant" not in speakers[1:] and not is_answer and not _has_transcript(value):
-            return None
     _, *rest = pattern.split(value)
     found = [
-        {"role": name.lower(), "content": said.strip()} for name, said in zip(rest[::2], rest[1::2], strict=True)
+        {"role": ROLES[name.lower()], "content": said.strip()}
+        for name, said in zip(rest[::2], rest[1::2], strict=True)
     ]
-    return found[:-1] if found[-1] == {"role": "assistant", "content": ""} else found
+    if pattern is _LINES and not _is_spoken(rest[::2], speaker):
+        return None
+    if pattern is _PARAGRAPHS and any(_of_others[turn["role"]](turn["content"]) for turn in found):
+        raise Rejected(f"`{field}` is a transcript with a speaker within a turn")
+    return found[:-1] if found[-1:] == [{"role": "assistant", "content": ""}] else found
+
+
+def _is_spoken(names: Sequence[str], speaker: str) -> bool:
+    # A name in front of one line may belong to the text, but where it is that of the speaker in a transcript.
+    alone = {"user": "human", "assistant": "assistant"}[speaker]
+    return [name.lower() for name in names] == [alone] or any(
+        ROLES[name.lower()] == "assistant" for name in names[1:]
+    )

@@ -69,6 +69,8 @@ OWN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"text": "### Human: 질문입니다### Assistant: 답변입니다"}, {"messages": "text"}),
     ({"question": "질문입니다", "chosen": "좋은 답", "rejected": "나쁜 답"}, {"prompt": "question"}),
     ({"prompt": "질문입니다", "response": "좋은 답", "label": True}, {"completion": "response"}),
+    ({"messages": [ASKED, SAID], "kto_tag": False}, {"label": "kto_tag"}),
+    ({"Instruction": "질문입니다", " output": "답변입니다"}, {"instruction": "Instruction", "output": " output"}),
 ]
 
 
@@ -80,6 +82,37 @@ def test_columns_of_ones_own_data_are_found_by_what_people_call_them(
     found = look("mine.jsonl")
     assert columns.items() <= found.entry.get("columns", {}).items()
     assert built(found.entry, in_tmp / "out") == 1
+
+
+JUDGED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"prompt": "질문입니다", "chosen": [ASKED, SAID], "rejected": "나쁜 답", "messages": [ASKED, SAID]},
+        "preference",
+    ),
+    ({"conversations": [ASKED, SAID, ASKED], "chosen": SAID, "rejected": "나쁜 답"}, "preference"),
+    ({"instruction": "질문입니다", "output": "답변", "chosen": "답변", "rejected": "나쁜 답"}, "preference"),
+    ({"instruction": "질문입니다", "output": "답변", "desirable": False}, "labelled"),
+]
+
+
+@pytest.mark.parametrize(("row", "source"), JUDGED)
+def test_answers_that_are_judged_are_no_plain_answers(in_tmp: Path, row: dict[str, Any], source: str) -> None:
+    write_jsonl(Path("mine.jsonl"), [row])
+    found = look("mine.jsonl")
+    assert found.entry["source"] == source
+    assert built(found.entry, in_tmp / "out") == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "source"),
+    [((0, 1, 2), "alpaca"), ((0, 0), "alpaca"), ((0, 1), "labelled"), ((True, True), "labelled")],
+)
+def test_a_label_of_classes_is_no_verdict(in_tmp: Path, labels: tuple[int, ...], source: str) -> None:
+    rows = [
+        {"question": f"{n}번 질문입니다", "answer": "답변입니다", "label": label} for n, label in enumerate(labels)
+    ]
+    write_jsonl(Path("mine.jsonl"), rows)
+    assert look("mine.jsonl").entry["source"] == source
 
 
 def test_english_rows_and_mostly_broken_files_get_the_keys_that_let_them_build(in_tmp: Path) -> None:

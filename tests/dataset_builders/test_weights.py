@@ -56,6 +56,12 @@ def test_rows_that_differ_in_what_is_trained_are_different_rows(tmp_path: Path) 
     assert (report.kept, report.rejected) == (2, {"duplicate id": 2})
 
 
+def test_rows_without_an_id_that_differ_in_what_is_trained_have_two(tmp_path: Path) -> None:
+    rows = [{"messages": row(1, switch)["messages"]} for switch in ({}, {"weight": 0}, {"weight": 1})]
+    [report] = build_rows(tmp_path, "messages", rows).sources
+    assert (report.kept, report.rejected) == (2, {"duplicate id": 1})
+
+
 def test_the_order_of_rows_and_the_size_of_chunks_make_no_difference(tmp_path: Path, monkeypatch: Any) -> None:
     made = []
     for name, size in (("a", 8 << 20), ("b", 300)):

@@ -1,5 +1,6 @@
 """Fields that change what a row means are used, or reject it by their name; empty ones are nothing."""
 
+import re
 from typing import Any
 
 import pytest
@@ -80,6 +81,15 @@ def test_a_row_with_a_verdict_is_sent_to_the_source_for_it(source: str, name: st
         convert(source, ROWS[source] | {name: value})
 
 
+def test_the_advice_for_a_label_of_another_name_says_how_to_read_it() -> None:
+    labelled = {name: value for name, value in ROWS["labelled"].items() if name != "label"} | {"kto_tag": False}
+    advice = "need the source `labelled` with `columns: {label: kto_tag}`, or `ignore_columns: [kto_tag]`"
+    for source, row in (("messages", ROWS["messages"] | {"kto_tag": True}), ("labelled", labelled)):
+        with pytest.raises(Rejected, match=re.escape(advice)):
+            convert(source, row)
+    assert not convert("labelled", labelled, columns={"label": "kto_tag"}).label
+
+
 @pytest.mark.parametrize("value", [0, 1, -1, 1.0, "0", "1"])
 def test_a_number_is_a_verdict_beside_a_conversation_and_a_class_beside_an_instruction(value: Any) -> None:
     for source in ("messages", "sharegpt", "preference"):
@@ -103,7 +113,11 @@ def test_a_label_that_is_no_verdict_is_a_column_like_others(value: Any) -> None:
         ("train", False, "`train` is false"),
         ("train", "false", "`train` is false"),
         ("loss", False, "`loss` is false"),
+        ("loss", "0", "`loss` is false"),
         ("training", 0, "`training` is false"),
+        ("training", "0", "`training` is false"),
+        ("train", 0.0, "`train` is false"),
+        ("train", "no", "`train` must be true or false"),
         ("weight", 0.5, "`weight` must be 0 or 1"),
         ("weight", "heavy", "`weight` must be 0 or 1"),
     ],
@@ -122,14 +136,22 @@ def test_a_row_that_is_not_to_be_trained_is_rejected(source: str, name: str, val
         ("weight", ""),
         ("train", True),
         ("train", None),
+        ("train", float("nan")),
+        ("train", " "),
+        ("train", "1"),
+        ("training", 1.0),
         ("loss", 0.0),
+        ("loss", "0.0"),
+        ("loss", None),
     ],
 )
 def test_a_row_that_may_be_trained_is_kept(name: str, value: Any) -> None:
     assert convert("messages", ROWS["messages"] | {name: value}) == convert("messages", ROWS["messages"])
 
 
-@pytest.mark.parametrize("switch", [{"weight": 0}, {"train": False}, {"loss": False}, {"training": "false"}])
+@pytest.mark.parametrize(
+    "switch", [{"weight": 0}, {"train": False}, {"loss": False}, {"training": "false"}, {"train": "0"}]
+)
 def test_an_answer_that_is_not_to_be_trained_is_context(switch: dict[str, Any]) -> None:
     off = {"role": "assistant", "content": "틀린 답", **switch}
     again = {"role": "user", "content": "다시"}
@@ -179,3 +201,13 @@ def test_columns_that_nothing_reads_are_noted_once() -> None:
         columns.fields(ROWS["messages"] | row)
     columns.look(["날짜", "messages"])
     assert columns.unread == {"url", "label", "날짜", "\\ud83d"}
+
+
+def test_keys_of_turns_that_nothing_reads_are_noted() -> None:
+    columns = Columns(SourceConfig(source="messages", path="x", columns={"messages": "대화"}))
+    turns = [CHAT[0] | {"weight": 1, "images": [], "from": None}, CHAT[1] | {"think": "깊이", "\ud83d": 3}]
+    columns.fields({"대화": turns, "id": [{"a": 1}]})
+    assert columns.unread == {"대화.think", "대화.\\ud83d"}
+    columns = Columns(SourceConfig(source="preference", path="x"))
+    columns.fields({"chosen": {**CHAT[1], "name": "가"}, "rejected": "몰라", "history": [["가", "나"]]})
+    assert columns.unread == {"chosen.name"}

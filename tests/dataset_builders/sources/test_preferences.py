@@ -108,6 +108,14 @@ def test_the_input_stands_behind_the_question() -> None:
     assert prompt_of(pair(("user", "요약해 줘\n\n긴 글"), prompt="요약해 줘", input="긴 글"))[0][1].endswith("긴 글")
 
 
+def test_a_dialogue_to_work_with_is_a_text() -> None:
+    dialogue = "User: 안녕\nAssistant: 네"
+    assert prompt_of(pair(prompt="요약해 줘", input=dialogue)) == [("user", f"요약해 줘\n\n{dialogue}")]
+    for given in (str(turns(FIRST, ANSWER)), "\n\nHuman: 안녕\n\nAssistant: 네"):
+        with pytest.raises(Rejected, match="`input` beside a `prompt` of several turns"):
+            prompt_of(pair(prompt="요약해 줘", input=given))
+
+
 def test_texts_agree_whatever_their_composition() -> None:
     assert prompt_of(pair(("user", "한글"), prompt="\u1112\u1161\u11ab\u1100\u1173\u11af")) == [("user", "한글")]
 

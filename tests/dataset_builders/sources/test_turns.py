@@ -1,6 +1,9 @@
 """Conversations in every form that people write them in come to the same messages, or to a reason."""
 
 import json
+import time
+import unicodedata
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -39,6 +42,11 @@ def messages_of(row: dict[str, Any], source: str = "messages") -> list[tuple[str
         "Human: 질문\n\nAssistant: 답",
         "User: 질문\n\nAssistant: 답\n",
         "Human: 질문\nAssistant: 답",
+        "Human: 질문\nAI: 답",
+        "\n\nhuman: 질문\n\nassistant: 답",
+        "\n\nUser: 질문\n\nBot: 답\n\nBot:",
+        "\n\nHuman: 질문\n \n Assistant : 답",
+        "\r\n\r\nHuman：질문\r\n\r\nAssistant：답",
         "### Human: 질문### Assistant: 답",
         [{"from": None, "value": None, **CHAT[0]}, {"from": "gpt", "value": "답", "role": None, "content": None}],
         [{**CHAT[0], "tool_calls": None, "weight": None}, {**CHAT[1], "images": []}],
@@ -49,7 +57,7 @@ def test_a_conversation_is_the_same_in_every_form(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [CHAT[1], SHAREGPT[1], json.dumps(CHAT[1]), "\n\nAssistant: 답", "Assistant: 답", "답"]
+    "value", [CHAT[1], SHAREGPT[1], json.dumps(CHAT[1]), "\n\nAssistant: 답", "Assistant: 답", "assistant: 답", "답"]
 )
 def test_an_answer_alone_is_one_in_every_form(value: Any) -> None:
     assert read(value, "assistant") == [("assistant", "답")]
@@ -67,7 +75,9 @@ def test_nothing_is_nothing_in_every_form(value: Any) -> None:
         '{"name": "kim"} 을 YAML로',
         '{"role": "admin"}',
         "[{]",
-        "Human: 사람이라는 뜻의 영어 낱말",
+        "User: 이름을 적는 칸",
+        "AI: 인공지능\n\n무엇의 줄임말인지 알려 줘",
+        '[질문] 다음 줄을 설명해 줘: {"role": "user", "content": "가"}',
         "Assistant: 비서라는 직업",
         "사람: 안녕\n비서: 안녕",
     ],
@@ -83,6 +93,19 @@ def test_a_text_that_is_no_conversation_stays_one(text: str) -> None:
         ("[{'role': 'user', 'content': '가'}\n {'role': 'assistant'}]", "looks like a list of turns"),
         ("머리말\n\nHuman: 가\n\nAssistant: 나", "`field` is a transcript that does not begin with a turn"),
         ("답입니다.\n\nHuman: 그리고?", "is a transcript that does not begin"),
+        (json.dumps(json.dumps(CHAT)), "looks like a list of turns"),
+        (json.dumps({"messages": CHAT}), "looks like a list of turns"),
+        (json.dumps([CHAT]), "looks like a list of turns"),
+        (f"array({CHAT}, dtype=object)", "looks like a list of turns"),
+        (f"({CHAT[0]},)", "looks like a list of turns"),
+        (f"\u200b{json.dumps(CHAT)}", "looks like a list of turns"),
+        (f"```json\n{json.dumps(CHAT)}\n```", "looks like a list of turns"),
+        (json.dumps(CHAT).replace("role", "Role"), "looks like a list of turns"),
+        ('[{"message_id": "x", "role": "user", "content": "가', "looks like a list of turns"),
+        ('{"role": "user", "content": "가"}\n{"role": "assistant", "content": "나"}', "looks like a list of turns"),
+        ("\u200b\n\nHuman: 가\n\nAssistant:", "is a transcript that does not begin"),
+        ("\n\nHuman: 가\nAssistant: 나\n\nHuman: 다", "`field` is a transcript with a speaker within a turn"),
+        ("Human: 가\n\nAssistant: 나\nHuman: 다", "`field` is a transcript with a speaker within a turn"),
         (7, "`field` must be text or a list of turns, not int"),
         (["가"], "`field` must be made of objects with `role` and `content`"),
         ([{"role": "user"}], "`field` has a turn without `content`"),
@@ -97,7 +120,13 @@ def test_what_cannot_be_read_is_named(value: Any, reason: str) -> None:
 
 def test_the_last_empty_turn_of_a_transcript_is_none() -> None:
     assert read("\n\nHuman: 가\n\nAssistant:") == [("user", "가")]
-    assert read("\n\nHuman: 가") == [("user", "가")]
+    assert read("\n\nHuman: 가\n\n Assistant:") == [("user", "가")]
+    assert read("\n\nHuman: 가") == read("Human: 가") == [("user", "가")]
+
+
+@pytest.mark.parametrize("name", ["A\u0130", "A\u0131", "A\u017fsistant"])
+def test_letters_that_are_alike_in_upper_case_name_no_speaker(name: str) -> None:
+    assert read(f"Human: 질문\n\n{name}: 답\n\nAssistant:") == [("user", f"질문\n\n{name}: 답")]
 
 
 def test_a_transcript_keeps_line_breaks_and_names_within_a_turn() -> None:
@@ -145,6 +174,27 @@ def test_text_parts_are_joined_as_the_chat_template_joins_them() -> None:
     parts = [{"type": "text", "text": "가"}, {"type": "text", "text": " 나", "image_url": None}]
     assert read([{"role": "user", "content": parts}]) == [("user", "가 나")]
     assert read([{"from": "human", "value": parts[:1]}]) == [("user", "가")]
+    assert read([{"role": "user", "content": json.dumps(parts)}]) == [("user", "가 나")]
+    with pytest.raises(Rejected, match="`content` has a part of the type `image`"):
+        read([{"role": "user", "content": json.dumps([*parts, {"type": "image"}])}])
+
+
+@pytest.mark.parametrize(
+    "said", ["[1, 2]", '[{"type": "개", "name": "바둑이"}]', '[{"type": "text"} 는 무엇?', "[참고] 글"]
+)
+def test_other_brackets_of_a_turn_are_its_text(said: str) -> None:
+    assert read([{"role": "user", "content": said}]) == [("user", said)]
+
+
+@pytest.mark.parametrize(
+    "run", ["\n", " ", "\n ", "\r\n", "\\", '"', "[", "{", '"role', "\n\nHuman: ", "Human:\n", "### AI:"]
+)
+@pytest.mark.parametrize("start", ["", "Human: 질문\n\nAssistant: ", "[{", '{"role": "', "```", "\u200b"])
+def test_no_text_takes_long(start: str, run: str) -> None:
+    began = time.process_time()
+    with suppress(Rejected):
+        read(start + run * 100_000 + "x")
+    assert time.process_time() - began < 1
     assert read([{"role": "user", "content": []}]) == [("user", "")]
 
 
@@ -193,6 +243,17 @@ def test_one_system_message_given_twice_is_one() -> None:
         messages_of({"system": "길게", "messages": [system, *CHAT]})
 
 
+@pytest.mark.parametrize("content", ["친절하게\n", unicodedata.normalize("NFD", "친절하게"), " ", "\u200b"])
+def test_system_messages_that_say_the_same_and_blank_ones_are_one(content: str) -> None:
+    turns = [{"role": "system", "content": content}, *CHAT]
+    [(role, said), *rest] = messages_of({"system": "친절하게", "messages": turns})
+    assert (role, unicodedata.normalize("NFC", said).strip(), len(rest)) == ("system", "친절하게", 2)
+    pair: Any = SOURCES["preference"].convert(
+        {"system": "친절하게", "prompt": turns[:2], "chosen": "가", "rejected": "나"}, ""
+    )
+    assert [message["role"] for message in pair.prompt] == ["system", "user"]
+
+
 @pytest.mark.parametrize("first", [[], [{"role": "system", "content": "친절하게"}]])
 def test_a_greeting_costs_the_greeting_and_is_noted(first: list[Any]) -> None:
     greeting = {"role": "assistant", "content": "무엇을 도와드릴까요?"}
@@ -229,6 +290,8 @@ def test_a_history_comes_before_the_question(value: Any) -> None:
         (["하나", "둘"], "`history` must be made of objects"),
         ([["하나", None]], "empty turn"),
         ([["하나", 2]], "`history` must be text, not int"),
+        ('[["첫 질문","첫 답"', "`history` looks like a list of turns, but cannot be read"),
+        ("[['질문 1' '답 1']\n ['질문 2' '답 2']]", "`history` looks like a list of turns, but cannot be read"),
     ],
 )
 def test_a_history_that_cannot_be_used_is_named(value: Any, reason: str) -> None:
