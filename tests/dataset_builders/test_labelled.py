@@ -40,7 +40,14 @@ def test_the_same_answer_with_another_label_is_another_row(tmp_path: Path) -> No
     quality = {"action": "off", "exact_duplicates": {"action": "reject"}}
     [report] = build_rows(tmp_path, "labelled", rows, quality=quality).sources
     assert (report.kept, report.rejected) == (4, {"exact duplicate": 2, "duplicate id": 1})
+
+
+def test_a_labelled_row_that_a_gate_drops_is_kept_with_its_label(tmp_path: Path) -> None:
+    quality = {"action": "off", "length": {"action": "reject", "max": 5_000}}
+    rows = [{**ROWS[0], "prompt": "너무 긴 질문" * 999, "label": label} for label in (True, False)] + ROWS
+    build_rows(tmp_path, "labelled", rows, quality=quality)
     texts = [row["row"] for row in read_rows(tmp_path / "data", "rejected")]
+    assert sorted("true" in text for text in texts) == [False, True]
     assert all('"completion": [' in text and '"label": ' in text for text in texts)
 
 
