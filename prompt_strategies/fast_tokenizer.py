@@ -55,12 +55,12 @@ def encode_fast(
     tokenizer: Tokenizer, texts: Sequence[str], before: Sequence[int] = (), after: Sequence[int] = ()
 ) -> Sequence[Ids]:
     """Encode texts as `encode` does, by `fastokens` where that is proved equal, into arrays of int32."""
+    if len(texts) < FULL_BATCH:
+        return encode(tokenizer, texts, before, after)
     size, fast = _proved.get(tokenizer, (0, encode))
     if size != len(tokenizer):
-        fast = encode
-        if len(texts) >= FULL_BATCH:
-            fast = prove(tokenizer, texts) or encode
-            _proved[tokenizer] = len(tokenizer), fast
+        fast = prove(tokenizer, texts) or encode
+        _proved[tokenizer] = len(tokenizer), fast
     try:
         return fast(tokenizer, texts, before, after)
     except ValueError as error:  # a text that is too long for a pattern

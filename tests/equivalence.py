@@ -37,10 +37,10 @@ BATCHES, PAIRS = 2, 16
 def make_sft(folder: str, **options: Any) -> Any:
     """Return axolotl's trainer for the smoke recipe's SFT, with the adapter that SFT has trained."""
     paths = {"dataset_prepared_path": folder, "lora_model_dir": "runs/smoke/sft"}
-    cfg = load_cfg(variant(Path(), "sft", folder), **{**paths, "micro_batch_size": 2, **options})
     # The guard wants a GPU for kernels that run in Triton's interpreter here.
     with mock.patch("axolotl_plugins.guard.check_machine"):
-        loaded = PluginManager.get_instance().load_datasets(cfg)
+        cfg = load_cfg(variant(Path(), "sft", folder), **{**paths, "micro_batch_size": 2, **options})
+    loaded = PluginManager.get_instance().load_datasets(cfg)
     trainer, *_ = setup_model_and_trainer(cfg, loaded)
     assert trainer.model.dtype == torch.float32
     return trainer

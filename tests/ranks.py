@@ -37,7 +37,7 @@ class CpuRay(CpuRanks):
         import ray
         from ray import train
 
-        ray.init(num_cpus=2, include_dashboard=False)
+        ray.init("local", num_cpus=2, include_dashboard=False)  # not the cluster of another test
         scaling = train.ScalingConfig
         train.ScalingConfig = lambda num_workers, **_: scaling(num_workers=num_workers)
 
