@@ -78,31 +78,6 @@ def _with_paths(config: Path, folder: str) -> None:
     write_config(config, *wanted.pop("sources"), **wanted)
 
 
-def test_a_lost_node_makes_no_difference(cluster: Any, in_recipe: Path, built: dict[str, bytes]) -> None:
-    import ray
-
-    second = cluster.add_node(**NODE)
-    cluster.wait_for_nodes()
-    killed_at: list[str] = []
-
-    def kill_the_second(what: str, done: int, total: int) -> None:
-        if 3 <= done < total and not killed_at and both_get_busy():
-            cluster.remove_node(second, allow_graceful=False)
-            killed_at.append(f"{done} of {total} {what}")
-
-    def both_get_busy() -> bool:
-        # What the cluster knows of its nodes is a moment old, and a worker takes seconds to start.
-        for _ in range(20):
-            if not ray.available_resources().get("CPU"):
-                return True
-            time.sleep(0.05)
-        return False
-
-    build(load_config(in_recipe), "lost", kill_the_second, executor="ray")
-    assert len(killed_at) == 1, "both nodes had work at some time"
-    assert file_contents(Path("lost")) == built
-
-
 def test_the_command_says_no_more_than_without_ray(
     cluster: Any, s3: Any, recipe: Path, in_recipe: Path, built: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -128,3 +103,29 @@ def test_an_error_of_a_task_comes_out_as_it_is(cluster: Any, tmp_path: Path) -> 
         build(load_config(config), tmp_path / "data", executor="ray")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "data").glob("sft"))
+
+
+# The last, since a cluster tells whoever uses it for a while that it has lost a node.
+def test_a_lost_node_makes_no_difference(cluster: Any, in_recipe: Path, built: dict[str, bytes]) -> None:
+    import ray
+
+    second = cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    killed_at: list[str] = []
+
+    def kill_the_second(what: str, done: int, total: int) -> None:
+        if 3 <= done < total and not killed_at and both_get_busy():
+            cluster.remove_node(second, allow_graceful=False)
+            killed_at.append(f"{done} of {total} {what}")
+
+    def both_get_busy() -> bool:
+        # What the cluster knows of its nodes is a moment old, and a worker takes seconds to start.
+        for _ in range(20):
+            if not ray.available_resources().get("CPU"):
+                return True
+            time.sleep(0.05)
+        return False
+
+    build(load_config(in_recipe), "lost", kill_the_second, executor="ray")
+    assert len(killed_at) == 1, "both nodes had work at some time"
+    assert file_contents(Path("lost")) == built
