@@ -190,13 +190,13 @@ def _summarize(
     is_counted: bool,
 ) -> SourceSummary:
     chunks = [chunk for chunk in all_chunks if chunk.source == number]
-    statuses = Counter(split.statuses[split.rows_of(number)].tolist())
+    rows = split.rows_of(number)
+    statuses = Counter(split.statuses[rows].tolist())
     counts = Counter({name: statuses[place] for place, name in enumerate(STATUSES)})
     splits = {name: count for name in SPLITS if (count := counts.pop(name))}
     reported = Counter({status: count for (source, status), count in split.reported.items() if source == number})
     rejected = sum((Counter(chunk.rejected) for chunk in chunks), counts)
     reported = sum((Counter(chunk.reported) for chunk in chunks), reported)
-    rows = split.rows_of(number)
     left = rows[split.statuses[rows] < len(SPLITS)]
     names = ("with_system_prompt", "multi_turn", "normalized", "escaped")
     flags: dict[str, Any] = {name: int(split.column(name)[left].sum()) for name in names}

@@ -60,9 +60,8 @@ def start_early() -> None:
 
 
 def _in_processes(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["dataset_builders.build"])
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    start_early()
+    pool = ProcessPoolExecutor(workers, get_context("forkserver"), _start_worker)
     try:
         with _ctrl_c_later():
             futures = [pool.submit(function, task) for task in tasks]

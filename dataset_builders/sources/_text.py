@@ -5,7 +5,7 @@ import re
 import unicodedata
 from typing import Any
 
-from rabbit_ko.errors import Rejected
+from rabbit_ko.errors import Rejected, printable
 
 # Characters that leave no mark: soft hyphen, joiners, directions, Hangul fillers, selectors, tags and their like.
 INVISIBLE = (
@@ -74,5 +74,5 @@ def check_type(value: Any, kind: type, field: str, expected: str) -> None:
 def shown(value: Any) -> str:
     """Return a value as a reason can show it: in 40 characters at most, with control characters escaped."""
     said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    escaped = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in said[: SHOWN + 1])
+    escaped = printable(said[: SHOWN + 1])
     return escaped if len(escaped) <= SHOWN else f"{escaped[:SHOWN]}..."

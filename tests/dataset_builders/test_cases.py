@@ -11,12 +11,12 @@ import yaml
 from dataset_builders.build import build
 from dataset_builders.manifest import SourceSummary
 from dataset_builders.recipe import load_config
+from dataset_builders.strict import RENAMED
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import read_rows
 
 CASES = Path(os.environ.get("RABBIT_KO_SHARED", "../shared")).absolute() / "cases/data"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not at hand; see RABBIT_KO_SHARED")
-RENAMED = {"test_fraction": "test_size", "licence": "license"}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import yaml
 from dataset_builders.build import build
 from dataset_builders.manifest import SourceSummary
 from dataset_builders.recipe import DataConfig
+from dataset_builders.strict import RENAMED
 from dataset_builders.verify import verify
 from rabbit_ko.errors import UserError
 from tests.conftest import SHARED
@@ -18,8 +19,6 @@ CASES = SHARED / "cases/data"
 pytestmark = pytest.mark.skipif(
     not CASES.is_dir(), reason=f"{CASES} is absent; point RABBIT_KO_SHARED at a folder with cases/data"
 )
-# Keys that have another name since the cases were written.
-RENAMED = {"test_fraction": "test_size", "licence": "license"}
 
 
 def build_case(
