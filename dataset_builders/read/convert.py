@@ -3,7 +3,7 @@
 import codecs
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import pyarrow as pa
@@ -46,6 +46,17 @@ class Step:
     convert: Callable[[IO[bytes], IO[bytes], str], list[str]]
     is_first: bool = False
     is_last: bool = True
+
+    def followed_by(self, check: Callable[[], None]) -> "Step":
+        """Return the step with a check of what was read, whose error comes before the step's own."""
+
+        def convert(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
+            try:
+                return self.convert(source, target, name)
+            finally:
+                check()
+
+        return replace(self, convert=convert)
 
 
 def next_step(path: str, name: str, head: bytes) -> Step | None:

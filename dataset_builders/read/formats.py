@@ -10,6 +10,7 @@ from dataset_builders.read.delimited import read_delimited
 from dataset_builders.read.json_lines import read_json_lines
 from dataset_builders.read.location import Chunk, suffix_of
 from dataset_builders.read.tables import read_table
+from dataset_builders.read.unchanged import read_bytes
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable
 from rabbit_ko.storage import read
@@ -29,12 +30,12 @@ def read_rows(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[R
 
 
 def _read_lines(chunk: Chunk) -> Iterator[RawRow | Broken]:
-    content = read(chunk.path, chunk.start, chunk.end)
+    content = read_bytes(chunk)
     return read_json_lines(content if chunk.start else content.removeprefix(BOM))
 
 
 def _read_csv(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow | Broken]:
-    content = read(chunk.path, chunk.start, chunk.end)
+    content = read_bytes(chunk)
     try:
         yield from read_delimited(content, chunk.columns, chunk.delimiter, not chunk.start, wanted)
     except csv.Error as error:

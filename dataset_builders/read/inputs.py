@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -18,6 +19,7 @@ from dataset_builders.read.location import Chunk as Chunk
 from dataset_builders.read.location import Location as Location
 from dataset_builders.read.location import suffix_of as suffix_of
 from dataset_builders.read.tables import read_arrow_shape, read_shape
+from dataset_builders.read.unchanged import ChunkHashes, changed, check_unchanged, sha256_of, state_of
 from rabbit_ko.errors import UserError, printable
 from rabbit_ko.storage import filesystem, is_url, read
 
@@ -97,7 +99,7 @@ def _joint(digests: Iterable[str]) -> str:
 def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
     """Tell whether an input has the same content, or on the hub the same commit, as far as the hub can be asked."""
     if is_local(wanted):
-        return revision is None and _joint(map(_digest, find_files(wanted.path)[0])) == sha256
+        return revision is None and _joint(map(sha256_of, find_files(wanted.path)[0])) == sha256
     try:
         return commit_of(wanted) in (None, revision)
     except UserError:
@@ -118,11 +120,16 @@ def is_local(wanted: Location) -> bool:
 
 @dataclass
 class _Scan:
-    """What one pass over a file tells: its size, its hash, where it may be cut, and a sample of its letters."""
+    """What one pass over a file tells: its size, its hash, where it may be cut, and a sample of its letters.
 
+    digests: of the bytes from each bound to the next.
+    """
+
+    start: bytes = b""
     size: int = 0
     sha256: str = ""
     bounds: list[int] = field(default_factory=lambda: [0])
+    digests: list[str] = field(default_factory=list)
     open_quote: int | None = None
     sample: Sample = field(default_factory=Sample)
 
@@ -134,7 +141,7 @@ def prepare(path: str, folder: str) -> Prepared:
 
 def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepared:
     fs, place = filesystem(path)
-    suffix = suffix_of(path)
+    suffix, state = suffix_of(path), state_of(path)
     with fs.open(place, "rb") as file:
         head = file.read(HEAD_BYTES)
         if not head:
@@ -143,16 +150,19 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
         step = None if is_plain else next_step(path, name, head)
         delimiter = find_delimiter(head, suffix) if suffix in DELIMITED else ","
         scan = _scan(file, None if step else suffix, delimiter)
+        if not scan.start.startswith(head[: len(scan.start)]):
+            raise changed(name)
         if not is_plain and not (step and step.is_first) and (suffix in JSON or suffix in DELIMITED):
             step = _recode(scan.sample, suffix, name) or step
         if not step:
-            chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name), file, head, scan)
+            chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name, state=state), file, head, scan)
             return Prepared(chunks, scan.size, scan.sha256, _notes(suffix, head, delimiter))
+    check = partial(check_unchanged, path, name, scan.sha256, state)
     try:
-        made, notes = made_by(step, path, name, folder, scan.sha256)
+        made, notes = made_by(step.followed_by(check), path, name, folder, scan.sha256)
     except NotWrapped:
         step = to_lines("objects", is_odd=True)
-        made, notes = made_by(step, path, name, folder, scan.sha256)
+        made, notes = made_by(step.followed_by(check), path, name, folder, scan.sha256)
     inner = _prepare(made, name, folder, is_plain=step.is_last)
     chunks = [replace(chunk, sha256=scan.sha256) for chunk in inner.chunks]
     return Prepared(chunks, scan.size, scan.sha256, notes + (inner.notes if inner.chunks else []))
@@ -161,10 +171,14 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
 def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
     """Read a file from end to end; suffix: of its format, or None where it is not cut."""
     found, digest, breaks = _Scan(), hashlib.sha256(), RowBreaks(delimiter)
+    hashes = ChunkHashes()
     end: int | None = None
     while block := file.read(CHUNK_BYTES):
         # Where a block ends the file, all of it belongs to one chunk.
-        found.bounds += [end] if end is not None else []
+        if end is not None:
+            found.bounds.append(end)
+            hashes.cut()
+        found.start = found.start or block[:HEAD_BYTES]
         digest.update(block)
         found.sample.add(block)
         if suffix in DELIMITED:
@@ -172,8 +186,12 @@ def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
         elif suffix in JSON:
             place = block.rfind(b"\n")
             end = found.size + place + 1 if place >= 0 else None
+        hashes.add(block, end and end - found.size)
         found.size += len(block)
-    found.bounds += [found.size] if found.bounds[-1] < found.size else []
+    if found.bounds[-1] < found.size:
+        found.bounds.append(found.size)
+        hashes.end()
+    found.digests = hashes.found
     found.sha256, found.open_quote = digest.hexdigest(), breaks.opened
     return found
 
@@ -187,7 +205,7 @@ def _recode(sample: Sample, suffix: str, name: str) -> Step | None:
 
 def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chunk]:
     """Return the chunks of a plain file. Raises UserError where it has no usable header, or a quote is not closed."""
-    suffix, bounds, columns = suffix_of(whole.path), scan.bounds, whole.columns
+    suffix, bounds, digests, columns = suffix_of(whole.path), scan.bounds, scan.digests, whole.columns
     if suffix in DELIMITED:
         if scan.open_quote is not None:
             line = len(read(whole.path, 0, scan.open_quote + 1).splitlines())
@@ -197,7 +215,11 @@ def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chu
         file.seek(0)
         is_arrow = suffix == ".arrow"
         bounds, columns = (read_arrow_shape if is_arrow else read_shape)(file, whole.shown, CHUNK_ROWS)
-    return [replace(whole, start=start, end=end, columns=columns) for start, end in pairwise(bounds)]
+        digests = [whole.sha256] * (len(bounds) - 1)
+    return [
+        replace(whole, start=start, end=end, columns=columns, digest=digest)
+        for (start, end), digest in zip(pairwise(bounds), digests, strict=True)
+    ]
 
 
 def _notes(suffix: str, head: bytes, delimiter: str) -> list[str]:
@@ -206,9 +228,3 @@ def _notes(suffix: str, head: bytes, delimiter: str) -> list[str]:
     if suffix in DELIMITED and delimiter != DELIMITED[suffix]:
         notes.append(f"its fields are parted by {DELIMITER_NAMES[delimiter]}")
     return notes
-
-
-def _digest(path: str) -> str:
-    fs, name = filesystem(path)
-    with fs.open(name, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,6 +22,8 @@ class Chunk:
     """Whole rows of a file by their bytes [start, end), rows of a parquet file, or batches of an Arrow file.
 
     sha256: of the file that the user has. path: that file, or the plain one made of it. name: what to call it.
+    digest: of the bytes, or the SHA-256 of the file at `path` where rows or batches are counted; then state is the
+    file's as it was hashed.
     columns: the names of all columns, composed (NFC), where the format has a header. parts: small files that make one
     chunk together; then the bytes are those of all.
     """
@@ -34,6 +36,8 @@ class Chunk:
     delimiter: str = ","
     name: str = ""
     parts: tuple["Chunk", ...] = ()
+    digest: str = ""
+    state: str = ""
 
     @property
     def shown(self) -> str:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.delimited import unique_names
 from dataset_builders.read.location import Chunk, suffix_of
+from dataset_builders.read.unchanged import check_unchanged
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.storage import filesystem
@@ -46,7 +47,7 @@ def read_arrow_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], 
 
 
 def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow | Broken]:
-    """Yield the rows of a chunk. Raises UserError where the file is broken."""
+    """Yield the rows of a chunk. Raises UserError where the file is broken, or is not what was hashed."""
     fs, name = filesystem(chunk.path)
     kind, batches = ("Arrow", _arrow) if suffix_of(chunk.path) == ".arrow" else ("parquet", _parquet)
     try:
@@ -54,7 +55,9 @@ def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow 
             for batch in batches(file, chunk, wanted):
                 yield from _rows(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        check_unchanged(chunk.path, chunk.shown, chunk.digest, chunk.state)
         raise UserError(f"{printable(chunk.shown)}: broken {kind} file: {reason(error)}") from None
+    check_unchanged(chunk.path, chunk.shown, chunk.digest, chunk.state)
 
 
 def _parquet(file: IO[bytes], chunk: Chunk, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:
