@@ -1,17 +1,22 @@
 """The manifest of a recipe's data: what went in, what became of it, and what every file holds. It is written last."""
 
 import hashlib
+import json
 from math import nan
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import from_json
 
 from dataset_builders.licenses import License
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import RowKind
-from rabbit_ko.storage import read
+from rabbit_ko.storage import check_inside, filesystem, read
 
 MANIFEST = "manifest.json"
+# The key under which the file has the checksum of all else that is in it.
+CHECKSUM = "manifest_sha256"
 
 
 class _Model(BaseModel):
@@ -21,9 +26,10 @@ class _Model(BaseModel):
 class Shard(_Model):
     """One file, relative to the folder; `sha256` is that of its bytes."""
 
-    file: str
-    rows: int
-    bytes: int
+    # As builds name them: what is read and pushed cannot be elsewhere.
+    file: str = Field(pattern=r"^(sft|dpo|kto|rejected)/(train|test)-[0-9]{5,9}-of-[0-9]{5,9}\.parquet$")
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
     sha256: str
 
 
@@ -83,7 +89,7 @@ class SourceSummary(_Model):
 class Manifest(_Model):
     """A recipe's data; docs/data.md has the fields."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     fingerprint: str
     config: dict[str, Any]
     git_commit: str | None
@@ -93,6 +99,13 @@ class Manifest(_Model):
     tokenizer: TokenizerInput | None = None
     sources: list[SourceSummary]
     shards: list[Shard]
+
+    @field_validator("shards")
+    @classmethod
+    def _each_once(cls, shards: list[Shard]) -> list[Shard]:
+        if len({shard.file for shard in shards}) < len(shards):
+            raise ValueError("a shard is listed twice")
+        return shards
 
     def in_folder(self, folder: str) -> list[Shard]:
         """Return the shards of `sft`, `dpo`, `kto` or `rejected`."""
@@ -104,20 +117,45 @@ class Manifest(_Model):
         return getattr(source, amount) / total if total else nan
 
     def to_json(self) -> str:
-        """Return the text of `manifest.json`."""
-        return self.model_dump_json(indent=2) + "\n"
+        """Return the text of `manifest.json`, with its checksum."""
+        fields = from_json(self.model_dump_json())
+        return json.dumps({**fields, CHECKSUM: _checksum(fields)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: str) -> Manifest:
-    """Read a folder's manifest. Raises UserError where there is none, or it is one of another kind."""
+    """Read a folder's manifest, which has to be as it was written.
+
+    Raises UserError where there is none, where it is one of another kind or was edited, and where a shard that it
+    lists is a link to a file elsewhere.
+    """
     path = f"{folder}/{MANIFEST}"
     try:
-        return Manifest.model_validate_json(read(path))
+        manifest = parse_manifest(read(path), path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, so nothing vouches for the shards; run `make data` first") from None
-    except ValidationError as error:
+    except ValueError as error:
         said = reason(error)[:200]
         raise UserError(f"{path}: not a manifest of this version: {said}; build the data again") from None
+    fs, place = filesystem(folder)
+    for shard in manifest.shards if "file" in fs.protocol else ():
+        check_inside(Path(place, shard.file), Path(place))
+    return manifest
+
+
+def parse_manifest(content: bytes, path: str) -> Manifest:
+    """Return the manifest of a file's content. Raises ValueError, and UserError where it was edited."""
+    fields = from_json(content)
+    checksum = fields.pop(CHECKSUM, "") if isinstance(fields, dict) else ""
+    manifest = Manifest.model_validate(fields)
+    if checksum != _checksum(fields):
+        said = "not as the build wrote it, since its checksum is that of another content"
+        raise UserError(f"{path}: {said}; build the data again")
+    return manifest
+
+
+def _checksum(fields: Any) -> str:
+    """Return a hash of JSON values, however they are written."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_of(shards: list[Shard]) -> str:

@@ -66,6 +66,12 @@ def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def check_inside(file: Path, folder: Path) -> None:
+    """Raise UserError where a path leads out of a folder by a link, so that other files would be read or sent."""
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
+        raise UserError(f"{file}: a link that leads out of {folder}; put the file itself in its place")
+
+
 def make_readable(folder: Path) -> None:
     """Give weights below a folder the mode of this process's other files: safetensors lets only their owner read."""
     umask = os.umask(0)

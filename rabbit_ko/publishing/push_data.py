@@ -42,7 +42,7 @@ def pushable(folder: Path) -> Manifest:
     if not shards:
         raise UserError(f"{folder}: its manifest lists no shard; run `make data` again")
     for path, digest in ((folder / shard.file, shard.sha256) for shard in shards):
-        if not path.exists() or file_digest(path) != digest:
+        if not path.is_file() or file_digest(path) != digest:
             raise UserError(f"{path}: is missing, or not what the manifest says; run `make data` again")
     return manifest.model_copy(update={"shards": shards})
 

@@ -1,6 +1,5 @@
 """`verify` finds whatever is not as it was built; `diff` names the rows and reasons that changed."""
 
-import json
 import shutil
 from itertools import chain
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.manifest import Manifest
+from dataset_builders.manifest import read_manifest
 from dataset_builders.verify import diff, verify
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
@@ -35,9 +34,9 @@ def run(*arguments: str) -> int:
 
 
 def change_manifest(data: Path, **changes: Any) -> None:
-    """Write other values into the manifest."""
-    manifest = json.loads((data / "manifest.json").read_text())
-    (data / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    """Write other values into the manifest, with the checksum that belongs to them."""
+    manifest = read_manifest(str(data)).model_copy(update=changes)
+    (data / "manifest.json").write_text(manifest.to_json())
 
 
 def test_a_folder_as_it_was_built_is_verified(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,12 +66,11 @@ def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path, capsys
 
 
 def test_a_manifest_that_was_changed_is_found(data: Path) -> None:
-    manifest = Manifest.model_validate_json((data / "manifest.json").read_text())
-    source = json.loads(manifest.sources[0].model_dump_json())
-    change_manifest(data, sources=[{**source, "kept": source["kept"] - 1}])
+    [source] = read_manifest(str(data)).sources
+    change_manifest(data, sources=[source.model_copy(update={"kept": source.kept - 1})])
     with pytest.raises(UserError, match="neither kept nor dropped"):
         verify(str(data))
-    change_manifest(data, sources=[{**source, "rejected": {"length": 1}}])
+    change_manifest(data, sources=[source.model_copy(update={"rejected": {"length": 1}})])
     with pytest.raises(UserError, match="the rejected rows are not those"):
         verify(str(data))
     change_manifest(data, sources=[source], fingerprint="0" * 64)
