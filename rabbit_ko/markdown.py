@@ -3,11 +3,24 @@
 import re
 from urllib.parse import quote
 
+from rabbit_ko.errors import printable
+
 
 def cell(text: str | None) -> str:
     """Return text that stays within a table's cell and shows as it is; a dash where there is none."""
-    escaped = re.sub(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join((text or "").split()))
-    return escaped or "-"
+    return re.sub(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", _line(text or "")) or "-"
+
+
+def code(text: str) -> str:
+    """Return text as code within a line, between more backticks than any within."""
+    line = _line(text)
+    ticks = "`" * max(1, *(len(run) + 1 for run in re.findall("`+", line)), 0)
+    pad = " " * (line.startswith("`") or line.endswith("`"))
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.split()))
 
 
 def link(address: str) -> str:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from dataset_builders.manifest import Manifest, Shard
 from prompt_strategies.template import render_answer, render_prompt, template_for
-from rabbit_ko.markdown import cell, fence, link
+from rabbit_ko.markdown import cell, code, fence, link
 from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.recipes import Recipe, read_config, recipe_names
 
@@ -51,7 +51,7 @@ def card_template(name: str, **filters: Callable[..., str]) -> Template:
     """Return one of the templates beside this file, with the filters of Markdown and those given."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": cell, "fence": fence, "link": link, "n": "{:,}".format, **filters}
+    environment.filters |= {"cell": cell, "code": code, "fence": fence, "link": link, "n": "{:,}".format, **filters}
     return environment.get_template(name)
 
 

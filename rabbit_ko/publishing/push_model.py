@@ -1,5 +1,6 @@
 """Push a stage to the hub in an export format, with its model card and its run file, in one commit."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import ModelCard
@@ -11,6 +12,7 @@ from rabbit_ko.publishing.export import find_format
 from rabbit_ko.publishing.model_card import CARD_FILE, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
 from rabbit_ko.recipes import RUN_FILE, find_recipe
+from rabbit_ko.storage import check_inside
 
 
 def push(recipe: str, name: str, repo: str, format: str = "adapter", public: bool = False) -> str:
@@ -19,15 +21,25 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", public: boo
     exported, run = export(stage), Path(stage.model) / RUN_FILE
     file, command = Path(stage.model) / CARD_FILE, f"`make card RECIPE={recipe} STAGE={name}`"
     try:
-        card = ModelCard.load(file)
+        card = ModelCard.load(file) if file.is_file() else None
     except (OSError, ValueError):
         card = None
     if card is None or "rabbit-ko" not in (card.data.tags or []):
         raise UserError(f"{file}: no card of this project; run {command} first")
     if card.data.get(RUN_DIGEST) != file_digest(run):
         raise UserError(f"{file}: written from another run than the one that is there; run {command} again")
+    _check_files([run, file, *exported.files.values()], Path(stage.model))
     card.data.library_name = exported.library
     if card.data.base_model:
         card.data.base_model_relation = exported.relation
     readme = str(card).replace(REPO, repo).encode()
     return hub.commit(repo, {**exported.files, RUN_FILE: run, CARD_FILE: readme}, f"{recipe} {name}", public, "model")
+
+
+def _check_files(files: Iterable[Path | bytes], folder: Path) -> None:
+    """Raise UserError for what is no file, or a link that leads out of the stage's folder: it is not the stage's."""
+    for file in files:
+        if isinstance(file, Path):
+            check_inside(file, folder)
+            if not file.is_file():
+                raise UserError(f"{file}: no regular file; take it away and push again")

@@ -12,11 +12,13 @@ from rabbit_ko.evaluation.records import Result, Score
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, How
 from rabbit_ko.evaluation.results.table import LOGICKOR, Row, Table
 from rabbit_ko.evaluation.stages import BASE
-from rabbit_ko.markdown import cell
+from rabbit_ko.markdown import cell, code
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.storage import write
 
+# What a formula starts with, in full-width letters, too.
+FORMULA = (*"=+-@\t\r\n", *"＝＋－＠")
 UP, DOWN, STALE = "▲", "▼", "†"
 FROM_HUB = "hub"  # what settings call data that come from there
 # What another language says for the English words of figures and settings.
@@ -41,7 +43,7 @@ def write_files(table: Table) -> list[Path]:
     """Write the three files, each atomically; return their names. Raises OSError."""
     from pandas import DataFrame  # type: ignore[import-untyped]
 
-    folder, figures = Recipe(table.recipe).results, DataFrame(figure_records(table), dtype=object)
+    folder, figures = Recipe(table.recipe).results, DataFrame(map(harmless, figure_records(table)), dtype=object)
     texts = {"results.md": render(table), "results.csv": figures.to_csv(index=False)}
     contents = {name: text.encode() for name, text in texts.items()} | {"results.png": draw(table)}
     for name, content in contents.items():
@@ -66,18 +68,35 @@ def figure_records(table: Table) -> Iterator[dict[str, Any]]:
             }
 
 
+def harmless(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record whose texts no spreadsheet takes for formulas; numbers stay numbers.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        for name, value in record.items()
+    }
+
+
 def render(table: Table) -> str:
     """Return the table as Markdown, with its legend and its notes."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"cell": cell, "settings": settings_of, "figure": figure_text, "by_stage": by_stage}
+    environment.filters |= {
+        "cell": cell,
+        "code": code,
+        "settings": settings_of,
+        "figure": figure_text,
+        "by_stage": by_stage,
+    }
     template = environment.get_template("results.md.jinja")
     return template.render(table=table, up=UP, down=DOWN, stale=STALE, resamples=RESAMPLES, least=LEAST_ITEMS)
 
 
 def by_stage(names: dict[str, list[str]]) -> str:
-    """Write names by stage in one line."""
-    return "; ".join(f"{stage}: {', '.join(found)}" for stage, found in names.items())
+    """Write names by stage in one line of Markdown."""
+    return "; ".join(f"{stage}: {', '.join(map(cell, found))}" for stage, found in names.items())
 
 
 def figure_text(row: Row, stage: str, words: Words = ENGLISH) -> str:

@@ -40,10 +40,8 @@ def find_format(name: str) -> Callable[[Stage], Exported]:
 
 def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
     """Return weights and what loads them, nothing else. Raises UserError for pickles, which could run code."""
-    index = folder / f"{weights}.index.json"
-    names = set(json.loads(index.read_bytes())["weight_map"].values()) if index.exists() else {weights}
-    for file in (folder / name for name in sorted(names)):
-        if not file.exists():
+    for file in (folder / name for name in _weight_files(folder / f"{weights}.index.json", weights)):
+        if not file.is_file():
             pickles = sorted(
                 other.name for other in folder.iterdir() if re.search("[.](bin|pth?|pkl|ckpt)$", other.name)
             )
@@ -55,3 +53,16 @@ def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
         except (SafetensorError, OSError) as error:
             raise UserError(f"{file}: damaged or incomplete: {reason(error)}; train or merge again") from None
     return {file.name: file for file in sorted(folder.iterdir()) if PUSHED.fullmatch(file.name)}
+
+
+def _weight_files(index: Path, weights: str) -> list[str]:
+    """Return the names of the files of weights. Raises UserError where the index names what is no such file."""
+    if not index.exists():
+        return [weights]
+    try:
+        names = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{index}: damaged; train or merge again") from None
+    if others := sorted(name for name in names if not PUSHED.fullmatch(name)):
+        raise UserError(f"{index}: names `{others[0]}`, which is no file of weights; train or merge again")
+    return sorted(names)

@@ -14,8 +14,10 @@ import pytest
 
 from dataset_builders import build as building
 from dataset_builders.build import build
+from dataset_builders.gates.benchmarks import read_texts
 from dataset_builders.manifest import read_manifest
 from dataset_builders.read import inputs
+from dataset_builders.read.convert import made_by
 from dataset_builders.recipe import DataConfig, load_config
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
@@ -49,7 +51,7 @@ def parquet(word: str) -> bytes:
     """Return the rows as parquet, of one size whatever the word."""
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows(word)), sink, compression="none", row_group_size=10)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def arrow(word: str) -> bytes:
@@ -58,7 +60,7 @@ def arrow(word: str) -> bytes:
     table = pa.Table.from_pylist(rows(word))
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 FORMATS: dict[str, Callable[[str], bytes]] = {
@@ -237,7 +239,7 @@ def test_a_benchmark_that_changes_before_its_texts_are_read_ends_the_build(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rows.jsonl").write_bytes(jsonl(BEFORE))
-    exam, real = tmp_path / name, building.read_texts
+    exam, real = tmp_path / name, read_texts
     exam.write_bytes(FORMATS[name](BEFORE))
     quality = {"contamination": {"action": "reject", "benchmarks": [{"name": "exam", "path": str(exam)}]}, **OFF}
 
@@ -297,7 +299,7 @@ def s3() -> Iterator[Any]:
 def test_an_object_that_changes_ends_the_build(
     tmp_path: Path, name: str, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, real = f"{BUCKET}/{name}", inputs.made_by
+    key, real = f"{BUCKET}/{name}", made_by
     s3.pipe_file(key, FORMATS[name](BEFORE))
     config = config_for(tmp_path, f"s3://{key}")
 

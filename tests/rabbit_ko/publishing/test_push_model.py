@@ -232,6 +232,79 @@ def test_what_is_missing_or_of_an_earlier_run_is_not_pushed(
     assert not pushed
 
 
+@pytest.mark.hostile
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", ["chat_template.jinja", "weights", "README.md", "run.json", "added_tokens.json"])
+def test_a_link_that_leads_out_of_the_stage_is_not_followed(
+    adapter: Path, pushed: list[tuple[Any, ...]], format: str, name: str
+) -> None:
+    put_merged()
+    folder = SFT if format == "adapter" or name in ("README.md", "run.json") else MERGED
+    name = (
+        {"adapter": "adapter_model.safetensors", "merged": "model.safetensors"}[format] if name == "weights" else name
+    )
+    elsewhere = Path("secret.env").absolute()
+    if (folder / name).exists():
+        (folder / name).rename(elsewhere)
+    elsewhere.touch()
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(
+        UserError, match=rf"{folder / name}: a link that leads out of runs/mine/sft; put the file itself"
+    ):
+        push("mine", "sft", "org/name", format=format)
+    assert not pushed
+
+
+@pytest.mark.hostile
+def test_a_merged_folder_that_is_elsewhere_is_not_followed_and_links_within_are(
+    adapter: Path, pushed: list[tuple[Any, ...]]
+) -> None:
+    put_merged()
+    (SFT / "tokenizer.json").rename(SFT / "kept")
+    (SFT / "tokenizer.json").symlink_to("kept")
+    push("mine", "sft", "org/name")
+    MERGED.symlink_to(MERGED.rename("elsewhere").absolute())
+    with pytest.raises(UserError, match="a link that leads out of runs/mine/sft"):
+        push("mine", "sft", "org/name", format="merged")
+    assert len(pushed) == 1
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (
+            '{"weight_map": {"a": "../../../secret.safetensors"}}',
+            "names `../../../secret.safetensors`, which is no file",
+        ),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "names `/etc/passwd`, which is no file of weights"),
+        ('{"weight_map": {"a": ["x"]}}', "names `['x']`, which is no file of weights; train or merge again"),
+        ('{"weight_map": ["a"]}', "damaged; train or merge again"),
+        ("[1]", "damaged; train or merge again"),
+        ("{", "damaged; train or merge again"),
+        ("\0", "damaged; train or merge again"),
+    ],
+)
+def test_an_index_of_weights_that_names_what_is_elsewhere_is_refused(
+    adapter: Path, pushed: list[tuple[Any, ...]], index: str, expected: str
+) -> None:
+    put_merged()
+    (MERGED / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(UserError, match=re.escape(f"model.safetensors.index.json: {expected}")):
+        push("mine", "sft", "org/name", format="merged")
+    assert not pushed
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", ["README.md", "chat_template.jinja", "adapter_model.safetensors"])
+def test_a_pipe_in_the_place_of_a_file_ends_the_push(adapter: Path, pushed: list[tuple[Any, ...]], name: str) -> None:
+    (SFT / name).unlink()
+    os.mkfifo(SFT / name)
+    with pytest.raises(UserError, match=f"{name}: (no regular file|no card|is missing)"):
+        push("mine", "sft", "org/name")
+    assert not pushed
+
+
 def test_a_copy_with_other_times_is_pushed_as_well(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
     put_merged()
     for file in (SFT / "README.md", MERGED / "tokenizer_config.json"):
