@@ -7,8 +7,10 @@ from rabbit_ko.errors import printable
 
 
 def cell(text: str | None) -> str:
-    """Return text that stays within a table's cell and shows as it is; a dash where there is none."""
-    return re.sub(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", _line(text or "")) or "-"
+    """Return text that stays within a table's cell or a list's entry and shows as it is; a dash for none."""
+    escaped = re.sub(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", _line(text or ""))
+    # What would start a heading or a list.
+    return re.sub(r"^(\d*)([-+#.)])(?=[# ])", r"\1\\\2", escaped) or "-"
 
 
 def code(text: str) -> str:

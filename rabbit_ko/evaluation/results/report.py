@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rabbit_ko.errors import printable
 from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.records import Result, Score
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, How
@@ -18,7 +19,7 @@ from rabbit_ko.recipes import Recipe
 from rabbit_ko.storage import write
 
 # What a formula starts with, in full-width letters, too.
-FORMULA = (*"=+-@\t\r\n", *"＝＋－＠")
+FORMULA = tuple("=+-@＝＋－＠")
 UP, DOWN, STALE = "▲", "▼", "†"
 FROM_HUB = "hub"  # what settings call data that come from there
 # What another language says for the English words of figures and settings.
@@ -69,14 +70,12 @@ def figure_records(table: Table) -> Iterator[dict[str, Any]]:
 
 
 def harmless(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record whose texts no spreadsheet takes for formulas; numbers stay numbers.
+    """Return a record whose texts stay in their cells, and no spreadsheet takes for formulas; numbers stay numbers.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-        for name, value in record.items()
-    }
+    texts = {name: printable(value) for name, value in record.items() if isinstance(value, str)}
+    return record | {name: f"'{text}" if text.startswith(FORMULA) else text for name, text in texts.items()}
 
 
 def render(table: Table) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score
 from rabbit_ko.evaluation.results.report import draw, label, render, write_files
 from rabbit_ko.evaluation.results.table import Row, make_table
@@ -34,7 +35,7 @@ def measured(recipe: Path) -> Path:
 def written_csv() -> str:
     """The CSV of the results."""
     write_files(make_table("mine"))
-    return (Path("runs/mine/eval") / "results.csv").read_text(encoding="utf-8")
+    return (Path("runs/mine/eval") / "results.csv").read_bytes().decode()
 
 
 def test_the_table_is_the_golden_one(measured: Path) -> None:
@@ -53,6 +54,37 @@ def test_the_csv_has_every_figure_of_every_file_and_no_other(measured: Path) -> 
         assert row["stderr"] == ("" if score["stderr"] is None else repr(score["stderr"]))
         assert (int(row["items"]), int(row["missing"])) == (score["items"], score["missing"])
         assert row["fingerprint"] == result["model"]["fingerprint"]
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
+def test_no_cell_of_the_csv_is_a_formula_and_numbers_stay_numbers(recipe: Path, start: str) -> None:
+    formula = f"{start}cmd|' /C calc'!A1"
+    put_result("base", "kobest", [Score(task=formula, metric=formula, value=0.5, stderr=0.1, items=8)], shots=formula)
+    put_result("sft", "kobest", [Score(task=formula, metric=formula, value=0.25, stderr=0.1, items=8)], shots=formula)
+    rows = list(csv.DictReader(StringIO(written_csv(), newline="")))
+    said = f"'{formula}" if start.isprintable() else ascii(formula)[1:-1].replace("\\'", "'")
+    assert {row[name] for row in rows for name in ("task", "metric", "shots")} == {said}
+    assert [float(row["difference"] or 0) for row in rows] == [0, -0.25]
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(start) and not is_number(cell)]
+
+
+def is_number(text: str) -> bool:
+    """Tell a number from other text."""
+    try:
+        return bool(float(text)) or True
+    except ValueError:
+        return False
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("change", [{"stage": "../../../elsewhere"}, {"task": "../../elsewhere"}, {"stage": "dpo"}])
+def test_a_result_that_says_it_is_of_another_place_is_refused(recipe: Path, change: dict[str, str]) -> None:
+    put_result("sft", "kobest", [])
+    file = Path("runs/mine/eval/sft/kobest.json")
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | change))
+    with pytest.raises(UserError, match=r"eval/sft/kobest.json: is of .*; move it to where it belongs, or measure"):
+        make_table("mine")
 
 
 def test_the_csv_says_how_stages_were_compared(measured: Path) -> None:
