@@ -21,7 +21,17 @@ from dataset_builders.rows import SCHEMAS, WEIGHTED_SCHEMA, Folder, from_shard, 
 from dataset_builders.split import SPLITS, STATUSES, TRAIN, Split
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import RowKind
-from rabbit_ko.storage import files_below, filesystem, is_url, read, read_arrow, read_arrow_rows, remove, write
+from rabbit_ko.storage import (
+    files_below,
+    filesystem,
+    is_url,
+    read,
+    read_arrow,
+    read_arrow_rows,
+    remove,
+    remove_leftovers,
+    write,
+)
 
 WORK = ".chunks"
 
@@ -152,7 +162,7 @@ def locked(out: str) -> Iterator[str]:
         with FileLock(lock, timeout=0):
             try:
                 yield work
-                remove(work)
+                _clear(work)
             finally:
                 # A build that left nothing leaves no folder.
                 lock.unlink(missing_ok=True)
@@ -161,6 +171,14 @@ def locked(out: str) -> Iterator[str]:
                     Path(out).rmdir()
     except Timeout:
         raise UserError(f"{out}: another build is at work here; wait for it, or end it") from None
+
+
+def _clear(work: str) -> None:
+    """Remove what a build worked with; reports first, since each vouches for files beside it, and a kill may come."""
+    fs, name = filesystem(work)
+    if reports := [f"{name}/{file}" for file in files_below(work) if file.endswith((".report", "/report.json"))]:
+        fs.rm(reports)
+    remove(work)
 
 
 def check_out(out: str) -> None:
@@ -173,6 +191,7 @@ def check_out(out: str) -> None:
 def publish(manifest: Manifest, work: str, out: str) -> None:
     """Move new shards into place where bytes changed; the manifest goes first and comes last: it vouches for all."""
     remove(f"{out}/{MANIFEST}")
+    remove_leftovers(out)
     for folder in SCHEMAS:
         old = {f"{folder}/{name}" for name in files_below(f"{out}/{folder}")}
         digests = {name: hashlib.sha256(read(f"{out}/{name}")).hexdigest() for name in old}

@@ -66,6 +66,13 @@ def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str) -> None:
+    """Remove what `write` left below a folder of this machine where it was killed."""
+    fs, name = filesystem(folder)
+    for file in Path(name).rglob(f".*-{'[0-9a-f]' * 32}") if "file" in fs.protocol else ():
+        file.unlink()
+
+
 def check_inside(file: Path, folder: Path) -> None:
     """Raise UserError where a path leads out of a folder by a link, so that other files would be read or sent."""
     if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):

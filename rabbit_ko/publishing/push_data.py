@@ -9,7 +9,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.publishing.dataset_card import render_card
-from rabbit_ko.storage import filesystem, is_url, remove, write
+from rabbit_ko.storage import filesystem, is_url, remove, remove_leftovers, write
 
 
 def push(folder: Path, target: str, public: bool) -> str:
@@ -66,6 +66,7 @@ def _copy(folder: Path, manifest: Manifest, url: str) -> None:
         raise UserError(f"{folder}: cannot be pushed onto itself; give another URL")
     fs.invalidate_cache()
     remove(f"{url}/{MANIFEST}")
+    remove_leftovers(url)
     for shard in manifest.shards:
         write(f"{url}/{shard.file}", (folder / shard.file).read_bytes())
     old = {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}") if name.endswith(".parquet")}
