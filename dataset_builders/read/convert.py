@@ -1,6 +1,7 @@
 """Files as people have them, made once into plain ones: JSON lines, CSV, parquet or Arrow, UTF-8, not compressed."""
 
 import codecs
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from rabbit_ko.storage import filesystem, read, write
 
 # Of each block, so many letters at both ends tell whether it is Korean.
 COUNTED = 20_000
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,13 @@ def made_by(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple
     except FileNotFoundError:
         (source_fs, source), (fs, target) = filesystem(path), filesystem(f"{made}{step.suffix}")
         fs.makedirs(fs._parent(target), exist_ok=True)
-        with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
-            notes = step.convert(opened, written, name)
+        try:
+            with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
+                notes = step.convert(opened, written, name)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                error.filename = error.filename or target
+            raise
         write(f"{made}.report", json.dumps(notes).encode())
     return f"{made}{step.suffix}", notes
 

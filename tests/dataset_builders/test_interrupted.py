@@ -1,5 +1,6 @@
 """Data is complete or not there, and the same command afterwards makes it, wherever it was killed or had no room."""
 
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from dataset_builders.verify import verify
 from rabbit_ko.cli import main
 from rabbit_ko.publishing.push_data import push
 from tests.dataset_builders.corpora import exchanges
-from tests.dataset_builders.files import build_rows, file_contents
+from tests.dataset_builders.files import OFF, build_rows, file_contents, write_config
+from tests.dataset_builders.read.test_unchanged import FORMATS
 from tests.interruptions import Killer, kills
 
 pytestmark = pytest.mark.hostile
@@ -113,6 +115,20 @@ def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.arrow", "cp949.csv", "list.json"])
+def test_without_room_for_a_converted_file_the_line_names_it(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(FORMATS[name]("가나다"))
+    config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": str(tmp_path / name)}, quality=OFF)
+    arguments = ("data", "--config", str(config), "--out", str(tmp_path / "data"))
+    with room_for(1_000):
+        assert run(*arguments) == 1
+    assert re.fullmatch(rf"error: {tmp_path}/data/.chunks/inputs/\S+: File too large.*\n", capsys.readouterr().err)
+    assert run(*arguments) == 0
+    verify(str(tmp_path / "data"))
 
 
 @pytest.mark.parametrize("size", [0, 100, 1_000, 2_500])
