@@ -190,17 +190,23 @@ def check_out(out: str) -> None:
 
 def publish(manifest: Manifest, work: str, out: str) -> None:
     """Move new shards into place where bytes changed; the manifest goes first and comes last: it vouches for all."""
+    # All is read before anything goes, as reading may fail.
+    other = [
+        kind for kind in SCHEMAS if _digests(out, kind) != {it.file: it.sha256 for it in manifest.in_folder(kind)}
+    ]
     remove(f"{out}/{MANIFEST}")
     remove_leftovers(out)
-    for folder in SCHEMAS:
-        old = {f"{folder}/{name}" for name in files_below(f"{out}/{folder}")}
-        digests = {name: hashlib.sha256(read(f"{out}/{name}")).hexdigest() for name in old}
-        if digests != {shard.file: shard.sha256 for shard in manifest.in_folder(folder)}:
-            # On this machine a folder is moved at once, and in object storage file by file.
-            fs, place = filesystem(f"{out}/{folder}")
-            _, new = filesystem(f"{work}/{folder}")
-            if fs.exists(place):
-                fs.mv(place, f"{new}-old", recursive=True)
-            if fs.exists(new):
-                fs.mv(new, place, recursive=True)
+    for folder in other:
+        # On this machine a folder is moved at once, and in object storage file by file.
+        fs, place = filesystem(f"{out}/{folder}")
+        _, new = filesystem(f"{work}/{folder}")
+        if fs.exists(place):
+            fs.mv(place, f"{new}-old", recursive=True)
+        if fs.exists(new):
+            fs.mv(new, place, recursive=True)
     write(f"{out}/{MANIFEST}", manifest.to_json().encode())
+
+
+def _digests(out: str, folder: str) -> dict[str, str]:
+    files = [f"{folder}/{name}" for name in files_below(f"{out}/{folder}")]
+    return {file: hashlib.sha256(read(f"{out}/{file}")).hexdigest() for file in files}

@@ -95,9 +95,22 @@ def read(path: str, start: int | None = None, end: int | None = None) -> bytes:
 
 
 def files_below(folder: str) -> list[str]:
-    """Return the names of all files below a folder, relative to it and sorted; none where there is no such folder."""
+    """Return the names of all files below a folder, relative to it and sorted; none where it is not there.
+
+    Raises OSError where one of its folders may not be read.
+    """
     fs, name = filesystem(folder)
-    return [path[len(name) :].lstrip("/") for path in sorted(fs.find(name))] if fs.exists(name) else []
+    if not fs.exists(name):
+        return []
+    if "file" in fs.protocol and fs.isdir(name):
+        # fsspec passes over a folder that may not be read, as if it were empty.
+        for _ in os.walk(name, onerror=_fail):
+            pass
+    return [path[len(name) :].lstrip("/") for path in sorted(fs.find(name))]
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def remove(path: str) -> None:

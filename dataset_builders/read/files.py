@@ -7,7 +7,7 @@ from pathlib import Path
 from dataset_builders.read.content import DELIMITED, JSON
 from dataset_builders.read.location import suffix_of
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.storage import filesystem, is_url
+from rabbit_ko.storage import files_below, filesystem, is_url
 
 SUFFIXES = (*JSON, *DELIMITED, ".parquet", ".arrow", ".xlsx")
 CODECS = {".gz": "gzip", ".zst": "zstd"}
@@ -55,7 +55,7 @@ def find_files(path: str) -> tuple[list[str], list[str]]:
     if not fs.isdir(name):
         _check_file(path, root)
         return [root], []
-    below = sorted(found[len(name) :].lstrip("/") for found in fs.find(name))
+    below = files_below(root)
     visible = [file for file in below if not f"/{file}".count("/.") and not file.startswith("__MACOSX/")]
     saved = {file.rpartition("/")[0] for file in visible if file.rpartition("/")[2] == "state.json"}
     wanted = (file for file in visible if is_data(file) and not _is_metadata(file, saved))
