@@ -1,9 +1,11 @@
-"""An action that is killed before each of the changes that it makes to files, one after the other."""
+"""Actions that are killed before each of the changes that they make to files, or for which there is no room."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate")
@@ -48,3 +50,14 @@ def kills(action: Callable[[Killer], object]) -> Iterator[int]:
             assert os.WEXITSTATUS(status) == 0
             return
         yield number
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

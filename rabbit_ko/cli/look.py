@@ -12,6 +12,7 @@ from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe, data_app
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.recipes import Recipe, find_recipe
+from rabbit_ko.storage import write
 
 
 @app.command()
@@ -63,7 +64,7 @@ def report(
     page = html or found.data / "report.html"
     _prepare(found)
     with Console(stderr=True).status("reading the shards, then tokenizing"):
-        page.write_text(render_report(found, rows, samples), encoding="utf-8")
+        write(str(page), render_report(found, rows, samples).encode())
     print(f"{page}: {page.stat().st_size:,} bytes")
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import quantile, render
+from rabbit_ko.storage import write
 from rabbit_ko.terminal import silence
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def inspect_stage(
         raise UserError(f"{config}: no row of the {split} split has the id {row_id}")
     if html:
         title = f"{config.parent.name} {config.stem}, {split}"
-        html.write_text(render_rows(title, cfg, tokenizer, shown, summarize(rows)), encoding="utf-8")
+        write(str(html), render_rows(title, cfg, tokenizer, shown, summarize(rows)).encode())
         print(f"{html}: {len(shown)} rows")
     elif as_json:
         found = {"sequence_len": cfg.sequence_len, "summary": vars(summarize(rows))}

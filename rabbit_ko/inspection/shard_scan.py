@@ -66,7 +66,8 @@ def read_shards(data: Path, manifest: Manifest, folder: Folder) -> Iterator[pa.T
     for shard in manifest.in_folder(folder):
         path = data / shard.file
         try:
-            with pq.ParquetFile(path) as parquet:
+            # An error of Python's own names the file.
+            with path.open("rb") as file, pq.ParquetFile(file) as parquet:
                 if parquet.metadata.num_rows != shard.rows or parquet.schema_arrow.names != SCHEMAS[folder].names:
                     raise UserError(f"{path}: not the shard that {MANIFEST} describes; build the data again")
                 for batch in parquet.iter_batches(BATCH):

@@ -1,10 +1,7 @@
 """Data is complete or not there, and the same command afterwards makes it, wherever it was killed or had no room."""
 
 import re
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from rabbit_ko.publishing.push_data import push
 from tests.dataset_builders.corpora import exchanges
 from tests.dataset_builders.files import OFF, build_rows, file_contents, write_config
 from tests.dataset_builders.read.test_unchanged import FORMATS
-from tests.interruptions import Killer, kills
+from tests.interruptions import Killer, kills, room_for
 
 pytestmark = pytest.mark.hostile
 ROWS = [{**row, "id": str(number)} for number, row in enumerate(exchanges(40))]
@@ -97,17 +94,6 @@ def test_a_push_to_a_folder_that_is_killed_leaves_complete_data_or_none(builds: 
         push(builds / "before/data", url, public=False)
     assert len(numbers) > 6
     assert file_contents(target) == after
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def run(*arguments: str) -> int:

@@ -19,6 +19,7 @@ from tests.conftest import environment
 from tests.dataset_builders.files import RABBIT, file_contents
 from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
 from tests.dataset_builders.test_determinism import raw_rows, write_recipe
+from tests.interruptions import Killer, kills
 
 FILES = 2
 # One of each source, since small files share a chunk.
@@ -122,3 +123,31 @@ def test_what_is_not_there_is_said_and_is_removed_without_a_word(s3: Any, tmp_pa
         storage.remove(path)
         with pytest.raises(FileNotFoundError):
             storage.read(path)
+
+
+@pytest.mark.hostile
+def test_a_file_whose_writing_is_killed_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    """Cards, pages, results and shards are written so."""
+    path = tmp_path / "README.md"
+    old, new = b"old" * 1_000, b"new" * 2_000
+    path.write_bytes(old)
+
+    def action(killer: Killer) -> None:
+        killer.is_armed = True
+        storage.write(str(path), new)
+
+    found = [path.read_bytes() for _ in kills(action)]
+    assert len(found) >= 3
+    assert found[:2] == [old, old]
+    assert set(found) <= {old, new}
+    assert path.read_bytes() == new
+    assert len(list(tmp_path.iterdir())) > 1
+    storage.remove_leftovers(str(tmp_path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.hostile
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("/dev/null")
+    storage.write(str(tmp_path / "out"), b"page")
+    assert (tmp_path / "out").is_symlink()

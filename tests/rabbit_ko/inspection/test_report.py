@@ -21,6 +21,7 @@ from rabbit_ko.inspection import shard_scan
 from rabbit_ko.inspection.data_report import render_report
 from rabbit_ko.recipes import Recipe
 from tests.dataset_builders.files import write_config, write_jsonl
+from tests.interruptions import room_for
 from tests.rabbit_ko.inspection.data_folder import DPO, REJECTED, SFT, rejected_row, write_folder
 from tests.stages import ROOT, save_base
 
@@ -222,6 +223,16 @@ def run_command(*arguments: str) -> object:
     with pytest.raises(SystemExit) as ended:
         main(["report", *arguments])
     return ended.value.code
+
+
+@pytest.mark.hostile
+def test_without_room_for_a_page_the_old_one_stays(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (DATA / "report.html").write_text("old")
+    with room_for(1_000):
+        assert run_command("--rows", "0") == 1
+    assert re.fullmatch(r"error: \S*report.html\S*: File too large.*\n", capsys.readouterr().err)
+    assert (DATA / "report.html").read_text() == "old"
+    assert [file.name for file in DATA.iterdir() if file.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(
