@@ -1,5 +1,6 @@
 """Publish a folder of shards: to the hub in one commit, or to any fsspec URL with the manifest last."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def _copy(folder: Path, manifest: Manifest, url: str) -> None:
     remove(f"{url}/{MANIFEST}")
     remove_leftovers(url)
     for shard in manifest.shards:
-        write(f"{url}/{shard.file}", (folder / shard.file).read_bytes())
+        content = (folder / shard.file).read_bytes()
+        if hashlib.sha256(content).hexdigest() != shard.sha256:
+            raise UserError(f"{folder / shard.file}: changed during the push; let it be, and push again")
+        write(f"{url}/{shard.file}", content)
     old = {name for kind in ROW_KINDS for name in fs.find(f"{root}/{kind}") if name.endswith(".parquet")}
     for name in old - {f"{root}/{shard.file}" for shard in manifest.shards}:
         fs.rm_file(name)

@@ -11,11 +11,11 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from dataset_builders.licenses import License, known
-from dataset_builders.manifest import MANIFEST, read_manifest
+from dataset_builders.manifest import MANIFEST, Manifest, read_manifest
 from rabbit_ko import storage
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
-from rabbit_ko.publishing.push_data import push
+from rabbit_ko.publishing.push_data import push, pushable
 from tests.dataset_builders.data_folder import make_data_folder, pushed_files, summary
 from tests.dataset_builders.s3_server import BUCKET, s3_server
 
@@ -161,6 +161,21 @@ def s3() -> Iterator[fsspec.AbstractFileSystem]:
     """An S3 server on this machine."""
     with s3_server() as filesystem:
         yield filesystem
+
+
+@pytest.mark.hostile
+def test_a_shard_that_changes_during_a_push_ends_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pushable_then_change(checked: Path) -> Manifest:
+        manifest = pushable(checked)
+        (checked / manifest.shards[-1].file).write_bytes(b"other")
+        return manifest
+
+    monkeypatch.setattr("rabbit_ko.publishing.push_data.pushable", pushable_then_change)
+    with pytest.raises(UserError, match=r"\.parquet: changed during the push; let it be, and push again"):
+        push(folder, f"file://{tmp_path}/out", public=False)
+    assert not (tmp_path / "out" / MANIFEST).exists()
 
 
 def test_s3_gets_the_manifest_last_and_loses_older_shards(folder: Path, s3: fsspec.AbstractFileSystem) -> None:
