@@ -54,9 +54,6 @@ def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
         fs.pipe_file(name, bytes(memoryview(content)))
         return
     target = Path(name)
-    if target.exists() and not target.is_file():  # a device or a pipe, which cannot be replaced
-        target.write_bytes(content)
-        return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}-{uuid4().hex}")
     try:

@@ -144,10 +144,3 @@ def test_a_file_whose_writing_is_killed_is_the_old_one_or_the_new_one(tmp_path: 
     assert len(list(tmp_path.iterdir())) > 1
     storage.remove_leftovers(str(tmp_path))
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.hostile
-def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "out").symlink_to("/dev/null")
-    storage.write(str(tmp_path / "out"), b"page")
-    assert (tmp_path / "out").is_symlink()
