@@ -18,6 +18,7 @@ from dataset_builders.read.location import Chunk as Chunk
 from dataset_builders.read.location import Location as Location
 from dataset_builders.read.location import suffix_of as suffix_of
 from dataset_builders.read.tables import read_arrow_shape, read_shape
+from dataset_builders.read.web import fetch, is_web, save
 from rabbit_ko.errors import UserError, printable
 from rabbit_ko.storage import filesystem, is_url, read
 
@@ -55,14 +56,17 @@ def find_input(wanted: Location, folder: str) -> Input:
 
     Raises UserError where there is none, or one is no file of rows.
     """
-    revision = None
-    if is_local(wanted):
-        paths, notes = find_files(wanted.path)
+    revision, notes = None, list[str]()
+    url = wanted.path if is_web(wanted.path) else ""
+    if not is_local(wanted):
+        paths, revision = download(wanted, folder)
+    elif url:
+        paths = [save(url, folder)]
     else:
-        (paths, revision), notes = download(wanted, folder), []
-    found = [prepare(path, folder) for path in paths]
+        paths, notes = find_files(wanted.path)
+    found = [prepare(path, folder, url) for path in paths]
     root = f"{wanted.path if is_url(wanted.path) else find_path(wanted.path)}/"
-    names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(path).name for path in paths]
+    names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(url or path).name for path in paths]
     said = {name: each.notes for name, each in zip(names, found, strict=True)}
     joint, size = _joint([each.sha256 for each in found]), sum(each.bytes for each in found)
     return Input(_bundled(found), len(paths), size, joint, revision, [*summarized(said), *notes])
@@ -96,6 +100,8 @@ def _joint(digests: Iterable[str]) -> str:
 
 def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
     """Tell whether an input has the same content, or on the hub the same commit, as far as the hub can be asked."""
+    if is_web(wanted.path):
+        return _joint([fetch(wanted.path)]) == sha256
     if is_local(wanted):
         return revision is None and _joint(map(_digest, find_files(wanted.path)[0])) == sha256
     try:
@@ -127,9 +133,9 @@ class _Scan:
     sample: Sample = field(default_factory=Sample)
 
 
-def prepare(path: str, folder: str) -> Prepared:
+def prepare(path: str, folder: str, name: str = "") -> Prepared:
     """Read a file once, and make a plain one of it in `folder` where it is none. Raises UserError."""
-    return _prepare(path, printable(path), folder)
+    return _prepare(path, printable(name or path), folder)
 
 
 def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepared:
