@@ -1,12 +1,16 @@
 """HTTP answers with an end: bounds on their time, their size, and on what they unfold to, whatever a server sends."""
 
 import asyncio
+import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from socket import gaierror
 from typing import Any
 
 import httpx
+
+from rabbit_ko.errors import reason
 
 # What an API answers in JSON, and a judge or a model in a chat.
 ANSWER_BYTES = 16 << 20
@@ -40,7 +44,7 @@ class Bound:
             part, block = self._unfolded(block)
             self.size += len(part)
             if self.size > self.most:
-                raise TooLarge(f"more than {shown_bytes(self.most)} come")
+                raise TooLarge(f"it sends more than {shown_bytes(self.most)}")
             yield part
 
     def _unfolded(self, block: bytes) -> tuple[bytes, bytes]:
@@ -59,7 +63,7 @@ class Bound:
     def check_pace(self) -> None:
         """Raise TooSlow where too little has come for the time that it took."""
         if time.monotonic() > self.latest():
-            raise TooSlow("it comes too slowly to end")
+            raise TooSlow("it sends byte by byte, as if never to end")
 
     def latest(self) -> float:
         """Return the time by which more must have come, as `time.monotonic` tells it."""
@@ -135,3 +139,27 @@ def shown_bytes(count: int) -> str:
     """Return a number of bytes for people: `16 MiB`."""
     unit = max(power for power in range(4) if power == 0 or count >= 1 << 10 * power)
     return f"{count / (1 << 10 * unit):.3g} {('bytes', 'KiB', 'MiB', 'GiB')[unit]}"
+
+
+def explained(error: BaseException) -> str:
+    """Return why a server was not reached, or its answer not taken; empty where nothing more is known."""
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}; SSL_CERT_FILE names those that are"
+        if isinstance(cause, ssl.SSLError):
+            return "it does not speak TLS; check whether the URL begins with https or http"
+        if isinstance(cause, gaierror):
+            return "there is no such host"
+        if isinstance(cause, httpx.TooManyRedirects):
+            return "it redirects in a circle, or too often"
+        if isinstance(cause, TooLarge | TooSlow | httpx.DecodingError | httpx.InvalidURL | httpx.UnsupportedProtocol):
+            return reason(cause)
+    return ""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that caused it; of several attempts to connect, each."""
+    yield error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
+    for cause in filter(None, inner):
+        yield from causes(cause)

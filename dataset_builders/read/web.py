@@ -3,11 +3,9 @@
 import asyncio
 import email.utils
 import hashlib
-import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from socket import gaierror
 from uuid import uuid4
 
 import httpx
@@ -126,28 +124,10 @@ def _asked_wait(header: str) -> float:
 
 
 def _explain(error: Exception) -> str:
-    causes = list(_causes(error))
-    if distrusted := next((it for it in causes if isinstance(it, ssl.SSLCertVerificationError)), None):
-        why = distrusted.verify_message
-        return f"its certificate is not trusted: {why}; let SSL_CERT_FILE name a file of those that are, {BY_HAND}"
-    if any(isinstance(it, gaierror) for it in causes):
-        return "there is no such host; check the URL and the network"
-    if any(isinstance(it, ConnectionRefusedError) for it in causes):
-        return "nobody answers there, the connection is refused; check the URL"
-    if isinstance(error, httpx.TooManyRedirects):
-        return f"it is redirected in a circle, or too often; check the URL, {BY_HAND}"
     if isinstance(error, httpx.TimeoutException | TimeoutError | web.TooSlow):
         return f"no answer in time, or one that comes byte by byte; try again later, {BY_HAND}"
     if isinstance(error, web.TooLarge):
-        return f"{error}; if it is meant to, download it by hand, and give its path"
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return f"no URL of a file: {reason(error)}"
-    return f"the download broke off: {reason(error)}; try again, {BY_HAND}"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that caused it; of several attempts to connect, each."""
-    yield error
-    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
-    for cause in filter(None, inner):
-        yield from _causes(cause)
+        return f"{reason(error)}; if it is meant to be so large, {BY_HAND.removeprefix('or ')}"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in web.causes(error)):
+        return "nobody answers there, the connection is refused; check the URL"
+    return f"{web.explained(error) or f'the download broke off: {reason(error)}'}; check the URL, {BY_HAND}"
