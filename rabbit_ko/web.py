@@ -17,6 +17,8 @@ ANSWER_BYTES = 16 << 20
 # Nothing comes for so long, or less on average than what a slow line brings, once it had time to start.
 CONNECT_SECONDS, QUIET_SECONDS = 20.0, 60.0
 START_SECONDS, SLOWEST_BYTES_PER_SECOND = 60.0, 4 << 10
+# What a bound can look into.
+ACCEPTED = {"Accept-Encoding": "gzip"}
 _STEP_BYTES = 1 << 20
 
 
@@ -112,13 +114,13 @@ def bound_answer(response: httpx.Response, most: int = 0) -> Bound:
 class BoundedClient(httpx.AsyncClient):
     """A client whose requests take `seconds` at most, from the connection to the last byte of the answer."""
 
-    def __init__(self, seconds: float, **options: Any) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(
             timeout=seconds,
             follow_redirects=True,
             max_redirects=5,
             event_hooks={"response": [_bound_later]},
-            **options,
+            headers=ACCEPTED,
         )
         self.seconds = seconds
 

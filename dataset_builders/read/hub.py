@@ -39,6 +39,9 @@ def commit_of(wanted: Location) -> str | None:
 
 
 def _ask_hub(wanted: Location, action: Callable[[], Any]) -> Any:
+    from rabbit_ko.hub import bound_hub
+
+    bound_hub()
     try:
         return action()
     except Exception as error:
