@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
@@ -9,6 +10,7 @@ from typing import IO
 import pyarrow as pa
 
 from dataset_builders import fingerprint
+from dataset_builders.read.bounds import check_unfolded
 from dataset_builders.read.content import (
     DELIMITED,
     GZIP,
@@ -27,7 +29,7 @@ from dataset_builders.read.foreign import arrow_to_batches, excel_to_csv
 from dataset_builders.read.json_values import Values
 from dataset_builders.read.location import suffix_of
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem, read, write
+from rabbit_ko.storage import filesystem, read, remove, write
 
 # Of each block, so many letters at both ends tell whether it is Korean.
 COUNTED = 20_000
@@ -72,8 +74,12 @@ def made_by(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple
     except FileNotFoundError:
         (source_fs, source), (fs, target) = filesystem(path), filesystem(f"{made}{step.suffix}")
         fs.makedirs(fs._parent(target), exist_ok=True)
-        with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
-            notes = step.convert(opened, written, name)
+        try:
+            with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
+                notes = step.convert(opened, written, name)
+        except BaseException:
+            remove(f"{made}{step.suffix}")
+            raise
         write(f"{made}.report", json.dumps(notes).encode())
     return f"{made}{step.suffix}", notes
 
@@ -90,6 +96,8 @@ def decompress(codec: str, suffix: str) -> Step:
     """Return the step from a compressed file."""
 
     def convert(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
         stream = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec) if codec else source
         while True:
             try:
@@ -99,6 +107,7 @@ def decompress(codec: str, suffix: str) -> Step:
             if not block:
                 break
             target.write(block)
+            check_unfolded(target.tell(), size, name)
         return [] if codec else ["is not compressed, whatever its name says"]
 
     return Step(codec or "copy", suffix, convert, is_first=True, is_last=False)

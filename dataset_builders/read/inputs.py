@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from dataset_builders.read.bounds import LINE_BYTES, too_long
 from dataset_builders.read.content import BOM, DELIMITED, DELIMITER_NAMES, HEAD_BYTES, JSON, find_delimiter
 from dataset_builders.read.convert import Step, made_by, next_step, to_lines, transcode
 from dataset_builders.read.delimited import RowBreaks, read_header
@@ -148,7 +149,7 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
         file.seek(0)
         step = None if is_plain else next_step(path, name, head)
         delimiter = find_delimiter(head, suffix) if suffix in DELIMITED else ","
-        scan = _scan(file, None if step else suffix, delimiter)
+        scan = _scan(file, name, None if step else suffix, delimiter)
         if not is_plain and not (step and step.is_first) and (suffix in JSON or suffix in DELIMITED):
             step = _recode(scan.sample, suffix, name) or step
         if not step:
@@ -164,8 +165,8 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
     return Prepared(chunks, scan.size, scan.sha256, notes + (inner.notes if inner.chunks else []))
 
 
-def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
-    """Read a file from end to end; suffix: of its format, or None where it is not cut."""
+def _scan(file: IO[bytes], name: str, suffix: str | None, delimiter: str) -> _Scan:
+    """Read a file from end to end, or to a quote that does not close; suffix: of its format, None if it is not cut."""
     found, digest, breaks = _Scan(), hashlib.sha256(), RowBreaks(delimiter)
     end: int | None = None
     while block := file.read(CHUNK_BYTES):
@@ -179,6 +180,10 @@ def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
             place = block.rfind(b"\n")
             end = found.size + place + 1 if place >= 0 else None
         found.size += len(block)
+        if suffix in JSON + (*DELIMITED,) and found.size - (end or found.bounds[-1]) > LINE_BYTES:
+            if breaks.opened is None:
+                raise too_long(name)
+            break
     found.bounds += [found.size] if found.bounds[-1] < found.size else []
     found.sha256, found.open_quote = digest.hexdigest(), breaks.opened
     return found
