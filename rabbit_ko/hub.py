@@ -59,7 +59,7 @@ def bound_hub() -> None:
 
 
 def _bounded_client() -> httpx.Client:
-    client = default_client_factory()
+    client: httpx.Client = default_client_factory()
     client.headers.update(ACCEPTED)
     client.event_hooks["request"].append(_limit_time)
     client.event_hooks["response"].append(_limit_size)

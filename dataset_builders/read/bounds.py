@@ -15,6 +15,8 @@ UNFOLDED_BYTES, UNFOLDED_TIMES = 1 << 30, 200
 # What the rows of one chunk of a table may unfold to, and how many rows, or values of a column, it may have.
 TABLE_BYTES = 512 << 20
 TABLE_VALUES = 200_000_000
+# What one batch of a table may unfold to.
+BATCH_BYTES = 4 << 30
 # What reading a workbook may take.
 WORKBOOK_BYTES = 4 << 30
 
@@ -24,7 +26,7 @@ def check_unfolded(written: int, size: int, name: str) -> None:
     if written > (most := UNFOLDED_BYTES + UNFOLDED_TIMES * size):
         raise UserError(
             f"{name}: its {shown_bytes(size)} unfold to more than {shown_bytes(most)}, as no rows of text do; "
-            "if they are, unpack it by hand"
+            "if they are, save them as plain JSON lines"
         )
 
 

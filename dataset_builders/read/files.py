@@ -92,6 +92,17 @@ def _is_metadata(file: str, saved: Container[str]) -> bool:
     return name in _METADATA or (folder in saved and name.startswith("cache-") and name.endswith(".arrow"))
 
 
+def line_at(path: str, place: int) -> int:
+    """Return the number of the line in which the byte at a place of a file stands, from 1."""
+    fs, name = filesystem(path)
+    lines, before = 1, b""
+    with fs.open(name, "rb") as file:
+        while block := file.read(min(place, 1 << 20)):
+            lines += block.count(b"\n") + block.count(b"\r") - (before + block).count(b"\r\n")
+            place, before = place - len(block), block[-1:]
+    return lines
+
+
 def listed(names: Iterable[str], most: int = NAMES_SHOWN) -> str:
     """Return names for people, of many only the first."""
     shown = [printable(name) for name in names]

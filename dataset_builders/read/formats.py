@@ -7,6 +7,7 @@ from itertools import chain
 from dataset_builders.read.broken import Broken as Broken
 from dataset_builders.read.content import BOM, DELIMITED, JSON
 from dataset_builders.read.delimited import read_delimited
+from dataset_builders.read.files import line_at
 from dataset_builders.read.json_lines import read_json_lines
 from dataset_builders.read.location import Chunk, suffix_of
 from dataset_builders.read.tables import read_table
@@ -39,6 +40,6 @@ def _read_csv(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow |
         yield from read_delimited(content, chunk.columns, chunk.delimiter, not chunk.start, wanted)
     except csv.Error as error:
         said, line = error.args
-        line += len(read(chunk.path, 0, chunk.start).splitlines())
+        line += line_at(chunk.path, chunk.start) - 1
         advice = "quote fields that hold quotes"
         raise UserError(f"{printable(chunk.shown)}:{line}: broken CSV: {said}; {advice}") from None

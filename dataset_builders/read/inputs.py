@@ -12,7 +12,7 @@ from dataset_builders.read.content import BOM, DELIMITED, DELIMITER_NAMES, HEAD_
 from dataset_builders.read.convert import Step, made_by, next_step, to_lines, transcode
 from dataset_builders.read.delimited import RowBreaks, read_header
 from dataset_builders.read.encodings import Sample
-from dataset_builders.read.files import find_files, find_path, is_data, summarized
+from dataset_builders.read.files import find_files, find_path, is_data, line_at, summarized
 from dataset_builders.read.hub import commit_of, download
 from dataset_builders.read.json_values import NotWrapped
 from dataset_builders.read.location import Chunk as Chunk
@@ -21,7 +21,8 @@ from dataset_builders.read.location import suffix_of as suffix_of
 from dataset_builders.read.tables import read_arrow_shape, read_shape
 from dataset_builders.read.web import fetch, is_web, save
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.storage import filesystem, is_url, read
+from rabbit_ko.storage import filesystem, is_url
+from rabbit_ko.web import shown_bytes
 
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
@@ -166,7 +167,7 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
 
 
 def _scan(file: IO[bytes], name: str, suffix: str | None, delimiter: str) -> _Scan:
-    """Read a file from end to end, or to a quote that does not close; suffix: of its format, None if it is not cut."""
+    """Read a file to its end, or up to a quote that does not close; suffix: of its format, None if it is not cut."""
     found, digest, breaks = _Scan(), hashlib.sha256(), RowBreaks(delimiter)
     end: int | None = None
     while block := file.read(CHUNK_BYTES):
@@ -180,7 +181,7 @@ def _scan(file: IO[bytes], name: str, suffix: str | None, delimiter: str) -> _Sc
             place = block.rfind(b"\n")
             end = found.size + place + 1 if place >= 0 else None
         found.size += len(block)
-        if suffix in JSON + (*DELIMITED,) and found.size - (end or found.bounds[-1]) > LINE_BYTES:
+        if suffix in (*JSON, *DELIMITED) and found.size - (end or found.bounds[-1]) > LINE_BYTES:
             if breaks.opened is None:
                 raise too_long(name)
             break
@@ -201,8 +202,13 @@ def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chu
     suffix, bounds, columns = suffix_of(whole.path), scan.bounds, whole.columns
     if suffix in DELIMITED:
         if scan.open_quote is not None:
-            line = len(read(whole.path, 0, scan.open_quote + 1).splitlines())
-            raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here never closes; close it")
+            line = line_at(whole.path, scan.open_quote)
+            never = (
+                f"does not close within {shown_bytes(LINE_BYTES)}"
+                if scan.size - scan.open_quote > LINE_BYTES
+                else "never closes"
+            )
+            raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here {never}; close it")
         columns = read_header(head, whole.delimiter, whole.shown)
     elif suffix not in JSON:
         file.seek(0)

@@ -1,5 +1,7 @@
 """How many bytes the rows of a table unfold to, told before they do: dictionaries and runs make much of little."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,7 +18,7 @@ def row_sizes(batch: pa.RecordBatch) -> Sizes:
     return total
 
 
-def _sizes(column: pa.Array) -> Sizes:
+def _sizes(column: pa.Array) -> Any:
     kind = column.type
     if pa.types.is_dictionary(kind):
         places = column.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)

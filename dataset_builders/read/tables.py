@@ -34,9 +34,13 @@ def read_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{name}: broken parquet file: {reason(error)}") from None
     rows, groups = int(parquet.metadata.num_rows), _groups(parquet)
-    values = [sum(group.column(place).num_values for group in groups) for place in range(parquet.metadata.num_columns)]
+    values = [
+        sum(group.column(place).num_values for group in groups) for place in range(parquet.metadata.num_columns)
+    ]
     if max([rows, *values]) > TABLE_VALUES:
-        raise UserError(f"{name}: it says that it has more than {TABLE_VALUES:,} rows or values in a column; split it")
+        raise UserError(
+            f"{name}: it says that it has more than {TABLE_VALUES:,} rows or values in a column; split it"
+        )
     some = TABLE_BYTES // 4 * rows // max(1, sum(group.total_byte_size for group in groups))
     step = max(min(size, LEAST_ROWS), min(size, some))
     return [*range(0, rows, step), rows], unique_names(names, name)

@@ -93,7 +93,9 @@ async def _fetch(url: str, write: Callable[[bytes], object]) -> str:
 async def _save(response: httpx.Response, write: Callable[[bytes], object], deadline: asyncio.Timeout) -> str:
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length) > FILE_BYTES:
-        raise web.TooLarge(f"it sends {web.shown_bytes(int(length))}, and at most {web.shown_bytes(FILE_BYTES)} is taken")
+        raise web.TooLarge(
+            f"it sends {web.shown_bytes(int(length))}, and at most {web.shown_bytes(FILE_BYTES)} is taken"
+        )
     digest, bound = hashlib.sha256(), web.bound_answer(response, FILE_BYTES)
     ahead = asyncio.get_running_loop().time() - time.monotonic()
     async for block in response.aiter_bytes():

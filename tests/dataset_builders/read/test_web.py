@@ -5,9 +5,11 @@ import gzip
 import os
 import signal
 import ssl
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography import x509
@@ -22,7 +24,7 @@ from dataset_builders.recipe import load_config
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import OFF, file_contents, write_config
 from tests.hostile_server import ANSWERS, HostileServer, Send, begun, body
-from tests.loopback import running
+from tests.loopback import LoopbackHandler, running
 
 pytestmark = pytest.mark.hostile
 
@@ -30,7 +32,7 @@ ROWS = b"".join(b'{"instruction": "question %d", "output": "answer %d"}\n' % (at
 SAID = {
     "short": "the download broke off: peer closed connection without sending complete message body",
     "endless": "it sends more than 1 MiB; if it is meant to be so large, download the file by hand",
-    "announced": "it sends 5 GiB, and at most 1 MiB is taken; if it is meant to be so large, download the file by hand",
+    "announced": "it sends 5 GiB, and at most 1 MiB is taken; if it is meant to be so large, download",
     "dripping": "no answer in time, or one that comes byte by byte; try again later",
     "dripping headers": "no answer in time, or one that comes byte by byte; try again later",
     "silent": "no answer in time, or one that comes byte by byte; try again later",
@@ -46,11 +48,28 @@ SAID = {
     "500": "the server answers 500, it fails; try again later",
     "503": "the server answers 503, it fails; try again later",
 }
+
+
+def slowly(handler: LoopbackHandler) -> None:
+    """Send in more time than a silent server gets."""
+    write = begun(handler)
+    for _ in range(12):
+        write(ROWS[:50])
+        time.sleep(0.05)
+
+
+def once_more(handler: LoopbackHandler) -> None:
+    """Send rows to the second who asks."""
+    seen = cast("HostileServer", handler.server).seen
+    (body(ROWS) if len(seen) == 2 else ANSWERS["503"])(handler)
+
+
 RIGHT: dict[str, Send] = {
     "with its length": lambda handler: handler.send(200, ROWS, {}),
     "without": body(ROWS),
+    "after a 503": once_more,
     "compressed on the way": body(gzip.compress(ROWS[:99]) + gzip.compress(ROWS[99:]), Content_Encoding="gzip"),
-    "slowly, but not too slowly": lambda it: [time.sleep(0.05) or write(ROWS[:50]) for write in [begun(it)] * 12],
+    "slowly, but not too slowly": slowly,
 }
 
 
@@ -150,7 +169,9 @@ def test_a_build_from_the_web_has_the_bytes_of_one_from_the_file_and_is_current_
         made = {}
         for name, path in (("file", str(tmp_path / "rows.jsonl")), ("web", f"{server.url}/rows.jsonl")):
             config = load_config(
-                write_config(tmp_path / "data.yaml", {"source": "alpaca", "path": path, "language": "en"}, quality=OFF)
+                write_config(
+                    tmp_path / "data.yaml", {"source": "alpaca", "path": path, "language": "en"}, quality=OFF
+                )
             )
             build(config, tmp_path / name)
             made[name] = file_contents(tmp_path / name)
@@ -161,11 +182,16 @@ def test_a_build_from_the_web_has_the_bytes_of_one_from_the_file_and_is_current_
         assert current(config, tmp_path / "web") is None
 
 
-def test_ctrl_c_is_heard_while_a_server_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_ctrl_c_and_sigterm_are_heard_while_a_server_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[BaseException]
+) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     monkeypatch.setattr("rabbit_ko.web.START_SECONDS", 5.0)
     with running(HostileServer()) as server:
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
         timer.start()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(raised):
             find_input(Location(path=f"{server.url}/silent.jsonl"), str(tmp_path))
+    signal.signal(signal.SIGTERM, before)
     assert not any(tmp_path.iterdir())
