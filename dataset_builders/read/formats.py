@@ -7,7 +7,7 @@ from itertools import chain
 from dataset_builders.read.broken import Broken as Broken
 from dataset_builders.read.content import BOM, DELIMITED, JSON
 from dataset_builders.read.delimited import read_delimited
-from dataset_builders.read.files import line_at
+from dataset_builders.read.files import line_at, reached
 from dataset_builders.read.json_lines import read_json_lines
 from dataset_builders.read.location import Chunk, suffix_of
 from dataset_builders.read.tables import read_table
@@ -22,11 +22,14 @@ def read_rows(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[R
     Raises UserError where the file as a whole is broken.
     """
     if chunk.parts:
-        return chain.from_iterable(read_rows(part, wanted) for part in chunk.parts)
+        yield from chain.from_iterable(read_rows(part, wanted) for part in chunk.parts)
+        return
     suffix = suffix_of(chunk.path)
-    if suffix in JSON:
-        return _read_lines(chunk)
-    return _read_csv(chunk, wanted) if suffix in DELIMITED else read_table(chunk, wanted)
+    with reached(chunk.path):
+        if suffix in JSON:
+            yield from _read_lines(chunk)
+        else:
+            yield from _read_csv(chunk, wanted) if suffix in DELIMITED else read_table(chunk, wanted)
 
 
 def _read_lines(chunk: Chunk) -> Iterator[RawRow | Broken]:

@@ -38,14 +38,13 @@ def _sizes(column: pa.Array) -> Any:
         return np.full(len(column), max(_sizes(column.values), default=0), np.int64)
     if isinstance(kind, pa.BaseExtensionType):
         return _sizes(column.storage)
-    if _is_text(kind):
+    if kind in (pa.string_view(), pa.binary_view()):
+        # Several may show one text. The first of the four numbers of each is its length.
+        lengths = np.frombuffer(column.buffers()[1] or b"", np.int32)[::4][column.offset :][: len(column)]
+        return np.where(column.is_valid().to_numpy(zero_copy_only=False), lengths, 0).astype(np.int64) + 8
+    if kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
         return pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64) + 8
     return np.full(len(column), 8, np.int64)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    texts = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view())
-    return kind in texts
 
 
 def _entries(column: pa.Array) -> pa.Array:

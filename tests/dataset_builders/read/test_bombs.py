@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.read import bounds, delimited, foreign, inputs, json_lines, json_values, tables
+from dataset_builders.read import bounds, delimited, foreign, inputs, json_lines, json_values, scan, tables
 from dataset_builders.read.bounds import ROW_BYTES, TABLE_BYTES, TOO_LARGE
 from rabbit_ko.cli.app import told
 from rabbit_ko.errors import UserError
@@ -127,7 +127,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], object] | bytes, str]] = {
 def _lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower all bounds, and read in small blocks."""
     monkeypatch.setattr(inputs, "CHUNK_BYTES", 16 * KIB)
-    for module in (bounds, delimited, foreign, inputs, json_lines, json_values, tables):
+    for module in (bounds, delimited, foreign, inputs, json_lines, json_values, scan, tables):
         for name, value in LOWERED.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
