@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import partial
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Literal
@@ -52,12 +52,6 @@ Files = dict[str, Path | bytes]
 RepoType = Literal["dataset", "model"]
 
 
-@cache
-def bound_hub() -> None:
-    """Let all of this process that asks the hub hang up where it says nothing, or no end comes."""
-    set_client_factory(_bounded_client)
-
-
 def _bounded_client() -> httpx.Client:
     client: httpx.Client = default_client_factory()
     client.headers.update(ACCEPTED)
@@ -89,7 +83,6 @@ def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoT
     then nothing is committed.
     """
     _check_name(repo)
-    bound_hub()
     # At lower levels it logs the addresses of uploads, which are signed.
     set_verbosity_error()
     if not sys.stderr.isatty():
@@ -104,7 +97,6 @@ def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoT
 
 def hub_commit(repo: str, kind: str, revision: str | None) -> str:
     """Return the commit of a hub repo, from the hub or from the local cache; empty where neither knows it."""
-    bound_hub()
     try:
         return str(HfApi().repo_info(repo, repo_type=kind, revision=revision).sha)
     except Exception:  # the network's, the hub's or a bad name's: what is read then comes from the local cache
@@ -118,7 +110,6 @@ def hub_digest(repo: str, kind: str, revision: str | None, patterns: Sequence[st
 
     A commit would not do: it is another one with each change of a README.
     """
-    bound_hub()
     try:
         files = HfApi().repo_info(repo, repo_type=kind, revision=revision, files_metadata=True).siblings
     except Exception:  # the network's, the hub's or a bad name's
@@ -218,3 +209,7 @@ def _explain(error: Exception) -> str:
 def _without_token(text: str) -> str:
     token = get_token()
     return text.replace(token, "...") if token else text
+
+
+# All of this process that asks the hub hangs up where it says nothing, or no end comes.
+set_client_factory(_bounded_client)

@@ -39,9 +39,8 @@ def commit_of(wanted: Location) -> str | None:
 
 
 def _ask_hub(wanted: Location, action: Callable[[], Any]) -> Any:
-    from rabbit_ko.hub import bound_hub
+    from rabbit_ko import hub  # noqa: F401  whose import bounds what the hub may send
 
-    bound_hub()
     try:
         return action()
     except Exception as error:

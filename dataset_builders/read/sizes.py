@@ -10,6 +10,12 @@ import pyarrow.compute as pc
 Sizes = npt.NDArray[np.int64]
 
 
+def is_as_large_as_it_looks(batch: pa.RecordBatch) -> bool:
+    """Tell whether rows unfold to no more bytes than a batch has."""
+    kinds = str(batch.schema)
+    return not any(kind in kinds for kind in ("dictionary<", "_view", "run_end_encoded<", "extension<"))
+
+
 def row_sizes(batch: pa.RecordBatch) -> Sizes:
     """Return the bytes of each row, about as many as its texts have and a few for each value."""
     total: Sizes = np.zeros(len(batch), np.int64)

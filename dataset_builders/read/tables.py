@@ -13,7 +13,7 @@ from dataset_builders.read.bounds import LINE_BYTES, ROW_BYTES, TABLE_BYTES, TAB
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.delimited import unique_names
 from dataset_builders.read.location import Chunk, suffix_of
-from dataset_builders.read.sizes import row_sizes
+from dataset_builders.read.sizes import is_as_large_as_it_looks, row_sizes
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.storage import filesystem
@@ -74,7 +74,8 @@ def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow 
         with fs.open(name, "rb") as file:
             taken = 0
             for batch in batches(file, chunk, wanted):
-                sizes = row_sizes(batch)
+                is_small = batch.nbytes <= ROW_BYTES and is_as_large_as_it_looks(batch)
+                sizes = np.array([batch.nbytes]) if is_small else row_sizes(batch)
                 taken += int(sizes[sizes <= ROW_BYTES].sum())
                 if taken > TABLE_BYTES:
                     raise _too_much(chunk)

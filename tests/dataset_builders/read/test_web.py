@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import cast
 
+import fsspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -195,3 +196,36 @@ def test_ctrl_c_and_sigterm_are_heard_while_a_server_says_nothing(
             find_input(Location(path=f"{server.url}/silent.jsonl"), str(tmp_path))
     signal.signal(signal.SIGTERM, before)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("403", "Forbidden"),
+        ("no length", "'ContentLength'"),
+        ("no bucket", "no such file or folder, or no such bucket"),
+        ("no credentials", "Unable to locate credentials"),
+    ],
+)
+def test_object_storage_that_gives_nothing_is_one_line_that_names_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, said: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+        if answer == "no credentials":
+            monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setitem(ANSWERS, "no bucket", ANSWERS["404"])
+    s3 = fsspec.get_filesystem_class("s3")
+    with running(HostileServer(answer if answer in ANSWERS else "404")) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        s3.clear_instance_cache()
+        with pytest.raises(UserError) as raised:
+            find_input(Location(path="s3://bucket/a.jsonl"), str(tmp_path))
+        s3.clear_instance_cache()
+    line = str(raised.value)
+    assert line.startswith("s3://bucket/a.jsonl: ")
+    assert said in line
+    assert "\n" not in line
