@@ -14,13 +14,20 @@ import httpx
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import disable_progress_bars, parse_ratelimit_headers, validate_repo_id
+from huggingface_hub.utils import (
+    disable_progress_bars,
+    parse_ratelimit_headers,
+    set_client_factory,
+    validate_repo_id,
+)
+from huggingface_hub.utils._http import default_client_factory
 from huggingface_hub.utils.logging import set_verbosity_error
 
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.recipes import RUNS
+from rabbit_ko.web import ACCEPTED, ANSWER_BYTES, CONNECT_SECONDS, QUIET_SECONDS, TooSlow, bound_answer
 
 WAITS = (1.0, 5.0, 25.0)
 _ADVICE = {
@@ -35,8 +42,37 @@ _REPLACED = {
     "model": re.compile(r"[^/]*\.safetensors(\.index\.json)?|adapter_config\.json"),
 }
 
+# The names of all files of a large repo are one answer; a commit may take the hub minutes.
+HUB_ANSWER_BYTES = 4 * ANSWER_BYTES
+COMMIT_SECONDS = 300.0
+# The hub counts requests in windows of five minutes.
+LONGEST_WAIT = 310.0
+
 Files = dict[str, Path | bytes]
 RepoType = Literal["dataset", "model"]
+
+
+def _bounded_client() -> httpx.Client:
+    client: httpx.Client = default_client_factory()
+    client.headers.update(ACCEPTED)
+    client.event_hooks["request"].append(_limit_time)
+    client.event_hooks["response"].append(_limit_size)
+    return client
+
+
+def _limit_time(request: httpx.Request) -> None:
+    read = QUIET_SECONDS if request.method in ("GET", "HEAD") else COMMIT_SECONDS
+    limits = {"connect": CONNECT_SECONDS, "read": read, "write": QUIET_SECONDS, "pool": QUIET_SECONDS}
+    given = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {what: given.get(what) or limit for what, limit in limits.items()}
+
+
+def _limit_size(response: httpx.Response) -> None:
+    limit = parse_ratelimit_headers(response.headers) if response.status_code == 429 else None
+    if limit and limit.reset_in_seconds > LONGEST_WAIT:
+        raise TooSlow(f"the hub asks to wait {limit.reset_in_seconds:,} s")
+    is_api = "/api/" in response.request.url.path
+    bound_answer(response, HUB_ANSWER_BYTES if is_api else constants.MAX_HTTP_DOWNLOAD_SIZE)
 
 
 def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoType = "dataset") -> str:
@@ -145,6 +181,8 @@ def _passes(error: BaseException) -> bool:
     """Tell whether it may go by itself; an answer that is no JSON is an error page, and hf_xet has no other error."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in (429, 500, 502, 503, 504)
+    if isinstance(error, RecursionError):
+        return False
     is_sent = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError)
     return is_sent or isinstance(error, (JSONDecodeError, RuntimeError))
 
@@ -171,3 +209,7 @@ def _explain(error: Exception) -> str:
 def _without_token(text: str) -> str:
     token = get_token()
     return text.replace(token, "...") if token else text
+
+
+# All of this process that asks the hub hangs up where it says nothing, or no end comes.
+set_client_factory(_bounded_client)

@@ -3,6 +3,7 @@
 import codecs
 import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO
@@ -10,6 +11,7 @@ from typing import IO
 import pyarrow as pa
 
 from dataset_builders import fingerprint
+from dataset_builders.read.bounds import check_unfolded
 from dataset_builders.read.content import (
     DELIMITED,
     GZIP,
@@ -28,7 +30,7 @@ from dataset_builders.read.foreign import arrow_to_batches, excel_to_csv
 from dataset_builders.read.json_values import Values
 from dataset_builders.read.location import suffix_of
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.storage import filesystem, read, write
+from rabbit_ko.storage import filesystem, read, remove, write
 
 # Of each block, so many letters at both ends tell whether it is Korean.
 COUNTED = 20_000
@@ -88,9 +90,10 @@ def made_by(step: Step, path: str, name: str, folder: str, sha256: str) -> tuple
         try:
             with source_fs.open(source, "rb") as opened, fs.open(target, "wb") as written:
                 notes = step.convert(opened, written, name)
-        except OSError as error:
-            if error.errno in NO_ROOM:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 error.filename = error.filename or target
+            remove(f"{made}{step.suffix}")
             raise
         write(f"{made}.report", json.dumps(notes).encode())
     return f"{made}{step.suffix}", notes
@@ -108,6 +111,8 @@ def decompress(codec: str, suffix: str) -> Step:
     """Return the step from a compressed file."""
 
     def convert(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
         stream = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec) if codec else source
         while True:
             try:
@@ -117,6 +122,7 @@ def decompress(codec: str, suffix: str) -> Step:
             if not block:
                 break
             target.write(block)
+            check_unfolded(target.tell(), size, name)
         return [] if codec else ["is not compressed, whatever its name says"]
 
     return Step(codec or "copy", suffix, convert, is_first=True, is_last=False)

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from dataset_builders.read.bounds import ROW_BYTES, SHOWN_LETTERS, TOO_LARGE
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.content import BOM
 from rabbit_ko.errors import UserError, printable
@@ -102,8 +103,11 @@ def read_delimited(
     rows = filter(None, _numbered(reader))
     if is_first:
         next(rows, None)
+    has_large = len(content) > ROW_BYTES
     for row in rows:
-        if is_broken and not _is_unicode(row):
+        if has_large and sum(map(len, row)) > ROW_BYTES:
+            yield Broken(TOO_LARGE, "".join(cell[:SHOWN_LETTERS] for cell in row)[:SHOWN_LETTERS])
+        elif is_broken and not _is_unicode(row):
             yield Broken(
                 "broken unicode",
                 json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape").decode(errors="replace"),

@@ -1,12 +1,13 @@
 """The files that a path stands for: each is read, or named as one that is not."""
 
 import unicodedata
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dataset_builders.read.content import DELIMITED, JSON
 from dataset_builders.read.location import suffix_of
-from rabbit_ko.errors import UserError, printable
+from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.storage import files_below, filesystem, is_url
 
 SUFFIXES = (*JSON, *DELIMITED, ".parquet", ".arrow", ".xlsx")
@@ -14,6 +15,8 @@ CODECS = {".gz": "gzip", ".zst": "zstd"}
 # What `datasets` writes beside the rows.
 _METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 NAMES_SHOWN = 3
+# Of what a cloud says.
+SAID_LETTERS = 200
 _NOT_READ = "not read: "
 
 
@@ -51,7 +54,7 @@ def find_files(path: str) -> tuple[list[str], list[str]]:
     root = path.rstrip("/") if is_url(path) else find_path(path)
     fs, name = filesystem(root)
     if not fs.exists(name):
-        raise UserError(f"{printable(path)}: no such file or folder")
+        raise UserError(f"{printable(path)}: no such file or folder{', or no such bucket' * is_url(root)}")
     if not fs.isdir(name):
         _check_file(path, root)
         return [root], []
@@ -90,6 +93,31 @@ def _is_regular(path: str) -> bool:
 def _is_metadata(file: str, saved: Container[str]) -> bool:
     folder, _, name = file.rpartition("/")
     return name in _METADATA or (folder in saved and name.startswith("cache-") and name.endswith(".arrow"))
+
+
+@contextmanager
+def reached(path: str) -> Iterator[None]:
+    """Raise UserError, which names the URL, for what a cloud's client raises: its errors share no class."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if not is_url(path):
+            raise
+        advice = "check the URL, the credentials, what they may read, and the network"
+        raise UserError(f"{printable(path)}: cannot be read: {reason(error)[:SAID_LETTERS]}; {advice}") from None
+
+
+def line_at(path: str, place: int) -> int:
+    """Return the number of the line in which the byte at a place of a file stands, from 1."""
+    fs, name = filesystem(path)
+    lines, before = 1, b""
+    with fs.open(name, "rb") as file:
+        while block := file.read(min(place, 1 << 20)):
+            lines += block.count(b"\n") + block.count(b"\r") - (before + block).count(b"\r\n")
+            place, before = place - len(block), block[-1:]
+    return lines
 
 
 def listed(names: Iterable[str], most: int = NAMES_SHOWN) -> str:

@@ -1,15 +1,24 @@
 """Arrow files and Excel workbooks, written as Arrow files of small checked batches and as CSV."""
 
-import csv
-import datetime
-import io
-import re
-from collections.abc import Iterator
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from shutil import copyfileobj
+from subprocess import PIPE, Popen
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import pyarrow as pa
 
+from dataset_builders.read import excel
+from dataset_builders.read.bounds import BATCH_BYTES, LINE_BYTES, WORKBOOK_BYTES, check_unfolded, too_long
+from dataset_builders.read.content import HEAD_BYTES
+from dataset_builders.read.messages import batch_bytes
+from dataset_builders.read.sizes import row_sizes
 from rabbit_ko.errors import UserError, printable, reason
+from rabbit_ko.web import shown_bytes
 
 ROWS_PER_BATCH = 1_000
 
@@ -20,20 +29,49 @@ def arrow_to_batches(source: IO[bytes], target: IO[bytes], name: str) -> list[st
     Their types stay, since parquet knows fewer of them, and a column that nothing reads may have any.
     """
     try:
-        batches = _arrow_batches(source)
+        size = _check_size(source, name)
+        batches, written = _arrow_batches(source), 0
         schema = _without_dictionaries(next(batches))
         with pa.ipc.new_file(target, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             for batch in batches:
                 _check(batch)
-                columns = [_decoded(column) for column in batch.columns]
-                whole = pa.RecordBatch.from_arrays(columns, schema=schema) if columns else batch
-                for at in range(0, len(whole), ROWS_PER_BATCH):
-                    writer.write_batch(whole.slice(at, ROWS_PER_BATCH))
+                sizes = row_sizes(batch)
+                written += int(sizes.sum())
+                check_unfolded(written, size, name)
+                for part in _parts(batch, sizes.tolist(), name):
+                    columns = [_decoded(column) for column in part.columns]
+                    writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema) if columns else part)
     except (pa.ArrowException, OSError, EOFError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # a full disk, and nothing of the file's
         raise UserError(f"{name}: broken Arrow file: {reason(error)}; fetch or save it again") from None
     return []
+
+
+def _check_size(source: IO[bytes], name: str) -> int:
+    """Return the bytes of a file. Raises UserError where a batch of it would not fit into memory."""
+    is_file, size = source.read(6) == b"ARROW1", source.seek(0, os.SEEK_END)
+    for unfolded in batch_bytes(source, 8 if is_file else 0):
+        check_unfolded(unfolded, size, name)
+        if unfolded > BATCH_BYTES:
+            raise UserError(
+                f"{name}: a batch has {shown_bytes(unfolded)}; save it again with at most 10,000 rows each"
+            )
+    source.seek(0)
+    return size
+
+
+def _parts(batch: pa.RecordBatch, sizes: Sequence[int], name: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a batch in small ones, by the bytes of each row. Raises UserError where one is too large."""
+    start, taken = 0, 0
+    for place, size in enumerate(sizes):
+        if size > LINE_BYTES:
+            raise too_long(name)
+        if place - start == ROWS_PER_BATCH or taken + size > LINE_BYTES:
+            yield batch.slice(start, place - start)
+            start, taken = place, 0
+        taken += size
+    yield batch.slice(start)
 
 
 def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
@@ -84,35 +122,30 @@ def _arrow_batches(source: IO[bytes]) -> Iterator[Any]:
 
 
 def excel_to_csv(source: IO[bytes], target: IO[bytes], name: str) -> list[str]:
-    """Write the first visible sheet that is not empty as CSV; the names of the others are told."""
-    from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
-
-    try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(source.read()))
-        sheets = [(it.name, it.visible == SheetVisibleEnum.Visible) for it in book.sheets_metadata]
-        filled = [(sheet, visible) for sheet, visible in sheets if book.get_sheet_by_name(sheet).height]
-        if not filled:
-            return []
-        chosen = next((sheet for sheet, visible in filled if visible), filled[0][0])
-        text = io.TextIOWrapper(target, "utf-8", newline="", write_through=True)
-        writer = csv.writer(text, lineterminator="\n")
-        rows = [[_cell(value) for value in row] for row in book.get_sheet_by_name(chosen).to_python()]
-        # Columns without a name and without a value are formatting.
-        width = max((place + 1 for row in rows for place, value in enumerate(row) if value), default=0)
-        writer.writerows(row[:width] for row in rows if any(row))
-        text.detach()
-    except (CalamineError, OSError, ValueError) as error:
-        raise UserError(f"{name}: broken Excel file: {reason(error)}; save it again as .xlsx") from None
-    others = [f"`{printable(sheet)}`" for sheet, _ in filled if sheet != chosen]
-    return [f"sheet `{printable(chosen)}` was read, and not {', '.join(others)}"] if others else []
+    """Write the first visible sheet that is not empty as CSV; the names of the others are told. Raises UserError."""
+    command = [sys.executable, "-P", excel.__file__, str(WORKBOOK_BYTES)]
+    with TemporaryFile() as said, Popen(command, stdin=PIPE, stdout=PIPE, stderr=said) as process:
+        try:
+            _pass_through(process, source, target)
+        except BaseException:
+            process.kill()
+            raise
+        is_read = not process.wait()
+        said.seek(0)
+        found = json.loads(said.read().splitlines()[-1]) if is_read else {}
+    if not is_read:
+        most = f"takes more memory than {shown_bytes(WORKBOOK_BYTES)}, as one with a cell far out does"
+        raise UserError(f"{name}: this Excel file is broken, or {most}; save its rows as CSV")
+    if "broken" in found:
+        broken = printable(" ".join(found["broken"].split()))
+        raise UserError(f"{name}: broken Excel file: {broken}; save it again as .xlsx")
+    others = ", ".join(f"`{printable(sheet)}`" for sheet in found["others"])
+    return [f"sheet `{printable(found['chosen'])}` was read, and not {others}"] if others else []
 
 
-def _cell(value: object) -> str:
-    """Return a cell as Excel would save it in CSV."""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, datetime.datetime | datetime.date):
-        return re.sub("T00:00:00$", "", value.isoformat())
-    return str(value)
+def _pass_through(process: Popen[bytes], source: IO[bytes], target: IO[bytes]) -> None:
+    if process.stdin and process.stdout:
+        # A process that has ended takes nothing; how it ended is told later.
+        with suppress(BrokenPipeError), process.stdin as book:
+            copyfileobj(source, book, HEAD_BYTES)
+        copyfileobj(process.stdout, target, HEAD_BYTES)

@@ -7,13 +7,13 @@ from itertools import chain
 from dataset_builders.read.broken import Broken as Broken
 from dataset_builders.read.content import BOM, DELIMITED, JSON
 from dataset_builders.read.delimited import read_delimited
+from dataset_builders.read.files import line_at, reached
 from dataset_builders.read.json_lines import read_json_lines
 from dataset_builders.read.location import Chunk, suffix_of
 from dataset_builders.read.tables import read_table
 from dataset_builders.read.unchanged import read_bytes
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.storage import read
 
 
 def read_rows(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[RawRow | Broken]:
@@ -22,11 +22,14 @@ def read_rows(chunk: Chunk, wanted: Collection[str] | None = None) -> Iterator[R
     Raises UserError where the file as a whole is broken.
     """
     if chunk.parts:
-        return chain.from_iterable(read_rows(part, wanted) for part in chunk.parts)
+        yield from chain.from_iterable(read_rows(part, wanted) for part in chunk.parts)
+        return
     suffix = suffix_of(chunk.path)
-    if suffix in JSON:
-        return _read_lines(chunk)
-    return _read_csv(chunk, wanted) if suffix in DELIMITED else read_table(chunk, wanted)
+    with reached(chunk.path):
+        if suffix in JSON:
+            yield from _read_lines(chunk)
+        else:
+            yield from _read_csv(chunk, wanted) if suffix in DELIMITED else read_table(chunk, wanted)
 
 
 def _read_lines(chunk: Chunk) -> Iterator[RawRow | Broken]:
@@ -40,6 +43,6 @@ def _read_csv(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow |
         yield from read_delimited(content, chunk.columns, chunk.delimiter, not chunk.start, wanted)
     except csv.Error as error:
         said, line = error.args
-        line += len(read(chunk.path, 0, chunk.start).splitlines())
+        line += line_at(chunk.path, chunk.start) - 1
         advice = "quote fields that hold quotes"
         raise UserError(f"{printable(chunk.shown)}:{line}: broken CSV: {said}; {advice}") from None

@@ -39,6 +39,8 @@ def commit_of(wanted: Location) -> str | None:
 
 
 def _ask_hub(wanted: Location, action: Callable[[], Any]) -> Any:
+    from rabbit_ko import hub  # noqa: F401  whose import bounds what the hub may send
+
     try:
         return action()
     except Exception as error:

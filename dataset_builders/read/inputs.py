@@ -8,20 +8,24 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from dataset_builders.read.bounds import LINE_BYTES
 from dataset_builders.read.content import BOM, DELIMITED, DELIMITER_NAMES, HEAD_BYTES, JSON, find_delimiter
 from dataset_builders.read.convert import Step, made_by, next_step, to_lines, transcode
-from dataset_builders.read.delimited import RowBreaks, read_header
+from dataset_builders.read.delimited import read_header
 from dataset_builders.read.encodings import Sample
-from dataset_builders.read.files import find_files, find_path, is_data, summarized
+from dataset_builders.read.files import find_files, find_path, is_data, line_at, reached, summarized
 from dataset_builders.read.hub import commit_of, download
 from dataset_builders.read.json_values import NotWrapped
 from dataset_builders.read.location import Chunk as Chunk
 from dataset_builders.read.location import Location as Location
 from dataset_builders.read.location import suffix_of as suffix_of
+from dataset_builders.read.scan import Scan, scan
 from dataset_builders.read.tables import read_arrow_shape, read_shape
-from dataset_builders.read.unchanged import ChunkHashes, changed, check_unchanged, sha256_of, state_of
+from dataset_builders.read.unchanged import changed, check_unchanged, sha256_of, state_of
+from dataset_builders.read.web import fetch, is_web, save
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.storage import filesystem, is_url, read
+from rabbit_ko.storage import filesystem, is_url
+from rabbit_ko.web import shown_bytes
 
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 10_000
@@ -57,14 +61,22 @@ def find_input(wanted: Location, folder: str) -> Input:
 
     Raises UserError where there is none, or one is no file of rows.
     """
-    revision = None
-    if is_local(wanted):
-        paths, notes = find_files(wanted.path)
+    with reached(wanted.path):
+        return _find_input(wanted, folder)
+
+
+def _find_input(wanted: Location, folder: str) -> Input:
+    revision, notes = None, list[str]()
+    url = wanted.path if is_web(wanted.path) else ""
+    if not is_local(wanted):
+        paths, revision = download(wanted, folder)
+    elif url:
+        paths = [save(url, folder)]
     else:
-        (paths, revision), notes = download(wanted, folder), []
-    found = [prepare(path, folder) for path in paths]
+        paths, notes = find_files(wanted.path)
+    found = [prepare(path, folder, url) for path in paths]
     root = f"{wanted.path if is_url(wanted.path) else find_path(wanted.path)}/"
-    names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(path).name for path in paths]
+    names = [path.removeprefix(root) if len(paths) > 1 else PurePosixPath(url or path).name for path in paths]
     said = {name: each.notes for name, each in zip(names, found, strict=True)}
     joint, size = _joint([each.sha256 for each in found]), sum(each.bytes for each in found)
     return Input(_bundled(found), len(paths), size, joint, revision, [*summarized(said), *notes])
@@ -98,8 +110,11 @@ def _joint(digests: Iterable[str]) -> str:
 
 def is_unchanged(wanted: Location, sha256: str, revision: str | None) -> bool:
     """Tell whether an input has the same content, or on the hub the same commit, as far as the hub can be asked."""
+    if is_web(wanted.path):
+        return _joint([fetch(wanted.path)]) == sha256
     if is_local(wanted):
-        return revision is None and _joint(map(sha256_of, find_files(wanted.path)[0])) == sha256
+        with reached(wanted.path):
+            return revision is None and _joint(map(sha256_of, find_files(wanted.path)[0])) == sha256
     try:
         return commit_of(wanted) in (None, revision)
     except UserError:
@@ -118,25 +133,9 @@ def is_local(wanted: Location) -> bool:
     return False
 
 
-@dataclass
-class _Scan:
-    """What one pass over a file tells: its size, its hash, where it may be cut, and a sample of its letters.
-
-    digests: of the bytes from each bound to the next.
-    """
-
-    start: bytes = b""
-    size: int = 0
-    sha256: str = ""
-    bounds: list[int] = field(default_factory=lambda: [0])
-    digests: list[str] = field(default_factory=list)
-    open_quote: int | None = None
-    sample: Sample = field(default_factory=Sample)
-
-
-def prepare(path: str, folder: str) -> Prepared:
+def prepare(path: str, folder: str, name: str = "") -> Prepared:
     """Read a file once, and make a plain one of it in `folder` where it is none. Raises UserError."""
-    return _prepare(path, printable(path), folder)
+    return _prepare(path, printable(name or path), folder)
 
 
 def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepared:
@@ -149,51 +148,24 @@ def _prepare(path: str, name: str, folder: str, is_plain: bool = False) -> Prepa
         file.seek(0)
         step = None if is_plain else next_step(path, name, head)
         delimiter = find_delimiter(head, suffix) if suffix in DELIMITED else ","
-        scan = _scan(file, None if step else suffix, delimiter)
-        if not scan.start.startswith(head[: len(scan.start)]):
+        scanned = scan(file, name, None if step else suffix, delimiter, CHUNK_BYTES)
+        if not scanned.start.startswith(head[: len(scanned.start)]):
             raise changed(name)
         if not is_plain and not (step and step.is_first) and (suffix in JSON or suffix in DELIMITED):
-            step = _recode(scan.sample, suffix, name) or step
+            step = _recode(scanned.sample, suffix, name) or step
         if not step:
-            chunks = _chunks(Chunk(path, scan.sha256, 0, 0, (), delimiter, name, state=state), file, head, scan)
-            return Prepared(chunks, scan.size, scan.sha256, _notes(suffix, head, delimiter))
-    check = partial(check_unchanged, path, name, scan.sha256, state)
+            whole = Chunk(path, scanned.sha256, 0, 0, (), delimiter, name, state=state)
+            chunks = _chunks(whole, file, head, scanned)
+            return Prepared(chunks, scanned.size, scanned.sha256, _notes(suffix, head, delimiter))
+    check = partial(check_unchanged, path, name, scanned.sha256, state)
     try:
-        made, notes = made_by(step.followed_by(check), path, name, folder, scan.sha256)
+        made, notes = made_by(step.followed_by(check), path, name, folder, scanned.sha256)
     except NotWrapped:
         step = to_lines("objects", is_odd=True)
-        made, notes = made_by(step.followed_by(check), path, name, folder, scan.sha256)
+        made, notes = made_by(step.followed_by(check), path, name, folder, scanned.sha256)
     inner = _prepare(made, name, folder, is_plain=step.is_last)
-    chunks = [replace(chunk, sha256=scan.sha256) for chunk in inner.chunks]
-    return Prepared(chunks, scan.size, scan.sha256, notes + (inner.notes if inner.chunks else []))
-
-
-def _scan(file: IO[bytes], suffix: str | None, delimiter: str) -> _Scan:
-    """Read a file from end to end; suffix: of its format, or None where it is not cut."""
-    found, digest, breaks = _Scan(), hashlib.sha256(), RowBreaks(delimiter)
-    hashes = ChunkHashes()
-    end: int | None = None
-    while block := file.read(CHUNK_BYTES):
-        # Where a block ends the file, all of it belongs to one chunk.
-        if end is not None:
-            found.bounds.append(end)
-            hashes.cut()
-        found.start = found.start or block[:HEAD_BYTES]
-        digest.update(block)
-        found.sample.add(block)
-        if suffix in DELIMITED:
-            end = breaks.add(block)
-        elif suffix in JSON:
-            place = block.rfind(b"\n")
-            end = found.size + place + 1 if place >= 0 else None
-        hashes.add(block, end and end - found.size)
-        found.size += len(block)
-    if found.bounds[-1] < found.size:
-        found.bounds.append(found.size)
-        hashes.end()
-    found.digests = hashes.found
-    found.sha256, found.open_quote = digest.hexdigest(), breaks.opened
-    return found
+    chunks = [replace(chunk, sha256=scanned.sha256) for chunk in inner.chunks]
+    return Prepared(chunks, scanned.size, scanned.sha256, notes + (inner.notes if inner.chunks else []))
 
 
 def _recode(sample: Sample, suffix: str, name: str) -> Step | None:
@@ -203,13 +175,15 @@ def _recode(sample: Sample, suffix: str, name: str) -> Step | None:
     return None if encoding == "UTF-8" else transcode(encoding, suffix)
 
 
-def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scan: _Scan) -> list[Chunk]:
+def _chunks(whole: Chunk, file: IO[bytes], head: bytes, scanned: Scan) -> list[Chunk]:
     """Return the chunks of a plain file. Raises UserError where it has no usable header, or a quote is not closed."""
-    suffix, bounds, digests, columns = suffix_of(whole.path), scan.bounds, scan.digests, whole.columns
+    suffix, bounds, digests, columns = suffix_of(whole.path), scanned.bounds, scanned.digests, whole.columns
     if suffix in DELIMITED:
-        if scan.open_quote is not None:
-            line = len(read(whole.path, 0, scan.open_quote + 1).splitlines())
-            raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here never closes; close it")
+        if scanned.open_quote is not None:
+            line = line_at(whole.path, scanned.open_quote)
+            is_far = scanned.size - scanned.open_quote > LINE_BYTES
+            never = f"does not close within {shown_bytes(LINE_BYTES)}" if is_far else "never closes"
+            raise UserError(f"{whole.shown}:{line}: broken CSV: the quote that opens here {never}; close it")
         columns = read_header(head, whole.delimiter, whole.shown)
     elif suffix not in JSON:
         file.seek(0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from dataset_builders.read.bounds import ROW_BYTES, SHOWN_LETTERS, TOO_LARGE
 from dataset_builders.read.broken import Broken
 from rabbit_ko.errors import printable
 
@@ -31,7 +32,9 @@ def read_json_lines(content: bytes) -> Iterator[dict[str, Any] | Broken]:
     """Yield the row of each line that is not blank."""
     is_tight = not _has_space_before_colon(content)
     for line in content.split(b"\n"):
-        if line.strip():
+        if len(line) > ROW_BYTES:
+            yield Broken(TOO_LARGE, line[:SHOWN_LETTERS].decode(errors="replace"))
+        elif line.strip():
             yield read_json_line(line, is_tight)
 
 

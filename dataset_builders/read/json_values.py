@@ -6,10 +6,10 @@ from typing import IO
 
 import orjson
 
+from dataset_builders.read.bounds import LINE_BYTES
 from dataset_builders.read.content import BOM, DEPTH, HEAD_BYTES, ROW_KEYS, TOKEN, WRAPPER_KEYS, Layout, wrapper
 from rabbit_ko.errors import UserError, printable
 
-ROW_BYTES = 256 << 20
 _CLOSES = {b"}": b"{", b"]": b"["}
 
 
@@ -68,8 +68,8 @@ class Values:
                 yield token
             self.line += self.buffer.count(b"\n", 0, self.start)
             self.buffer, self.at, self.start = self.buffer[self.start :], self.at - self.start, 0
-            if len(self.buffer) > ROW_BYTES:
-                raise self._mistake("what opens here does not close")
+            if len(self.buffer) > LINE_BYTES:
+                raise self._mistake("what opens here does not close, or is too large")
             if not (block := self.source.read(max(HEAD_BYTES, len(self.buffer)))):
                 return
             self.buffer += block

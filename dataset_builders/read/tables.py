@@ -9,15 +9,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dataset_builders.read.bounds import LINE_BYTES, ROW_BYTES, TABLE_BYTES, TABLE_VALUES, TOO_LARGE
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.delimited import unique_names
 from dataset_builders.read.location import Chunk, suffix_of
+from dataset_builders.read.sizes import is_as_large_as_it_looks, row_sizes
 from dataset_builders.read.unchanged import check_unchanged
 from dataset_builders.sources._source import RawRow
 from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.storage import filesystem
+from rabbit_ko.web import shown_bytes
 
-PARQUET_ROWS = 1_000
+# A batch of this many rows, or of fewer where columns are large, is unfolded at once.
+PARQUET_ROWS = 128
+BATCH_BYTES = 1 << 30
+# Of long rows a chunk has fewer, but not fewer than these, since each chunk reads its row group from the start.
+LEAST_ROWS = 1_000
 
 
 def read_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[str, ...]]:
@@ -27,20 +34,34 @@ def read_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[
         names = parquet.schema_arrow.names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{name}: broken parquet file: {reason(error)}") from None
-    rows = int(parquet.metadata.num_rows)
-    return [*range(0, rows, size), rows], unique_names(names, name)
+    rows, groups = int(parquet.metadata.num_rows), _groups(parquet)
+    values = [
+        sum(group.column(place).num_values for group in groups) for place in range(parquet.metadata.num_columns)
+    ]
+    if max([rows, *values]) > TABLE_VALUES:
+        raise UserError(
+            f"{name}: it says that it has more than {TABLE_VALUES:,} rows or values in a column; split it"
+        )
+    some = TABLE_BYTES // 4 * rows // max(1, sum(group.total_byte_size for group in groups))
+    step = max(min(size, LEAST_ROWS), min(size, some))
+    return [*range(0, rows, step), rows], unique_names(names, name)
+
+
+def _groups(parquet: pq.ParquetFile) -> list[Any]:
+    return [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
 
 
 def read_arrow_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[str, ...]]:
     """Return the batches with which chunks of at least so many rows start and end, and the names of the columns."""
     try:
-        bounds, rows = [0], 0
+        bounds, rows, taken = [0], 0, 0
         with pa.ipc.open_file(file) as opened:
             names = opened.schema.names
             for number in range(opened.num_record_batches):
-                rows += opened.get_batch(number).num_rows
-                if rows >= size or number == opened.num_record_batches - 1:
-                    bounds, rows = [*bounds, number + 1], 0
+                batch = opened.get_batch(number)
+                rows, taken = rows + batch.num_rows, taken + batch.nbytes
+                if rows >= size or taken >= LINE_BYTES or number == opened.num_record_batches - 1:
+                    bounds, rows, taken = [*bounds, number + 1], 0, 0
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{name}: broken Arrow file: {reason(error)}") from None
     return bounds, unique_names(names, name)
@@ -52,12 +73,33 @@ def read_table(chunk: Chunk, wanted: Collection[str] | None) -> Iterator[RawRow 
     kind, batches = ("Arrow", _arrow) if suffix_of(chunk.path) == ".arrow" else ("parquet", _parquet)
     try:
         with fs.open(name, "rb") as file:
+            taken = 0
             for batch in batches(file, chunk, wanted):
-                yield from _rows(batch)
+                is_small = batch.nbytes <= ROW_BYTES and is_as_large_as_it_looks(batch)
+                sizes = np.array([batch.nbytes]) if is_small else row_sizes(batch)
+                taken += int(sizes[sizes <= ROW_BYTES].sum())
+                if taken > TABLE_BYTES:
+                    raise _too_much(chunk)
+                yield from _rows(batch) if max(sizes, default=0) <= ROW_BYTES else _small_rows(batch, sizes.tolist())
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         check_unchanged(chunk.path, chunk.shown, chunk.digest, chunk.state)
         raise UserError(f"{printable(chunk.shown)}: broken {kind} file: {reason(error)}") from None
     check_unchanged(chunk.path, chunk.shown, chunk.digest, chunk.state)
+
+
+def _too_much(chunk: Chunk) -> UserError:
+    said = f"rows {chunk.start:,} to {chunk.end:,} unfold to more than {shown_bytes(TABLE_BYTES)}"
+    return UserError(f"{chunk.shown}: {said}; if they are data, save them as JSON lines, which can be cut")
+
+
+def _small_rows(batch: pa.RecordBatch, sizes: list[int]) -> Iterator[RawRow | Broken]:
+    for place, size in enumerate(sizes):
+        if size > ROW_BYTES:
+            yield Broken(TOO_LARGE, f"{size:,} bytes")
+        else:
+            yield from _rows(batch.slice(place, 1))
 
 
 def _parquet(file: IO[bytes], chunk: Chunk, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:
@@ -65,16 +107,23 @@ def _parquet(file: IO[bytes], chunk: Chunk, wanted: Collection[str] | None) -> I
     stored = parquet.schema_arrow.names
     names = zip(stored, chunk.columns or stored, strict=True)
     chosen = {old: new for old, new in names if wanted is None or new in wanted}
-    groups = range(parquet.num_row_groups)
-    ends = np.cumsum([0, *(parquet.metadata.row_group(group).num_rows for group in groups)])
+    groups = _groups(parquet)
+    ends = np.cumsum([0, *(group.num_rows for group in groups)])
     # A row group that the chunk does not touch is not read.
     first, last = np.searchsorted(ends, [chunk.start, chunk.end - 1], side="right").tolist()
     at = int(ends[first - 1])
-    read = list(groups[first - 1 : last])
-    for batch in parquet.iter_batches(PARQUET_ROWS, row_groups=read, columns=list(chosen)):
+    largest = max(_bytes_of(group, chosen) for group in groups[first - 1 : last])
+    rows, read = min(PARQUET_ROWS, 1 + BATCH_BYTES // (1 + largest)), list(range(first - 1, last))
+    for batch in parquet.iter_batches(rows, row_groups=read, columns=list(chosen)):
         some = batch[max(chunk.start - at, 0) : max(chunk.end - at, 0)].select(list(chosen))
         yield some.rename_columns(list(chosen.values()))
         at += len(batch)
+
+
+def _bytes_of(group: Any, columns: Collection[str]) -> int:
+    """Return the bytes of some columns of a row group, not compressed: no value that it has can be larger."""
+    own = [group.column(place) for place in range(group.num_columns)]
+    return sum(it.total_uncompressed_size for it in own if it.path_in_schema.partition(".")[0] in columns)
 
 
 def _arrow(file: IO[bytes], chunk: Chunk, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 from rabbit_ko.errors import UnknownName, UserError, is_of_storage, printable, reason
 from rabbit_ko.recipes import Recipe, find_recipe
 
+OUT_OF_MEMORY = "the memory that this process may use is full; `--workers 1` needs the least, smaller files need less"
+
 
 @contextmanager
 def told(debug: bool) -> Iterator[None]:
@@ -27,7 +29,7 @@ def told(debug: bool) -> Iterator[None]:
         said = where + (error.message if is_bare else error.format_message())
         raise _failure(" ".join(said.split()), 2) from None
     except Exception as error:
-        if debug or not (isinstance(error, UserError | OSError) or is_of_storage(error)):
+        if debug or not (isinstance(error, UserError | OSError | MemoryError) or is_of_storage(error)):
             raise
         raise _failure(_one_line(error), 2 if isinstance(error, UnknownName) else 1) from None
 
@@ -39,6 +41,8 @@ def _failure(line: str, code: int) -> SystemExit:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno:
         said = os.strerror(error.errno)
         return f"{error.filename}: {said}" if error.filename else said

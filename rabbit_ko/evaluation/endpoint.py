@@ -13,6 +13,7 @@ import httpx
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
+from rabbit_ko.web import BoundedClient, explained
 
 Item = TypeVar("Item")
 Ask = Callable[..., Awaitable[str]]  # takes messages and settings of the request, and gives the answer's text
@@ -67,11 +68,13 @@ def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: fl
 def check_reachable(endpoint: Endpoint) -> None:
     """Raise UserError where nobody answers; any answer, and a slow one, will do."""
     try:
-        httpx.get(f"{endpoint.url.rstrip('/')}/models", timeout=min(endpoint.timeout, 10.0))
+        # Its body is of no interest.
+        with httpx.stream("GET", f"{endpoint.url.rstrip('/')}/models", timeout=min(endpoint.timeout, 10.0)):
+            return
     except httpx.TimeoutException:
         return
-    except httpx.TransportError:
-        raise endpoint.failure() from None
+    except httpx.TransportError as error:
+        raise _unreached(endpoint, error) from None
 
 
 def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask, Item], Awaitable[None]]) -> None:
@@ -104,6 +107,7 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
         before.update({int(number): signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)})
         # The client insists on a key; a local server has none.
         settings: Any = {"api_key": endpoint.key or "none", "timeout": endpoint.timeout, "max_retries": RETRIES}
+        settings["http_client"] = BoundedClient(endpoint.timeout)
         try:
             async with AsyncOpenAI(base_url=endpoint.url, **settings) as client:
                 await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
@@ -124,7 +128,7 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
         completion = await client.chat.completions.create(model=endpoint.model, messages=messages, **settings)
     except APIError as error:
         raise _explain(endpoint, error) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         completion = None
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list):
@@ -135,18 +139,25 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
     return endpoint.redacted(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
 
 
+def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
+    why = explained(error)
+    return endpoint.failure(f"{why}; check {endpoint.role}_URL" if why else "")
+
+
 def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
     from openai import APIConnectionError, APITimeoutError
 
     if isinstance(error, APITimeoutError):
         return endpoint.failure(f"no answer within {endpoint.timeout:g} s, {RETRIES + 1} times")
     if isinstance(error, APIConnectionError):
-        return endpoint.failure()
+        return _unreached(endpoint, error)
     status = getattr(error, "status_code", 500)
     said = error.body.get("message") if isinstance(error.body, dict) else error.body
     line = f"answers {status}, {' '.join(endpoint.redacted(str(said or error)).split())[:200]}"
     if status == 429 or status >= 500:
-        return endpoint.failure(f"{line}; try again later, or lower --concurrency")
+        wait = error.response.headers.get("retry-after", "")
+        asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""
+        return endpoint.failure(f"{line}{asked}; try again later, or lower --concurrency")
     if status in (401, 403, 404):
         return endpoint.failure(
             f"{line}; check {endpoint.role}_URL, {endpoint.role}_MODEL and {endpoint.role}_API_KEY"

@@ -133,7 +133,11 @@ def test_a_file_is_converted_once_and_a_half_one_is_not_used(tmp_path: Path, mon
         patched.setattr(json_values.Values, "_between", interrupted)
         with pytest.raises(KeyboardInterrupt):
             read_all(path, work=work)
-    assert [file.suffix for file in work.iterdir()] == [".jsonl"]
+    assert list(work.iterdir()) == []
+    assert read_all(path, work=work)[0] == [ROW] * 3
+    # As a kill leaves it.
+    for file in work.iterdir():
+        file.unlink() if file.suffix == ".report" else file.write_bytes(LINE)
     assert read_all(path, work=work)[0] == [ROW] * 3
     monkeypatch.setattr(json_values.Values, "_between", interrupted)
     assert read_all(path, work=work)[0] == [ROW] * 3

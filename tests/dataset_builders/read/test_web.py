@@ -1,0 +1,231 @@
+"""Files of the web: what is downloaded is what is read, and whatever a server sends ends in one line."""
+
+import datetime
+import gzip
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import cast
+
+import fsspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from dataset_builders.build import build, current
+from dataset_builders.read import web
+from dataset_builders.read.inputs import find_input
+from dataset_builders.read.location import Location
+from dataset_builders.recipe import load_config
+from rabbit_ko.errors import UserError
+from tests.dataset_builders.files import OFF, file_contents, write_config
+from tests.hostile_server import ANSWERS, HostileServer, Send, begun, body
+from tests.loopback import LoopbackHandler, running
+
+pytestmark = pytest.mark.hostile
+
+ROWS = b"".join(b'{"instruction": "question %d", "output": "answer %d"}\n' % (at, at) for at in range(9))
+SAID = {
+    "short": "the download broke off: peer closed connection without sending complete message body",
+    "endless": "it sends more than 1 MiB; if it is meant to be so large, download the file by hand",
+    "announced": "it sends 5 GiB, and at most 1 MiB is taken; if it is meant to be so large, download",
+    "dripping": "no answer in time, or one that comes byte by byte; try again later",
+    "dripping headers": "no answer in time, or one that comes byte by byte; try again later",
+    "silent": "no answer in time, or one that comes byte by byte; try again later",
+    "gzip bomb": "it sends more than 1 MiB; if it is meant to be so large",
+    "broken gzip": "its gzip is broken",
+    "cut gzip": "its gzip is cut off",
+    "unknown encoding": "it is compressed in a way that was not asked for: x",
+    "a circle": "it redirects in a circle, or too often; check the URL",
+    "an hour": "the server answers 429, it is asked too often and asks to wait 3,600 s; try again later",
+    "401": "the server answers 401, it wants a login; check the URL",
+    "403": "the server answers 403, it may not be read; check the URL",
+    "404": "the server answers 404, there is no such file; check the URL",
+    "500": "the server answers 500, it fails; try again later",
+    "503": "the server answers 503, it fails; try again later",
+}
+
+
+def slowly(handler: LoopbackHandler) -> None:
+    """Send in more time than a silent server gets."""
+    write = begun(handler)
+    for _ in range(12):
+        write(ROWS[:50])
+        time.sleep(0.05)
+
+
+def once_more(handler: LoopbackHandler) -> None:
+    """Send rows to the second who asks."""
+    seen = cast("HostileServer", handler.server).seen
+    (body(ROWS) if len(seen) == 2 else ANSWERS["503"])(handler)
+
+
+RIGHT: dict[str, Send] = {
+    "with its length": lambda handler: handler.send(200, ROWS, {}),
+    "without": body(ROWS),
+    "after a 503": once_more,
+    "compressed on the way": body(gzip.compress(ROWS[:99]) + gzip.compress(ROWS[99:]), Content_Encoding="gzip"),
+    "slowly, but not too slowly": slowly,
+}
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait little, and take little."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("rabbit_ko.web.START_SECONDS", 0.4)
+    monkeypatch.setattr("rabbit_ko.web.SLOWEST_BYTES_PER_SECOND", 500)
+    monkeypatch.setattr(web, "FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(web, "WAITS", (0.01, 0.01))
+    monkeypatch.setitem(ANSWERS, "announced", body(ROWS, Content_Length=str(5 << 30)))
+
+
+@pytest.mark.parametrize(("answer", "said"), SAID.items(), ids=list(SAID))
+def test_whatever_a_server_sends_is_one_line_and_leaves_nothing(tmp_path: Path, answer: str, said: str) -> None:
+    with running(HostileServer()) as server:
+        url = f"{server.url}/{answer}.jsonl"
+        with pytest.raises(UserError) as raised:
+            find_input(Location(path=url), str(tmp_path))
+        line = str(raised.value)
+        assert line.startswith(f"{url}: {said}")
+        assert line.endswith("download the file by hand and give its path")
+        assert len(server.seen) == {"500": 3, "503": 3, "a circle": 11}.get(answer, 1)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sent", RIGHT)
+def test_a_file_that_is_right_is_read_however_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    monkeypatch.setitem(ANSWERS, "rows", RIGHT[sent])
+    with running(HostileServer()) as server:
+        found = find_input(Location(path=f"{server.url}/rows.jsonl?key=1"), str(tmp_path))
+    assert found.bytes == (600 if sent.startswith("slowly") else len(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:1/a.jsonl", "nobody answers there, the connection is refused; check the URL"),
+        ("http://no-such-host.invalid/a.jsonl", "there is no such host; check the URL"),
+        ("http:///a.jsonl", "Request URL is missing"),
+        ("http://127.0.0.1:1/folder/", "of a web server one file is read, not a folder, and its name must end in"),
+        ("http://127.0.0.1:1/page", "of a web server one file is read, not a folder, and its name must end in"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match=said):
+        find_input(Location(path=url), str(tmp_path))
+
+
+def certificate(folder: Path, days: int) -> Path:
+    """Write a certificate that signs itself, which ends in so many days, with its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - datetime.timedelta(days=9))
+    made = made.not_valid_after(now + datetime.timedelta(days=days))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / f"{days}.pem"
+    file.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM) + secret)
+    return file
+
+
+@pytest.mark.parametrize(("days", "said"), [(9, "self-signed certificate"), (-1, "certificate has expired")])
+def test_a_certificate_that_is_not_trusted_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, said: str
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    file = certificate(tmp_path, days)
+    if days < 0:
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    server = HostileServer()
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    with running(server):
+        url = f"https://localhost:{server.server_address[1]}/a.jsonl"
+        with pytest.raises(UserError, match=f"its certificate is not trusted: {said}; SSL_CERT_FILE names"):
+            find_input(Location(path=url), str(tmp_path / "inputs"))
+
+
+def test_a_build_from_the_web_has_the_bytes_of_one_from_the_file_and_is_current_until_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(ROWS)
+    monkeypatch.setitem(ANSWERS, "rows", body(ROWS))
+    with running(HostileServer()) as server:
+        made = {}
+        for name, path in (("file", str(tmp_path / "rows.jsonl")), ("web", f"{server.url}/rows.jsonl")):
+            config = load_config(
+                write_config(
+                    tmp_path / "data.yaml", {"source": "alpaca", "path": path, "language": "en"}, quality=OFF
+                )
+            )
+            build(config, tmp_path / name)
+            made[name] = file_contents(tmp_path / name)
+            made[name].pop("manifest.json")
+        assert made["web"] == made["file"]
+        assert current(config, tmp_path / "web")
+        monkeypatch.setitem(ANSWERS, "rows", body(ROWS + ROWS))
+        assert current(config, tmp_path / "web") is None
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_ctrl_c_and_sigterm_are_heard_while_a_server_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[BaseException]
+) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    monkeypatch.setattr("rabbit_ko.web.START_SECONDS", 5.0)
+    with running(HostileServer()) as server:
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
+        timer.start()
+        with pytest.raises(raised):
+            find_input(Location(path=f"{server.url}/silent.jsonl"), str(tmp_path))
+    signal.signal(signal.SIGTERM, before)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("403", "Forbidden"),
+        ("no length", "'ContentLength'"),
+        ("no bucket", "no such file or folder, or no such bucket"),
+        ("no credentials", "Unable to locate credentials"),
+    ],
+)
+def test_object_storage_that_gives_nothing_is_one_line_that_names_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, said: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+        if answer == "no credentials":
+            monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setitem(ANSWERS, "no bucket", ANSWERS["404"])
+    s3 = fsspec.get_filesystem_class("s3")
+    with running(HostileServer(answer if answer in ANSWERS else "404")) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        s3.clear_instance_cache()
+        with pytest.raises(UserError) as raised:
+            find_input(Location(path="s3://bucket/a.jsonl"), str(tmp_path))
+        s3.clear_instance_cache()
+    line = str(raised.value)
+    assert line.startswith("s3://bucket/a.jsonl: ")
+    assert said in line
+    assert "\n" not in line
