@@ -60,10 +60,11 @@ def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
         temporary.write_bytes(content)
         temporary.replace(target)
     except OSError as error:
-        error.filename = error.filename or path
+        error.filename = path
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: str) -> None:

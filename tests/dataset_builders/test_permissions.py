@@ -11,6 +11,7 @@ import pytest
 
 from dataset_builders.verify import verify
 from rabbit_ko.cli import main
+from rabbit_ko.storage import write
 from tests.dataset_builders.corpora import exchanges
 from tests.dataset_builders.files import build_rows, file_contents, write_jsonl
 
@@ -104,3 +105,11 @@ def test_what_may_not_be_read_or_written_is_named(
     if not place.endswith("yaml"):
         assert main_of(*command.format(folder).split()) == 0
     shutil.rmtree(folder / "new", ignore_errors=True)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_a_card_or_page_that_may_not_be_written_is_named_by_its_own_name(folder: Path, mode: int) -> None:
+    (folder / "runs").chmod(mode)
+    with ordinary_user(), pytest.raises(PermissionError) as caught:
+        write(str(folder / "runs/README.md"), b"card")
+    assert str(caught.value.filename) == f"{folder}/runs/README.md"

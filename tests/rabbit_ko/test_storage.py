@@ -16,7 +16,7 @@ from dataset_builders.recipe import load_config
 from dataset_builders.verify import verify
 from rabbit_ko import storage
 from tests.conftest import environment
-from tests.dataset_builders.files import RABBIT, file_contents
+from tests.dataset_builders.files import OFF, RABBIT, file_contents, write_config
 from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
 from tests.dataset_builders.test_determinism import raw_rows, write_recipe
 from tests.interruptions import Killer, kills
@@ -144,3 +144,15 @@ def test_a_file_whose_writing_is_killed_is_the_old_one_or_the_new_one(tmp_path: 
     assert len(list(tmp_path.iterdir())) > 1
     storage.remove_leftovers(str(tmp_path))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.hostile
+def test_keys_that_look_like_paths_out_of_a_folder_are_names(s3: Any, tmp_path: Path) -> None:
+    lines = "".join(f'{{"instruction": "{number}번 질문", "output": "{number}번 답"}}\n' for number in range(9))
+    for key in ("keys/../a.jsonl", "keys/sub/../../../b.jsonl", "keys/a\\..\\c.jsonl"):
+        s3.pipe_file(f"{BUCKET}/{key}", lines.replace("번", key[-7]).encode())
+    config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": f"s3://{BUCKET}/keys"}, quality=OFF)
+    [source] = build(load_config(config), tmp_path / "data/here").sources
+    assert source.read == 9 * source.input_files
+    assert {path.parts[len(tmp_path.parts)] for path in tmp_path.rglob("*")} == {"data.yaml", "data"}
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["here"]
