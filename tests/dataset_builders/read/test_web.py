@@ -130,9 +130,9 @@ def test_a_certificate_that_is_not_trusted_is_named(
     file = certificate(tmp_path, days)
     if days < 0:
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    with running(with_tls(HostileServer(), file)) as server:
-        with pytest.raises(UserError, match=f"its certificate is not trusted: {said}; SSL_CERT_FILE names"):
-            find_input(Location(path=f"{server.url}/a.jsonl"), str(tmp_path / "inputs"))
+    server, line = with_tls(HostileServer(), file), f"its certificate is not trusted: {said}; SSL_CERT_FILE names"
+    with running(server), pytest.raises(UserError, match=line):
+        find_input(Location(path=f"{server.url}/a.jsonl"), str(tmp_path / "inputs"))
 
 
 def test_a_build_from_the_web_has_the_bytes_of_one_from_the_file_and_is_current_until_the_file_changes(
