@@ -1,9 +1,16 @@
 """What servers that mean harm, or are broken, send to any request; see `ANSWERS`."""
 
+import datetime
 import gzip
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.loopback import LoopbackHandler, LoopbackServer
 
@@ -110,3 +117,27 @@ class _Handler(LoopbackHandler):
         return ANSWERS[self.server.answer or name](self)
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_request  # noqa: N815
+
+
+def certificate(folder: Path, days: int) -> Path:
+    """Write a certificate that signs itself, which ends in so many days, with its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - datetime.timedelta(days=9))
+    made = made.not_valid_after(now + datetime.timedelta(days=days))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = folder / f"{days}.pem"
+    file.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem) + secret)
+    return file
+
+
+def with_tls(server: HostileServer, file: Path) -> HostileServer:
+    """Let a server that does not run yet speak TLS with this certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.url = f"https://localhost:{server.server_address[1]}"
+    return server

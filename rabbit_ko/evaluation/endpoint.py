@@ -67,13 +67,20 @@ def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: fl
 
 def check_reachable(endpoint: Endpoint) -> None:
     """Raise UserError where nobody answers; any answer, and a slow one, will do."""
-    try:
-        # Its body is of no interest.
-        with httpx.stream("GET", f"{endpoint.url.rstrip('/')}/models", timeout=min(endpoint.timeout, 10.0)):
+
+    async def knock() -> None:
+        # What stands in the answer is of no interest, nor where it redirects to.
+        async with (
+            BoundedClient(min(endpoint.timeout, 10.0)) as client,
+            client.stream("GET", f"{endpoint.url.rstrip('/')}/models", follow_redirects=False),
+        ):
             return
-    except httpx.TimeoutException:
+
+    try:
+        asyncio.run(knock())
+    except (httpx.TimeoutException, httpx.DecodingError):
         return
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise _unreached(endpoint, error) from None
 
 

@@ -1,10 +1,8 @@
 """Files of the web: what is downloaded is what is read, and whatever a server sends ends in one line."""
 
-import datetime
 import gzip
 import os
 import signal
-import ssl
 import sys
 import threading
 import time
@@ -13,9 +11,6 @@ from typing import cast
 
 import fsspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from dataset_builders.build import build, current
 from dataset_builders.read import web
@@ -24,7 +19,7 @@ from dataset_builders.read.location import Location
 from dataset_builders.recipe import load_config
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import OFF, file_contents, write_config
-from tests.hostile_server import ANSWERS, HostileServer, Send, begun, body
+from tests.hostile_server import ANSWERS, HostileServer, Send, begun, body, certificate, with_tls
 from tests.loopback import LoopbackHandler, running
 
 pytestmark = pytest.mark.hostile
@@ -127,22 +122,6 @@ def test_a_url_that_leads_nowhere_is_one_line(
         find_input(Location(path=url), str(tmp_path))
 
 
-def certificate(folder: Path, days: int) -> Path:
-    """Write a certificate that signs itself, which ends in so many days, with its key."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now - datetime.timedelta(days=9))
-    made = made.not_valid_after(now + datetime.timedelta(days=days))
-    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = folder / f"{days}.pem"
-    file.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM) + secret)
-    return file
-
-
 @pytest.mark.parametrize(("days", "said"), [(9, "self-signed certificate"), (-1, "certificate has expired")])
 def test_a_certificate_that_is_not_trusted_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, said: str
@@ -151,14 +130,9 @@ def test_a_certificate_that_is_not_trusted_is_named(
     file = certificate(tmp_path, days)
     if days < 0:
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(file)
-    server = HostileServer()
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    with running(server):
-        url = f"https://localhost:{server.server_address[1]}/a.jsonl"
-        with pytest.raises(UserError, match=f"its certificate is not trusted: {said}; SSL_CERT_FILE names"):
-            find_input(Location(path=url), str(tmp_path / "inputs"))
+    server, line = with_tls(HostileServer(), file), f"its certificate is not trusted: {said}; SSL_CERT_FILE names"
+    with running(server), pytest.raises(UserError, match=line):
+        find_input(Location(path=f"{server.url}/a.jsonl"), str(tmp_path / "inputs"))
 
 
 def test_a_build_from_the_web_has_the_bytes_of_one_from_the_file_and_is_current_until_the_file_changes(
