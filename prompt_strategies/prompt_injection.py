@@ -11,9 +11,9 @@ import unicodedata
 
 from prompt_strategies.template import LABELS
 
-_TURN = re.compile(
-    rf"^[^\S\n]*###[^\S\n]*[*_]*[^\S\n]*(?:{'|'.join(LABELS)})[^\S\n]*[*_]*[^\S\n]*:", re.MULTILINE | re.IGNORECASE
-)
+# Possessive, so that a long line of blanks is read once.
+_MARKS = r"[^\S\n]*+[*_]*+[^\S\n]*+"
+_TURN = re.compile(rf"^[^\S\n]*+###{_MARKS}(?:{'|'.join(LABELS)}){_MARKS}:", re.MULTILINE | re.IGNORECASE)
 # The spellings of public models' control tokens: Llama 3, Qwen, Phi, EXAONE, DeepSeek, Gemma, T5, Llama 2, Mistral.
 _CONTROL = re.compile(
     r"<\|[^<>|\s]{1,64}\|>"
