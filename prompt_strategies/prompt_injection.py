@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 from prompt_strategies.template import LABELS
+from rabbit_ko.normal_form import normalize
 
 # Possessive, so that a long line of blanks is read once.
 _MARKS = r"[^\S\n]*+[*_]*+[^\S\n]*+"
@@ -52,5 +53,5 @@ def escape(text: str) -> str:
 
 def _undisguised(text: str) -> str:
     """Fold compatibility characters (NFKC) and line breaks, and take invisible characters out."""
-    lines = unicodedata.normalize("NFKC", text).splitlines()
+    lines = normalize("NFKC", text).splitlines()
     return "\n".join(line.translate(_INVISIBLE) for line in lines)

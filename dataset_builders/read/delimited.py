@@ -5,13 +5,13 @@ import io
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.content import BOM
 from rabbit_ko.errors import UserError, printable
+from rabbit_ko.normal_form import normalize
 
 # Two quotes are one that does not close; where the second is in the next block, the field opens there again.
 _UP_TO_QUOTE = re.compile(rb'[^"]*+(?:""[^"]*+)*+"')
@@ -126,7 +126,7 @@ def _is_header(row: Sequence[str], columns: Sequence[str]) -> bool:
 
 
 def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+    return normalize("NFC", name)
 
 
 def _reader(text: io.StringIO, delimiter: str) -> Any:

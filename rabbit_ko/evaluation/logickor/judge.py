@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
-from unicodedata import normalize
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -12,6 +11,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
 from rabbit_ko.evaluation.logickor.questions import METRICS, Metric, Question, ask_again, judge_messages
+from rabbit_ko.normal_form import normalize
 
 ATTEMPTS = 3
 HIGHEST = 10.0
