@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -84,8 +85,8 @@ def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
     composed = [_composed(column) for column in names]
     for column in composed:
         column.encode()
-    if twice := [column for column in composed if column and composed.count(column) > 1]:
-        raise UserError(f"{name}: two columns are called `{printable(twice[0])}`; rename one")
+    if twice := next((column for column, count in Counter(composed).items() if column and count > 1), None):
+        raise UserError(f"{name}: two columns are called `{printable(twice)}`; rename one")
     return tuple(column or f"column {number}" for number, column in enumerate(composed, start=1))
 
 

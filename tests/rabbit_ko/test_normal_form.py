@@ -15,7 +15,9 @@ from tests.conftest import ROOT
 
 PACKAGES = ("rabbit_ko", "prompt_strategies", "dataset_builders", "axolotl_plugins")
 # Marks that stand above, below and around; marks that fall into several; letters that take them, and Hangul.
-LETTERS = "aộ가\u1100\u1161\u11a8\uff76\uff9e\uff9f\u0344\u0f73\u0f75\u0f81\u3099\u0301\u0316\u0345ṩﬁ😀\U0001d165\U0001d15e"
+LETTERS = (
+    "aộ가\u1100\u1161\u11a8\uff76\uff9e\uff9f\u0344\u0f73\u0f75\u0f81\u3099\u0301\u0316\u0345ṩﬁ😀\U0001d165\U0001d15e"
+)
 
 
 @pytest.fixture
