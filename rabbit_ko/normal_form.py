@@ -6,27 +6,24 @@ megabyte of accents in turn above and below takes it ten minutes.
 
 import re
 import unicodedata
-from functools import cache
 from itertools import groupby
 from typing import Literal
 
 Form = Literal["NFC", "NFKC"]
 # Up to such lengths, its way is fast enough.
 SHORT_TEXT, SHORT_RUN = 2_000, 100
+_MARKS = "".join(
+    letter for letter in map(chr, range(0x10000)) if unicodedata.combining(unicodedata.normalize("NFKD", letter)[0])
+)
+# Also of letters of plane 1, since as many ranges as its marks make would be slow to search.
+_LONG_RUN = re.compile(f"[{_MARKS}\U00010000-\U0001ffff]{{{SHORT_RUN},}}+")
 
 
 def normalize(form: Form, text: str) -> str:
     """Return text in a normal form, as `unicodedata.normalize` does."""
     if len(text) > SHORT_TEXT and not unicodedata.is_normalized(form, text):
-        text = _marks(form).sub(lambda run: _ordered(form, run[0]), text)
+        text = _LONG_RUN.sub(lambda run: _ordered(form, run[0]), text)
     return unicodedata.normalize(form, text)
-
-
-@cache
-def _marks(form: Form) -> re.Pattern[str]:
-    """Return a pattern of long runs of marks, and of letters of plane 1: that many ranges would be slow to search."""
-    marks = (letter for letter in map(chr, range(0x10000)) if unicodedata.combining(_decomposed(form, letter)[0]))
-    return re.compile(f"[{''.join(marks)}\U00010000-\U0001ffff]{{{SHORT_RUN},}}+")
 
 
 def _decomposed(form: Form, text: str) -> str:

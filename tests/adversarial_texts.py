@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 GENERAL = " \n\t\"'\\#[]{}()<>:.,-_*`|/@=?~$0aZ가"
+MOST_OF_CLASS = 12
 REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT)
 CATEGORIES = {
     op.CATEGORY_DIGIT: r"\d",
@@ -129,6 +131,6 @@ def _letters(tree: Any) -> Iterator[str]:
         elif name is op.RANGE:
             yield chr(value[0])
         elif name is op.IN:
-            yield from _letters(value)
+            yield from islice(_letters(value), MOST_OF_CLASS)
         for inner in _inner(node):
             yield from _letters(inner)

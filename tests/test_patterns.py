@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 
 PACKAGES = ("rabbit_ko", "prompt_strategies", "dataset_builders", "axolotl_plugins", "axolotl_configs")
 METHODS = ("match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
-SIZES = (50, 400, 3_000, 24_000)
+SIZES = (24, 400, 3_000, 24_000)
 LARGE = (64_000, 250_000, 1_000_000)
 # What a slow character of a linear pattern costs on a slow machine, and what the clock may be off by.
 SECONDS_PER_CHARACTER, SECONDS_OFF = 1.5e-6, 0.02
@@ -151,7 +151,7 @@ def _alarm() -> Iterator[None]:
         raise TimeoutError("a pattern takes exponential time")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(100)
+    signal.alarm(60)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -184,9 +184,6 @@ def test_all_patterns_of_the_product_are_found() -> None:
     [
         (r"\s+$", "search"),
         (r"(a|b)*c", "search"),
-        (r"\s*\s*x", "match"),
-        (r"container.*unexpected", "search"),
-        (r"\w*\d\w*", "findall"),
         (r"(?:a+)+b", "match"),
         (r"^###[^\S\n]*[*_]*[^\S\n]*(?:Question)", "search"),
         (rb'"(?:[^"\\]|\\.)*"', "search"),

@@ -1,9 +1,9 @@
 """Unicode's normal forms: those of `unicodedata`, without its quadratic time."""
 
 import ast
+import re
 import time
 import unicodedata
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -21,12 +21,10 @@ LETTERS = (
 
 
 @pytest.fixture
-def _all_runs_are_long(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _all_runs_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normal_form, "SHORT_TEXT", 0)
-    monkeypatch.setattr(normal_form, "SHORT_RUN", 2)
-    normal_form._marks.cache_clear()
-    yield
-    normal_form._marks.cache_clear()
+    pattern = normal_form._LONG_RUN.pattern.replace("{100,}", "{2,}")
+    monkeypatch.setattr(normal_form, "_LONG_RUN", re.compile(pattern))
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFKC"])
