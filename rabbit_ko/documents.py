@@ -1,6 +1,5 @@
 """Small files that people or other programs wrote: read in bounded time and memory, or refused."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,6 @@ def regular(path: Path) -> Path:
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{path}: no regular file, but a pipe, a socket or a device; write its content to a file")
     return path
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Return what JSON stands for. Raises ValueError, also where it is nested deeper than can be read."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
 
 
 def read_yaml(path: Path) -> Any:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError, reason
 
 
@@ -49,12 +48,12 @@ def filesystem(path: str) -> tuple[Any, str]:
 
 
 def write(path: str, content: bytes | memoryview | pa.Buffer) -> None:
-    """Write a file, which shows under its name when all of it is there. Raises OSError, UserError."""
+    """Write a file, which shows under its name when all of it is there. Raises OSError."""
     fs, name = filesystem(path)
     if "file" not in fs.protocol:
         fs.pipe_file(name, bytes(memoryview(content)))
         return
-    target = regular(Path(name))
+    target = Path(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}-{uuid4().hex}")
     try:

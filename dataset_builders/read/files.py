@@ -1,12 +1,12 @@
 """The files that a path stands for: each is read, or named as one that is not."""
 
+import unicodedata
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from dataset_builders.read.content import DELIMITED, JSON
 from dataset_builders.read.location import suffix_of
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.normal_form import normalize
 from rabbit_ko.storage import filesystem, is_url
 
 SUFFIXES = (*JSON, *DELIMITED, ".parquet", ".arrow", ".xlsx")
@@ -35,9 +35,9 @@ def find_path(path: str) -> str:
         return str(root)
     found = Path(root.anchor)
     for part in root.relative_to(root.anchor).parts:
-        composed, step = normalize("NFC", part), found / part
+        composed, step = unicodedata.normalize("NFC", part), found / part
         if not step.exists() and found.is_dir():
-            same = (it for it in sorted(found.iterdir()) if normalize("NFC", it.name) == composed)
+            same = (it for it in sorted(found.iterdir()) if unicodedata.normalize("NFC", it.name) == composed)
             step = next(same, step)
         found = step
     return str(found if found.exists() else root)

@@ -10,7 +10,6 @@ from typing import Any
 import xxhash
 from filelock import FileLock, Timeout
 
-from rabbit_ko.documents import parse_json
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import KEEPS
 
@@ -36,7 +35,7 @@ def records(journal: Path) -> Iterator[dict[str, Any]]:
     """Read the records; a line that a kill has torn is none."""
     for line in journal.read_bytes().split(b"\n") if journal.exists() else []:
         try:
-            record = parse_json(line)
+            record = json.loads(line)
         except ValueError:
             continue
         if isinstance(record, dict):

@@ -1,10 +1,10 @@
 """Curves of a run, drawn from the trainer's state: `rabbit curves`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
-from rabbit_ko.documents import parse_json
 from rabbit_ko.errors import UserError, reason
 
 # Each panel's title by the trainer's name for what it shows.
@@ -24,7 +24,7 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     if found is None:
         raise UserError(f"{run}: nothing to draw yet; a run can be drawn from its first checkpoint on")
     try:
-        return list(parse_json((found / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
+        return list(json.loads((found / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{found / STATE_FILE}: damaged: {reason(error)}; the run must log a new one") from None
 
