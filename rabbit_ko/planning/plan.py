@@ -1,5 +1,6 @@
 """A stage's plan: what it needs on a machine, what that rests on, and what to change where it does not fit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
