@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rabbit_ko.errors import UserError, reason
+from rabbit_ko.documents import read_yaml
+from rabbit_ko.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,21 @@ def lay_over(config: MutableMapping[str, Any]) -> None:
     name = config.get("guard_sharding")
     if not name:
         return
-    try:
-        keys = dict(yaml.safe_load(Path(name).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"guard_sharding: {name}: {reason(error)}; it must hold `key: value` lines") from error
+    keys = _read(name)
     for key, value in keys.items():
         if config.get(key) not in (None, value):
             raise UserError(f"guard_sharding: {name} and the stage both set `{key}`; take it away in one of them")
         config[key] = value
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        keys = read_yaml(Path(name))
+    except UserError as error:
+        raise UserError(f"guard_sharding: {error}") from None
+    if not isinstance(keys, dict):
+        raise UserError(f"guard_sharding: {name}: must hold `key: value` lines")
+    return keys
 
 
 def count_processes(cfg: Any) -> int:

@@ -1,13 +1,13 @@
 """Text as it may stand in a shard: in Unicode's composed form (NFC), without control characters or injections."""
 
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from dataset_builders.near_duplicates import Signature
 from dataset_builders.rows import Message, Row, all_messages, contents, message_lists
 from prompt_strategies.prompt_injection import escape, find_injection
+from rabbit_ko.normal_form import normalize
 
 PromptInjection = Literal["reject", "escape"]
 
@@ -46,7 +46,7 @@ def clean(row: Row, prompt_injection: PromptInjection) -> Cleaned:
 
 
 def _clean_message(message: Message, prompt_injection: PromptInjection, cleaned: Cleaned) -> Message:
-    composed = unicodedata.normalize("NFC", message["content"])
+    composed = normalize("NFC", message["content"])
     text = escape(composed) if prompt_injection == "escape" else composed
     cleaned.normalized |= composed != message["content"]
     cleaned.escaped |= text != composed

@@ -1,6 +1,5 @@
 """The columns of raw rows: which stand for a source's fields, which are only looked at, and which nothing reads."""
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +9,7 @@ from dataset_builders.sources._meaning import LABELS, OF_ROWS, OF_TURNS, check_r
 from dataset_builders.sources._source import RawRow
 from dataset_builders.sources._turns import STYLES
 from rabbit_ko.errors import Rejected
+from rabbit_ko.normal_form import normalize
 
 
 class Columns:
@@ -80,7 +80,7 @@ def _printed(name: str) -> str:
 
 
 def _composed(name: str) -> str:
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
+    return name if name.isascii() else normalize("NFC", name)
 
 
 def _with_composed_names(row: RawRow) -> RawRow:

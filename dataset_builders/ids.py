@@ -6,7 +6,6 @@ comes first; their chunks are made once more. Ids that were unique stay as they 
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
@@ -20,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from rabbit_ko.normal_form import normalize
 from rabbit_ko.storage import read_arrow, write_arrow
 
 Hashes = npt.NDArray[np.uint64]
@@ -37,13 +37,13 @@ def printable_id(upstream: Any) -> str:
         return str(int(upstream)) if is_whole else repr(upstream) if isfinite(upstream) else ""
     if not isinstance(upstream, str | int | Decimal | date | UUID):
         return ""
-    name = unicodedata.normalize("NFC", str(upstream)).strip()
+    name = normalize("NFC", str(upstream)).strip()
     return name if name.isprintable() else ""
 
 
 def told_apart(row_id: str, content: str) -> str:
     """Return an id with a hash of what the row says; texts that differ only in composition have the same one."""
-    return f"{row_id}-{xxhash.xxh3_64_hexdigest(unicodedata.normalize('NFC', content).encode())}"
+    return f"{row_id}-{xxhash.xxh3_64_hexdigest(normalize('NFC', content).encode())}"
 
 
 def id_hash(row_id: str) -> int:

@@ -1,5 +1,6 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,9 +14,9 @@ from dataset_builders.licenses import License, known
 from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique
+from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.methods import ROW_KINDS, RowKind
-from rabbit_ko.recipes import read_yaml
 
 SYSTEM_PROMPT = (
     "당신은 인공지능 비서입니다. 사용자가 답을 이해하기 위해 외부에서 검색할 필요가 없도록 상세한 답변을 제공하세요."
@@ -120,7 +121,7 @@ def load_config(path: Path) -> DataConfig:
         found = error.errors()[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
         said = str(found.get("ctx", {}).get("error", found["msg"]))
-        shown = "" if found["type"] in ("missing", "value_error") else f", not {found['input']!r}"
+        shown = "" if found["type"] in ("missing", "value_error") else f", not {reprlib.repr(found['input'])}"
         raise UserError(": ".join(filter(None, (str(path), place, said + shown)))) from None
 
 

@@ -10,10 +10,11 @@ import re
 import unicodedata
 
 from prompt_strategies.template import LABELS
+from rabbit_ko.normal_form import normalize
 
-_TURN = re.compile(
-    rf"^[^\S\n]*###[^\S\n]*[*_]*[^\S\n]*(?:{'|'.join(LABELS)})[^\S\n]*[*_]*[^\S\n]*:", re.MULTILINE | re.IGNORECASE
-)
+# Possessive, so that a long line of blanks is read once.
+_MARKS = r"[^\S\n]*+[*_]*+[^\S\n]*+"
+_TURN = re.compile(rf"^[^\S\n]*+###{_MARKS}(?:{'|'.join(LABELS)}){_MARKS}:", re.MULTILINE | re.IGNORECASE)
 # The spellings of public models' control tokens: Llama 3, Qwen, Phi, EXAONE, DeepSeek, Gemma, T5, Llama 2, Mistral.
 _CONTROL = re.compile(
     r"<\|[^<>|\s]{1,64}\|>"
@@ -52,5 +53,5 @@ def escape(text: str) -> str:
 
 def _undisguised(text: str) -> str:
     """Fold compatibility characters (NFKC) and line breaks, and take invisible characters out."""
-    lines = unicodedata.normalize("NFKC", text).splitlines()
+    lines = normalize("NFKC", text).splitlines()
     return "\n".join(line.translate(_INVISIBLE) for line in lines)

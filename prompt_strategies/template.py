@@ -46,7 +46,8 @@ TEMPLATES = {
 }
 QIR, IIR = TEMPLATES["qir"], TEMPLATES["iir"]
 # The headings of all templates: none of them may stand in a message.
-LABELS = sorted(set(re.findall("### (.+):", "".join(part for each in TEMPLATES.values() for part in astuple(each)))))
+_PARTS = "".join(part for each in TEMPLATES.values() for part in astuple(each))
+LABELS = sorted(set(re.findall("### ([^#\n]+):", _PARTS)))
 
 
 def last_answer(messages: Messages) -> Iterator[Messages]:

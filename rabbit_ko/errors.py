@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+NAMES_SHOWN = 100
+
 
 class UserError(Exception):
     """A mistake in a config, in data or in a call: one line that says where, what, and what to do."""
@@ -24,8 +26,9 @@ def reason(error: BaseException) -> str:
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean ...` with the nearest known name, or `; known are ...` where none is near."""
     names = list(known)
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean `{nearest[0]}`?" if nearest else f"; known are {', '.join(names)}"
+    return f"; did you mean `{nearest[0]}`?" if nearest else f"; known are {', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 def is_of_storage(error: BaseException) -> bool:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rabbit_ko.errors import UnknownName, UserError, reason, suggest
+from rabbit_ko.documents import read_yaml
+from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.methods import METHODS, Method
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
@@ -97,26 +96,6 @@ def recipe_of_run(folder: Path) -> str | None:
     """Return the name of the recipe in whose part of `runs/` a folder is; None where it is in no recipe's."""
     names = (name for name in recipe_names() if folder.resolve().is_relative_to(Recipe(name).runs.resolve()))
     return next(names, None)
-
-
-class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key `{twice}` stands twice")
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file, in which no key may stand twice. Raises UserError."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {reason(error)}") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:

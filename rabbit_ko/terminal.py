@@ -15,7 +15,7 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 
 # A bar of tqdm, such as `Requesting API:  40%|####      | 4/10 [00:02<00:03,  1.9it/s]`.
-_BAR = re.compile(r"([^:\r\n]+):\s+\d+%\|[^|]*\|\s*(\d+/\d+) \[[\d:]+<([\d:]+),")
+_BAR = re.compile(r"(?<![^:\r\n])([^:\r\n]++):\s+\d+%\|[^|]*\|\s*(\d+/\d+) \[[\d:]+<([\d:]+),")
 TAIL = 4_096
 
 

@@ -1,12 +1,17 @@
 """Make hands every variable to the command as it is, and decides nothing by itself."""
 
+import os
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from typer.main import get_command
 
+from rabbit_ko.cli import known_variables
+from rabbit_ko.cli.app import app
 from tests.conftest import ROOT, environment
 
 HOSTILE = [
@@ -15,14 +20,22 @@ HOSTILE = [
     "`touch PWNED`",
     "$$(touch PWNED)",
     "'\"; touch PWNED; \"'",
+    "'; touch PWNED; '",
+    '" && touch PWNED "',
+    "x\ntouch PWNED",
+    "x\n\ttouch PWNED",
+    "$(eval $(shell touch PWNED))",
     "a b\t$HOME %d \\n * 한글",
 ]
-VARIABLES = [
-    *("ARGS", "BACKEND", "BAD", "BASE", "EXECUTOR", "FORMAT", "FRESH", "FROM", "GOOD", "GPU", "GPUS", "GPU_MEMORY"),
-    *("HTML", "HUB_DIR", "ID", "JUDGE_MODEL", "JUDGE_URL", "LANG", "LAUNCH", "LIMIT", "MODEL_NAME", "MODEL_URL", "N"),
-    *("NAME", "PROMPT", "PUBLIC", "QUESTIONS", "RECIPE", "REPO", "ROWS", "SHARDING", "STAGE", "STEPS", "STRATEGY"),
-    *("SYSTEM", "TASKS", "TEMPLATE", "TOKENIZER", "WHAT", "WORKERS"),
-]
+VARIABLES = sorted(known_variables(get_command(app)))
+# A Python that can make an environment, and whose pip installs the command.
+PYTHON = """#!/bin/sh
+echo "python $@" >> installed
+case "$2" in
+venv) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+pip) test ! -e no-pip && printf '#!/bin/sh\\necho "$@"\\n' > .venv/bin/rabbit && chmod +x .venv/bin/rabbit ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -35,6 +48,9 @@ def project(tmp_path: Path) -> Path:
     command = tmp_path / ".venv/bin/rabbit"
     command.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\nenv -0 | grep -z "^RABBIT_[^K]"\nexit 0\n')
     command.chmod(0o755)
+    interpreter = tmp_path / ".venv/bin/python"  # never this one's, whose pip would install
+    interpreter.write_text("#!/bin/sh\nexit 1\n")
+    interpreter.chmod(0o755)
     return tmp_path
 
 
@@ -44,12 +60,50 @@ def make(project: Path, *arguments: str, **variables: str) -> subprocess.Complet
     return subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=settings)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_value_is_read_by_make_or_a_shell(project: Path, value: str) -> None:
     given = [f"{name}={value}" for name in VARIABLES]
     result = make(project, "chat", *given)
     assert result.returncode == 0, result.stderr
     assert sorted(result.stdout.split("\0")) == sorted(["", "chat", *(f"RABBIT_{pair}" for pair in given)])
+    assert not list(project.rglob("PWNED*"))
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("name", ["PYTHON", "EXTRAS"])
+def test_setup_runs_no_value(project: Path, name: str, value: str) -> None:
+    refused = {
+        "PYTHON": "is not there, older than 3.11, or without venv",
+        "EXTRAS": "EXTRAS is a list of some of train,",
+    }
+    result = make(project, "setup", f"{name}={value}")
+    assert result.returncode == 2
+    assert refused[name] in result.stderr
+    given = make(project, "--dry-run", "--ignore-errors", "setup", f"{name}={value}")
+    assert "touch" not in given.stdout
+    assert not list(project.rglob("PWNED*"))
+
+
+@pytest.mark.hostile
+def test_setup_runs_no_value_where_errors_are_ignored_and_where_the_shell_has_them(project: Path) -> None:
+    program = project / "python'; touch PWNED; '"
+    program.write_text(PYTHON)
+    program.chmod(0o755)
+    for value in HOSTILE:
+        make(project, "--ignore-errors", "setup", f"PYTHON=./{program.name}", f"EXTRAS={value}")
+        make(project, "setup", PYTHON=f"./{program.name}", EXTRAS=value)
+    assert "python -m venv .venv" in (project / "installed").read_text()
+    assert not list(project.rglob("PWNED*"))
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("goal", HOSTILE)
+def test_no_goal_is_read_by_a_shell(project: Path, goal: str) -> None:
+    result = make(project, "sft", goal, "STAGE=dpo")
+    assert result.stdout.startswith("sft\0RABBIT_STAGE=dpo\0")
+    assert "(" in goal or result.stdout.split("\0")[2] == goal  # make reads brackets in a goal as those of an archive
     assert not list(project.rglob("PWNED*"))
 
 
@@ -96,6 +150,43 @@ def test_setup_says_what_to_install_where_python_is_too_old_or_missing(project: 
     assert result.returncode == 2
     assert "is not there, older than 3.11, or without venv (apt install python3-venv)" in result.stderr
     assert "Python 3.11 or newer is needed" in make(project, "setup", "PYTHON=").stderr
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "lacks", [".venv", ".venv/.ready", ".venv/bin/python", ".venv/bin/rabbit", "pip", "interpreter"]
+)
+def test_an_environment_that_is_not_complete_is_mended_before_a_command_runs(project: Path, lacks: str) -> None:
+    program = project / "python3"
+    program.write_text(PYTHON)
+    program.chmod(0o755)
+    for path in (project / ".venv/bin").iterdir():
+        path.unlink()
+        path.write_text(PYTHON if path.name == "python" else "#!/bin/sh\necho $@\n")
+        path.chmod(0o755)
+    if lacks == "pip":
+        (project / ".venv/.ready").unlink()
+        (project / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")
+    elif lacks == "interpreter":
+        (project / ".venv/bin/python").unlink()
+        (project / ".venv/bin/python").symlink_to("/no/such/python3")
+    elif (path := project / lacks).is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    result = make(project, "sft", PATH=f"{project}:{os.environ['PATH']}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1] == "sft"
+    assert (project / ".venv/.ready").read_bytes() == (project / "pyproject.toml").read_bytes()
+
+
+@pytest.mark.hostile
+def test_an_installation_that_breaks_off_is_no_environment(project: Path) -> None:
+    program = project / "python3"
+    program.write_text(PYTHON.replace("venv)", "pip) exit 1 ;;\nvenv)"))
+    program.chmod(0o755)
+    assert make(project, "setup", "EXTRAS=train", PATH=f"{project}:{os.environ['PATH']}").returncode == 2
+    assert not (project / ".venv/.ready").exists()
 
 
 def test_only_flash_attn_is_built_without_isolation_and_first_of_all_looks_whether_it_can_be(project: Path) -> None:

@@ -4,7 +4,6 @@ An n-gram is 13 words in a row, as in GPT-3's and most later reports; Korean, wh
 varies, is also compared by 30 letters in a row. A text that is shorter than an n-gram cannot be found.
 """
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,6 +18,7 @@ from dataset_builders.gates.letters import Hashes, Indices, Letters, fold, is_ha
 from dataset_builders.read.formats import Broken, read_rows
 from dataset_builders.read.inputs import Chunk, Location
 from rabbit_ko.errors import UserError
+from rabbit_ko.normal_form import normalize
 from rabbit_ko.storage import read_arrow, write_arrow
 
 _FILTER_SHIFT = np.uint64(64 - 22)
@@ -114,7 +114,7 @@ def read_texts(benchmark: Benchmark, chunks: list[Chunk]) -> list[str]:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         # As rows are cleaned; half a surrogate pair matches nothing.
-        yield unicodedata.normalize("NFC", value).encode(errors="replace").decode()
+        yield normalize("NFC", value).encode(errors="replace").decode()
     elif isinstance(value, list | dict):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts(item)

@@ -160,7 +160,8 @@ def holds_columns(head: bytes, layout: Layout) -> bool:
     return len(values) > 1 and kinds in ({list}, {dict}) and len(sizes) == 1
 
 
-TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+(?:"|(?=\n))|["\[\]{}]', re.DOTALL)
+# A bracket, or a text, which ends where its line does; it has a group where the end of what is looked at cuts it.
+TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|(\\?+\Z))|[\[\]{}]', re.DOTALL)
 DEPTH = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import sys
-import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from dataset_builders.read.bounds import ROW_BYTES, SHOWN_LETTERS, TOO_LARGE
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.content import BOM
 from rabbit_ko.errors import UserError, printable
+from rabbit_ko.normal_form import normalize
 
 # Two quotes are one that does not close; where the second is in the next block, the field opens there again.
 _UP_TO_QUOTE = re.compile(rb'[^"]*+(?:""[^"]*+)*+"')
@@ -85,8 +86,8 @@ def unique_names(names: Sequence[str], name: str) -> tuple[str, ...]:
     composed = [_composed(column) for column in names]
     for column in composed:
         column.encode()
-    if twice := [column for column in composed if column and composed.count(column) > 1]:
-        raise UserError(f"{name}: two columns are called `{printable(twice[0])}`; rename one")
+    if twice := next((column for column, count in Counter(composed).items() if column and count > 1), None):
+        raise UserError(f"{name}: two columns are called `{printable(twice)}`; rename one")
     return tuple(column or f"column {number}" for number, column in enumerate(composed, start=1))
 
 
@@ -130,7 +131,7 @@ def _is_header(row: Sequence[str], columns: Sequence[str]) -> bool:
 
 
 def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+    return normalize("NFC", name)
 
 
 def _reader(text: io.StringIO, delimiter: str) -> Any:

@@ -60,7 +60,7 @@ class Values:
         """Yield brackets and texts; `start` tells where what is still needed starts."""
         while True:
             for token in TOKEN.finditer(self.buffer, self.at):
-                if token[0] == b'"':
+                if token[1] is not None:
                     # The rest of the text is in the next block.
                     self.at = token.start()
                     break

@@ -2,10 +2,10 @@
 
 import json
 import re
-import unicodedata
 from typing import Any
 
 from rabbit_ko.errors import Rejected, printable
+from rabbit_ko.normal_form import normalize
 
 # Characters that leave no mark: soft hyphen, joiners, directions, Hangul fillers, selectors, tags and their like.
 INVISIBLE = (
@@ -62,7 +62,7 @@ def text(row: Any, field: str) -> str:
 
 def composed(content: str) -> str:
     """Return a text as texts compare: in Unicode's composed form (NFC), without blanks around it."""
-    return unicodedata.normalize("NFC", content).strip()
+    return normalize("NFC", content).strip()
 
 
 def check_type(value: Any, kind: type, field: str, expected: str) -> None:

@@ -4,8 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel, PositiveInt
 
+from rabbit_ko.documents import read_yaml
 from rabbit_ko.evaluation.records import validated
-from rabbit_ko.recipes import Recipe, read_yaml
+from rabbit_ko.recipes import Recipe
 
 
 class EvalConfig(BaseModel, extra="forbid", strict=True, frozen=True):

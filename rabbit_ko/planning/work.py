@@ -259,7 +259,7 @@ def padded_share(lengths: Sequence[float], size: int, multiple: int = 1) -> floa
 def gpu_named(device: str) -> Gpu | None:
     """Return the GPU that CUDA calls so, such as `NVIDIA H100 80GB HBM3`; None where its speed is not known here."""
     words = set(re.split(r"[\s-]+", device.lower()))
-    models = {re.findall(r"\w*\d\w*", gpu.name.lower())[0]: gpu for gpu in GPUS.values()}
+    models = {re.findall(r"\b[^\W\d]*+\d\w*", gpu.name.lower())[0]: gpu for gpu in GPUS.values()}
     # These make it another GPU, with another speed.
     is_variant = words & {"d", "laptop", "nvl", "pcie", "ti"}
     return None if is_variant else next((gpu for model, gpu in models.items() if model in words), None)

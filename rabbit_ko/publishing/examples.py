@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import yaml
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from prompt_strategies.template import Template, render_answer, render_prompt
+from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import generate
 
@@ -33,10 +33,10 @@ class PickedAnswer(BaseModel, extra="forbid", strict=True):
 
 
 def read_picked(file: Path) -> PickedAnswer:
-    """Read `question:` and `answer:` from a YAML or JSON file. Raises OSError, and UserError for anything else."""
+    """Read `question:` and `answer:` from a YAML or JSON file. Raises UserError for anything else."""
     try:
-        return PickedAnswer.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError):
+        return PickedAnswer.model_validate(read_yaml(file))
+    except ValidationError:
         raise UserError(f"{file}: not an answer to show; write YAML with `question:` and `answer:`") from None
 
 

@@ -12,6 +12,7 @@ from rabbit_ko.recipes import CONFIGS, Recipe
 
 # Tokens that public models have for padding, or have to spare.
 PADDING = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
+_BASE = re.compile(r"(?m)^base_model: (?:runs/([^/\n]+)/\w+/merged)?.*$")
 
 
 def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
@@ -49,7 +50,7 @@ def renamed(text: str, name: str) -> str:
 def with_base(text: str, base: str, name: str) -> str:
     """Return a stage's YAML with another base; one that starts from a merged model of the recipe keeps that."""
     text = text.replace(f"the model that axolotl_configs/{name}/make_base_model.py makes", base)
-    return re.sub(rf"(?m)^base_model: (?!runs/{re.escape(name)}/\w+/merged).*$", f"base_model: {base}", text)
+    return _BASE.sub(lambda line: line[0] if line[1] == name else f"base_model: {base}", text)
 
 
 def with_tokens(text: str, tokens: dict[str, str]) -> str:

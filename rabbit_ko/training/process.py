@@ -25,7 +25,8 @@ _RANK = re.compile(r"^\[rank\d+\]: ?")
 _EXCEPTION = re.compile(r"^(?!torch\.distributed\.elastic)[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): ")
 # What torch, safetensors and Python say of a disk without room; what they raise for it names no disk.
 _FULL_DISK = re.compile(
-    r"No space left on device|StorageFull|Disk quota exceeded|PytorchStreamWriter failed|container.*unexpected pos"
+    r"No space left on device|StorageFull|Disk quota exceeded|PytorchStreamWriter failed"
+    r"|(?m:^)(?>.*?container).*unexpected pos"
 )
 # Where the output is no terminal, progress is a line for each tenth of a run.
 TENTHS = 10

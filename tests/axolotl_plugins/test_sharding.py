@@ -38,5 +38,5 @@ def test_mistakes_are_one_line(recipe: Path, text: str, message: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_one_line(recipe: Path) -> None:
-    with pytest.raises(SystemExit, match=r"guard_sharding: no/such\.yaml: .*No such file"):
+    with pytest.raises(SystemExit, match=r"guard_sharding: no/such\.yaml: no such file"):
         load_stage(recipe / "smoke" / "sft.yaml", guard_sharding="no/such.yaml")

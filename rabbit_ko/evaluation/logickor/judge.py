@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
-from unicodedata import normalize
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -12,6 +11,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
 from rabbit_ko.evaluation.logickor.questions import METRICS, Metric, Question, ask_again, judge_messages
+from rabbit_ko.normal_form import normalize
 
 ATTEMPTS = 3
 HIGHEST = 10.0
@@ -20,9 +20,9 @@ _HEAD = re.compile(r"(?<![^\W_])(?<![(\[])점수[\s*_`]*:")
 # A second number, as in "7~8", "7 또는 8" or "10점 만점에 8점", would leave open which one is meant. One in a remark
 # would not, in brackets or after a dash.
 _SCORE = re.compile(
-    r"[\s*_`$\[(]*(?P<score>[0-9]+(\.[0-9]+)?)\s*점?[*_`$\])]*"
-    r"(\s*(/|out of)\s*10(\.0+)?\s*점?(?![0-9.]))?(\s*\(10점 만점[^0-9)]*\))?[*_`$\])]*"
-    r"([^0-9\n]*|\s*\([^)\n]*\)[^0-9\n]*|\s+[-–—]\s+(?![0-9])[^\n]*)(\n|$)"
+    r"[\s*_`$\[(]*+(?P<score>[0-9]++(\.[0-9]++)?+)([^\S\n]*+\n|\s*+점?+[*_`$\])]*+"
+    r"(\s*+(/|out of)\s*+10(\.0++)?+(\s*+점?+(?![0-9.])|(?![0-9.])))?(\s*+\(10점 만점[^0-9)]*+\))?[*_`$\])]*+"
+    r"([^0-9\n]*+|\s*+\([^)\n]*+\)[^0-9\n]*+|\s*+(?<=\s)[-–—](\s++(?![0-9])|\s(?=\s))[^\n]*+)(\n|$))"
 )
 
 

@@ -14,6 +14,7 @@ from jinja2 import Template
 from pydantic import BaseModel, BeforeValidator, StringConstraints, field_validator
 
 from prompt_strategies.template import Messages
+from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.records import validated
@@ -63,7 +64,7 @@ def read_rows(file: Path, model: type[Row]) -> list[Row]:
     """Read JSON lines. Raises OSError, and UserError with the place of what is no such row, or has another's id."""
     rows: dict[str, Row] = {}
     # Upstream's files have a BOM before whatever was appended.
-    for number, line in enumerate(file.read_bytes().replace(codecs.BOM_UTF8, b"").split(b"\n"), start=1):
+    for number, line in enumerate(regular(file).read_bytes().replace(codecs.BOM_UTF8, b"").split(b"\n"), start=1):
         if not line.strip():
             continue
         row = validated(model, line, f"{file}:{number}")

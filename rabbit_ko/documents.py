@@ -1,0 +1,85 @@
+"""Small files that people or other programs wrote: read in bounded time and memory, or refused."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rabbit_ko.errors import UserError, reason
+
+# A config is written by hand: what is larger is no config. Aliases may repeat a value, up to so many values in all.
+YAML_BYTES, YAML_VALUES, YAML_DEPTH, YAML_DIGITS = 256 << 10, 100_000, 50, 100
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file, or of nothing. Raises UserError for a pipe, a socket or a device."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: no regular file, but a pipe, a socket or a device; write its content to a file")
+    return path
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file, in which no key may stand twice. Raises UserError."""
+    try:
+        with regular(path).open("rb") as file:
+            content = file.read(YAML_BYTES + 1)
+        if len(content) > YAML_BYTES:
+            raise UserError(
+                f"{path}: larger than {YAML_BYTES >> 10} kB, too large for a config; rows stand in other files"
+            )
+        return yaml.load(content.decode(), _Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: nested more than {YAML_DEPTH} deep") from None
+    except UserError:
+        raise
+    except Exception as error:  # a value that does not suit its tag can raise anything
+        raise UserError(f"{path}: not valid YAML: {reason(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node:
+            _measure(node, {})
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge nothing: `<<` is refused as a key."""
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > YAML_DIGITS:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a number of more than {YAML_DIGITS} digits")
+        return int(super().construct_yaml_int(node))
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            keys = Counter(self.construct_object(key, deep=True) for key, _ in node.value)
+            raise yaml.YAMLError(
+                f"line {node.start_mark.line + 1}: the key `{keys.most_common(1)[0][0]}` stands twice"
+            )
+        return mapping
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[int, int]:
+    """Return how many values a node holds, with what aliases repeat, and how deep. Raises YAMLError."""
+    if node not in known:
+        known[node] = YAML_VALUES, 0  # for an alias that stands within what it repeats
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        inner = [_measure(it, known) for part in parts for it in (part if isinstance(part, tuple) else [part])]
+        values, depth = 1 + sum(count for count, _ in inner), 1 + max((depth for _, depth in inner), default=0)
+        line = node.start_mark.line + 1
+        if values > YAML_VALUES:
+            raise yaml.YAMLError(f"line {line}: more than {YAML_VALUES:,} values, with what its aliases repeat")
+        if depth > YAML_DEPTH:
+            raise yaml.YAMLError(f"line {line}: nested more than {YAML_DEPTH} deep")
+        known[node] = values, depth
+    return known[node]
