@@ -1,6 +1,5 @@
 """The folder of a run: its own stage's and no other's, and one run at a time in it."""
 
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
-from rabbit_ko.recipes import RUN_FILE, recipe_of_run, run_of_config
+from rabbit_ko.recipes import recipe_of_run, run_of_config
+from rabbit_ko.run_record import read_run
 
 # Of the process that trains, from the loading of its rows on; and of the command that starts it.
 LOCK, LAUNCH = "run.lock", "launch.lock"
@@ -32,8 +32,8 @@ def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
         return
     if recipe := recipe_of_run(output):
         raise UserError(f"output_dir: {output} belongs to the recipe {recipe}; choose another folder")
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        owner = Path(json.loads((output / RUN_FILE).read_bytes())["config"]["axolotl_config_path"])
+    with suppress(UserError, KeyError, TypeError):
+        owner = Path(read_run(output).config["axolotl_config_path"])
         if owner.resolve() != file.resolve():
             raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
 

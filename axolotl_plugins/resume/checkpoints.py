@@ -9,13 +9,12 @@ from pydantic import BaseModel
 from axolotl_plugins.resume.identity import Identity, changes
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
-from rabbit_ko.hashing import file_digest
+from rabbit_ko.hashing import LARGE, file_digest
+from rabbit_ko.run_record import CHECKSUMS as CHECKSUMS
 
-PREFIX, CHECKSUMS, DAMAGED = "checkpoint-", "checksums.json", "damaged-"
+PREFIX, DAMAGED = "checkpoint-", "damaged-"
 # The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
 STATE_FILE = "trainer_state.json"
-# Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
-LARGE = 4 << 30
 
 
 class _Checksums(BaseModel, extra="forbid"):

@@ -31,15 +31,28 @@ def append(journal: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{journal}: {error.strerror}; {KEEPS}") from None
 
 
-def records(journal: Path) -> Iterator[dict[str, Any]]:
-    """Read the records; a line that a kill has torn is none."""
-    for line in journal.read_bytes().split(b"\n") if journal.exists() else []:
+def records(journal: Path, **kinds: type) -> Iterator[dict[str, Any]]:
+    """Read the records that have values of these kinds; a line that a kill has torn is none.
+
+    Raises UserError where there is no file that can be read.
+    """
+    for line in _lines(journal) if journal.exists() else ():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
             yield record
+
+
+def _lines(journal: Path) -> Iterator[bytes]:
+    try:
+        if not journal.is_file():
+            raise UserError(f"{journal}: is no file; take it away, and what it held is asked for again")
+        with journal.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise UserError(f"{journal}: {error.strerror}") from None
 
 
 @contextmanager

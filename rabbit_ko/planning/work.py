@@ -195,7 +195,9 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
     if not (stage.data / MANIFEST).exists():
         return []
     try:
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(stage.base_model, local_files_only=True)
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(
+            stage.base_model, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError):
         return []
     rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
