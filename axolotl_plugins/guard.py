@@ -38,7 +38,7 @@ from axolotl_plugins.checks.base_model import (
 )
 from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
-from axolotl_plugins.checks.model_files import ADAPTER, check_adapter_fits
+from axolotl_plugins.checks.model_files import ADAPTER, check_adapter_fits, check_weights
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
@@ -146,6 +146,7 @@ class Guard(BasePlugin):
                 check_machine(cfg)
             init_distributed_state()
             on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
+        check_weights(Path(cfg.base_model))
         check_special_tokens(cfg, LOG.warning)
         tokenizer, template = load_tokenizer(cfg), template_for(cfg.datasets[0].type)
         check_parent(cfg, template)

@@ -79,7 +79,8 @@ def merged_is_current(run: Path, thorough: bool = True) -> bool:
 def check_to_merge(run: Path, trusted: bool) -> None:
     """Raise UserError where an adapter is not what its run wrote, or its base not the one of its training."""
     record = check_run(run)
-    check_model(run, trusted)
+    for folder in (run, Path(str(record.config.get("base_model")))):
+        check_model(folder, trusted)
     base, before = record.config.get("base_model"), record.made_of.get("the base model")
     now = base_fingerprint(record.config) if base and before else ""
     if before and now and before != now:

@@ -15,7 +15,7 @@ from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from pydantic import BaseModel, Field
 
 from axolotl_plugins.checks.base_model import looks_like_a_path
-from axolotl_plugins.checks.model_files import check_foreign_code, check_model, trusts
+from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
 from axolotl_plugins.resume.identity import INTERNAL
 from prompt_strategies.template import template_for, types_of
 from rabbit_ko.errors import UserError, suggest
@@ -53,7 +53,7 @@ def check_config(config: dict[str, Any]) -> None:
             raise UserError(f"{key}: missing; it must be a path or, for the base model, a hub id")
     check_foreign_code(config)
     _check_options(config, method)
-    check_model(Path(config["base_model"]), trusts(config))
+    check_configs(Path(config["base_model"]), trusts(config))
     entries = [entry for section in ("datasets", "test_datasets") for entry in _entries(config, section, method)]
     if not config.get("datasets"):
         raise UserError("datasets: missing; it needs a `path` and a `type` such as `prompt_strategies.qir`")

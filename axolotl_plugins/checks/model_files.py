@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.json_file import read_object, read_text
 from rabbit_ko.run_record import remedy
@@ -20,10 +22,10 @@ NAMES_CODE = {
     **dict.fromkeys(("config.json", "tokenizer_config.json", "processor_config.json"), ("auto_map",)),
     ADAPTER_CONFIG: ("auto_mapping", "megatron_config"),
 }
-OWN_PLUGINS = ("axolotl.", "axolotl_plugins.")
+OWN_CODE = ("axolotl.", "axolotl_plugins.")
 # The kernels that axolotl and transformers themselves take.
 OWN_KERNELS = "kernels-community/"
-CODE_PATHS = ("trainer_cls", "reward_funcs", "rollout_func", "worker_extension_cls")
+CODE_PATHS = ("plugins", "trainer_cls", "reward_funcs", "rollout_func", "worker_extension_cls")
 OFF = (False, None, "", 0, "false", "False", "0", "no", "off")
 
 
@@ -49,10 +51,10 @@ def _foreign_code(value: Any, place: str) -> Iterator[str]:
         return
     for key, inner in value.items():
         here = f"{place}.{key}" if place else str(key)
-        if key in ("trust_remote_code", *CODE_PATHS) and inner not in OFF:
+        if key == "trust_remote_code" and inner not in OFF:
             yield here
-        elif key == "plugins":
-            yield from (f"{here}: {name}" for name in _listed(inner) if not name.startswith(OWN_PLUGINS))
+        elif key in CODE_PATHS and inner not in OFF:
+            yield from (f"{here}: {name}" for name in _listed(inner) if not name.startswith(OWN_CODE))
         elif key == "attn_implementation" and "/" in str(inner) and not str(inner).startswith(OWN_KERNELS):
             yield f"{here}: {inner}"
         else:
@@ -64,23 +66,35 @@ def _listed(value: Any) -> list[str]:
 
 
 def check_model(folder: Path, trusted: bool = False) -> None:
-    """Raise UserError where a model's folder holds a damaged file, pickled weights, or names foreign code.
+    """Raise UserError where a model's folder holds a damaged file or pickled weights, or names foreign code.
 
     trusted: its foreign code may run. Whatever is no folder of this machine passes.
     """
-    if not folder.is_dir():
-        return
+    check_configs(folder, trusted)
+    check_weights(folder)
+
+
+def check_configs(folder: Path, trusted: bool = False) -> None:
+    """Raise UserError where a model's config, tokenizer or chat template is damaged, or names foreign code."""
     for file in sorted({*folder.glob("*.json")} - {folder / "trainer_state.json"}):
         if file.name.endswith(("config.json", "tokenizer.json", ".index.json", "_map.json", "_tokens.json")):
             _check_json(file, trusted)
     if (template := folder / CHAT_TEMPLATE).exists():
         read_text(template, remedy(folder))
+
+
+def check_weights(folder: Path) -> None:
+    """Raise UserError where a model's weights are damaged, or pickled."""
     weights = sorted(folder.glob("*.safetensors"))
     pickles = sorted(file.name for file in folder.glob("*model*") if PICKLE.search(file.name))
     if pickles and not weights:
         raise UserError(f"{folder / pickles[0]}: may run code where it is loaded; save the weights as safetensors")
     for file in weights:
-        _check_weights(file)
+        if not file.is_file():
+            raise UserError(f"{file}: is no file; {remedy(folder)}")
+        with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
+            if not content.keys():
+                raise UserError(f"{file}: holds no weights; {remedy(folder)}")
 
 
 def _check_json(file: Path, trusted: bool) -> None:
@@ -109,23 +123,12 @@ def _check_adapter_config(file: Path, content: Mapping[str, Any]) -> None:
         raise UserError(f"{file}: peft_type: {kind[:40]}, and runs of this project leave LORA; {remedy(file.parent)}")
 
 
-def _check_weights(file: Path) -> None:
-    from safetensors import safe_open
-
-    if not file.is_file():
-        raise UserError(f"{file}: is no file; {remedy(file.parent)}")
-    with loading(f"{file}: damaged or cut", file.parent), safe_open(file, "np") as weights:
-        if not weights.keys():
-            raise UserError(f"{file}: holds no weights; {remedy(file.parent)}")
-
-
 def check_adapter_fits(model: Any, folder: Path) -> None:
     """Raise UserError where peft, which only warns of it, has found other layers in a folder's adapter than it wants.
 
     model: with the adapter of the folder in it.
     """
     from peft import get_peft_model_state_dict
-    from safetensors import safe_open
 
     with safe_open(folder / ADAPTER, "np") as weights:
         differing = sorted(get_peft_model_state_dict(model).keys() ^ set(weights.keys()))

@@ -27,11 +27,14 @@ def load_tokenizer(stage: Stage) -> Any:
     from transformers import AutoTokenizer
 
     check_stage(stage)
-    with loading(f"{stage.model}: the tokenizer cannot be loaded", Path(stage.model)):
+    folder = Path(stage.model)
+    with loading(f"{stage.model}: the tokenizer cannot be loaded", folder):
         tokenizer = AutoTokenizer.from_pretrained(stage.model, trust_remote_code=stage.trusted)
         tokenizer("가")
     tokenizer.chat_template = chat_template(stage.template)
     tokenizer.padding_side = "left"
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{stage.model}: its tokenizer names no token that ends an answer; {remedy(folder)}")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.bos_token_id is not None and not adds_bos(tokenizer):

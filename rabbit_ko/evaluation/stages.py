@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ class Stage:
     def trusted(self) -> bool:
         """Whether code that comes with the model may run: as the stage's YAML says, and nothing that was copied."""
         recipe = Recipe(self.recipe)
-        file = recipe.config(self.name)
-        return trusts(read_config(file) if file.exists() else _first_config(recipe))
+        name = next((method.name for method in recipe.methods), "sft") if self.name == BASE else self.name
+        return recipe.config(name).exists() and trusts(read_config(recipe.config(name)))
 
     @property
     def prompt(self) -> str:
@@ -100,13 +101,14 @@ def fingerprint(model: str) -> str:
 def adapter_base(folder: Path) -> str | None:
     """Return the model that the folder's adapter is on, as its run names it; None where it holds no adapter.
 
-    Raises UserError where neither its run nor its config is of use.
+    Raises UserError where neither its run nor its config names it.
     """
     file = folder / ADAPTER_CONFIG
     if not file.exists():
         return None
-    named = read_run(folder).config.get("base_model") if (folder / RUN_FILE).exists() else None
-    return text_at(file, {BASE_OF_ADAPTER: named} if named else read_object(file, remedy(folder)), BASE_OF_ADAPTER)
+    with suppress(UserError):
+        return text_at(folder / RUN_FILE, read_run(folder).config, "base_model")
+    return text_at(file, read_object(file, remedy(folder)), BASE_OF_ADAPTER)
 
 
 def _first_config(recipe: Recipe) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from axolotl_plugins.checks.model_files import check_model
+from axolotl_plugins.checks.model_files import check_configs
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result, State
@@ -71,14 +71,14 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run, by default the last one. Raises UserError for the base, and a changed model."""
+    """Return a stage with a finished run, by default the last one. Raises UserError for the base and a changed one."""
     stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
         raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
     if not name and not recipe.finished:
         raise UserError(f"{recipe.runs}: no finished run; run `make {stages[0]} RECIPE={recipe.name}` first")
     stage = find_stage(recipe.name, name or recipe.finished[-1].name)
-    check_model(Path(stage.model), stage.trusted)
+    check_configs(Path(stage.model), stage.trusted)
     check_run(Path(stage.model))
     return stage
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import check_base_is_reachable, check_to_merge, merged_is_current
-from axolotl_plugins.checks.model_files import check_foreign_code, check_model, trusts
+from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
 from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.hashing import ROOT, source_digest
@@ -80,7 +80,7 @@ def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
     wanted = {**read_config(config), **parse_overrides(launch.overrides)}
     try:
         check_foreign_code(wanted)
-        check_model(Path(str(wanted.get("base_model"))), trusts(wanted))
+        check_configs(Path(str(wanted.get("base_model"))), trusts(wanted))
         check_output_dir(wanted, config)
         if wanted.get("bf16"):  # torch's import takes seconds
             from axolotl_plugins.checks.machine import check_gpu

@@ -61,7 +61,7 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     if parent and (start := stage_status(recipe, parent)).state is not State.CURRENT:
         return Status(stage, State.STALE, f"since {parent} is {start}")
     if parent and (recipe.run(parent) / "merged").exists() and not merged_is_current(recipe.run(parent), False):
-        return Status(stage, State.STALE, f"since {parent} was trained anew, or its merged model was changed")
+        return Status(stage, State.STALE, f"since what is merged is not {parent} as it is now")
     recorded: Identity = run.made_of
     if not recorded:
         return Status(stage, State.STALE, "since its run.json is of an earlier version of this project")

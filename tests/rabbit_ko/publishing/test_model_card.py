@@ -253,7 +253,7 @@ def test_a_run_of_an_earlier_version_has_its_dropped_rows_on_the_card(trained: P
 
 def test_a_run_file_of_something_else_is_named(trained: Path) -> None:
     (MODELS["sft"] / "run.json").write_text("{}")
-    with pytest.raises(UserError, match=r"runs/mine/sft/run.json: not what a finished run leaves"):
+    with pytest.raises(UserError, match=r"runs/mine/sft/run.json: .*: Field required; put it back, or train anew"):
         facts_of("sft")
 
 

@@ -61,7 +61,8 @@ def adapter(in_tmp: Path) -> Path:
     make_card_folder(BASE)
     (SFT / "model.safetensors").unlink()
     put_weights(SFT / "adapter_model.safetensors")
-    for name in ("tokenizer.json", "chat_template.jinja"):
+    (SFT / "tokenizer.json").write_text("{}")
+    for name in ("chat_template.jinja",):
         (SFT / name).write_text(name)
     for name in SECRETS:
         (SFT / name).parent.mkdir(exist_ok=True)
