@@ -15,6 +15,7 @@ from axolotl_plugins.run_file import redact
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
+from rabbit_ko.evaluation.models import check_stage
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.hashing import versions
 from rabbit_ko.json_file import read_record, read_text
@@ -88,7 +89,8 @@ class Sample(BaseModel):
 
 
 def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") -> Model:
-    """Describe the model that answers for a stage, here or at a server. Raises UserError where there is no model."""
+    """Describe the model that answers for a stage, here or at a server. Raises UserError."""
+    check_stage(stage)
     at = {"path": server.url, "name": server.model} if server else {"path": stage.model}
     return Model(**at, fingerprint=fingerprint(stage.model), backend="openai" if server else backend)
 

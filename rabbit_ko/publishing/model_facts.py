@@ -71,7 +71,7 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run, by default the last one. Raises UserError for the base and a changed one."""
+    """Return a stage with a finished run, by default the last. Raises UserError for the base, and a changed model."""
     stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
         raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")

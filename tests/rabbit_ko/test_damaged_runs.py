@@ -1,17 +1,20 @@
 """Whatever has become of a file of a finished run, each command that reads it ends right, or with one line."""
 
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
 from rabbit_ko.errors import UserError
 from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
-from tests.rabbit_ko.finished_runs import CONFIGS, RESULTS, damaged, damages, forget_files, make_finished
+from tests.rabbit_ko.finished_runs import RESULTS, damaged, damages, forget_files, make_finished
 
 pytestmark = pytest.mark.hostile
 
@@ -31,7 +34,7 @@ COMMANDS = {
     "plan": ("--rows", "100"),
 }
 SFT, MERGED, BASE = MODELS["sft"], MODELS["sft"] / "merged", MODELS["base"]
-LOADS = ("chat", "eval", "logickor", "card")
+LOADS = ("chat", "eval", "logickor")
 # Which commands read a file, and of those which must refuse it, whatever it has become.
 READ = {
     SFT / "run.json": ("status", "merge", "dpo", "push-model", "results", *LOADS),
@@ -41,7 +44,7 @@ READ = {
     **dict.fromkeys((SFT / "tokenizer.json", SFT / "tokenizer_config.json"), ("status", "push-model", *LOADS)),
     SFT / "chat_template.jinja": ("status", "chat", "push-model"),
     SFT / "trainer_state.json": ("curves", "status"),
-    SFT / "checkpoint-1/checksums.json": ("curves", "status"),
+    SFT / "checkpoint-1/checksums.json": ("status",),
     **dict.fromkeys(
         (MERGED / name for name in ("config.json", "model.safetensors", "tokenizer.json", "checksums.json")),
         ("status", "dpo", "push-model"),
@@ -51,10 +54,9 @@ READ = {
         ("chat", "eval", "status", "merge", "inspect", "plan"),
     ),
     BASE / "tokenizer.json": ("inspect", "plan", "status"),
-    RESULTS / "sft/kobest.json": ("results", "eval", "card"),
-    RESULTS / "sft/kobest.samples.jsonl": ("results", "card"),
+    RESULTS / "sft/kobest.json": ("results", "eval"),
+    RESULTS / "sft/kobest.samples.jsonl": ("results",),
     RESULTS / "sft/logickor/default/answers.jsonl": ("logickor",),
-    CONFIGS / "eval.yaml": ("eval", "logickor"),
 }
 
 
@@ -81,6 +83,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, smoke_tokenizer: PreTrain
             "axolotl_plugins.checks.rows.tokenized_rows",
         ):
             monkeypatch.setattr(place, reach)
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
         monkeypatch.setattr("rabbit_ko.evaluation.logickor.evaluation.check_reachable", lambda _: None)
         monkeypatch.setattr("rabbit_ko.cli.train.data_status", lambda _: "up to date")
         for module in ("train", "look"):
@@ -111,28 +114,105 @@ def test_each_command_gets_to_its_long_part_where_nothing_is_damaged(finished: P
     assert ran.exit_code == 0 or ran.stderr.endswith("error: reached\n"), ran.output
 
 
-@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "earlier"])
 @pytest.mark.parametrize("file", READ, ids=str)
-def test_a_damaged_file_ends_a_command_with_one_line(finished: Path, file: Path, recorded: bool) -> None:
-    wrong = []
+def test_a_damaged_file_ends_a_command_with_one_line(finished: Path, file: Path) -> None:
+    """Also where the run is one of an earlier version, whose record has no checksums."""
+    wrong = [end for command in READ[file] for end in wrong_ends(file, command)]
     record = (SFT / "run.json").read_bytes(), (MERGED / "checksums.json").read_bytes()
-    if not recorded:
-        forget_files("sft")
-        if file.name == "checksums.json" and file.parent == MERGED:
-            (MERGED / "checksums.json").write_bytes(record[1])
     try:
-        for kind, content in damages(file.read_bytes()).items():
-            for command in READ[file]:
-                with damaged(file, content):
-                    try:
-                        ran = run(command)
-                    except BaseException as error:
-                        wrong.append(f"{file} {kind}, {command}: {error!r}"[:400])
-                        continue
-                    if said := wrong_end(ran):
-                        wrong.append(f"{file} {kind}, {command}: {said}")
-                    print(f"== {file} {kind}, {command}: {ran.exit_code} {ran.stderr[-250:]} {ran.stdout[-60:]}")
+        forget_files("sft")
+        if file.exists() and file.is_relative_to("runs/mine/sft"):
+            wrong += [f"earlier {end}" for command in READ[file] for end in wrong_ends(file, command)]
     finally:
         (SFT / "run.json").write_bytes(record[0])
         (MERGED / "checksums.json").write_bytes(record[1])
     assert not wrong, "\n".join(wrong)
+
+
+def wrong_ends(file: Path, command: str) -> Iterator[str]:
+    """Yield what is wrong with the ends of a command, by what has happened to a file."""
+    for kind, content in damages(file.read_bytes()).items():
+        with damaged(file, content):
+            try:
+                ran = run(command)
+            except BaseException as error:
+                yield f"{file} {kind}, {command}: {error!r}"[:400]
+                continue
+        print(f"{file} {kind}, {command}: {ran.exit_code} {ran.stderr[-250:]}")
+        if said := wrong_end(ran):
+            yield f"{file} {kind}, {command}: {said}"
+
+
+def swap_adapter() -> None:
+    """Put the DPO run's adapter in the place of SFT's."""
+    shutil.copy(MODELS["dpo"] / "adapter_model.safetensors", SFT)
+
+
+def change(file: Path) -> None:
+    """Change one byte of a file, which stays what it was in every other way."""
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+
+
+CHANGES: dict[str, tuple[Callable[[], None], str]] = {
+    "another stage's adapter": (swap_adapter, "sft/adapter_model.safetensors: is not what its run wrote"),
+    "its tokenizer": (lambda: change(SFT / "tokenizer.json"), "tokenizer.json: "),
+    "its chat template": (lambda: change(SFT / "chat_template.jinja"), "chat_template.jinja: is not what its run"),
+    "a module beside it": (lambda: (SFT / "modeling.py").touch(), "sft/modeling.py: was not written by its run"),
+}
+
+
+@pytest.fixture
+def restored(finished: Path) -> Iterator[Path]:
+    """The finished runs, which are as they were after a test."""
+    shutil.copytree("runs", "kept")
+    yield finished
+    shutil.rmtree("runs")
+    shutil.move("kept", "runs")
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_a_model_that_is_not_what_its_run_wrote_is_neither_used_nor_pushed(restored: Path, changed: str) -> None:
+    apply, said = CHANGES[changed]
+    apply()
+    for command in ("chat", "eval", "logickor", "card", "push-model", "dpo"):
+        ran = run(command)
+        assert (ran.exit_code, said in ran.stderr) == (1, True), (command, ran.output)
+    status = " ".join(run("status").stdout.split())
+    assert f"sft stale: runs/mine/sft/{Path(said.split(':')[0]).name}" in status
+    shutil.rmtree(MERGED)
+    ran = run("merge")
+    assert (ran.exit_code, said in ran.stderr) == (1, True), ran.output
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json"])
+def test_a_merged_model_that_was_changed_is_merged_anew_and_not_pushed(restored: Path, name: str) -> None:
+    change(MERGED / name)
+    assert "merged: no merged model of this run; run `make merge" in run("push-model").stderr
+    assert run("merge").stderr == "error: reached\n"
+    assert not MERGED.exists()
+
+
+def test_an_adapter_is_not_merged_into_another_base_than_it_was_trained_on(restored: Path) -> None:
+    shutil.rmtree(MERGED)
+    change(BASE / "model.safetensors")
+    assert "runs/mine/base: is not the model that runs/mine/sft was trained on; put that back" in run("merge").stderr
+
+
+def test_an_adapter_of_other_layers_is_named_where_its_run_has_no_checksums(restored: Path) -> None:
+    forget_files("sft")
+    with safe_open(SFT / "adapter_model.safetensors", "np") as weights:
+        layers = {name: weights.get_tensor(name) for name in weights.keys()}
+    save_file(
+        {name.replace("q_proj", "x_proj"): layer for name, layer in layers.items()}, SFT / "adapter_model.safetensors"
+    )
+    for command in ("chat", "card"):
+        assert "adapter_model.safetensors: is of another model: " in run(command).stderr
+
+
+def test_no_template_of_the_folder_is_run(restored: Path) -> None:
+    forget_files("sft")
+    evil = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ raise_exception('run') }}"
+    (SFT / "chat_template.jinja").write_text(evil)
+    assert run("chat").exit_code == 0
