@@ -11,6 +11,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
+from rabbit_ko.json_file import GRANT
 from rabbit_ko.recipes import recipe_of_run, run_of_config
 from rabbit_ko.run_record import read_run
 
@@ -41,12 +42,14 @@ def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
 def hold(folder: Path, name: str = LOCK) -> BaseFileLock:
     """Keep other runs out of a run's folder until this process ends, or the lock that is returned is released.
 
-    Raises UserError where a run is in it, with that one's process and host.
+    Raises UserError where a run is in it, with that one's process and host, and where nothing may be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock((folder / name).absolute(), timeout=PATIENCE, is_singleton=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock((folder / name).absolute(), timeout=PATIENCE, is_singleton=True)
         lock.acquire()
+    except PermissionError:
+        raise UserError(f"{folder}: this user may not write there; {GRANT}") from None
     except Timeout:
         raise UserError(f"{folder} is in use by {_read_holder(folder / name)}; wait for its end") from None
     storage.write(f"{folder / name}.pid", f"process {os.getpid()} on {socket.gethostname()}".encode())

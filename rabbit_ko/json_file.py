@@ -11,7 +11,13 @@ from rabbit_ko.errors import UserError, reason
 # The largest file of a public model, a tokenizer of a million words, is a fifth of it.
 LARGEST_BYTES = 256 << 20
 
+GRANT = "become its owner, or have the right given to you (chmod)"
+
 Record = TypeVar("Record", bound=BaseModel)
+
+
+class NotAllowed(UserError):
+    """A file that may be as it should, and that this user may not read."""
 
 
 def read_text(file: Path, remedy: str) -> str:
@@ -22,6 +28,8 @@ def read_text(file: Path, remedy: str) -> str:
         if file.stat().st_size > LARGEST_BYTES:
             raise UserError(f"{file}: is larger than {LARGEST_BYTES >> 20} MiB, which no such file is; {remedy}")
         return file.read_text(encoding="utf-8-sig")
+    except PermissionError:
+        raise NotAllowed(f"{file}: this user may not read it; {GRANT}") from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror or reason(error)}; {remedy}") from None
     except UnicodeDecodeError:

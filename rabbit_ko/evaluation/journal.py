@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import KEEPS
+from rabbit_ko.json_file import GRANT
 
 
 def append(journal: Path, record: dict[str, Any]) -> None:
@@ -58,10 +59,12 @@ def _lines(journal: Path) -> Iterator[bytes]:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of a folder, which would pay for everything twice. Raises UserError, OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             yield
+    except PermissionError:
+        raise UserError(f"{folder}: this user may not write there; {GRANT}") from None
     except Timeout:
         raise UserError(f"{folder}: another run is at work here; wait for it, or end it") from None
 

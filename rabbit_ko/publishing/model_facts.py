@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from axolotl_plugins.checks.model_files import check_configs
+from axolotl_plugins.checks.model_files import check_configs, trusts
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result, State
@@ -50,6 +50,11 @@ class Facts:
     table: Table
     results: dict[str, Result]
     license: str
+
+    @property
+    def trusting(self) -> list[str]:
+        """The stages in whose training code of others was allowed to run."""
+        return [stage for stage, run in self.runs.items() if trusts(run.config)]
 
 
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:

@@ -13,6 +13,7 @@ from axolotl_plugins.run_folder import holder
 from rabbit_ko import run_record
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import versions
+from rabbit_ko.json_file import NotAllowed
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.run_record import RunRecord, check_files
 
@@ -85,8 +86,13 @@ def releases(installed: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_run(recipe: Recipe, stage: str) -> RunRecord | None:
-    """Return what a stage's finished run has left in run.json; None where there is none, or it is damaged."""
+    """Return what a stage's finished run has left in run.json; None where there is none, or it is damaged.
+
+    Raises UserError where it may not be read.
+    """
     try:
         return run_record.read_run(recipe.run(stage))
+    except NotAllowed:
+        raise
     except UserError:
         return None

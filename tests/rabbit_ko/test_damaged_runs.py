@@ -1,9 +1,12 @@
 """Whatever has become of a file of a finished run, each command that reads it ends right, or with one line."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ COMMANDS = {
     "curves": (),
     "status": (),
     "merge": ("--stage", "sft"),
+    "sft": ("--args=--learning-rate=1e-3",),
     "dpo": (),
     "push-model": ("--stage", "sft", "--repo", "org/name", "--format", "merged"),
     "card": ("--stage", "sft"),
@@ -65,11 +69,12 @@ class Reached(UserError):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, smoke_tokenizer: PreTrainedTokenizerBase) -> Iterator[Path]:
-    """A working directory with the finished runs; the long part of no command runs."""
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as monkeypatch:
+def finished(smoke_tokenizer: PreTrainedTokenizerBase) -> Iterator[Path]:
+    """A working directory with the finished runs, which others may read; the long part of no command runs."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        Path(folder).chmod(0o755)
         monkeypatch.chdir(folder)
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", "no-token")
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
         def reach(*_: Any, **__: Any) -> None:
@@ -90,7 +95,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, smoke_tokenizer: PreTrain
             monkeypatch.setattr(f"rabbit_ko.cli.{module}.build_recipe", lambda _: None)
         make_finished(smoke_tokenizer)
         assert run("card").exit_code == 0
-        yield folder
+        yield Path(folder)
 
 
 def run(command: str) -> Ran:
@@ -203,7 +208,7 @@ def test_an_adapter_is_not_merged_into_another_base_than_it_was_trained_on(resto
 def test_an_adapter_of_other_layers_is_named_where_its_run_has_no_checksums(restored: Path) -> None:
     forget_files("sft")
     with safe_open(SFT / "adapter_model.safetensors", "np") as weights:
-        layers = {name: weights.get_tensor(name) for name in weights.keys()}
+        layers = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
     save_file(
         {name.replace("q_proj", "x_proj"): layer for name, layer in layers.items()}, SFT / "adapter_model.safetensors"
     )
@@ -216,3 +221,50 @@ def test_no_template_of_the_folder_is_run(restored: Path) -> None:
     evil = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ raise_exception('run') }}"
     (SFT / "chat_template.jinja").write_text(evil)
     assert run("chat").exit_code == 0
+
+
+@contextmanager
+def as_another_user(folders: int, files: int) -> Iterator[None]:
+    """Be a user who has these rights to the runs: root may do everything."""
+    modes = {place: place.stat().st_mode for place in [Path("runs"), *Path("runs").rglob("*")]}
+    user = os.geteuid()
+    for place in sorted(modes, reverse=True):
+        place.chmod(folders if place.is_dir() else files)
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for place, mode in sorted(modes.items()):
+            place.chmod(mode)
+
+
+@pytest.mark.parametrize("command", ["sft", "eval", "logickor", "curves", "merge", "card", "results"])
+def test_a_folder_that_may_only_be_read_is_named_by_what_writes(restored: Path, command: str) -> None:
+    if command == "merge":
+        shutil.rmtree(MERGED)
+    run("results")  # matplotlib reads a folder of its own user where it is imported
+    with as_another_user(0o555, 0o444):
+        ran = run(command)
+    named = re.findall(
+        r"^error: \S*runs/mine/\S*: .*(?:Permission denied|this user may not write there)", ran.stderr, re.M
+    )
+    assert (ran.exit_code, len(named)) == (1, 1), ran.output
+
+
+@pytest.mark.parametrize("command", ["chat", "status", "plan", "inspect", "dpo"])
+def test_a_folder_that_may_only_be_read_is_read(restored: Path, command: str) -> None:
+    with as_another_user(0o555, 0o444):
+        ran = run(command)
+    assert ran.exit_code == 0 or ran.stderr.endswith("error: reached\n"), ran.output
+
+
+@pytest.mark.parametrize(("folders", "files"), [(0o755, 0), (0, 0o644)], ids=["files", "folders"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_may_not_be_read_is_named(restored: Path, command: str, folders: int, files: int) -> None:
+    with as_another_user(folders, files):
+        ran = run(command)
+    named = re.findall(r"^error: .*runs/mine.*$", ran.stderr, re.MULTILINE)
+    assert (ran.exit_code, len(named) in (1, 2 * (command == "curves"))) == (1, True), ran.output
+    assert all("may not read" in line or "Permission denied" in line for line in named), ran.output
