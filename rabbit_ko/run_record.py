@@ -124,13 +124,17 @@ def check_run(folder: Path, thorough: bool = True) -> RunRecord:
     return record
 
 
-def has_its_checksums(folder: Path, thorough: bool) -> bool:
-    """Tell whether a merged model is what the merge wrote; of one without any, whether it was written out."""
+def is_as_merged(folder: Path, run: Path, thorough: bool) -> bool:
+    """Tell whether a merged model is what was written when its run was merged.
+
+    One without checksums, of an earlier version or of axolotl's own command, is, where it has its tokenizer's files.
+    """
+    last = [name for name in ("tokenizer.json", "tokenizer.model") if (run / name).exists()]
     try:
         if (folder / CHECKSUMS).exists():
             check_files(folder, read_record(ModelRecord, folder / CHECKSUMS, ""), thorough)
-        elif (folder / "tokenizer.json").exists():  # axolotl writes it last
+        elif (folder / "tokenizer.json").exists():
             read_object(folder / "tokenizer.json", "")
     except (UserError, OSError):
         return False
-    return True
+    return all((folder / name).is_file() for name in last)

@@ -20,7 +20,7 @@ from rabbit_ko.hashing import file_digest
 from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE, RUNS
-from rabbit_ko.run_record import check_run, has_its_checksums, remedy
+from rabbit_ko.run_record import check_run, is_as_merged, remedy
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
 MERGED_ADAPTER = "merged_adapter_sha256"
@@ -73,7 +73,7 @@ def merged_is_current(run: Path, thorough: bool = True) -> bool:
         config = read_object(merged / "config.json", "")
     except UserError:
         return False
-    return config.get(MERGED_ADAPTER) == adapter_digest(run) and has_its_checksums(merged, thorough)
+    return config.get(MERGED_ADAPTER) == adapter_digest(run) and is_as_merged(merged, run, thorough)
 
 
 def check_to_merge(run: Path, trusted: bool) -> None:
@@ -110,7 +110,7 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     config = read_object(base / "config.json", remedy(base))
     if run_folder != base and config.get(MERGED_ADAPTER) != adapter_digest(run_folder):
         return f"was not merged from the adapter in {run_folder}; remove it and run `make merge`"
-    if run_folder != base and not has_its_checksums(base, thorough=True):
+    if run_folder != base and not is_as_merged(base, run_folder, thorough=True):
         return "is no longer what the merge wrote; remove it and run `make merge`"
     trained_on = [entry for entry in run.datasets if Path(entry["path"]).is_dir()]
     for entry in trained_on:

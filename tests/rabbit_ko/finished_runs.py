@@ -18,10 +18,28 @@ from rabbit_ko.evaluation.journal import append
 from rabbit_ko.evaluation.records import Score
 from rabbit_ko.hashing import ROOT
 from rabbit_ko.run_record import describe_files, write_checksums
+from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result
 from tests.rabbit_ko.publishing.card_folder import put_run
 from tests.rabbit_ko.publishing.model_folder import make_models, save
 
+SFT, MERGED, BASE = MODELS["sft"], MODELS["sft"] / "merged", MODELS["base"]
+JUDGE = ("--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "judge", "--max-new-tokens", "2")
+COMMANDS = {
+    "chat": ("--stage", "sft", "--prompt", "안녕?", "--max-new-tokens", "1"),
+    "eval": ("--stage", "sft"),
+    "logickor": ("--stage", "sft", *JUDGE),
+    "curves": (),
+    "status": (),
+    "merge": ("--stage", "sft"),
+    "sft": ("--args=--learning-rate=1e-3",),
+    "dpo": (),
+    "push-model": ("--stage", "sft", "--repo", "org/name", "--format", "merged"),
+    "card": ("--stage", "sft"),
+    "results": (),
+    "inspect": (),
+    "plan": ("--rows", "100"),
+}
 CONFIGS, RESULTS = Path("axolotl_configs/mine"), Path("runs/mine/eval")
 HISTORY = [{"step": 1, "epoch": 0.5, "loss": 3.0, "learning_rate": 0.1}, {"step": 2, "loss": 2.0, "eval_loss": 2.5}]
 
@@ -109,3 +127,8 @@ def damaged(file: Path, content: bytes | None) -> Iterator[None]:
         file.parent.mkdir(exist_ok=True)
         for other, bytes_before in before.items():
             other.write_bytes(bytes_before)
+
+
+def run(command: str) -> Ran:
+    """Run a command on the recipe."""
+    return rabbit(command, "--recipe", "mine", *COMMANDS[command])
