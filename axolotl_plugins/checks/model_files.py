@@ -17,14 +17,12 @@ ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 BASE_OF_ADAPTER = "base_model_name_or_path"
 CHAT_TEMPLATE = "chat_template.jinja"
 PICKLE = re.compile(r"[.](bin|pth?|pkl|ckpt)$")
-# Where a model's files name modules that are imported with it: transformers', and peft's.
-NAMES_CODE = {
-    **dict.fromkeys(("config.json", "tokenizer_config.json", "processor_config.json"), ("auto_map",)),
-    ADAPTER_CONFIG: ("auto_mapping", "megatron_config"),
-}
+# By these, a model's files name modules that are imported with it: transformers' own, and peft's.
+NAMES_CODE = ("auto_map", "auto_mapping", "megatron_config")
 OWN_CODE = ("axolotl.", "axolotl_plugins.")
 # The kernels that axolotl and transformers themselves take.
 OWN_KERNELS = "kernels-community/"
+ATTENTIONS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 CODE_PATHS = ("plugins", "trainer_cls", "reward_funcs", "rollout_func", "worker_extension_cls")
 OFF = (False, None, "", 0, "false", "False", "0", "no", "off")
 
@@ -51,11 +49,11 @@ def _foreign_code(value: Any, place: str) -> Iterator[str]:
         return
     for key, inner in value.items():
         here = f"{place}.{key}" if place else str(key)
-        if key == "trust_remote_code" and inner not in OFF:
+        if key in ("trust_remote_code", *NAMES_CODE) and inner not in (*OFF, {}, []):
             yield here
         elif key in CODE_PATHS and inner not in OFF:
             yield from (f"{here}: {name}" for name in _listed(inner) if not name.startswith(OWN_CODE))
-        elif key == "attn_implementation" and "/" in str(inner) and not str(inner).startswith(OWN_KERNELS):
+        elif key in ATTENTIONS and "/" in str(inner) and not str(inner).startswith(OWN_KERNELS):
             yield f"{here}: {inner}"
         else:
             yield from _foreign_code(inner, here)
@@ -99,7 +97,7 @@ def check_weights(folder: Path) -> None:
 
 def _check_json(file: Path, trusted: bool) -> None:
     content = read_object(file, remedy(file.parent))
-    named = next((key for key in NAMES_CODE.get(file.name, ()) if content.get(key)), None)
+    named = next(_foreign_code(content, ""), None) if file.name.endswith("config.json") else None
     if named and not trusted:
         raise UserError(
             f"{file}: {named}: names code that would run as you; take a model without, or, when you have read that "

@@ -23,6 +23,10 @@ PANELS = {
 }
 
 
+# Beyond it, an integer is no float.
+LARGEST = 2**63
+
+
 class _State(BaseModel):
     """Of the trainer's account, what is drawn: numbers by what they are of, with the step."""
 
@@ -33,8 +37,9 @@ class _State(BaseModel):
     def _has_numbers(cls, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for log in history:
             for name in ("step", *PANELS, *(f"eval_{name}" for name in PANELS)):
-                if (name in log or name == "step") and not isinstance(log.get(name), int | float):
-                    raise ValueError(f"{name}: {str(log.get(name))[:40]} is no number")
+                value = log.get(name, 0 if name != "step" else None)
+                if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) > LARGEST):
+                    raise ValueError(f"{name}: {str(value)[:40]} is no number, or none of a run")
         return history
 
 

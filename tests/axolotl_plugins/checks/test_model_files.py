@@ -81,6 +81,10 @@ def test_the_guard_itself_refuses_it_where_axolotl_is_called_by_hand() -> None:
     ("name", "content"),
     [
         ("config.json", {"auto_map": {"AutoModelForCausalLM": "modeling.Model"}}),
+        ("config.json", {"text_config": {"auto_map": {"AutoModel": "modeling.Model"}}}),
+        ("config.json", {"_attn_implementation_internal": "evil/kernel"}),
+        ("config.json", {"attn_implementation": {"text_config": "evil/kernel"}}),
+        ("config.json", {"keypoint_detector_config": {"trust_remote_code": True}}),
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["tokenizing.Tokenizer", None]}}),
         ("processor_config.json", {"auto_map": {"AutoProcessor": "processing.Processor"}}),
         ("adapter_config.json", {"auto_mapping": {"parent_library": "evil", "base_model_class": "Model"}}),
@@ -91,9 +95,7 @@ def test_a_model_that_names_code_is_refused_unless_it_is_trusted(
     tmp_path: Path, name: str, content: dict[str, Any]
 ) -> None:
     (tmp_path / name).write_text(json.dumps(content))
-    with pytest.raises(
-        UserError, match=rf"{name}: (auto_map|auto_mapping|megatron_config): names code that would run"
-    ):
+    with pytest.raises(UserError, match=rf"{name}: .*: names code that would run"):
         check_model(tmp_path)
     check_model(tmp_path, trusted=True)
 
