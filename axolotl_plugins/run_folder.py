@@ -33,10 +33,11 @@ def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
         return
     if recipe := recipe_of_run(output):
         raise UserError(f"output_dir: {output} belongs to the recipe {recipe}; choose another folder")
+    owner = file
     with suppress(UserError, KeyError, TypeError):
         owner = Path(read_run(output).config["axolotl_config_path"])
-        if owner.resolve() != file.resolve():
-            raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
+    if owner.resolve() != file.resolve():
+        raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
 
 
 def hold(folder: Path, name: str = LOCK) -> BaseFileLock:
