@@ -128,8 +128,11 @@ def check_adapter_fits(model: Any, folder: Path) -> None:
     """
     from peft import get_peft_model_state_dict
 
+    wanted = get_peft_model_state_dict(model, save_embedding_layers=False).keys()
     with safe_open(folder / ADAPTER, "np") as weights:
-        differing = sorted(get_peft_model_state_dict(model).keys() ^ set(weights.keys()))
+        there = set(weights.keys())
+    # Embeddings are there where the vocabulary grew.
+    differing = sorted({*(wanted - there), *(name for name in there - wanted if "lora_" in name)})
     if differing:
         said = f"{len(differing)} layers of it or of its base have no counterpart, such as {differing[0]}"
         raise UserError(f"{folder / ADAPTER}: is of another model: {said}; {remedy(folder)}")
@@ -143,7 +146,9 @@ def loading(what: str, folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, ImportError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise  # of a file, they raise no ImportError: that is of a package
+    except (UserError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except ImportError as error:
+        raise UserError(f"{what}: {reason(error)[:300]}") from None
     except BaseException as error:
         raise UserError(f"{what}: {reason(error)[:300]}; {remedy(folder)}") from None

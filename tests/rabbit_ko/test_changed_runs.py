@@ -1,5 +1,6 @@
 """A model that is not what its run wrote is neither used nor pushed; who may not read or write is told so."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from axolotl_plugins.checks.base_model import merged_is_current
+from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.finished_runs import BASE, COMMANDS, MERGED, SFT, forget_files, run
 
@@ -152,3 +154,20 @@ def test_a_merge_that_was_killed_after_any_file_is_not_taken_for_finished(
     if not merged_is_current(SFT):
         assert run("merge").stderr == "error: reached\n"
         assert not MERGED.exists()
+
+
+@pytest.mark.parametrize("option", ["--model-args", "--model_args", "--trust-remote-code"])
+def test_no_option_hands_code_of_others_to_the_harness(finished: Path, option: str) -> None:
+    ran = rabbit("eval", "--recipe", "mine", option, "trust_remote_code=True")
+    assert (ran.exit_code, "No such option" in ran.stderr) == (2, True)
+
+
+def test_an_adapter_that_names_code_is_not_chatted_with_though_its_own_record_trusts_it(restored: Path) -> None:
+    forget_files("sft")
+    record = json.loads((SFT / "run.json").read_text())
+    record["config"] |= {"guard_trust_remote_code": True, "trust_remote_code": True}
+    (SFT / "run.json").write_text(json.dumps(record))
+    (SFT / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["tokenizing.Evil", null]}}')
+    (SFT / "tokenizing.py").write_text("raise SystemExit('run')")
+    for command in ("chat", "eval", "logickor", "card", "push-model"):
+        assert "tokenizer_config.json: auto_map: names code that would run as you" in run(command).stderr

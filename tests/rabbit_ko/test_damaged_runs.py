@@ -38,7 +38,7 @@ READ = {
     ),
     **dict.fromkeys(
         (BASE / name for name in ("config.json", "generation_config.json", "model.safetensors")),
-        ("chat", "eval", "status", "merge", "inspect", "plan"),
+        ("chat", "merge", "inspect", "plan"),
     ),
     BASE / "tokenizer.json": ("inspect", "plan", "status"),
     RESULTS / "sft/kobest.json": ("results", "eval"),
