@@ -1,6 +1,5 @@
 """One attempt at a run: where it resumes from, its checkpoints, what is seen of it, and its end when it is lost."""
 
-import json
 import math
 import resource
 import shutil
@@ -28,6 +27,7 @@ from axolotl_plugins.resume.checkpoints import (
 )
 from axolotl_plugins.resume.identity import Identity
 from rabbit_ko.errors import UserError
+from rabbit_ko.json_file import read_object
 from rabbit_ko.recipes import RUN_FILE
 
 T = TypeVar("T")
@@ -85,9 +85,9 @@ def _find_start(cfg: Any, identity: Identity) -> tuple[Path, float] | None:
 def what_is_there(output: Path) -> str:
     """Say what a new run in a folder replaces, such as `the model of 2026-11-25, 36 steps and 2 checkpoints`."""
     try:
-        run = json.loads((output / RUN_FILE).read_bytes())
-        model = [f"the model of {run['ended'][:10]}, {run['steps']} steps"]
-    except (OSError, ValueError, KeyError):
+        run = read_object(output / RUN_FILE, "")
+        model = [f"the model of {str(run['ended'])[:10]}, {run['steps']} steps"]
+    except (UserError, KeyError):
         model = []
     count = len(all_checkpoints(output))
     return " and ".join([*model, *([f"{count} checkpoint{'' if count == 1 else 's'}"] if count else [])])

@@ -29,7 +29,6 @@ from axolotl_plugins.callbacks import (
     resume,
 )
 from axolotl_plugins.checks.base_model import (
-    ADAPTER,
     MERGED_ADAPTER,
     adapter_digest,
     check_parent,
@@ -39,6 +38,7 @@ from axolotl_plugins.checks.base_model import (
 )
 from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
+from axolotl_plugins.checks.model_files import ADAPTER, check_adapter_fits, check_weights
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
@@ -146,6 +146,7 @@ class Guard(BasePlugin):
                 check_machine(cfg)
             init_distributed_state()
             on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
+        check_weights(Path(cfg.base_model))
         check_special_tokens(cfg, LOG.warning)
         tokenizer, template = load_tokenizer(cfg), template_for(cfg.datasets[0].type)
         check_parent(cfg, template)
@@ -186,9 +187,11 @@ class Guard(BasePlugin):
                 self.identity = identity.run_identity(self.given, self.datasets)
             self.seconds_before = resume(cfg, self.identity)
 
+    @in_one_line
     def post_model_load(self, cfg: Any, model: Any) -> None:
         """Before a merge, write into the model's config which adapter it is that gets merged."""
         if cfg.merge_lora:
+            check_adapter_fits(model, Path(cfg.lora_model_dir or cfg.output_dir))
             setattr(model.config, MERGED_ADAPTER, adapter_digest(Path(cfg.lora_model_dir or cfg.output_dir)))
             atexit.register(make_readable, Path(cfg.output_dir) / "merged")  # axolotl calls no hook when it has saved
 

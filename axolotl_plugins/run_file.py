@@ -11,8 +11,10 @@ from typing import Any
 
 from huggingface_hub import get_token
 
+from rabbit_ko import storage
 from rabbit_ko.hashing import git_commit, versions
 from rabbit_ko.recipes import RUN_FILE
+from rabbit_ko.run_record import describe_files
 
 PACKAGES = (
     *("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch"),
@@ -49,8 +51,9 @@ def write_run_file(
         "last_evaluation": evaluations[-1] if evaluations else {},
     }
     # An identity has no secrets, and must be found again as it is.
-    text = json.dumps({**redact(run), "made_of": made_of}, indent=2, ensure_ascii=False, default=str)
-    (Path(cfg.output_dir) / RUN_FILE).write_text(text + "\n", encoding="utf-8")
+    files = {name: file.model_dump() for name, file in describe_files(Path(cfg.output_dir)).items()}
+    text = json.dumps({**redact(run), "made_of": made_of, "files": files}, indent=2, ensure_ascii=False, default=str)
+    storage.write(str(Path(cfg.output_dir) / RUN_FILE), (text + "\n").encode())
 
 
 def _device(trainer: Any) -> dict[str, Any]:

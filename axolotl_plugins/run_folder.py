@@ -1,6 +1,5 @@
 """The folder of a run: its own stage's and no other's, and one run at a time in it."""
 
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -12,7 +11,9 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
-from rabbit_ko.recipes import RUN_FILE, recipe_of_run, run_of_config
+from rabbit_ko.json_file import GRANT
+from rabbit_ko.recipes import recipe_of_run, run_of_config
+from rabbit_ko.run_record import read_run
 
 # Of the process that trains, from the loading of its rows on; and of the command that starts it.
 LOCK, LAUNCH = "run.lock", "launch.lock"
@@ -32,21 +33,24 @@ def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
         return
     if recipe := recipe_of_run(output):
         raise UserError(f"output_dir: {output} belongs to the recipe {recipe}; choose another folder")
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        owner = Path(json.loads((output / RUN_FILE).read_bytes())["config"]["axolotl_config_path"])
-        if owner.resolve() != file.resolve():
-            raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
+    owner = file
+    with suppress(UserError, KeyError, TypeError):
+        owner = Path(read_run(output).config["axolotl_config_path"])
+    if owner.resolve() != file.resolve():
+        raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
 
 
 def hold(folder: Path, name: str = LOCK) -> BaseFileLock:
     """Keep other runs out of a run's folder until this process ends, or the lock that is returned is released.
 
-    Raises UserError where a run is in it, with that one's process and host.
+    Raises UserError where a run is in it, with that one's process and host, and where nothing may be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock((folder / name).absolute(), timeout=PATIENCE, is_singleton=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock((folder / name).absolute(), timeout=PATIENCE, is_singleton=True)
         lock.acquire()
+    except PermissionError:
+        raise UserError(f"{folder}: this user may not write there; {GRANT}") from None
     except Timeout:
         raise UserError(f"{folder} is in use by {_read_holder(folder / name)}; wait for its end") from None
     storage.write(f"{folder / name}.pid", f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# Reading all of a large model would hold up what only looks: of larger files, it is told by their size.
+LARGE = 4 << 30
 
 
 def file_digest(file: Path) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import yaml
 from axolotl.cli.config import prepare_plugins
 from axolotl.integrations.base import PluginManager
 from axolotl.utils.config import normalize_config, validate_config
 from axolotl.utils.dict import DictDefault
+from safetensors.numpy import save_file
 from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 ROOT = Path(__file__).parents[1]
@@ -41,9 +43,14 @@ def load_on_cpu(stage: str, **overrides: Any) -> DictDefault:
 
 
 def save_base(folder: Path, tokenizer: PreTrainedTokenizerBase, **config: Any) -> None:
-    """Write a tokenizer, a model's config and an empty file of weights."""
+    """Write a tokenizer, a model's config and weights of one number."""
     script = runpy.run_path(str(ROOT / "axolotl_configs/smoke/make_base_model.py"))
     tokenizer.save_pretrained(folder)
     eos = {"eos_token_id": tokenizer.eos_token_id, **config}
     LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=script["CONTEXT"], **eos).save_pretrained(folder)
-    (folder / "model.safetensors").touch()
+    put_weights(folder / "model.safetensors")
+
+
+def put_weights(file: Path, value: float = 0.0) -> None:
+    """Write a file of weights, of one number."""
+    save_file({"weight": np.full(1, value, np.float32)}, file)

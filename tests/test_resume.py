@@ -2,14 +2,23 @@
 
 import hashlib
 import json
+import os
 import random
+import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
+from rabbit_ko.hashing import file_digest
+from rabbit_ko.json_file import read_record
+from rabbit_ko.run_record import ModelRecord, check_files
 from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps, variant
+from tests.conftest import VENV, environment, run
 
 pytestmark = pytest.mark.slow
 
@@ -86,3 +95,26 @@ def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_where_tha
     afresh = {**short, "learning_rate": 1e-3, "guard_fresh": True}
     assert finish(attempt(started, config, log, **afresh)) == 0, log.read_text()[-4000:]
     assert f"{output}: starting afresh" in log.read_text()
+
+
+def test_a_merge_that_is_killed_between_its_last_files_is_made_anew_with_the_same_bytes(started: Path) -> None:
+    merged, command = started / "runs/smoke/sft/merged", [str(VENV / "bin/python"), "-m", "rabbit_ko.cli", "merge"]
+    before, quiet = file_digest(merged / "model.safetensors"), subprocess.DEVNULL
+    names = sorted(file.name for file in merged.iterdir())
+    shutil.rmtree(merged)
+    options: dict[str, Any] = {
+        "cwd": started,
+        "env": environment(PYTHONPATH=str(started)),
+        "stdout": quiet,
+        "stderr": quiet,
+    }
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        while process.poll() is None and not (merged / "tokenizer_config.json").exists():
+            time.sleep(0.0005)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (merged / CHECKSUMS).exists()
+    run(started, *command)
+    assert file_digest(merged / "model.safetensors") == before
+    assert sorted(file.name for file in merged.iterdir()) == names
+    check_files(merged, read_record(ModelRecord, merged / CHECKSUMS, ""))

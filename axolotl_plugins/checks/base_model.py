@@ -8,19 +8,22 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils.logging import set_verbosity_error
 
-from axolotl_plugins.resume.identity import shards_fingerprint
+from axolotl_plugins.checks.model_files import ADAPTER as ADAPTER
+from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, BASE_OF_ADAPTER, check_model, trusts
+from axolotl_plugins.resume.identity import base_fingerprint, shards_fingerprint
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template
 from prompt_strategies.tokens import encode
+from rabbit_ko import storage
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
+from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE, RUNS
+from rabbit_ko.run_record import check_run, is_as_merged, remedy
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
 MERGED_ADAPTER = "merged_adapter_sha256"
-ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
-BASE_OF_ADAPTER = "base_model_name_or_path"
 
 
 def check_base_is_reachable(path: Path, base: str) -> None:
@@ -55,19 +58,35 @@ def name_base_absolutely(folder: Path) -> None:
     config = json.loads(file.read_bytes())
     if (base := Path(config[BASE_OF_ADAPTER])).is_dir():
         config[BASE_OF_ADAPTER] = str(base.absolute())
-        file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        storage.write(str(file), (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def merged_is_current(run: Path) -> bool:
-    """Tell whether a run's merged model is complete, and of the adapter that is there now."""
-    # Merging writes the tokenizer's config last.
-    if not (run / "merged" / "tokenizer_config.json").exists():
+def merged_is_current(run: Path, thorough: bool = True) -> bool:
+    """Tell whether a run's merged model is what the merge wrote, and of the adapter that is there now.
+
+    thorough: read large weights too; otherwise only their size counts.
+    """
+    merged = run / "merged"
+    if not (merged / "tokenizer_config.json").is_file():
         return False
     try:
-        config = json.loads((run / "merged" / "config.json").read_bytes())
-    except (OSError, ValueError):
+        config = read_object(merged / "config.json", "")
+    except UserError:
         return False
-    return bool(config.get(MERGED_ADAPTER) == adapter_digest(run))
+    return config.get(MERGED_ADAPTER) == adapter_digest(run) and is_as_merged(merged, run, thorough)
+
+
+def check_to_merge(run: Path, trusted: bool) -> None:
+    """Raise UserError where an adapter is not what its run wrote, or its base not the one of its training."""
+    record = check_run(run)
+    for folder in (run, Path(str(record.config.get("base_model")))):
+        check_model(folder, trusted)
+    base, before = record.config.get("base_model"), record.made_of.get("the base model")
+    now = base_fingerprint(record.config) if base and before else ""
+    if before and now and before != now:
+        raise UserError(
+            f"{base}: is not the model that {run} was trained on; put that back, or train anew: {remedy(run)}"
+        )
 
 
 def check_parent(cfg: Any, template: Template) -> None:
@@ -85,13 +104,15 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     run_folder = base if (base / RUN_FILE).exists() else base.parent
     if not (run_folder / RUN_FILE).exists():
         return f"is not a merged {parent.upper()} model of this project; run `make {parent}` and `make merge`"
-    run = json.loads((run_folder / RUN_FILE).read_text(encoding="utf-8"))
-    if method_of(run.get("config", {})).name != parent or (base / ADAPTER_CONFIG).exists():
+    run = check_run(run_folder)
+    if method_of(run.config).name != parent or (base / ADAPTER_CONFIG).exists():
         return f"is not a merged {parent.upper()} model; run `make merge`"
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config = read_object(base / "config.json", remedy(base))
     if run_folder != base and config.get(MERGED_ADAPTER) != adapter_digest(run_folder):
         return f"was not merged from the adapter in {run_folder}; remove it and run `make merge`"
-    trained_on = [entry for entry in run.get("datasets", []) if Path(entry["path"]).is_dir()]
+    if run_folder != base and not is_as_merged(base, run_folder, thorough=True):
+        return "is no longer what the merge wrote; remove it and run `make merge`"
+    trained_on = [entry for entry in run.datasets if Path(entry["path"]).is_dir()]
     for entry in trained_on:
         if shards_fingerprint(entry) != entry["fingerprint"]:
             return f"was trained on {entry['path']} as it was before; run `make {parent}` again"
@@ -99,7 +120,8 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     theirs = {str(Path(entry["path"]).parent) for entry in trained_on}
     if ours and theirs and ours.isdisjoint(theirs):
         return f"was trained on {min(theirs)}, and this run's rows are {min(ours)}'s; train both on one recipe's data"
-    if AutoTokenizer.from_pretrained(base).chat_template != chat_template(template):
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=trusts(cfg))
+    if tokenizer.chat_template != chat_template(template):
         return "was trained with another prompt than this stage's type asks for; use the same one in both stages"
     return None
 
@@ -111,7 +133,8 @@ def check_special_tokens(cfg: Any, say: Callable[[str], None]) -> None:
     tokens = {key: token for key, token in (cfg.special_tokens or {}).items() if isinstance(token, str)}
     if not tokens:
         return
-    tokenizer = AutoTokenizer.from_pretrained(cfg.tokenizer_config or cfg.base_model, revision=cfg.revision_of_model)
+    options = {"revision": cfg.revision_of_model, "trust_remote_code": trusts(cfg)}
+    tokenizer = AutoTokenizer.from_pretrained(cfg.tokenizer_config or cfg.base_model, **options)
     known = tokenizer.get_vocab()
     for key, token in tokens.items():
         if token in known:
@@ -122,14 +145,14 @@ def check_special_tokens(cfg: Any, say: Callable[[str], None]) -> None:
                 "embeddings, which makes it several times as large; a token that the base has would not"
             )
             continue
-        stops = ", ".join(tokenizer.convert_ids_to_tokens(stop_tokens(cfg.base_model)))
+        stops = ", ".join(tokenizer.convert_ids_to_tokens(stop_tokens(cfg.base_model, trusts(cfg))))
         ends = f"; it stops at {stops}" if key == "eos_token" and stops else ""
         raise UserError(f"special_tokens.{key}: {token} is not in this base's vocabulary{ends}")
 
 
 def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:
     """Raise UserError where the tokenizer does not fit the prompt, or its EOS not the base model."""
-    stops = stop_tokens(cfg.base_model)
+    stops = stop_tokens(cfg.base_model, trusts(cfg))
     if tokenizer.eos_token_id not in stops:
         names = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(stops))) or "nothing"
         raise UserError(
@@ -144,12 +167,12 @@ def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:
         )
 
 
-def stop_tokens(base_model: str) -> list[int]:
+def stop_tokens(base_model: str, trusted: bool = False) -> list[int]:
     """Return the ids that the base's generation config stops at, or else its config's."""
     from transformers import AutoConfig, GenerationConfig
 
     try:
         eos = GenerationConfig.from_pretrained(base_model).eos_token_id
     except OSError:
-        eos = AutoConfig.from_pretrained(base_model).eos_token_id
+        eos = AutoConfig.from_pretrained(base_model, trust_remote_code=trusted).eos_token_id
     return [] if eos is None else [eos] if isinstance(eos, int) else list(eos)

@@ -15,6 +15,7 @@ from axolotl.utils.schemas.datasets import DPODataset, SFTDataset
 from pydantic import BaseModel, Field
 
 from axolotl_plugins.checks.base_model import looks_like_a_path
+from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
 from axolotl_plugins.resume.identity import INTERNAL
 from prompt_strategies.template import template_for, types_of
 from rabbit_ko.errors import UserError, suggest
@@ -38,6 +39,7 @@ class GuardArgs(BaseModel):
     guard_keep_batch: bool = True
     guard_mean_over_tokens: bool = True
     guard_fresh: bool = False
+    guard_trust_remote_code: bool = False
     guard_sharding: str | None = None
     guard_driver: str | None = None  # what Ray's driver tells its workers, in JSON; not for a YAML
 
@@ -49,7 +51,9 @@ def check_config(config: dict[str, Any]) -> None:
     for key in ("base_model", "output_dir", "dataset_prepared_path"):
         if not isinstance(config.get(key), str):
             raise UserError(f"{key}: missing; it must be a path or, for the base model, a hub id")
+    check_foreign_code(config)
     _check_options(config, method)
+    check_configs(Path(config["base_model"]), trusts(config))
     entries = [entry for section in ("datasets", "test_datasets") for entry in _entries(config, section, method)]
     if not config.get("datasets"):
         raise UserError("datasets: missing; it needs a `path` and a `type` such as `prompt_strategies.qir`")

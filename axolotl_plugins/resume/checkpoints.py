@@ -9,13 +9,12 @@ from pydantic import BaseModel
 from axolotl_plugins.resume.identity import Identity, changes
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
-from rabbit_ko.hashing import file_digest
+from rabbit_ko.hashing import LARGE, file_digest
+from rabbit_ko.run_record import CHECKSUMS as CHECKSUMS
 
-PREFIX, CHECKSUMS, DAMAGED = "checkpoint-", "checksums.json", "damaged-"
+PREFIX, DAMAGED = "checkpoint-", "damaged-"
 # The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.
 STATE_FILE = "trainer_state.json"
-# Reading a full checkpoint of a large model would hold up its run for minutes: of larger files, only the size counts.
-LARGE = 4 << 30
 
 
 class _Checksums(BaseModel, extra="forbid"):
@@ -37,7 +36,7 @@ def find_checkpoint(output_dir: Path, identity: Identity, say: Callable[[str], N
         checksums = _read_checksums(checkpoint)
         if checksums is None:
             for earlier in output_dir.glob(f"{DAMAGED}{PREFIX}*"):
-                shutil.rmtree(earlier)
+                _remove(earlier)
             aside = checkpoint.rename(checkpoint.with_name(DAMAGED + checkpoint.name))
             say(f"{checkpoint} is damaged, or of the last step, or not written to its end; set aside as {aside.name}")
         elif changed := changes(checksums.run, identity):
@@ -61,15 +60,22 @@ def all_checkpoints(output_dir: Path) -> list[Path]:
 def remove_all(output_dir: Path) -> None:
     """Remove the checkpoints of a run that has ended, damaged ones too."""
     for checkpoint in all_checkpoints(output_dir):
+        _remove(checkpoint)
+
+
+def _remove(checkpoint: Path) -> None:
+    if checkpoint.is_dir() and not checkpoint.is_symlink():
         shutil.rmtree(checkpoint)
+    else:
+        checkpoint.unlink()
 
 
 def _read_checksums(checkpoint: Path) -> _Checksums | None:
     try:
         checksums = _Checksums.model_validate_json((checkpoint / CHECKSUMS).read_bytes())
+        return checksums if checksums.files == _digests(checkpoint) else None
     except (OSError, ValueError):
         return None
-    return checksums if checksums.files == _digests(checkpoint) else None
 
 
 def _digests(checkpoint: Path) -> dict[str, str]:

@@ -31,7 +31,7 @@ INTERNAL = {"axolotl_config_path", "is_preprocess", "merge_lora"}
 # Keys that may change between two attempts at one run, since they decide about nothing that is trained.
 FREE = INTERNAL | {
     *("dataloader_num_workers", "dataset_num_proc", "dataset_prepared_path", "debug", "guard_fresh"),
-    *("guard_max_dropped", "logging_steps", "output_dir", "resume_from_checkpoint"),
+    *("guard_max_dropped", "guard_trust_remote_code", "logging_steps", "output_dir", "resume_from_checkpoint"),
 }
 # What is saved, and where to is logged and pushed, by what axolotl's keys for it begin with, some after `use_`.
 FREE_BEGINNINGS = ("hub_", "save", "tensorboard", "wandb", "mlflow", "comet", "trackio")
@@ -65,7 +65,7 @@ def run_identity(given: Mapping[str, Any], datasets: list[dict[str, str]]) -> Id
         "config.processes": os.environ.get("WORLD_SIZE", "1"),
         **{entry["path"]: entry["fingerprint"] for entry in datasets},
         "the prompt's code": source_fingerprint(),
-        "the base model": _fingerprint(given["base_model"], "model", given.get("revision_of_model"), *WEIGHTS),
+        "the base model": base_fingerprint(given),
         "the tokenizer": tokenizer_fingerprint(given),
         **({"lora_model_dir": _fingerprint(adapter, "model", None, *WEIGHTS)} if adapter else {}),
     }
@@ -89,6 +89,11 @@ def _fingerprint(name: str, kind: str, revision: str | None, *patterns: str) -> 
     if path.exists():
         return files_digest([path] if path.is_file() else [file for each in patterns for file in path.glob(each)])
     return hub_digest(name, kind, revision, patterns)
+
+
+def base_fingerprint(config: Mapping[str, Any]) -> str:
+    """Return what tells the weights that a stage starts from from others; empty where unknown."""
+    return _fingerprint(config["base_model"], "model", config.get("revision_of_model"), *WEIGHTS)
 
 
 def shards_fingerprint(entry: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import KEEPS
+from rabbit_ko.json_file import GRANT
 
 
 def append(journal: Path, record: dict[str, Any]) -> None:
@@ -31,24 +32,39 @@ def append(journal: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{journal}: {error.strerror}; {KEEPS}") from None
 
 
-def records(journal: Path) -> Iterator[dict[str, Any]]:
-    """Read the records; a line that a kill has torn is none."""
-    for line in journal.read_bytes().split(b"\n") if journal.exists() else []:
+def records(journal: Path, **kinds: type) -> Iterator[dict[str, Any]]:
+    """Read the records that have values of these kinds; a line that a kill has torn is none.
+
+    Raises UserError where there is no file that can be read.
+    """
+    for line in _lines(journal) if journal.exists() else ():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
             yield record
+
+
+def _lines(journal: Path) -> Iterator[bytes]:
+    try:
+        if not journal.is_file():
+            raise UserError(f"{journal}: is no file; take it away, and what it held is asked for again")
+        with journal.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise UserError(f"{journal}: {error.strerror}") from None
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of a folder, which would pay for everything twice. Raises UserError, OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             yield
+    except PermissionError:
+        raise UserError(f"{folder}: this user may not write there; {GRANT}") from None
     except Timeout:
         raise UserError(f"{folder}: another run is at work here; wait for it, or end it") from None
 

@@ -1,17 +1,17 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
-
+from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, check_adapter_fits, check_model, loading
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Messages
 from prompt_strategies.tokens import adds_bos
-from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.stages import Stage, adapter_base
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.stages import BASE, Stage, adapter_base
 from rabbit_ko.hub import hub_id
+from rabbit_ko.json_file import read_object
+from rabbit_ko.run_record import check_run, remedy
 
 
 class Answer(NamedTuple):
@@ -26,12 +26,15 @@ def load_tokenizer(stage: Stage) -> Any:
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(stage.model)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{stage.model}: the tokenizer cannot be loaded: {reason(error)}") from None
+    check_stage(stage)
+    folder = Path(stage.model)
+    with loading(f"{stage.model}: the tokenizer cannot be loaded", folder):
+        tokenizer = AutoTokenizer.from_pretrained(stage.model, trust_remote_code=stage.trusted)
+        tokenizer("가")
     tokenizer.chat_template = chat_template(stage.template)
     tokenizer.padding_side = "left"
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{stage.model}: its tokenizer names no token that ends an answer; {remedy(folder)}")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.bos_token_id is not None and not adds_bos(tokenizer):
@@ -40,6 +43,19 @@ def load_tokenizer(stage: Stage) -> Any:
             single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
         )
     return tokenizer
+
+
+def check_stage(stage: Stage) -> None:
+    """Raise UserError where a stage's model is damaged, would run code of others, or is not what its run wrote.
+
+    Of weights of many gigabytes only the size is compared: reading them would make a question wait for seconds.
+    """
+    folder = Path(stage.model)
+    check_model(folder, stage.trusted)
+    if stage.name != BASE and folder.is_dir():
+        check_run(folder, thorough=False)
+        if base := adapter_base(folder):
+            check_model(Path(base), stage.trusted)
 
 
 def load_stage(stage: Stage) -> tuple[Any, Any]:
@@ -54,22 +70,27 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
         raise UserError(
             f"{stage.model}: the adapter is on {base}, which is gone; put that folder back, or train again"
         )
-    try:
-        model = AutoModelForCausalLM.from_pretrained(base or stage.model, dtype="auto")
+    place, safe = base or stage.model, {"trust_remote_code": stage.trusted, "use_safetensors": True}
+    with loading(f"{place}: the model cannot be loaded", Path(place)):
+        model = AutoModelForCausalLM.from_pretrained(place, dtype="auto", **safe)
+    with loading(f"{stage.model}: the model cannot be loaded", Path(stage.model)):
         if base:
             from peft import PeftModel  # two seconds that a merged model does not need
 
             if len(tokenizer) > model.get_input_embeddings().num_embeddings:  # a token was added in training
                 model.resize_token_embeddings(len(tokenizer))
-            model = PeftModel.from_pretrained(model, stage.model).merge_and_unload()
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{stage.model}: the model cannot be loaded: {reason(error)}") from None
+            model = PeftModel.from_pretrained(model, stage.model)
+            check_adapter_fits(model, Path(stage.model))
+            model = model.merge_and_unload()
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
 def adapter_rank(folder: Path) -> int:
-    """Return the rank of the adapter in a folder."""
-    return int(json.loads((folder / "adapter_config.json").read_bytes())["r"])
+    """Return the rank of the adapter in a folder. Raises UserError."""
+    rank = read_object(folder / ADAPTER_CONFIG, remedy(folder)).get("r")
+    if not isinstance(rank, int):
+        raise UserError(f"{folder / ADAPTER_CONFIG}: r: missing, or no number; {remedy(folder)}")
+    return rank
 
 
 def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[Answer]:

@@ -15,10 +15,13 @@ from axolotl_plugins.run_file import redact
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
+from rabbit_ko.evaluation.models import check_stage
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.hashing import versions
+from rabbit_ko.json_file import read_record, read_text
 
 Record = TypeVar("Record", bound=BaseModel)
+AGAIN = "take it away, and evaluate again"
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
@@ -86,7 +89,8 @@ class Sample(BaseModel):
 
 
 def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") -> Model:
-    """Describe the model that answers for a stage, here or at a server. Raises UserError where there is no model."""
+    """Describe the model that answers for a stage, here or at a server. Raises UserError."""
+    check_stage(stage)
     at = {"path": server.url, "name": server.model} if server else {"path": stage.model}
     return Model(**at, fingerprint=fingerprint(stage.model), backend="openai" if server else backend)
 
@@ -115,15 +119,20 @@ def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
 
 
 def read_result(folder: Path, task: str) -> Result | None:
-    """Read a task's result; None where there is none. Raises UserError where the file is damaged."""
+    """Read a task's result; None where there is none. Raises UserError where the file is damaged, or of another."""
     file = folder / f"{task}.json"
-    return validated(Result, file.read_bytes(), str(file)) if file.exists() else None
+    if not file.exists():
+        return None
+    result = read_record(Result, file, AGAIN)
+    if (result.stage, result.task) != (folder.name, task):
+        raise UserError(f"{file}: is of {result.stage}, {result.task}; {AGAIN}")
+    return result
 
 
 def read_samples(folder: Path, task: str) -> list[Sample]:
     """Read a task's samples; none where there is no such file. Raises UserError where it is damaged."""
     file = folder / f"{task}.samples.jsonl"
-    lines = file.read_bytes().splitlines() if file.exists() else []
+    lines = read_text(file, AGAIN).encode().splitlines() if file.exists() else []
     return [validated(Sample, line, str(file)) for line in lines]
 
 

@@ -2,19 +2,22 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from axolotl_plugins.checks.base_model import ADAPTER_CONFIG, BASE_OF_ADAPTER
+from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, BASE_OF_ADAPTER, trusts
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
 from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
+from rabbit_ko.run_record import read_run, remedy, text_at
 
 BASE = "base"
 _WEIGHTS_AND_PROMPT = ("*.safetensors", ADAPTER_CONFIG, "config.json", "tokenizer.json", "chat_template.jinja")
@@ -37,10 +40,17 @@ class Stage:
     def template(self) -> Template:
         """The prompt's template: the one that the stage was trained with, and for the base that of the recipe."""
         if self.name == BASE:
-            config = _first_config(Recipe(self.recipe))
+            config, file = _first_config(Recipe(self.recipe)), Recipe(self.recipe).folder / "sft.yaml"
         else:
-            config = json.loads((Path(self.model) / RUN_FILE).read_bytes())["config"]
-        return template_for(config["datasets"][0]["type"])
+            config, file = read_run(Path(self.model)).config, Path(self.model) / RUN_FILE
+        return template_for(text_at(file, config, "datasets", 0, "type"))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether code that comes with the model may run: as the stage's YAML says, and nothing that was copied."""
+        recipe = Recipe(self.recipe)
+        name = next((method.name for method in recipe.methods), "sft") if self.name == BASE else self.name
+        return recipe.config(name).exists() and trusts(read_config(recipe.config(name)))
 
     @property
     def prompt(self) -> str:
@@ -78,7 +88,8 @@ def fingerprint(model: str) -> str:
     for file in sorted({file for pattern in _WEIGHTS_AND_PROMPT for file in folder.glob(pattern)}):
         digest.update(file.name.encode())
         if file.name == ADAPTER_CONFIG:  # the place of its base is another on each machine
-            digest.update(json.dumps({**json.loads(file.read_bytes()), BASE_OF_ADAPTER: ""}, sort_keys=True).encode())
+            described = {**read_object(file, remedy(folder)), BASE_OF_ADAPTER: ""}
+            digest.update(json.dumps(described, sort_keys=True).encode())
             continue
         with file.open("rb") as content:
             hashlib.file_digest(content, lambda: digest)  # adds to what is hashed so far
@@ -88,14 +99,16 @@ def fingerprint(model: str) -> str:
 
 
 def adapter_base(folder: Path) -> str | None:
-    """Return the model that the folder's adapter is on, as its run names it; None where it holds no adapter."""
+    """Return the model that the folder's adapter is on, as its run names it; None where it holds no adapter.
+
+    Raises UserError where neither its run nor its config names it.
+    """
     file = folder / ADAPTER_CONFIG
     if not file.exists():
         return None
-    try:
-        return str(json.loads((folder / RUN_FILE).read_bytes())["config"]["base_model"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return str(json.loads(file.read_bytes())[BASE_OF_ADAPTER])
+    with suppress(UserError):
+        return text_at(folder / RUN_FILE, read_run(folder).config, "base_model")
+    return text_at(file, read_object(file, remedy(folder)), BASE_OF_ADAPTER)
 
 
 def _first_config(recipe: Recipe) -> dict[str, Any]:

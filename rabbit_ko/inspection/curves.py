@@ -1,11 +1,16 @@
 """Curves of a run, drawn from the trainer's state: `rabbit curves`."""
 
-import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, field_validator
+
 from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
-from rabbit_ko.errors import UserError, reason
+from rabbit_ko.errors import UserError
+from rabbit_ko.json_file import read_record
+from rabbit_ko.run_record import remedy
+from rabbit_ko.storage import write
 
 # Each panel's title by the trainer's name for what it shows.
 PANELS = {
@@ -18,15 +23,32 @@ PANELS = {
 }
 
 
+# Beyond it, an integer is no float.
+LARGEST = 2**63
+
+
+class _State(BaseModel):
+    """Of the trainer's account, what is drawn: numbers by what they are of, with the step."""
+
+    log_history: list[dict[str, Any]]
+
+    @field_validator("log_history")
+    @classmethod
+    def _has_numbers(cls, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for log in history:
+            for name in ("step", *PANELS, *(f"eval_{name}" for name in PANELS)):
+                value = log.get(name, 0 if name != "step" else None)
+                if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) > LARGEST):
+                    raise ValueError(f"{name}: {str(value)[:40]} is no number, or none of a run")
+        return history
+
+
 def read_history(run: Path) -> list[dict[str, Any]]:
     """Return what a run has logged, until its end or last checkpoint. Raises UserError where there is nothing."""
-    found = next((folder for folder in (run, *checkpoints(run)) if (folder / STATE_FILE).is_file()), None)
+    found = next((folder for folder in (run, *checkpoints(run)) if (folder / STATE_FILE).exists()), None)
     if found is None:
         raise UserError(f"{run}: nothing to draw yet; a run can be drawn from its first checkpoint on")
-    try:
-        return list(json.loads((found / STATE_FILE).read_text(encoding="utf-8"))["log_history"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{found / STATE_FILE}: damaged: {reason(error)}; the run must log a new one") from None
+    return read_record(_State, found / STATE_FILE, remedy(run)).log_history
 
 
 def series(history: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
@@ -60,5 +82,7 @@ def draw_run(run: Path) -> Path:
                 axis.plot(*zip(*points, strict=True), ".-", color=colour, label=when)
         axis.legend(frameon=False)
         axis.grid(alpha=0.3)
-    figure.savefig(run / "curves.png")
+    picture = BytesIO()
+    figure.savefig(picture, format="png")
+    write(str(run / "curves.png"), picture.getvalue())
     return run / "curves.png"

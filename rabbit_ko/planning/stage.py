@@ -1,6 +1,5 @@
 """What a stage's YAML says about memory and work, with axolotl's defaults, and the shape of its Llama."""
 
-import json
 from dataclasses import astuple
 from math import ceil
 from pathlib import Path
@@ -11,8 +10,10 @@ from pydantic import BaseModel, BeforeValidator, Field
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.processes import Batch, configured_batch
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import Method, RowKind, method_of
 from rabbit_ko.recipes import RUNS, read_config
+from rabbit_ko.run_record import remedy
 
 SHAPES = Path(__file__).parent / "shapes"
 # Bases whose weights are on the hub, where some are gated; their shapes are public.
@@ -157,9 +158,9 @@ def load_shape(base_model: str) -> ModelShape:
             "`make sft` makes the base of a recipe that has its own"
         )
     try:
-        given = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if value is not None}
+        given = {key: value for key, value in read_object(path, remedy(path.parent)).items() if value is not None}
         return ModelShape.model_validate({**given, "name": KNOWN.get(base_model, base_model)})
-    except (ValueError, AttributeError, LookupError) as error:
+    except (ValueError, LookupError) as error:
         known = "not the config of a model of the kinds llama, mistral"
         raise UserError(f"{path}: {known}: {reason(error)[:200]}") from None
 

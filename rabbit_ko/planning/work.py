@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from axolotl_plugins.checks.model_files import check_configs, loading
 from dataset_builders.manifest import MANIFEST, read_manifest
 from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.sources import SOURCES, find_upstream
@@ -194,10 +195,15 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
 
     if not (stage.data / MANIFEST).exists():
         return []
-    try:
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(stage.base_model, local_files_only=True)
-    except (OSError, ValueError):
-        return []
+    if tokenizer is None:
+        base = Path(stage.base_model)
+        check_configs(base)
+        options = {"local_files_only": True, "trust_remote_code": False}
+        with loading(f"{base}: the tokenizer cannot be loaded", base):
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(stage.base_model, **options)
+            except (OSError, ValueError):
+                return []
     rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
     if stage.kind == "sft":
         prompts = [row["messages"][:-1] for row in rows]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import Field
 
+from axolotl_plugins.checks.model_files import check_configs, trusts
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result, State
@@ -14,19 +14,18 @@ from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
+from rabbit_ko.json_file import read_record
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe
+from rabbit_ko.run_record import RunRecord, check_run, remedy, text_at
 
 
-class Run(BaseModel):
+class Run(RunRecord):
     """A finished training run, as `run.json` has it. seconds: earlier versions of this project did not write it."""
 
-    config: dict[str, Any]
-    git: dict[str, str | bool] = {}
-    versions: dict[str, str]
+    git: dict[str, str | bool] = Field(default_factory=dict)
     device: dict[str, str | int]
-    datasets: list[dict[str, str]] = []
     rows: dict[str, dict[str, int]]
     started: datetime
     ended: datetime
@@ -52,6 +51,11 @@ class Facts:
     results: dict[str, Result]
     license: str
 
+    @property
+    def trusting(self) -> list[str]:
+        """The stages in whose training code of others was allowed to run."""
+        return [stage for stage, run in self.runs.items() if trusts(run.config)]
+
 
 def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     """Read all that a card is written from, by default of the last finished stage. Raises UserError."""
@@ -72,25 +76,26 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run, by default the last one. Raises UserError for the base model."""
+    """Return a stage with a finished run, by default the last. Raises UserError for the base, and a changed model."""
     stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
         raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
     if not name and not recipe.finished:
         raise UserError(f"{recipe.runs}: no finished run; run `make {stages[0]} RECIPE={recipe.name}` first")
-    return find_stage(recipe.name, name or recipe.finished[-1].name)
+    stage = find_stage(recipe.name, name or recipe.finished[-1].name)
+    check_configs(Path(stage.model), stage.trusted)
+    check_run(Path(stage.model))
+    return stage
 
 
 def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
     """Read the runs that led to a stage's model by stage, first to last. Raises UserError where they do not fit."""
     file, parent = recipe.run(stage) / RUN_FILE, METHODS[stage].parent
     command = f"`make {stage} RECIPE={recipe.name}`"
-    try:
-        run = Run.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; run {command} first") from None
-    except ValidationError:
-        raise UserError(f"{file}: not what a finished run leaves; run {command} again") from None
+    if not file.exists():
+        raise UserError(f"{file}: no such file; run {command} first")
+    run = read_record(Run, file, remedy(file.parent))
+    text_at(file, run.config, "base_model")
     if parent is None or not Path(run.config["base_model"]).is_relative_to(recipe.run(parent)):
         return {stage: run}
     before = read_runs(recipe, parent)

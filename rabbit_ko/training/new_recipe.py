@@ -90,6 +90,6 @@ def _load(base: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(Path(base) if Path(base).is_dir() else base)
+        return AutoTokenizer.from_pretrained(Path(base) if Path(base).is_dir() else base, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{base}: its tokenizer cannot be loaded: {reason(error)[:200]}") from None

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.checks.base_model import check_base_is_reachable, merged_is_current
+from axolotl_plugins.checks.base_model import check_base_is_reachable, check_to_merge, merged_is_current
+from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
 from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, expand_base, read_config
+from rabbit_ko.run_record import write_checksums
 from rabbit_ko.training.process import python, run_logged
 from rabbit_ko.training.status import State, stage_status
 
@@ -77,6 +79,8 @@ def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
             raise UserError(f"{run} is in use by {process}; wait for its end")
     wanted = {**read_config(config), **parse_overrides(launch.overrides)}
     try:
+        check_foreign_code(wanted)
+        check_configs(Path(str(wanted.get("base_model"))), trusts(wanted))
         check_output_dir(wanted, config)
         if wanted.get("bf16"):  # torch's import takes seconds
             from axolotl_plugins.checks.machine import check_gpu
@@ -103,11 +107,15 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
         raise UserError(f"{run}: no finished run to merge; run `make {stage} RECIPE={recipe.name}` first")
     if not (run / "adapter_config.json").exists() or merged_is_current(run):
         return False
+    config = read_config(recipe.config(stage))
+    check_foreign_code(config)
+    check_to_merge(run, trusts(config))
     with hold(run, LAUNCH), hold(run):
         shutil.rmtree(run / "merged", ignore_errors=True)
         try:
             command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
             run_logged(command, log_file(recipe, stage), "merging", debug, quiet=True)
+            write_checksums(run / "merged")
         except BaseException:
             shutil.rmtree(run / "merged", ignore_errors=True)
             raise

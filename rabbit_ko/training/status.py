@@ -1,6 +1,5 @@
 """Whether a stage is up to date: told by what its run says that it was made of, never by a file's time."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,12 @@ from axolotl_plugins.checks.base_model import merged_is_current
 from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
 from axolotl_plugins.run_folder import holder
+from rabbit_ko import run_record
+from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import versions
-from rabbit_ko.recipes import RUN_FILE, Recipe
+from rabbit_ko.json_file import NotAllowed
+from rabbit_ko.recipes import Recipe
+from rabbit_ko.run_record import RunRecord, check_files
 
 # Where these have changed, a model may be served other tokens than it was trained on.
 TOKENIZING = ("tokenizers", "transformers")
@@ -58,13 +61,16 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     parent = recipe.parent(stage)
     if parent and (start := stage_status(recipe, parent)).state is not State.CURRENT:
         return Status(stage, State.STALE, f"since {parent} is {start}")
-    if parent and (recipe.run(parent) / "merged").exists() and not merged_is_current(recipe.run(parent)):
-        return Status(stage, State.STALE, f"since {parent} was trained anew")
-    recorded: Identity = run.get("made_of", {})
+    if parent and (recipe.run(parent) / "merged").exists() and not merged_is_current(recipe.run(parent), False):
+        return Status(stage, State.STALE, f"since what is merged is not {parent} as it is now")
+    recorded: Identity = run.made_of
     if not recorded:
         return Status(stage, State.STALE, "since its run.json is of an earlier version of this project")
-    wanted = run.get("overrides", {}) if overrides is None else overrides
-    installed = run.get("versions", {})
+    try:
+        check_files(recipe.run(stage), run, thorough=False)
+    except UserError as error:
+        return Status(stage, State.STALE, str(error).partition(";")[0])
+    wanted, installed = run.overrides if overrides is None else overrides, run.versions
     before = {**made_of(recorded), **releases(installed)}
     now = {**made_of(stage_identity(recipe.config(stage), wanted)), **releases(versions(installed))}
     if changed := changes(before, now):
@@ -79,10 +85,14 @@ def releases(installed: Mapping[str, str]) -> dict[str, str]:
     return {f"version.{name}": match[0] for name, match in matches.items() if match}
 
 
-def read_run(recipe: Recipe, stage: str) -> dict[str, Any] | None:
-    """Return what a stage's finished run has left in run.json; None where there is none, or it is damaged."""
+def read_run(recipe: Recipe, stage: str) -> RunRecord | None:
+    """Return what a stage's finished run has left in run.json; None where there is none, or it is damaged.
+
+    Raises UserError where it may not be read.
+    """
     try:
-        run = json.loads((recipe.run(stage) / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return run_record.read_run(recipe.run(stage))
+    except NotAllowed:
+        raise
+    except UserError:
         return None
-    return run if isinstance(run, dict) else None

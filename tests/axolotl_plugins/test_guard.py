@@ -29,9 +29,9 @@ def recipe(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for split in ("train", "test"):
             (folder / f"{split}-00000-of-00001.parquet").write_bytes(b"rows")
-        for file in ("model.safetensors", "config.json"):
-            write_jsonl(in_tmp / "runs" / stage.parent.name / "sft" / "merged" / file, [])
-            write_jsonl(in_tmp / "runs/smoke/base" / file, [])
+        for folder in (Path("runs") / stage.parent.name / "sft/merged", Path("runs/smoke/base")):
+            write_jsonl(in_tmp / folder / "model.safetensors", [])
+            write_jsonl(in_tmp / folder / "config.json", [{}])
     return in_tmp / "axolotl_configs"
 
 

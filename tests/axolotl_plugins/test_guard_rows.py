@@ -23,7 +23,7 @@ from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import IIR
 from prompt_strategies.tokens import encode
 from rabbit_ko.recipes import GUARD
-from tests.stages import load_on_cpu, save_base
+from tests.stages import load_on_cpu, put_weights, save_base
 
 pytestmark = pytest.mark.usefixtures("smoke_recipe")
 
@@ -209,6 +209,7 @@ def test_dpo_from_a_merged_dpo_run_or_from_an_adapter_is_refused(merged: Path) -
     run_file.write_text(json.dumps({**run, "config": {"rl": "dpo"}}))
     assert "is not a merged SFT model; run `make merge`" in refusal("dpo")
     run_file.write_text(json.dumps(run))
+    put_weights(merged.parent / ADAPTER)
     shutil.copytree(merged, merged.parent, dirs_exist_ok=True)
     (merged.parent / "adapter_config.json").write_text("{}")
     assert "is not a merged SFT model; run `make merge`" in refusal("dpo", base_model="runs/smoke/sft")

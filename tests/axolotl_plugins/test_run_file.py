@@ -12,7 +12,10 @@ from axolotl.utils.dict import DictDefault
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.resume.identity import dataset_fingerprints
 from axolotl_plugins.run_file import write_run_file
+from rabbit_ko.errors import UserError
+from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import RUN_FILE
+from rabbit_ko.run_record import check_run
 
 HISTORY = [{"eval_loss": 3.0}, {"loss": 2.5}, {"eval_loss": 2.0, "eval_rewards/margins": 0.5}, {"train_loss": 2.7}]
 
@@ -125,3 +128,45 @@ def test_the_copy_of_the_base_beside_an_adapter_is_removed_and_a_full_model_stay
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "base"}')
     guard.post_train_unload(config(tmp_path))
     assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.hostile
+def test_it_has_the_checksums_of_the_model_and_of_nothing_else(tmp_path: Path) -> None:
+    model = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer.json"]
+    for name in (*model, "README.md", "trainer_state.json", "log.txt", "optimizer.pt"):
+        (tmp_path / name).write_text(name)
+    write_run_file(config(tmp_path), FinishedTrainer(), datetime.now(UTC), 0, {})
+    files = json.loads((tmp_path / RUN_FILE).read_text())["files"]
+    assert sorted(files) == model
+    assert files["tokenizer.json"] == {"bytes": 14, "sha256": file_digest(tmp_path / "tokenizer.json")}
+    check_run(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("chat_template.jinjo")
+    with pytest.raises(UserError, match=r"chat_template\.jinja: is not what its run wrote, by its checksum"):
+        check_run(tmp_path)
+
+
+@pytest.mark.hostile
+def test_a_run_that_is_killed_while_it_is_written_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_run_file(config(tmp_path), FinishedTrainer(), datetime.now(UTC), 0, {})
+    assert not (tmp_path / RUN_FILE).exists()
+
+
+@pytest.mark.hostile
+def test_large_weights_are_read_where_they_are_published_and_measured_where_they_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    write_run_file(config(tmp_path), FinishedTrainer(), datetime.now(UTC), 0, {})
+    monkeypatch.setattr("rabbit_ko.run_record.LARGE", 5)
+    (tmp_path / "model.safetensors").write_bytes(b"WEIGHTS")
+    check_run(tmp_path, thorough=False)
+    with pytest.raises(UserError, match="is not what its run wrote"):
+        check_run(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"weight")
+    with pytest.raises(UserError, match="has 6 bytes, and its run wrote 7"):
+        check_run(tmp_path, thorough=False)

@@ -1,13 +1,13 @@
 """The harness's models of a stage: by transformers on this machine, vLLM, or an OpenAI-compatible server."""
 
 import os
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from safetensors import SafetensorError
-
+from axolotl_plugins.checks.model_files import check_adapter_fits, loading
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.models import adapter_rank, load_tokenizer
@@ -28,11 +28,13 @@ def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str
                 options = _options_of_server(stage, server, kind, tokenizer, in_prompt)
             else:
                 options = _options_here(stage, kind, tokenizer, batch_size)
-            lm = get_model(kind)(**options)
-            if "peft" in options:
-                # As it is served, and some layers shorter.
-                lm._model = lm.model.merge_and_unload()
-        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
+            with nullcontext() if server else loading(stage.model, Path(stage.model)):
+                lm = get_model(kind)(**options)
+                if "peft" in options:
+                    check_adapter_fits(lm.model, Path(stage.model))
+                    # As it is served, and some layers shorter.
+                    lm._model = lm.model.merge_and_unload()
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{server.url if server else stage.model}: {reason(error)}") from None
     if server:
         create = lm._create_payload
@@ -52,7 +54,8 @@ def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str
     options = {"base_url": url, "model": server.model, "num_concurrent": server.concurrency, "max_retries": 5}
     if kind == CHAT:
         return options | {"tokenizer_backend": None}
-    context = AutoConfig.from_pretrained(adapter_base(Path(stage.model)) or stage.model).get_text_config()
+    place = adapter_base(Path(stage.model)) or stage.model
+    context = AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted).get_text_config()
     # The recipe's prompt starts with BOS as it is.
     options |= {"tokenizer": tokenizer, "add_bos_token": not in_prompt}
     return options | {"max_length": context.max_position_embeddings}
@@ -62,7 +65,8 @@ def _options_here(stage: Stage, kind: str, tokenizer: str, batch_size: str) -> d
     import torch
 
     model, base = stage.model, adapter_base(Path(stage.model))
-    options = {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
+    options: dict[str, Any] = {"trust_remote_code": stage.trusted}
+    options |= {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
     if kind == "vllm":
         return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
     on_gpu = torch.cuda.is_available()

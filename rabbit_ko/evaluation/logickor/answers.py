@@ -48,7 +48,7 @@ def answer_all(
     else:
         identity |= {"model": model, "template": chat_template(stage.template)}
         answer = partial(_generate, cache(partial(load_stage, stage)), wanted)
-    known = {record["key"]: record["text"] for record in records(journal) if {"key", "text"} <= record.keys()}
+    known = {record["key"]: record["text"] for record in records(journal, key=str, text=str)}
     answers: dict[str, tuple[str, ...]] = {question.name: () for question in questions}
     progress = tqdm(desc="answered", total=2 * len(questions), disable=None)
 

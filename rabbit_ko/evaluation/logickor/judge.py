@@ -52,7 +52,7 @@ def judge_all(
     questions: list[Question], answers: dict[str, tuple[str, ...]], judge: Endpoint, journal: Path
 ) -> Verdicts:
     """Have all answers judged but those whose verdict is in the journal; return all verdicts. Raises UserError."""
-    known = {record.get("key"): record for record in records(journal) if record.get("score") is not None}
+    known = {record["key"]: record for record in records(journal, key=str, score=float, message=str)}
     verdicts: Verdicts = {}
     missing: list[tuple[str, Metric, str, Messages]] = []
     for name, metric, question in [(question.name, metric, question) for question in questions for metric in METRICS]:

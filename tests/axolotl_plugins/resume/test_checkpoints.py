@@ -1,5 +1,6 @@
 """A run resumes only from a complete checkpoint of its own."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from axolotl_plugins.resume.checkpoints import (
     remove_all,
 )
 from rabbit_ko.errors import UserError
+from tests.rabbit_ko.finished_runs import damages
 
 RUN = {"config.learning_rate": "0.001", "data/mine/sft": "abc", "the base model": "def"}
 
@@ -129,3 +131,38 @@ def test_one_of_the_last_step_is_passed_over_for_the_one_before(output: Path) ->
     found, said = find(output)
     assert found == output / "checkpoint-11"
     assert len(said) == 1
+
+
+@pytest.mark.hostile
+def test_a_checkpoint_that_was_copied_from_another_recipe_is_not_resumed_from(tmp_path: Path) -> None:
+    folder = tmp_path / "other" / "checkpoint-10"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    other = {**RUN, "data/other/sft": "abc", "config.base_model": '"other"'}
+    other.pop("data/mine/sft")
+    mark_complete(folder, other, 1.0)
+    shutil.copytree(folder, tmp_path / "mine" / "checkpoint-10")
+    with pytest.raises(UserError, match=r"checkpoint-10 is of a run in which .*data/mine/sft"):
+        find_checkpoint(tmp_path / "mine", RUN, print)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("kind", ["file", "link", "folder of that name", *damages(b"{}")])
+def test_what_only_has_the_name_of_a_checkpoint_is_set_aside_and_goes_with_the_others(
+    tmp_path: Path, kind: str
+) -> None:
+    place, said = tmp_path / "run" / "checkpoint-10", list[str]()
+    place.parent.mkdir()
+    if kind == "file":
+        place.write_bytes(b"")
+    elif kind == "link":
+        place.symlink_to(tmp_path)
+    else:
+        place.mkdir()
+        content = damages(b"{}").get(kind)
+        (place / CHECKSUMS).mkdir() if content is None else (place / CHECKSUMS).write_bytes(content)
+    assert find_checkpoint(tmp_path / "run", RUN, said.append) is None
+    assert "set aside as damaged-checkpoint-10" in said[0]
+    remove_all(tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+    assert tmp_path.exists()

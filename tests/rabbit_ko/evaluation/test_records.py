@@ -28,9 +28,9 @@ def result(**changes: object) -> Result:
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     samples = [Sample(task="kobest_wic", item="가", metric="acc", value=1.0)]
-    write_result(tmp_path / "eval", result(), samples)
-    assert read_result(tmp_path / "eval", "kobest") == result()
-    assert read_samples(tmp_path / "eval", "kobest") == samples
+    write_result(tmp_path / "sft", result(), samples)
+    assert read_result(tmp_path / "sft", "kobest") == result()
+    assert read_samples(tmp_path / "sft", "kobest") == samples
 
 
 def test_what_was_not_measured_is_nothing(tmp_path: Path) -> None:

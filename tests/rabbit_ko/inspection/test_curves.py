@@ -19,6 +19,7 @@ SFT: list[dict[str, Any]] = [
     {"step": 20, "loss": 2.0, "grad_norm": 0.4, "learning_rate": 5e-5, "tokens_per_second": 110.0},
     {"step": 20, "eval_loss": 2.2},
 ]
+ODD: list[Any] = ["3.0", None, [1], {}, 10**400]
 DPO = [{**log, "rewards/margins": 0.1, "eval_rewards/accuracies": 0.9} for log in SFT]
 
 
@@ -80,3 +81,46 @@ def test_what_cannot_be_drawn_is_said_in_one_line(in_tmp: Path, capsys: pytest.C
     code, out, err = curves(capsys)
     assert (code, out) == (0, "runs/smoke/sft/curves.png\n")
     assert "damaged" in err
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "log",
+    [
+        *({"step": 1, "loss": loss} for loss in ODD),
+        *({"step": step, "loss": 1.0} for step in ODD),
+        {"loss": 1.0},
+        {"step": 1, "eval_rewards/margins": "high"},
+    ],
+    ids=str,
+)
+def test_a_state_whose_values_are_no_numbers_is_one_line(tmp_path: Path, log: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"{STATE_FILE}: log_history: .* is no number.*; copy or download it again"):
+        draw_run(write_state(tmp_path, [*SFT, log]))
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("history", [None, {}, "x", [1], [None], [[]], [{"step": 1}, "x"]], ids=str)
+def test_a_history_of_another_kind_is_one_line(tmp_path: Path, history: Any) -> None:
+    write_state(tmp_path, history)
+    with pytest.raises(UserError, match=rf"{STATE_FILE}: log_history"):
+        read_history(tmp_path)
+
+
+@pytest.mark.hostile
+def test_values_that_are_no_number_are_drawn_as_gaps(tmp_path: Path) -> None:
+    odd = [{"step": step, "loss": value} for step, value in ((30, float("nan")), (40, float("inf")), (50, 1e308))]
+    assert draw_run(write_state(tmp_path, [*SFT, *odd])).stat().st_size > 10_000
+
+
+@pytest.mark.hostile
+def test_a_picture_is_there_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = draw_run(write_state(tmp_path, SFT)).read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        draw_run(write_state(tmp_path, DPO))
+    assert (tmp_path / "curves.png").read_bytes() == before

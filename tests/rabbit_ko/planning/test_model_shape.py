@@ -75,5 +75,7 @@ def test_an_unknown_base_is_one_line(in_tmp: Path, base: str, message: str) -> N
 @pytest.mark.parametrize("text", ["{", '{"model_type": "gpt2"}', '{"model_type": "llama"}', "[]"])
 def test_a_config_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="not the config of a model of the kinds llama, mistral"):
+    with pytest.raises(
+        UserError, match=r"(not the config of a model of the kinds llama, mistral|damaged: |holds no JSON object)"
+    ):
         load_shape(str(tmp_path))

@@ -1,5 +1,6 @@
 """The card says what the files say: nothing that was not measured, and nothing that breaks the page or the header."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,7 +254,7 @@ def test_a_run_of_an_earlier_version_has_its_dropped_rows_on_the_card(trained: P
 
 def test_a_run_file_of_something_else_is_named(trained: Path) -> None:
     (MODELS["sft"] / "run.json").write_text("{}")
-    with pytest.raises(UserError, match=r"runs/mine/sft/run.json: not what a finished run leaves"):
+    with pytest.raises(UserError, match=r"runs/mine/sft/run.json: .*: Field required; put it back, or train anew"):
         facts_of("sft")
 
 
@@ -270,3 +271,14 @@ def test_times_are_told_as_people_say_them(trained: Path, seconds: float, korean
     put_run("sft", str(MODELS["base"]), seconds=seconds)
     assert f"- 시간: {korean}, 44스텝\n" in card_of("sft", "ko")
     assert f"- Time: {english}, 44 steps\n" in card_of("sft")
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    ("language", "said"), [("ko", "것이 아닌 코드를 실행했습니다(`guard_trust"), ("en", "ran in training (`guard_")]
+)
+def test_a_card_says_that_code_of_others_was_run(trained: Path, language: Language, said: str) -> None:
+    assert said not in card_of("sft", language)
+    config = json.loads((MODELS["sft"] / "run.json").read_text())["config"]
+    put_run("sft", str(MODELS["base"]), config={**config, "trust_remote_code": True, "guard_trust_remote_code": True})
+    assert said in card_of("sft", language)

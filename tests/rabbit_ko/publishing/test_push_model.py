@@ -61,7 +61,8 @@ def adapter(in_tmp: Path) -> Path:
     make_card_folder(BASE)
     (SFT / "model.safetensors").unlink()
     put_weights(SFT / "adapter_model.safetensors")
-    for name in ("tokenizer.json", "chat_template.jinja"):
+    (SFT / "tokenizer.json").write_text("{}")
+    for name in ("chat_template.jinja",):
         (SFT / name).write_text(name)
     for name in SECRETS:
         (SFT / name).parent.mkdir(exist_ok=True)
@@ -87,7 +88,8 @@ def put_merged() -> None:
     """Write a merged model."""
     put_weights(MERGED / "model.safetensors")
     (MERGED / "config.json").write_text(json.dumps({MERGED_ADAPTER: adapter_digest(SFT)}))
-    (MERGED / "tokenizer_config.json").write_text("{}")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (MERGED / name).write_text("{}")
 
 
 def files_of(pushed: list[tuple[Any, ...]]) -> Files:
@@ -144,7 +146,9 @@ def test_of_the_merged_model_its_own_files_go(adapter: Path, pushed: list[tuple[
     put_merged()
     push("mine", "sft", "org/name", format="merged", public=False)
     files = files_of(pushed)
-    assert sorted(files) == ["README.md", "config.json", "model.safetensors", "run.json", "tokenizer_config.json"]
+    assert sorted(files) == [
+        *("README.md", "config.json", "model.safetensors", "run.json", "tokenizer.json", "tokenizer_config.json")
+    ]
     assert files["model.safetensors"] == MERGED / "model.safetensors"
     assert files["run.json"] == SFT / "run.json"
 

@@ -139,7 +139,7 @@ def test_weights_that_cannot_be_loaded_are_named_and_the_old_card_stays(
     CARD.write_text("old")
     (MODELS["base"] / "model.safetensors").unlink()
     assert run_card() == 1
-    assert re.fullmatch("error: runs/mine/sft: the model cannot be loaded: .*\n", capsys.readouterr().err)
+    assert re.fullmatch("error: runs/mine/base: the model cannot be loaded: .*\n", capsys.readouterr().err)
     assert CARD.read_text() == "old"
 
 

@@ -16,6 +16,7 @@ from rabbit_ko.hashing import ROOT, file_digest
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.training import run
 from rabbit_ko.training.run import Launch, check_before, merge, parse_overrides, sharding_arguments, train
+from tests.stages import put_weights
 
 SMOKE = Recipe("smoke")
 
@@ -38,7 +39,7 @@ def commands(smoke_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def leave(command: Sequence[str], *_: object, quiet: bool = False) -> None:
         ran.append(" ".join(command[1:]).removeprefix("-m "))
         if command[1].endswith("make_base_model.py"):
-            (SMOKE.runs / "base/model.safetensors").write_bytes(b"base")
+            put_weights(SMOKE.runs / "base/model.safetensors")
         elif "merge-lora" in command:
             merged = SMOKE.run("sft") / "merged"
             merged.mkdir()
@@ -51,7 +52,7 @@ def commands(smoke_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             folder = SMOKE.run(stage)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "adapter_config.json").write_text("{}")
-            (folder / "adapter_model.safetensors").write_bytes(b"adapter")
+            put_weights(folder / "adapter_model.safetensors")
             made_of = stage_identity(SMOKE.config(stage), {})
             (folder / "run.json").write_text(json.dumps({"made_of": made_of, "overrides": {}}))
 
@@ -132,7 +133,7 @@ def test_a_second_run_of_a_stage_is_refused_and_the_log_of_the_first_stays(comma
 def test_a_merge_beside_a_run_is_refused_and_leaves_the_merged_model_that_is_there(commands: list[str]) -> None:
     train(SMOKE, "sft", Launch())
     merge(SMOKE, "sft")
-    (SMOKE.run("sft") / "adapter_model.safetensors").write_bytes(b"another adapter")
+    put_weights(SMOKE.run("sft") / "adapter_model.safetensors", 1.0)
     with FileLock(SMOKE.run("sft") / LOCK), pytest.raises(UserError, match="is in use by"):
         merge(SMOKE, "sft")
     assert (SMOKE.run("sft") / "merged/model.safetensors").exists()

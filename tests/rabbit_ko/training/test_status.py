@@ -154,7 +154,7 @@ def test_of_versions_those_count_that_may_change_tokens(
 
 def test_dpo_is_stale_where_sft_was_trained_anew_and_is_not_merged_yet(recipe: Path) -> None:
     (recipe / "runs/smoke/sft/adapter_model.safetensors").write_bytes(b"another adapter")
-    assert (shown("sft"), shown("dpo")) == ("up to date", "stale: since sft was trained anew")
+    assert (shown("sft"), shown("dpo")) == ("up to date", "stale: since what is merged is not sft as it is now")
     shutil.rmtree(recipe / "runs/smoke/sft/merged")  # to save its disk
     assert shown("dpo") == "up to date"
 

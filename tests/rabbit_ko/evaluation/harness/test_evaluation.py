@@ -14,6 +14,7 @@ from rabbit_ko.evaluation.harness.evaluation import Evaluation, data_fingerprint
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, write_result
 from rabbit_ko.evaluation.stages import Stage, fingerprint
+from tests.rabbit_ko.evaluation.results.result_folder import retrain
 
 GSM8K = SUITES["gsm8k_ko"]
 MODEL = Model(path="runs/mine/sft", fingerprint="abc", backend="hf")
@@ -111,7 +112,7 @@ def test_a_servers_model_is_known_by_its_name_and_by_the_stage_that_it_is_said_t
     server = find_endpoint("MODEL", "http://host:8000/v1", "mine", 8, 300.0)
     before = model_of(Stage("mine", "sft", stage), server)
     assert before == Model(path="http://host:8000/v1", fingerprint=fingerprint(stage), backend="openai", name="mine")
-    (Path(stage) / "model.safetensors").write_bytes(b"new")
+    retrain("sft")
     assert model_of(Stage("mine", "sft", stage), server) != before
 
 

@@ -7,6 +7,7 @@ from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Model, Result, Sample, Score, write_result
 from rabbit_ko.evaluation.stages import fingerprint
 from rabbit_ko.recipes import GUARD
+from tests.stages import put_weights
 
 RECIPE = "mine"
 MODELS = {stage: Path("runs") / RECIPE / stage for stage in ("base", "sft", "dpo")}
@@ -21,9 +22,9 @@ def make_recipe() -> None:
     (configs / "data.yaml").touch()
     for stage in ("sft", "dpo"):
         (configs / f"{stage}.yaml").write_text(f"base_model: {MODELS['base']}\n{ENTRY}")
-    for stage, folder in MODELS.items():
+    for value, folder in enumerate(MODELS.values()):
         folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_text(stage)
+        put_weights(folder / "model.safetensors", value)
         (folder / "config.json").write_text("{}")
         (folder / "run.json").write_text("{}")
 
@@ -65,4 +66,4 @@ def samples_of(task: str, metric: str, values: list[float]) -> list[Sample]:
 
 def retrain(stage: str) -> None:
     """Change a stage's weights, as a new run does."""
-    (MODELS[stage] / "model.safetensors").write_text("trained anew")
+    put_weights(MODELS[stage] / "model.safetensors", 12.0)

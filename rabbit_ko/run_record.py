@@ -1,0 +1,140 @@
+"""What a finished run wrote: its `run.json`, and the checksums by which its model is known to be the one it wrote."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from rabbit_ko import storage
+from rabbit_ko.errors import UserError
+from rabbit_ko.hashing import LARGE, file_digest
+from rabbit_ko.json_file import read_object, read_record
+from rabbit_ko.recipes import RUN_FILE, RUNS
+
+# Beside a merged model, in the words of a checkpoint's own; written last.
+CHECKSUMS = "checksums.json"
+# A model's weights, and all that is read to load them and to ask them in their prompt.
+MODEL_FILES = (
+    *("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer.json", "tokenizer.model", "vocab.*"),
+    *("merges.txt", "added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "*.py"),
+)
+
+
+class FileRecord(BaseModel):
+    """A file as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+class ModelRecord(BaseModel):
+    """The files of a model, by their names."""
+
+    files: dict[str, FileRecord] = {}
+
+
+class RunRecord(ModelRecord):
+    """What every command reads of `run.json`; what earlier versions of this project did not write is empty."""
+
+    config: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    datasets: list[dict[str, str]] = []
+    made_of: dict[str, str] = {}
+
+
+def remedy(path: Path) -> str:
+    """Return what to do about a file or folder of a model that is no use, a command where one makes it anew."""
+    place, runs = path.resolve(), RUNS.resolve()
+    match place.relative_to(runs).parts if place.is_relative_to(runs) else ():
+        case (recipe, "base", *_):
+            return f"remove {RUNS / recipe / 'base'} and run `make sft RECIPE={recipe}`, which makes it anew"
+        case (recipe, stage, "merged", *_):
+            folder = RUNS / recipe / stage / "merged"
+            return f"remove {folder} and run `make merge RECIPE={recipe} STAGE={stage}`"
+        case (recipe, stage, *_):
+            return f"put it back, or train anew: `make {stage} RECIPE={recipe} FRESH=1`"
+    return "copy or download it again"
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Return what a finished run wrote of itself. Raises UserError where `run.json` is no use."""
+    return read_record(RunRecord, folder / RUN_FILE, remedy(folder))
+
+
+def text_at(file: Path, value: Any, *keys: str | int) -> str:
+    """Return the text at a place within a JSON value of a file. Raises UserError where there is none."""
+    for key in keys:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            value = None
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{file}: {'.'.join(map(str, keys))}: missing, or no text; {remedy(file.parent)}")
+    return value
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of the model in a folder, sorted by name."""
+    return sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
+
+
+def describe_files(folder: Path) -> dict[str, FileRecord]:
+    """Return the sizes and checksums of the model in a folder. Raises OSError."""
+    return {
+        file.name: FileRecord(bytes=file.stat().st_size, sha256=file_digest(file)) for file in model_files(folder)
+    }
+
+
+def write_checksums(folder: Path) -> None:
+    """Write beside a model that is complete what its files are. Raises OSError."""
+    record = ModelRecord(files=describe_files(folder))
+    storage.write(str(folder / CHECKSUMS), (record.model_dump_json(indent=1) + "\n").encode())
+
+
+def check_files(folder: Path, record: ModelRecord, thorough: bool = True) -> None:
+    """Raise UserError where a model is no longer what was written; a record without files says nothing of it.
+
+    thorough: read large weights too, which takes seconds a gigabyte; otherwise only their size counts.
+    """
+    if changed := next(_changes(folder, record, thorough), None):
+        raise UserError(f"{folder / changed[0]}: {changed[1]}; {remedy(folder)}")
+
+
+def _changes(folder: Path, record: ModelRecord, thorough: bool) -> Iterator[tuple[str, str]]:
+    for name, written in sorted(record.files.items()):
+        file = folder / name
+        if not file.is_file():
+            yield name, "is missing, or no file"
+        elif file.stat().st_size != written.bytes:
+            yield name, f"has {file.stat().st_size:,} bytes, and its run wrote {written.bytes:,}"
+        elif (thorough or written.bytes <= LARGE) and file_digest(file) != written.sha256:
+            yield name, "is not what its run wrote, by its checksum"
+    if record.files:
+        yield from (
+            (file.name, "was not written by its run") for file in model_files(folder) if file.name not in record.files
+        )
+
+
+def check_run(folder: Path, thorough: bool = True) -> RunRecord:
+    """Return a run's record. Raises UserError where it, or the model in its folder, is not what the run wrote."""
+    record = read_run(folder)
+    check_files(folder, record, thorough)
+    return record
+
+
+def is_as_merged(folder: Path, run: Path, thorough: bool) -> bool:
+    """Tell whether a merged model is what was written when its run was merged.
+
+    One without checksums, of an earlier version or of axolotl's own command, is, where it has its tokenizer's files.
+    """
+    last = [name for name in ("tokenizer.json", "tokenizer.model") if (run / name).exists()]
+    try:
+        if (folder / CHECKSUMS).exists():
+            check_files(folder, read_record(ModelRecord, folder / CHECKSUMS, ""), thorough)
+        elif (folder / "tokenizer.json").exists():
+            read_object(folder / "tokenizer.json", "")
+    except (UserError, OSError):
+        return False
+    return all((folder / name).is_file() for name in last)

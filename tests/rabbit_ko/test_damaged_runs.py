@@ -1,0 +1,92 @@
+"""Whatever has become of a file of a finished run, each command that reads it ends right, or with one line."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rabbit_ko.evaluation.rabbit import Ran
+from tests.rabbit_ko.finished_runs import (
+    BASE,
+    COMMANDS,
+    MERGED,
+    RESULTS,
+    SFT,
+    damaged,
+    damages,
+    forget_files,
+    run,
+)
+
+pytestmark = pytest.mark.hostile
+
+LOADS = ("chat", "eval", "logickor")
+# Which commands read a file, and of those which must refuse it, whatever it has become.
+READ = {
+    SFT / "run.json": ("status", "merge", "dpo", "push-model", "results", *LOADS),
+    **dict.fromkeys(
+        (SFT / "adapter_model.safetensors", SFT / "adapter_config.json"), ("status", "merge", "push-model", *LOADS)
+    ),
+    **dict.fromkeys((SFT / "tokenizer.json", SFT / "tokenizer_config.json"), ("status", "push-model", *LOADS)),
+    SFT / "chat_template.jinja": ("status", "chat", "push-model"),
+    SFT / "trainer_state.json": ("curves", "status"),
+    SFT / "checkpoint-1/checksums.json": ("status",),
+    **dict.fromkeys(
+        (MERGED / name for name in ("config.json", "model.safetensors", "tokenizer.json", "checksums.json")),
+        ("status", "dpo", "push-model"),
+    ),
+    **dict.fromkeys(
+        (BASE / name for name in ("config.json", "generation_config.json", "model.safetensors")),
+        ("chat", "merge", "inspect", "plan"),
+    ),
+    BASE / "tokenizer.json": ("inspect", "plan", "status"),
+    RESULTS / "sft/kobest.json": ("results", "eval"),
+    RESULTS / "sft/kobest.samples.jsonl": ("results",),
+    RESULTS / "sft/logickor/default/answers.jsonl": ("logickor",),
+}
+
+
+def wrong_end(ran: Ran) -> str:
+    """Return what is wrong with the end of a command; empty where it is right."""
+    errors = re.findall("^error: .*", ran.stderr, re.MULTILINE)
+    if ran.exit_code == 0:
+        return ""
+    if ran.exit_code != 1 or len(errors) != 1 or "Traceback" in ran.stderr:
+        return f"exit {ran.exit_code}: {ran.stderr[-300:]}"
+    return ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_gets_to_its_long_part_where_nothing_is_damaged(finished: Path, command: str) -> None:
+    ran = run(command)
+    assert ran.exit_code == 0 or ran.stderr.endswith("error: reached\n"), ran.output
+
+
+@pytest.mark.parametrize("file", READ, ids=str)
+def test_a_damaged_file_ends_a_command_with_one_line(finished: Path, file: Path) -> None:
+    """Also where the run is one of an earlier version, whose record has no checksums."""
+    wrong = [end for command in READ[file] for end in wrong_ends(file, command)]
+    record = (SFT / "run.json").read_bytes(), (MERGED / "checksums.json").read_bytes()
+    try:
+        forget_files("sft")
+        if file.exists() and file.is_relative_to("runs/mine/sft"):
+            wrong += [f"earlier {end}" for command in READ[file] for end in wrong_ends(file, command)]
+    finally:
+        (SFT / "run.json").write_bytes(record[0])
+        (MERGED / "checksums.json").write_bytes(record[1])
+    assert not wrong, "\n".join(wrong)
+
+
+def wrong_ends(file: Path, command: str) -> Iterator[str]:
+    """Yield what is wrong with the ends of a command, by what has happened to a file."""
+    for kind, content in damages(file.read_bytes()).items():
+        with damaged(file, content):
+            try:
+                ran = run(command)
+            except BaseException as error:
+                yield f"{file} {kind}, {command}: {error!r}"[:400]
+                continue
+        print(f"{file} {kind}, {command}: {ran.exit_code} {ran.stderr[-250:]}")
+        if said := wrong_end(ran):
+            yield f"{file} {kind}, {command}: {said}"
