@@ -250,7 +250,8 @@ def test_a_link_that_leads_out_of_the_stage_is_not_followed(
     elsewhere = Path("secret.env").absolute()
     if (folder / name).exists():
         (folder / name).rename(elsewhere)
-    elsewhere.touch()
+    else:
+        elsewhere.write_text("{}")
     (folder / name).symlink_to(elsewhere)
     with pytest.raises(
         UserError, match=rf"{folder / name}: a link that leads out of runs/mine/sft; put the file itself"
@@ -304,7 +305,7 @@ def test_an_index_of_weights_that_names_what_is_elsewhere_is_refused(
 def test_a_pipe_in_the_place_of_a_file_ends_the_push(adapter: Path, pushed: list[tuple[Any, ...]], name: str) -> None:
     (SFT / name).unlink()
     os.mkfifo(SFT / name)
-    with pytest.raises(UserError, match=f"{name}: (no regular file|no card|is missing)"):
+    with pytest.raises(UserError, match=f"{name}: (no regular file|is no file|no card|is missing)"):
         push("mine", "sft", "org/name")
     assert not pushed
 
