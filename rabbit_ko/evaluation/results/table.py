@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from pathlib import Path
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.harness.suites import SUITES
@@ -86,21 +85,12 @@ def read_results(recipe: str, stage: str) -> list[Result]:
     """Read a stage's results with their state, in the order of the model cards. Raises UserError."""
     folder = Recipe(recipe).results / stage
     names = sorted((file.stem for file in folder.glob("*.json")), key=rank)
-    results = [_own_result(folder, stage, name) for name in names]
+    results = [result for name in names if (result := read_result(folder, name))]
     current = _current_fingerprint(recipe, stage) if results else None
     for result in results if current else []:
         here = State.SERVED if result.model.backend == "openai" else State.CURRENT
         result.state = here if result.model.fingerprint == current else State.STALE
     return results
-
-
-def _own_result(folder: Path, stage: str, name: str) -> Result:
-    """Return the result in a file, which has to be of that stage and task: what it names is where samples are."""
-    result = read_result(folder, name)
-    if result is None or (result.stage, result.task) != (stage, name):
-        said = f"is of {result.stage} {result.task}" if result else "is gone"
-        raise UserError(f"{folder / name}.json: {said}; move it to where it belongs, or measure again")
-    return result
 
 
 def rank(suite: str) -> tuple[int, str]:
