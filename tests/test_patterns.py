@@ -143,8 +143,6 @@ def _slow_text(used: Used) -> Any:
     shorter, factor = list(adversarial_texts(used.pattern, SIZES[-2])), SIZES[-1] // SIZES[-2]
     pairs = zip(texts, shorter, strict=True)
     excess = [_seconds(used, text) - factor * _seconds(used, short) for text, short in pairs]
-        _seconds(used, long) - factor * _seconds(used, short) for long, short in zip(texts, shorter, strict=True)
-    ]
     grows_most = [excess.index(max(excess))]
     for size in LARGE:
         texts = list(adversarial_texts(used.pattern, size, grows_most))
