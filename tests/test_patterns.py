@@ -25,7 +25,6 @@ SIZES = (24, 400, 3_000, 12_000)
 LARGE = (64_000, 250_000, 1_000_000)
 # What a slow character of a linear pattern costs on a slow machine, and what the clock may be off by.
 SECONDS_PER_CHARACTER, SECONDS_OFF = 1.5e-6, 0.02
-SLOWEST = 2
 
 
 class Used(NamedTuple):
@@ -141,9 +140,12 @@ def _slow_text(used: Used) -> Any:
         texts = list(adversarial_texts(used.pattern, size))
         if slow := next((text for text in texts if _is_slow(used, text)), None):
             return slow
-    ranked = sorted(range(len(texts)), key=lambda place: _seconds(used, texts[place]), reverse=True)[:SLOWEST]
+    shorter, factor = list(adversarial_texts(used.pattern, SIZES[-2])), SIZES[-1] // SIZES[-2]
+    pairs = zip(texts, shorter, strict=True)
+    excess = [_seconds(used, text) - factor * _seconds(used, short) for text, short in pairs]
+    grows_most = [excess.index(max(excess))]
     for size in LARGE:
-        texts = list(adversarial_texts(used.pattern, size, ranked))
+        texts = list(adversarial_texts(used.pattern, size, grows_most))
         if slow := next((text for text in texts if _is_slow(used, text)), None):
             return slow
     return None
