@@ -19,6 +19,8 @@ CONNECT_SECONDS, QUIET_SECONDS = 20.0, 60.0
 START_SECONDS, SLOWEST_BYTES_PER_SECOND = 60.0, 4 << 10
 # What a bound can look into.
 ACCEPTED = {"Accept-Encoding": "gzip"}
+# What connecting raises where a host or a port cannot be.
+NO_PLACE = (UnicodeError, OverflowError, ExceptionGroup)
 _STEP_BYTES = 1 << 20
 
 
@@ -35,6 +37,7 @@ class Bound:
 
     def __init__(self, most: int, encoding: str = "") -> None:
         self.most, self.size, self.started = most, 0, time.monotonic()
+        self.is_empty = True
         self.inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "x-gzip", "deflate") else None
         if encoding not in ("", "identity") and not self.inflate:
             raise httpx.DecodingError(f"it is compressed in a way that was not asked for: {encoding[:20]}")
@@ -42,6 +45,7 @@ class Bound:
     def parts(self, block: bytes) -> Iterator[bytes]:
         """Yield what a block unfolds to, never much at once. Raises TooLarge, TooSlow and DecodingError."""
         self.check_pace()
+        self.is_empty &= not block
         while block:
             part, block = self._unfolded(block)
             self.size += len(part)
@@ -73,7 +77,7 @@ class Bound:
 
     def check_end(self) -> None:
         """Raise DecodingError where the end of what is compressed has not come."""
-        if self.inflate and not self.inflate.eof and self.size:
+        if self.inflate and not self.inflate.eof and not self.is_empty:
             raise httpx.DecodingError("its gzip is cut off")
 
 
@@ -131,10 +135,20 @@ class BoundedClient(httpx.AsyncClient):
                 return await super().send(request, **options)
         except TimeoutError:
             raise httpx.ReadTimeout("no answer in time", request=request) from None
+        except NO_PLACE as error:
+            raise httpx.ConnectError("it leads to no server", request=request) from error
 
 
 async def _bound_later(response: httpx.Response) -> None:
     bound_answer(response)
+
+
+def is_place(url: httpx.URL) -> bool:
+    """Tell whether a URL has a host and a port that there can be."""
+    try:
+        return bool(url.host) and (url.port or 0) < 1 << 16
+    except UnicodeError:
+        return False
 
 
 def shown_bytes(count: int) -> str:

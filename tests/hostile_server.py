@@ -91,7 +91,10 @@ ANSWERS: dict[str, Send] = {
     "unknown encoding": body(b"{", Content_Encoding="x"),
     "deep JSON": body(b"[" * 100_000),
     "deep closed JSON": body(b'{"choices":' + b"[" * 9_000 + b"]" * 9_000 + b"}"),
+    "only a beginning": body(b"\x1f", Content_Encoding="gzip"),
     "a circle": circle,
+    "to no port": refusal(307, Location="http://127.0.0.1:99999/"),
+    "to a file": refusal(307, Location="file:///etc/passwd"),
     "an hour": refusal(429, Retry_After="3600", RateLimit='"api";r=0;t=3600'),
     **{str(status): refusal(status) for status in (401, 403, 404, 500, 503)},
 }

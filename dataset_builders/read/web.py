@@ -40,10 +40,12 @@ def is_web(path: str) -> bool:
 def _ending(url: str) -> str:
     """Return `.jsonl.gz` of the URL of such a file. Raises UserError where it is that of no file of rows."""
     try:
-        name = httpx.URL(url).path.rpartition("/")[2]
+        parts = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise UserError(f"{url}: no URL: {reason(error)}") from None
-    if not is_data(name):
+    if not web.is_place(parts):
+        raise UserError(f"{url}: no URL: it has no host, or none that can be; say https://HOST/NAME")
+    if not is_data(name := parts.path.rpartition("/")[2]):
         kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
         raise UserError(f"{url}: of a web server one file is read, not a folder, and its name must end in {kinds}")
     last = suffix_of(name)
@@ -72,7 +74,7 @@ def fetch(url: str, write: Callable[[bytes], object] = lambda _: None) -> str:
     """Hand on the content of a URL block by block; return its SHA-256. Raises UserError, and what `write` raises."""
     try:
         return asyncio.run(_fetch(url, write))
-    except (httpx.RequestError, httpx.InvalidURL, TimeoutError) as error:
+    except (httpx.RequestError, httpx.InvalidURL, TimeoutError, *web.NO_PLACE) as error:
         raise UserError(f"{url}: {_explain(error)}") from None
 
 
@@ -128,6 +130,8 @@ def _asked_wait(header: str) -> float:
 def _explain(error: Exception) -> str:
     if isinstance(error, httpx.TimeoutException | TimeoutError | web.TooSlow):
         return f"no answer in time, or one that comes byte by byte; try again later, {BY_HAND}"
+    if isinstance(error, web.NO_PLACE):
+        return f"it is redirected to no server; check the URL, {BY_HAND}"
     if isinstance(error, web.TooLarge):
         return f"{reason(error)}; if it is meant to be so large, {BY_HAND.removeprefix('or ')}"
     if any(isinstance(cause, ConnectionRefusedError) for cause in web.causes(error)):

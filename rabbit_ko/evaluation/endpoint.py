@@ -13,7 +13,7 @@ import httpx
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.web import BoundedClient, explained
+from rabbit_ko.web import BoundedClient, explained, is_place
 
 Item = TypeVar("Item")
 Ask = Callable[..., Awaitable[str]]  # takes messages and settings of the request, and gives the answer's text
@@ -54,7 +54,7 @@ def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: fl
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL()
-    if parts.scheme not in ("http", "https") or not parts.host:
+    if parts.scheme not in ("http", "https") or not is_place(parts):
         raise UserError(f"{role}_URL: not the URL of a server; say http://HOST:PORT/v1")
     if parts.userinfo or parts.query or parts.fragment:
         raise UserError(f"{role}_URL: http://HOST:PORT/v1, and no more: a key goes into {role}_API_KEY")

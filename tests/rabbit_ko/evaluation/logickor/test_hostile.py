@@ -26,6 +26,8 @@ SAID = {
     "unknown encoding": "it is compressed in a way that was not asked for: x; check JUDGE_URL",
     "deep JSON": "answers, but not as chat completions do; check JUDGE_URL",
     "deep closed JSON": "answers, but not as chat completions do; check JUDGE_URL",
+    "to no port": "cannot be reached; start the server, or check JUDGE_URL",
+    "to a file": "Request URL has an unsupported protocol 'file://'.; check JUDGE_URL",
     "a circle": "it redirects in a circle, or too often; check JUDGE_URL",
     "an hour": "asks to wait 3600 s; try again later",
 }
@@ -87,3 +89,9 @@ def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path, monkeypatch:
     said = r"is not trusted: self-signed certificate; .*; check JUDGE_URL"
     with running(server), pytest.raises(UserError, match=said):
         check_reachable(find_endpoint("JUDGE", server.url, "model", 1, 1.0))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/v1", "http://xn--/v1", "http:///v1"])
+def test_a_url_that_can_be_no_server_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="JUDGE_URL: not the URL of a server"):
+        find_endpoint("JUDGE", url, "model", 1, 1.0)
