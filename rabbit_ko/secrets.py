@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 _NAMES = re.compile(
     r"(^|_)(auth|apikey|credentials?|key|pass|passwd|password|pat|pwd|secret|token|webhook)($|_url$|_id$)",
@@ -42,7 +42,8 @@ def remember_url(url: str) -> None:
     with suppress(ValueError):
         parts = urlsplit(url)
         login = parts.netloc.rpartition("@")[0]
-        _given.update([login, *login.split(":"), *(value for _, value in parse_qsl(parts.query))])
+        values = [login, *login.split(":"), *(pair.partition("=")[2] for pair in parts.query.split("&"))]
+        _given.update([*values, *map(unquote_plus, values)])
 
 
 def known_secrets() -> list[str]:

@@ -45,7 +45,7 @@ class Terminal(Console):
 def say(*lines: object, is_error: bool = False) -> None:
     """Print lines on what was done or went wrong, without secrets: to stdout, or to stderr."""
     for line in lines:
-        print(printable(redact(str(line)), keep=BREAKS), file=sys.stderr if is_error else sys.stdout, flush=True)
+        print(redact(printable(str(line), keep=BREAKS)), file=sys.stderr if is_error else sys.stdout, flush=True)
 
 
 def say_json(value: Any, indent: int | None = None) -> None:
