@@ -1,28 +1,20 @@
 """`run.json`: what a run was, without secrets; written last, so that a folder that has it holds a finished run."""
 
 import json
-import os
 import platform
-import re
-from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from huggingface_hub import get_token
 
 from rabbit_ko import storage
 from rabbit_ko.hashing import git_commit, versions
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.run_record import describe_files
+from rabbit_ko.secrets import redact
 
 PACKAGES = (
     *("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch"),
     *("deepspeed", "flash-attn", "liger-kernel", "bitsandbytes"),
-)
-_SECRET = re.compile(
-    r"(^|_)(auth|apikey|credentials?|key|pass|passwd|password|pat|pwd|secret|token|webhook)($|_url$|_id$)",
-    re.IGNORECASE,
 )
 
 
@@ -57,29 +49,8 @@ def write_run_file(
 
 
 def _device(trainer: Any) -> dict[str, Any]:
-    import torch  # whoever only redacts does without
+    import torch
 
     cuda = torch.cuda.is_available()
     name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
     return {"kind": "cuda" if cuda else "cpu", "name": name, "processes": trainer.args.world_size}
-
-
-def redact(value: Any, secrets: Collection[str] | None = None) -> Any:
-    """Return a value without keys that are named like secrets, and with `***` for secrets and URLs' logins in texts.
-
-    secrets: these texts; by default those of the environment and the hub login.
-    """
-    if secrets is None:
-        named = {value for name, value in os.environ.items() if _SECRET.search(name) and name != "PWD"}
-        secrets = sorted((value for value in named | {get_token() or ""} if len(value) >= 8), key=len, reverse=True)
-    if isinstance(value, dict):
-        # What begins like `<|eot_id|>` or `[PAD]` is a token of another kind.
-        texts = {key for key, text in value.items() if isinstance(text, str) and not text.startswith(("<", "["))}
-        return {key: redact(value[key], secrets) for key in value if key not in texts or not _SECRET.search(key)}
-    if isinstance(value, list | tuple):
-        return [redact(inner, secrets) for inner in value]
-    if not isinstance(value, str):
-        return value
-    for secret in secrets:
-        value = value.replace(secret, "***")
-    return re.sub(r"(://[^?\s]*\?)\S*=\S*", r"\1***", re.sub(r"(?<=://)[^/@\s]+@", "***@", value))

@@ -1,6 +1,8 @@
 """What goes wrong, in two kinds: a mistake that a person has to mend, and a row that is dropped."""
 
 import difflib
+import json
+import unicodedata
 from collections.abc import Iterable
 
 NAMES_SHOWN = 100
@@ -19,7 +21,7 @@ class Rejected(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's message in one line, with its control characters spelled out."""
+    """Return an error's message in one line that is printable."""
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
@@ -36,6 +38,20 @@ def is_of_storage(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in ("botocore", "gcsfs", "google", "azure")
 
 
-def printable(text: str) -> str:
-    """Return text of unknown origin with its control and invisible characters spelled out, in one line."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+def printable(text: str, keep: str = "") -> str:
+    """Return text of unknown origin in which nothing but what is in `keep` drives a terminal, hides or breaks lines.
+
+    Control characters become their pictures, such as `␛`. Other line breaks, half characters and characters of
+    format, such as those that turn the direction of writing, become their numbers, such as `\\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in keep else _picture(letter) for letter in text)
+
+
+def _picture(letter: str) -> str:
+    code = ord(letter)
+    if code < 0x20 or code == 0x7F:
+        return "␡" if code == 0x7F else chr(0x2400 + code)
+    is_hidden = unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return json.dumps(letter)[1:-1] if is_hidden else letter

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import (
@@ -27,6 +27,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.recipes import RUNS
+from rabbit_ko.secrets import redact, without_secrets
 from rabbit_ko.web import ACCEPTED, ANSWER_BYTES, CONNECT_SECONDS, QUIET_SECONDS, TooSlow, bound_answer
 
 WAITS = (1.0, 5.0, 25.0)
@@ -92,7 +93,7 @@ def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoT
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{repo}: {_without_token(_explain(error))}") from None
+        raise UserError(f"{repo}: {redact(_explain(error))}") from None
 
 
 def hub_commit(repo: str, kind: str, revision: str | None) -> str:
@@ -199,16 +200,11 @@ def _explain(error: Exception) -> str:
     cause = _cause(error)
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
-        said = " ".join((cause.server_message or "").split())[:200]
+        said = without_secrets(" ".join((cause.server_message or "").split()))[:200]
         return f"the hub answers {status}{said and f', {said}'}; {_ADVICE.get(status, 'push again later')}"
     if isinstance(cause, (httpx.LocalProtocolError, UnicodeError)):
         return "the token cannot be sent as it is; run `hf auth login`, or set HF_TOKEN"
     return f"the push broke off: {reason(cause)}; check the network and push again"
-
-
-def _without_token(text: str) -> str:
-    token = get_token()
-    return text.replace(token, "...") if token else text
 
 
 # All of this process that asks the hub hangs up where it says nothing, or no end comes.

@@ -1,22 +1,63 @@
-"""What other libraries say: into a log file, and of it only how far they are onto the terminal."""
+"""The terminal: all that is printed is printed here, so that no text of others can drive it.
 
+What other libraries say goes into a log file, and only how far they are onto the terminal.
+"""
+
+import json
 import logging
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.segment import Segment
 from rich.spinner import Spinner
 
+from rabbit_ko.errors import printable
+from rabbit_ko.secrets import redact
+
+# What stays of control characters in a text of several lines.
+BREAKS = "\n\t"
 # A bar of tqdm, such as `Requesting API:  40%|####      | 4/10 [00:02<00:03,  1.9it/s]`.
 _BAR = re.compile(r"(?<![^:\r\n])([^:\r\n]++):\s+\d+%\|[^|]*\|\s*(\d+/\d+) \[[\d:]+<([\d:]+),")
 TAIL = 4_096
+
+
+class Terminal(Console):
+    """A console on which texts are texts: neither markup nor escape sequences in them count."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is drawn; rich's own movements of the cursor are controls, and no text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text, keep=BREAKS))
+
+
+def say(*lines: object, is_error: bool = False) -> None:
+    """Print lines on what was done or went wrong, without secrets: to stdout, or to stderr."""
+    for line in lines:
+        print(redact(printable(str(line), keep=BREAKS)), file=sys.stderr if is_error else sys.stdout, flush=True)
+
+
+def say_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON, in which characters that a terminal obeys or hides are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text)
+    print(text, flush=True)
+
+
+def _escaped(letter: str) -> str:
+    return "\\u007f" if letter == "\x7f" else json.dumps(letter)[1:-1]
 
 
 class _LastBar:
@@ -48,7 +89,7 @@ def aside(log: Path, what: str, debug: bool = False) -> Iterator[None]:
     with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
     is_first = os.environ.get("RANK", "0") == "0"
-    console = Console(file=os.fdopen(os.dup(terminal), "w", encoding="utf-8"), quiet=not is_first)
+    console = Terminal(file=os.fdopen(os.dup(terminal), "w", encoding="utf-8"), quiet=not is_first)
     try:
         spinner = Spinner("dots", _LastBar(log.absolute(), what))
         with Live(spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
@@ -69,6 +110,6 @@ def silence(debug: bool = False) -> None:
 def show(markdown: str) -> None:
     """Print Markdown: as it is into a file or a pipe, and drawn in the terminal's width on one."""
     if sys.stdout.isatty():
-        Console().print(Markdown(markdown))
+        Terminal().print(Markdown(markdown, hyperlinks=False))
     else:
-        print(markdown)
+        print(printable(markdown, keep=BREAKS))

@@ -54,8 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _process_stays_as_it_was() -> Iterator[None]:
-    """Undo what a command line does to logging and the environment when a test runs it in this process."""
-    with patch.dict(os.environ):
+    """Undo what a command line does to logging, the environment and secrets when a test runs it in this process."""
+    with patch.dict(os.environ), patch("rabbit_ko.secrets._given", set()):
         yield
     logging.disable(logging.NOTSET)
 

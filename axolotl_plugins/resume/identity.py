@@ -16,11 +16,11 @@ from typing import Any
 from filelock import FileLock
 
 from axolotl_plugins.processes import lay_over
-from axolotl_plugins.run_file import redact
 from prompt_strategies.template import source_fingerprint
 from rabbit_ko.hashing import file_digest, files_digest, versions
 from rabbit_ko.hub import hub_digest
 from rabbit_ko.recipes import read_config
+from rabbit_ko.secrets import redact
 
 WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 # Names of the parts of a run, such as `config.learning_rate` or `data/mine/sft`, with a text for each.

@@ -29,6 +29,7 @@ from rabbit_ko.benchmarks.report import DASH, describe_machine, markdown_table, 
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.recipes import RUNS
+from rabbit_ko.terminal import say
 
 FOLDER = RUNS / "bench"
 CORES = max(2, os.cpu_count() or 2)
@@ -50,7 +51,7 @@ def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Se
         if name not in CONTENDERS:
             raise UserError(f"--only: there is no contender `{name}`{suggest(name, CONTENDERS)}")
     machine = describe_machine("pyarrow", "datasets", "rensa", "convmerge", "datasketch")
-    print(f"{machine}\nRounds: {rounds}. {LEGEND}", flush=True)
+    say(f"{machine}\nRounds: {rounds}. {LEGEND}")
     # Named after what makes the rows, since other code makes other rows.
     code = Path(corpus.__file__)
     folder = FOLDER / files_digest([code, code.with_suffix(".json")])[:8]
@@ -64,11 +65,11 @@ def bench_builds(sizes: Sequence[int], conversations: int, rounds: int, only: Se
             corpus.write((corpus.koalpaca if source == "koalpaca" else corpus.guanaco)(rows), file)
         results = _take_turns(only or [*CONTENDERS], source, rows, file, rounds)
         table = build_table(rows, results, *smaller.get(source, (0, {})))
-        print(f"\n{source}, {rows:,} rows, {file.stat().st_size / 1e6:,.0f} MB:\n\n{table}", flush=True)
+        say(f"\n{source}, {rows:,} rows, {file.stat().st_size / 1e6:,.0f} MB:\n\n{table}")
         smaller[source] = rows, results
         measured |= {rows: results} if source == "koalpaca" else {}
     if measured:
-        print(f"\nGoals:\n\n{build_goals(measured)}", flush=True)
+        say(f"\nGoals:\n\n{build_goals(measured)}")
 
 
 def _take_turns(names: Sequence[str], source: str, rows: int, file: Path, rounds: int) -> Results:
@@ -82,7 +83,7 @@ def _take_turns(names: Sequence[str], source: str, rows: int, file: Path, rounds
             steps = [measure(command) for command in commands(name, source, file, benchmark, folder)]
             seconds, peak = sum(step[0] for step in steps), max(step[1] for step in steps)
             results[name] = [*results[name][0], seconds], max(results[name][1], peak), rows_out(folder)
-            print(f"{file.name}, round {number}: {name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+            say(f"{file.name}, round {number}: {name}: {seconds:.1f} s", is_error=True)
     shutil.rmtree(folder, ignore_errors=True)
     return results
 

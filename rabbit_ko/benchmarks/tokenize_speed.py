@@ -15,7 +15,7 @@ from typing import Any
 from prompt_strategies.template import QIR, render_answer, render_prompt
 from rabbit_ko.benchmarks.report import describe_machine, markdown_table, ratio, speeds
 from rabbit_ko.recipes import GUARD
-from rabbit_ko.terminal import silence
+from rabbit_ko.terminal import say, silence
 
 STRATEGY = "prompt_strategies.qir"
 
@@ -43,12 +43,12 @@ def bench_tokenizing(shards: Path, tokenizer_path: str, rows: int, rounds: int) 
             run()
             seconds.setdefault(name, []).append(perf_counter() - start)
     tokens = sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) / rows
-    print(describe_machine("axolotl", "datasets", "transformers", "tokenizers", "fastokens"))
-    print(f"{rows:,} rows of {tokens:.0f} tokens, tokenizer {Path(tokenizer_path).name}, {rounds} rounds")
-    print(f"The first round of `{STRATEGY}`: {seconds[f'`{STRATEGY}`'][0]:.1f} s\n")
+    say(describe_machine("axolotl", "datasets", "transformers", "tokenizers", "fastokens"))
+    say(f"{rows:,} rows of {tokens:.0f} tokens, tokenizer {Path(tokenizer_path).name}, {rounds} rounds")
+    say(f"The first round of `{STRATEGY}`: {seconds[f'`{STRATEGY}`'][0]:.1f} s\n")
     own = seconds[f"`{STRATEGY}`"][1:]
     lines = [[name, ratio(times[1:], own), *speeds(rows, times[1:])] for name, times in seconds.items()]
-    print(markdown_table(("", f"`{STRATEGY}` against it", "rows/s", "fastest and slowest"), lines))
+    say(markdown_table(("", f"`{STRATEGY}` against it", "rows/s", "fastest and slowest"), lines))
 
 
 def _contenders(tokenizer: Any, conversations: list[Any], texts: list[str]) -> dict[str, Callable[[], Any]]:

@@ -35,6 +35,7 @@ from rabbit_ko.planning.memory import GIB
 from rabbit_ko.planning.plan import FAST, Measurement, measured_file
 from rabbit_ko.planning.stage import KNOWN, SHAPES, Stage, load_shape, read_stage
 from rabbit_ko.recipes import CONFIGS, RUNS, read_config
+from rabbit_ko.terminal import say
 
 FOLDER = RUNS / "bench" / "train"
 LIGER = "axolotl.integrations.liger.LigerPlugin"
@@ -63,7 +64,7 @@ def bench_training(recipe: str, stages: Sequence[str], steps: int, warmup: int, 
     if not pairs:
         raise UserError(f"{CONFIGS}: no {' or '.join(stages)} both in {plain} and in {plain}{FAST}; name another")
     machine = describe_machine("axolotl", "torch", "transformers", "trl", "peft", "liger-kernel")
-    print(f"{machine}\n{steps} steps after {warmup} to warm up", flush=True)
+    say(f"{machine}\n{steps} steps after {warmup} to warm up")
     for pair in pairs:
         built = next((data for path in pair if ((data := read_stage(path).data) / MANIFEST).exists()), None)
         lines: dict[str, dict[str, Any]] = {}
@@ -74,11 +75,11 @@ def bench_training(recipe: str, stages: Sequence[str], steps: int, warmup: int, 
                 lines[name] = results[-1]["figures"]
                 content = {"machine": machine, "results": results}
                 storage.write(str(measured_file(plain)), json.dumps(content, indent=1).encode())
-                print(f"{name}: {results[-1]['note']}")
+                say(f"{name}: {results[-1]['note']}")
             except UserError as error:
                 lines[name] = {}
                 failed.append(f"{name}: {error}")
-        print(f"\n{stage_table(lines)}\n", flush=True)
+        say(f"\n{stage_table(lines)}\n")
     if failed:
         raise UserError(f"{len(failed)} of {len(failed) + len(results)} failed: {'; '.join(failed)}")
 
@@ -206,7 +207,7 @@ def changed_config(path: Path, base: Path, folder: str, steps: int, attention: s
 def run_logged(name: str, arguments: Sequence[str]) -> None:
     """Run python with its output in a log; raises UserError with its last error where it fails."""
     log = FOLDER / f"{name}.log"
-    print(f"{name}: running, its output goes to {log}", file=sys.stderr, flush=True)
+    say(f"{name}: running, its output goes to {log}", is_error=True)
     # Beside a second GPU, the trainer would split each batch over both within one process. The hub stays as it is
     # set: offline, `kernels` finds no version of an attention, and another one would be timed than a run takes.
     settings = {"AXOLOTL_DO_NOT_TRACK": "1", "CUDA_VISIBLE_DEVICES": "0", **os.environ}

@@ -16,6 +16,7 @@ from typer.main import get_command
 from rabbit_ko.cli import data, doctor, evaluate, look, plan, publish, train  # noqa: F401  each adds to `app`
 from rabbit_ko.cli.app import app, told
 from rabbit_ko.errors import suggest
+from rabbit_ko.secrets import remember_url
 
 PREFIX, NOT_OPTIONS = "RABBIT_", "RABBIT_KO_"
 # Variables of earlier versions, and what each is called now.
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
     # DeepSpeed's import fails without this where there is a GPU and no CUDA toolkit, and others import it unasked.
     os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")
+    for text in (*given, *(text for name, text in os.environ.items() if name.startswith(PREFIX))):
+        remember_url(text)
     command = get_command(app)
     with told(debug):
         defaults = defaults_from_environment(command)

@@ -1,7 +1,7 @@
 """The command's root: how errors are told, and the options that many commands share."""
 
 import os
-import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -10,15 +10,16 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from rabbit_ko.errors import UnknownName, UserError, is_of_storage, printable, reason
+from rabbit_ko.errors import UnknownName, UserError, is_of_storage, reason
 from rabbit_ko.recipes import Recipe, find_recipe
+from rabbit_ko.terminal import say
 
 OUT_OF_MEMORY = "the memory that this process may use is full; `--workers 1` needs the least, smaller files need less"
 
 
 @contextmanager
 def told(debug: bool) -> Iterator[None]:
-    """Tell of a failure in one line, and raise SystemExit: 1, or 2 for wrong usage; with debug, let it through."""
+    """Tell of a failure in one line, with debug after its traceback; raise SystemExit: 1, or 2 for wrong usage."""
     try:
         yield
     except KeyboardInterrupt:
@@ -28,15 +29,16 @@ def told(debug: bool) -> Iterator[None]:
         where = f"{error.ctx.command_path}: " if error.ctx else ""
         said = where + (error.message if is_bare else error.format_message())
         raise _failure(" ".join(said.split()), 2) from None
+    except (click.ClickException, click.exceptions.Exit, click.exceptions.Abort):
+        raise
     except Exception as error:
-        if debug or not (isinstance(error, UserError | OSError | MemoryError) or is_of_storage(error)):
-            raise
+        if debug:
+            say(traceback.format_exc(), is_error=True)
         raise _failure(_one_line(error), 2 if isinstance(error, UnknownName) else 1) from None
 
 
 def _failure(line: str, code: int) -> SystemExit:
-    # A list of findings has several lines; what stands in them may be named by anybody.
-    print("\n".join(map(printable, f"error: {line}".split("\n"))), file=sys.stderr)
+    say(f"error: {line}", is_error=True)
     return SystemExit(code)
 
 
@@ -46,7 +48,9 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno:
         said = os.strerror(error.errno)
         return f"{error.filename}: {said}" if error.filename else said
-    return str(error) if isinstance(error, UserError) else reason(error)
+    if isinstance(error, UserError | OSError) or is_of_storage(error):
+        return str(error) if isinstance(error, UserError) else reason(error)
+    return f"{type(error).__name__}: {reason(error)}; that is a fault of this project: add --debug to see where"
 
 
 def is_debugging() -> bool:

@@ -1,19 +1,19 @@
 """`rabbit data`, `verify`, `diff`: the shards."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, use_recipe
 from rabbit_ko.errors import printable
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.secrets import redact
+from rabbit_ko.terminal import Terminal, say, say_json
 
 Executor = Literal["processes", "ray"]
 data_app = typer.Typer()
@@ -52,7 +52,7 @@ def data(
     if is_new and not as_json:
         _print_summary(manifest, place)
     else:
-        print(manifest.to_json().rstrip() if as_json else f"{place}: up to date")
+        say_json(manifest.model_dump(mode="json"), indent=2) if as_json else say(f"{place}: up to date")
 
 
 def build_recipe(recipe: Recipe) -> None:
@@ -79,7 +79,7 @@ def _build(config: Path, out: str, workers: int | None = None, executor: Executo
     wanted = load_config(config)
     if manifest := current(wanted, out):
         return manifest, False
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(console=Terminal(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -105,7 +105,10 @@ def verify(
     manifest = checks.verify(folder)
     files, rows, digest = len(manifest.shards), sum(shard.rows for shard in manifest.shards), manifest.fingerprint
     said = f"{folder}: {files} files, {rows:,} rows, all as built; fingerprint {digest}"
-    print(json.dumps({"folder": folder, "files": files, "rows": rows, "fingerprint": digest}) if as_json else said)
+    if as_json:
+        say_json({"folder": redact(folder), "files": files, "rows": rows, "fingerprint": digest})
+    else:
+        say(said)
 
 
 @app.command()
@@ -124,7 +127,7 @@ def diff(
     found = checks.diff(before, after)
     shown = {what: ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "") for what, ids in found.items()}
     lines = [f"{len(found[what]):,} {what}: {ids}" for what, ids in shown.items()] or ["no row differs"]
-    print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(lines))
+    say_json(found) if as_json else say(*lines)
     raise typer.Exit(bool(found))
 
 
@@ -134,9 +137,9 @@ def _print_summary(manifest: Any, out: str) -> None:
 
     mix = _mix_columns(manifest)
     columns = [Column(it, justify="right") for it in (*HEADINGS, *mix)]
-    table = Table("source", *columns, title=out, title_justify="left", box=None, pad_edge=False)
+    table = Table("source", *columns, title=redact(out), title_justify="left", box=None, pad_edge=False)
     # A pipe has no width of its own, and a table that is cut there loses figures.
-    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
+    console = Terminal(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
     reasons = ""
     for source in manifest.sources:
         counts = [source.read, source.kept, source.splits.get("train", 0), source.splits.get("test", 0)]
@@ -152,7 +155,7 @@ def _print_summary(manifest: Any, out: str) -> None:
         if 20 * (foreign := source.rejected.get(GATE.reason, 0)) > source.read:
             reasons += f"{source.name}: {foreign:,} rows are not in Korean; `language: en` keeps all of the source\n"
     console.print(table)
-    console.print(reasons, markup=False, highlight=False, end="")
+    console.print(reasons, end="")
 
 
 def _mix_columns(manifest: Any) -> dict[str, Callable[[Any], str]]:

@@ -1,10 +1,9 @@
 """`rabbit doctor`: what this machine has for training, and what is wrong with it."""
 
-import json
-
 import typer
 
 from rabbit_ko.cli.app import AsJson, app, is_debugging
+from rabbit_ko.terminal import say, say_json
 
 
 @app.command()
@@ -23,7 +22,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine()
     if as_json:
-        print(json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False))
+        say_json([finding.to_json() for finding in findings], indent=2)
     else:
-        print("\n".join(map(str, findings)))
+        say(*findings)
     raise typer.Exit(any(finding.wrong for finding in findings))

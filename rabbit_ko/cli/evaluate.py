@@ -1,6 +1,5 @@
 """`rabbit eval`, `logickor`, `score`, `results`, `chat`: measure a stage, compare the stages, talk with one."""
 
-import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ import typer
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.methods import METHODS
-from rabbit_ko.terminal import aside, show, silence
+from rabbit_ko.terminal import aside, say, say_json, show, silence
 
 StageName = Annotated[
     str, typer.Option("--stage", metavar="NAME", help=f"base, or a stage that is trained: {', '.join(METHODS)}")
@@ -66,7 +65,7 @@ def evaluate(
             result = done = finished_result(found, suite.name, model, evaluation.settings(suite))
             if result is None:
                 if not (results or is_debugging()):
-                    typer.echo(f"evaluating; its log is {log}", err=True)
+                    say(f"evaluating; its log is {log}", is_error=True)
                 with aside(log, f"{stage}, {suite.name}", is_debugging()):
                     result = harness.evaluate(evaluation, suite, model)
             if result:
@@ -78,9 +77,9 @@ def evaluate(
                 ]
                 lines += [f"  note: {note}" for note in result.notes]
                 if not as_json:
-                    print(f"{recipe} {stage}, {suite.name}, {describe(result)}, {took}", *lines, sep="\n")
+                    say(f"{recipe} {stage}, {suite.name}, {describe(result)}, {took}", *lines)
     if as_json and results:
-        print(json.dumps(results, ensure_ascii=False, indent=1))
+        say_json(results, indent=1)
 
 
 @app.command()
@@ -119,11 +118,11 @@ def logickor(
     file = read_eval_config(recipe, questions=questions).questions or ""
     result, is_new = evaluate(find_stage(recipe, stage), file, judge, server, strategy, max_new_tokens)
     if not is_new:
-        print(f"{stage}, {result.task}: finished before, nothing is asked again")
-    print(f"{recipe} {stage}, {result.task}, judged by {judge_model}\n")
+        say(f"{stage}, {result.task}: finished before, nothing is asked again")
+    say(f"{recipe} {stage}, {result.task}, judged by {judge_model}\n")
     show(render(result.scores))
     for note in result.notes:
-        print(f"\nnote: {note}")
+        say(f"\nnote: {note}")
 
 
 @app.command()
@@ -157,10 +156,10 @@ def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
             f"runs/{recipe}/eval: no results; run `make eval RECIPE={recipe} STAGE=base`, then for other stages"
         )
     if as_json:
-        print(json.dumps([*figure_records(table)], ensure_ascii=False, indent=1))
+        say_json([*figure_records(table)], indent=1)
     else:
         show(render(table).rstrip())
-    typer.echo(", ".join(map(str, write_files(table))), err=True)
+    say(", ".join(map(str, write_files(table))), is_error=True)
 
 
 @app.command()
@@ -181,7 +180,7 @@ def chat(
     from rabbit_ko.evaluation.stages import find_stage
 
     found = find_stage(recipe, stage)
-    typer.echo(f"[{found.model}]", err=True)
+    say(f"[{found.model}]", is_error=True)
     silence(is_debugging())
     talk(found, prompt, system, max_new_tokens, temperature, seed)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe, data_app
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.recipes import Recipe, find_recipe
 from rabbit_ko.storage import write
+from rabbit_ko.terminal import Terminal, say
 
 
 @app.command()
@@ -63,9 +63,9 @@ def report(
     found = find_recipe(recipe)
     page = html or found.data / "report.html"
     _prepare(found)
-    with Console(stderr=True).status("reading the shards, then tokenizing"):
+    with Terminal(stderr=True).status("reading the shards, then tokenizing"):
         write(str(page), render_report(found, rows, samples).encode())
-    print(f"{page}: {page.stat().st_size:,} bytes")
+    say(f"{page}: {page.stat().st_size:,} bytes")
 
 
 @app.command()
@@ -86,10 +86,10 @@ def curves(recipe: RecipeName = "smoke") -> None:
     failed = 0
     for run in runs:
         try:
-            print(draw_run(run))
+            say(draw_run(run))
         except UserError as error:
             failed += 1
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}", is_error=True)
     raise typer.Exit(failed == len(runs))
 
 
@@ -123,4 +123,4 @@ def look(
 
     if template not in TEMPLATES:
         raise UnknownName(f"--template: unknown template `{template}`{suggest(template, TEMPLATES)}")
-    print_look(Console(soft_wrap=True, highlight=False), look_at(file, subset or None, split), TEMPLATES[template], n)
+    print_look(Terminal(soft_wrap=True), look_at(file, subset or None, split), TEMPLATES[template], n)

@@ -1,6 +1,5 @@
 """`rabbit plan`, `bench`: what a run will need, and how fast things are."""
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, use_recipe
 from rabbit_ko.errors import suggest
+from rabbit_ko.terminal import say, say_json
 
 
 def _finite(value: float | None) -> float | None:
@@ -58,9 +58,9 @@ def plan(
     machine = {"gpus": gpus, "gpu_memory": gpu_memory, "sharding": sharding, "gpu": gpu}
     plans = plan_stages(find_recipe(recipe), rows, row_tokens, measured, **machine)
     if as_json:
-        print(json.dumps(to_jsonable_python(plans), indent=2, ensure_ascii=False))
+        say_json(to_jsonable_python(plans), indent=2)
     else:
-        print("\n\n".join(map(as_text, plans)))
+        say("\n\n".join(map(as_text, plans)))
 
 
 @app.command()

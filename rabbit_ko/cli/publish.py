@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from rabbit_ko.cli.app import RecipeName, app, is_debugging
-from rabbit_ko.terminal import silence
+from rabbit_ko.terminal import Terminal, say, silence
 
 Picked = Annotated[Path | None, typer.Option(metavar="FILE", help="an answer: YAML with question: and answer:")]
 Public = Annotated[bool, typer.Option("--public", help="let everybody see it")]
@@ -35,11 +34,11 @@ def card(
     from rabbit_ko.publishing.model_card import write_card
 
     silence(is_debugging())
-    with Console(stderr=True).status("reading the results, then the model answers"):
+    with Terminal(stderr=True).status("reading the results, then the model answers"):
         file, stale = write_card(recipe, stage, lang, good, bad, license)
     for line in stale:
-        typer.echo(line, err=True)
-    print(file)
+        say(line, is_error=True)
+    say(file)
 
 
 @app.command()
@@ -60,7 +59,7 @@ def push_data(
     from rabbit_ko.publishing.push_data import push
     from rabbit_ko.recipes import find_recipe
 
-    print(push(folder or find_recipe(recipe).data, repo, public))
+    say(push(folder or find_recipe(recipe).data, repo, public))
 
 
 @app.command()
@@ -81,7 +80,7 @@ def push_model(
     _check_target("push-model", recipe, repo)
     from rabbit_ko.publishing.push_model import push
 
-    print(push(recipe, stage, repo, format, public))
+    say(push(recipe, stage, repo, format, public))
 
 
 def _check_target(command: str, recipe: str, repo: str) -> None:

@@ -1,13 +1,11 @@
 """`rabbit sft`, `dpo` and every other method, `merge`, `status`, `new`, `all`."""
 
-import json
 import shlex
 import subprocess
 import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
@@ -15,6 +13,7 @@ from rabbit_ko.cli.data import build_recipe, data_status
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.recipes import Recipe, find_recipe
+from rabbit_ko.terminal import Terminal, say, say_json
 
 Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, `--key=value ...`")]
 Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
@@ -62,7 +61,7 @@ def _add(method: Method) -> None:
             )
         build_recipe(found)
         if train(found, method.name, how):
-            print(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
+            say(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
 
     app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)
 
@@ -86,7 +85,7 @@ def merge(
     from rabbit_ko.training.run import merge as merge_adapter
 
     made = merge_adapter(Recipe(recipe), stage, is_debugging())
-    print(f"{Recipe(recipe).run(stage) / 'merged'}: {'merged' if made else 'up to date'}")
+    say(f"{Recipe(recipe).run(stage) / 'merged'}: {'merged' if made else 'up to date'}")
 
 
 @app.command()
@@ -113,16 +112,16 @@ def status(
     done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
     following = next((name for name in states if name not in done), None)
     if as_json:
-        print(json.dumps({"recipe": found.name, "stages": states, "next": following}, ensure_ascii=False, indent=2))
+        say_json({"recipe": found.name, "stages": states, "next": following}, indent=2)
         return
     table = Table("stage", "state", box=None, pad_edge=False)
     for name, state in states.items():
         table.add_row(name, state)
-    Console(soft_wrap=True).print(table)
+    Terminal(soft_wrap=True).print(table)
     if any(stage.state is State.RUNNING for stage in stages):
-        print("next: wait for the end of what is running")
+        say("next: wait for the end of what is running")
     else:
-        print(f"next: make {following or 'eval'} RECIPE={found.name}")
+        say(f"next: make {following or 'eval'} RECIPE={found.name}")
 
 
 @app.command()
@@ -141,8 +140,8 @@ def new(
     from rabbit_ko.training.new_recipe import copy_recipe
 
     for line in copy_recipe(find_recipe(source), name, base):
-        print(line)
-    print(f"next: list your files in axolotl_configs/{name}/data.yaml, then make data RECIPE={name}")
+        say(line)
+    say(f"next: list your files in axolotl_configs/{name}/data.yaml, then make data RECIPE={name}")
 
 
 @app.command("all")

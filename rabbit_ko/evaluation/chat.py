@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from prompt_strategies.template import Messages, without_oldest_exchange
+from rabbit_ko.errors import printable
 from rabbit_ko.evaluation.models import load_stage
 from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.terminal import BREAKS, say
 
 
 def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperature: float, seed: int) -> None:
@@ -20,7 +22,7 @@ def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperatur
         messages = [*messages, {"role": "user", "content": question}]
         text, ended = answer(model, tokenizer, messages, max_new_tokens, temperature)
         if not ended:
-            print(f"[cut after {max_new_tokens} tokens]", file=sys.stderr)
+            say(f"[cut after {max_new_tokens} tokens]", is_error=True)
         messages = [*messages, {"role": "assistant", "content": text}]
 
 
@@ -28,8 +30,6 @@ def answer(
     model: Any, tokenizer: Any, messages: Messages, max_new_tokens: int, temperature: float
 ) -> tuple[str, bool]:
     """Stream an answer to the conversation, or to what of it fits; return it, and whether the model ended it."""
-    from transformers import TextStreamer
-
     options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
     left: Messages | None = messages
     while left:
@@ -45,10 +45,20 @@ def answer(
         repetition_penalty=1.1,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        streamer=TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True),
+        streamer=_streamer(tokenizer),
     )
     ids = output[0, prompt["input_ids"].shape[1] :].tolist()
     return tokenizer.decode(ids, skip_special_tokens=True), ids[-1:] == [tokenizer.eos_token_id]
+
+
+def _streamer(tokenizer: Any) -> Any:
+    from transformers import TextStreamer
+
+    class Streamer(TextStreamer):
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            super().on_finalized_text(printable(text, keep=BREAKS), stream_end)
+
+    return Streamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
 
 
 def _questions() -> Iterator[str]:

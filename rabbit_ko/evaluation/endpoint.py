@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,8 @@ import httpx
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
+from rabbit_ko.secrets import remember, without_secrets
+from rabbit_ko.terminal import say
 from rabbit_ko.web import BoundedClient, explained, is_place
 
 Item = TypeVar("Item")
@@ -33,10 +34,6 @@ class Endpoint:
     concurrency: int
     timeout: float
     key: str = field(default="", repr=False)
-
-    def redacted(self, text: str) -> str:
-        """Remove the key from a text; what local servers take for a key, such as 0, is in many texts."""
-        return text.replace(self.key, "...") if len(self.key) >= 8 else text
 
     def failure(self, said: str = "") -> UserError:
         """Return the error that something was said, or that nobody answers."""
@@ -62,6 +59,7 @@ def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: fl
     key = (os.environ.get(f"{role}_API_KEY") or shared or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise UserError(f"{url}: its key, in {role}_API_KEY or OPENAI_API_KEY, has a character that no key has")
+    remember(key)
     return Endpoint(role, url, model, concurrency, timeout, key)
 
 
@@ -107,7 +105,7 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
     def stop(number: int, _: object) -> None:
         errors.append(KeyboardInterrupt())
         signal.signal(number, before[number])
-        print("stopping when the requests under way are answered; once more to stop now", file=sys.stderr)
+        say("stopping when the requests under way are answered; once more to stop now", is_error=True)
 
     async def work_on_all() -> None:
         # The loop has a handler of Ctrl-C by now, to which a second one is left.
@@ -143,7 +141,7 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
         raise endpoint.failure(f"answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
-    return endpoint.redacted(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
+    return without_secrets(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
 
 
 def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
@@ -160,7 +158,7 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
         return _unreached(endpoint, error)
     status = getattr(error, "status_code", 500)
     said = error.body.get("message") if isinstance(error.body, dict) else error.body
-    line = f"answers {status}, {' '.join(endpoint.redacted(str(said or error)).split())[:200]}"
+    line = f"answers {status}, {' '.join(without_secrets(str(said or error)).split())[:200]}"
     if status == 429 or status >= 500:
         wait = error.response.headers.get("retry-after", "")
         asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""

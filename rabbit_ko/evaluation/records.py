@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 from pydantic import BaseModel, Field, ValidationError
 
-from axolotl_plugins.run_file import redact
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
@@ -19,6 +18,7 @@ from rabbit_ko.evaluation.models import check_stage
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.hashing import versions
 from rabbit_ko.json_file import read_record, read_text
+from rabbit_ko.secrets import redact
 
 Record = TypeVar("Record", bound=BaseModel)
 AGAIN = "take it away, and evaluate again"
@@ -163,4 +163,4 @@ def command() -> str:
         value = context.params[name := str(parameter.name)]
         if name in ("recipe", "stage") or context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
-    return str(redact(shlex.join(words), ()))
+    return str(redact(shlex.join(words)))

@@ -1,6 +1,5 @@
 """The rows of a stage as it trains them, to look at: `rabbit inspect`, and `axolotl inspect STAGE.YAML`."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,23 +10,20 @@ from unittest.mock import patch
 
 import click
 import pyarrow.dataset as ds
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from prompt_strategies.tokens import Ids, special_ids
-from rabbit_ko.errors import UserError, reason
+from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.inspection.pages import quantile, render
+from rabbit_ko.secrets import redact
 from rabbit_ko.storage import write
-from rabbit_ko.terminal import silence
+from rabbit_ko.terminal import BREAKS, Terminal, say, say_json, silence
 
 if TYPE_CHECKING:
     from axolotl_plugins.checks.rows import TokenizedRow
 
 SHOWN_DROPPED = 200
-# A row must not steer the terminal: an escape character is shown as ␛.
-CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
-CONTROL_PICTURES |= {0x7F: "␡", 0x9B: "␛"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ def inspect_stage(
     config: Path, count: int, row_id: str, split: str, html: Path | None, as_json: bool, debug: bool = False
 ) -> None:
     """Print a split's first rows, or the one with an id, and counts over all, or as a page. Raises UserError."""
-    with Console(stderr=True).status("tokenizing"):
+    with Terminal(stderr=True).status("tokenizing"):
         cfg, tokenizer = load_stage(config, debug)
         from axolotl_plugins.checks.rows import tokenized_rows
 
@@ -132,7 +128,7 @@ def inspect_stage(
     if html:
         title = f"{config.parent.name} {config.stem}, {split}"
         write(str(html), render_rows(title, cfg, tokenizer, shown, summarize(rows)).encode())
-        print(f"{html}: {len(shown)} rows")
+        say(f"{html}: {len(shown)} rows")
     elif as_json:
         found = {"sequence_len": cfg.sequence_len, "summary": vars(summarize(rows))}
         found["rows"] = [
@@ -140,11 +136,11 @@ def inspect_stage(
             | {name or "answer": list(map(asdict, pieces)) for name, pieces in answers(tokenizer, row).items()}
             for row in shown
         ]
-        print(json.dumps(found, ensure_ascii=False, indent=1))
+        say_json(found, indent=1)
     else:
         for row in shown:
-            print_row(Console(), tokenizer, row)
-        print_summary(Console(), summarize(rows), cfg.sequence_len)
+            print_row(Terminal(), tokenizer, row)
+        print_summary(Terminal(), summarize(rows), cfg.sequence_len)
 
 
 def render_rows(title: str, cfg: Any, tokenizer: Any, shown: list["TokenizedRow"], summary: SplitSummary) -> str:
@@ -163,29 +159,29 @@ def render_rows(title: str, cfg: Any, tokenizer: Any, shown: list["TokenizedRow"
     )
 
 
-def print_row(console: Console, tokenizer: Any, row: "TokenizedRow") -> None:
+def print_row(console: Terminal, tokenizer: Any, row: "TokenizedRow") -> None:
     """Print a row with each of its answers: prompt tokens dim, trained ones green, special ones boxed."""
     dropped = f"  dropped: {row.dropped.value}" if row.dropped else ""
     shortened = f"  {row.dropped_exchanges} oldest exchanges dropped" if row.dropped_exchanges else ""
     for name, pieces in (answers(tokenizer, row) or {dropped: []}).items():
         counts = f"  {len(row.prompt)} + {sum(len(piece.ids) for piece in pieces if piece.trained)} tokens"
-        title = f"  {row.source.translate(CONTROL_PICTURES)}  {name}{counts if pieces else ''}"
-        console.print(Text.assemble((row.id.translate(CONTROL_PICTURES), "bold"), title, (shortened, "yellow")))
+        title = f"  {printable(row.source)}  {name}{counts if pieces else ''}"
+        console.print(Text.assemble((printable(row.id), "bold"), title, (shortened, "yellow")))
         console.print(Text.assemble(*map(_styled, pieces), "\n"), soft_wrap=True)
 
 
 def _styled(piece: Piece) -> tuple[str, str]:
     if piece.special:
         return f"⟦{piece.text}⟧", "bold reverse green" if piece.trained else "reverse"
-    return piece.text.translate(CONTROL_PICTURES), "green" if piece.trained else "dim"
+    return printable(piece.text, keep=BREAKS), "green" if piece.trained else "dim"
 
 
-def print_summary(console: Console, summary: SplitSummary, sequence_len: int) -> None:
+def print_summary(console: Terminal, summary: SplitSummary, sequence_len: int) -> None:
     """Print the trained share of each source, the lengths, and what the strategy drops."""
     table = Table("source", *(Column(name, justify="right") for name in ("rows", "tokens", "trained")))
     for name, tokens in sorted(summary.tokens.items()):
         share = f"{summary.trained[name] / tokens:.1%}"
-        table.add_row(Text(name.translate(CONTROL_PICTURES)), f"{summary.rows[name]:,}", f"{tokens:,}", share)
+        table.add_row(printable(name), f"{summary.rows[name]:,}", f"{tokens:,}", share)
     console.print(table)
     median, most, longest = (quantile(summary.lengths, share) for share in (0.5, 0.95, 1.0))
     console.print(f"tokens: median {median}, 95% up to {most}, longest {longest} of sequence_len {sequence_len}")
@@ -206,4 +202,4 @@ def command(**options: Any) -> None:
     try:
         inspect_stage(**options)
     except (UserError, OSError) as error:
-        raise click.ClickException(reason(error)) from None
+        raise click.ClickException(redact(reason(error))) from None

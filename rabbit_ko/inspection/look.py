@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from textwrap import indent
 
 import yaml
-from rich.console import Console
 from rich.text import Text
 
 from dataset_builders.look import Look
@@ -13,23 +12,23 @@ from dataset_builders.rows import Conversation, Labelled, Row
 from dataset_builders.sources import SOURCES
 from prompt_strategies.template import Template, render_answer, render_prompt
 from rabbit_ko.errors import printable
-from rabbit_ko.inspection.inspect_stage import CONTROL_PICTURES
+from rabbit_ko.terminal import BREAKS, Terminal
 
 LICENSE_HINT = "    # license: <the one that its owner gives it, such as Apache-2.0>\n"
 
 
-def print_look(console: Console, found: Look, template: Template, count: int) -> None:
+def print_look(console: Terminal, found: Look, template: Template, count: int) -> None:
     """Print the first rows in a template, what became of all, and the entry to paste."""
     for number, row in enumerate(found.kept[:count], start=1):
-        console.print(f"--- row {number}, {printable(row.id)}", style="dim", markup=False)
-        console.print(Text(_in_pictures(render_prompt(template, row.prompt))), end="")
+        console.print(f"--- row {number}, {printable(row.id)}", style="dim")
+        console.print(Text(printable(render_prompt(template, row.prompt), keep=BREAKS)), end="")
         for title, answer in answers(row):
             name = Text(f"({title}) " if title else "", "dim")
-            console.print(name + Text(_in_pictures(answer), "bold green") + Text("<EOS>", "dim"))
-    console.print(f"\n{len(found.kept):,} of the first {found.read:,} rows would be kept", markup=False)
+            console.print(name + Text(printable(answer, keep=BREAKS), "bold green") + Text("<EOS>", "dim"))
+    console.print(f"\n{len(found.kept):,} of the first {found.read:,} rows would be kept")
     for line in remarks(found):
-        console.print(line, markup=False)
-    console.print("\nFor data.yaml:\n\n" + entry_text(found), markup=False, end="")
+        console.print(line)
+    console.print("\nFor data.yaml:\n\n" + entry_text(found), end="")
 
 
 def answers(row: Row) -> Iterator[tuple[str, str]]:
@@ -54,7 +53,3 @@ def entry_text(found: Look) -> str:
     """Return the entry as it stands in a data.yaml."""
     text = "sources:\n" + indent(yaml.safe_dump([found.entry], allow_unicode=True, sort_keys=False), "  ")
     return text if SOURCES[found.entry["source"]].license.stated else text + LICENSE_HINT
-
-
-def _in_pictures(text: str) -> str:
-    return text.translate(CONTROL_PICTURES)

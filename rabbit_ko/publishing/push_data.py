@@ -10,12 +10,13 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.publishing.dataset_card import render_card
+from rabbit_ko.secrets import redact
 from rabbit_ko.storage import filesystem, is_url, remove, remove_leftovers, write
 
 
 def push(folder: Path, target: str, public: bool) -> str:
     """Push to a URL, or with a dataset card to the hub; return the URL of what is there. Raises UserError."""
-    shown = _without_password(target)
+    shown: str = redact(target)
     if is_url(target) and public:
         raise UserError(f"{shown}: PUBLIC is for the hub; who may read a URL is set where it is")
     manifest = pushable(folder)
@@ -30,7 +31,7 @@ def push(folder: Path, target: str, public: bool) -> str:
         _copy(folder, manifest, target.rstrip("/"))
     except Exception as error:
         said = f"{target}: cannot be written: {reason(error)}; check the URL and its credentials"
-        raise UserError(_without_password(str(error) if isinstance(error, UserError) else said)) from None
+        raise UserError(redact(str(error) if isinstance(error, UserError) else said)) from None
     return shown
 
 
@@ -77,7 +78,3 @@ def _copy(folder: Path, manifest: Manifest, url: str) -> None:
     for name in old - {f"{root}/{shard.file}" for shard in manifest.shards}:
         fs.rm_file(name)
     write(f"{url}/{MANIFEST}", manifest.to_json().encode())
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)

@@ -17,7 +17,7 @@ def main() -> None:
     import torch
 
     try:
-        print(f"setup: {describe_build(torch.__version__, torch.version.cuda, nvcc_release())}", flush=True)
+        print(f"setup: {describe_build(torch.__version__, torch.version.cuda, nvcc_release())}", flush=True)  # noqa: T201
     except UserError as error:
         raise SystemExit(f"setup: flash-attn cannot be built here: {error}; {INSTEAD}") from None
 

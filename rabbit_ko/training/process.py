@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
 from rich.status import Status
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.secrets import known_secrets, without_secrets
+from rabbit_ko.terminal import Terminal, say
 
 # Lines of this project's own loggers, as axolotl formats them.
 _OWN = re.compile(
@@ -40,7 +41,7 @@ def run_logged(command: Sequence[str], log: Path, doing: str, debug: bool = Fals
     command, which ends by itself.
     """
     if not debug:
-        print(f"{doing}; its log is {log}", flush=True)
+        say(f"{doing}; its log is {log}")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
@@ -63,12 +64,14 @@ def run_logged(command: Sequence[str], log: Path, doing: str, debug: bool = Fals
 
 
 def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
-    """Yield each line as it comes, when it is in the log."""
+    """Yield each line as it comes, when it is in the log; neither has a secret."""
+    secrets = known_secrets()
     with log.open("ab", buffering=0) as file:
-        for line in output:
-            file.write(line)
+        for raw in output:
+            line = without_secrets(raw.decode(errors="surrogateescape"), secrets)
+            file.write(line.encode(errors="surrogateescape"))
             # A progress bar draws one line over another.
-            yield line.decode(errors="replace").rstrip().rpartition("\r")[2]
+            yield line.rstrip().rpartition("\r")[2]
 
 
 def _show(lines: Iterator[str], doing: str, quiet: bool) -> list[str]:
@@ -76,7 +79,7 @@ def _show(lines: Iterator[str], doing: str, quiet: bool) -> list[str]:
     last: list[str] = []
     said_before = set[str]()
     shown = -1
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     with Status(doing, console=console) if console.is_terminal else _Silent() as live:
         for line in lines:
             last = [*last[-400:], line]
@@ -86,11 +89,11 @@ def _show(lines: Iterator[str], doing: str, quiet: bool) -> list[str]:
                 continue
             said_before.add(said)
             if (step := _STEP.match(said)) is None or "eval" in said:
-                console.print(said, markup=False)
+                console.print(said)
             elif console.is_terminal:
-                live.update(said.replace("[", r"\["))
+                live.update(said)
             elif (tenth := TENTHS * int(step["step"]) // int(step["steps"])) > shown:
-                console.print(said, markup=False)
+                console.print(said)
                 shown = tenth
     return last
 

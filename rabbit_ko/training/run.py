@@ -16,6 +16,7 @@ from rabbit_ko.hashing import ROOT, source_digest
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, expand_base, read_config
 from rabbit_ko.run_record import write_checksums
+from rabbit_ko.terminal import say
 from rabbit_ko.training.process import python, run_logged
 from rabbit_ko.training.status import State, stage_status
 
@@ -53,7 +54,7 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
         merge(recipe, parent, launch.debug)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
     status = stage_status(recipe, stage, overrides or None)
-    print(f"{recipe.run(stage)}: {status}")
+    say(f"{recipe.run(stage)}: {status}")
     if status.state is State.CURRENT and not launch.fresh:
         return False
     log = log_file(recipe, stage)

@@ -1,17 +1,22 @@
 """What other libraries say is in a log; the terminal shows what is done, and how far it is."""
 
+import json
 import logging
 import os
 import pty
 import re
 import subprocess
 import sys
+import unicodedata
 import warnings
 from pathlib import Path
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
-from rabbit_ko.terminal import silence
+from rabbit_ko.errors import printable
+from rabbit_ko.terminal import Terminal, say, say_json, show, silence
 
 CODE = """
 import os, subprocess, sys, time, warnings
@@ -78,3 +83,43 @@ def test_silence_takes_warnings_away_and_debugging_keeps_them(
         logging.getLogger("a.library").warning("of a library")
     assert len(caught) == 1
     assert "of a library" not in capsys.readouterr().err
+
+
+HOSTILE = "행\x1b]52;c;eA==\x07\r\x00\x7f\x9b2J\u202e뒤\u2028\ud83d\U000e0041[bold]끝"
+SHOWN = "행␛]52;c;eA==␇␍␀␡\\u009b2J\\u202e뒤\\u2028\\ud83d\\udb40\\udc41[bold]끝"
+
+
+def drives(text: str) -> list[str]:
+    """The characters that a terminal obeys, or that hide."""
+    return [letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+
+
+@pytest.mark.hostile
+def test_no_character_of_unicode_drives_the_terminal_and_those_that_show_stay() -> None:
+    letters = "".join(map(chr, range(sys.maxunicode + 1)))
+    shown = printable(letters)
+    assert drives(shown) == []
+    assert printable("가 나\u3000다\xa0라👍🏽é") == "가 나\u3000다\xa0라👍🏽é"
+    assert printable(HOSTILE) == SHOWN
+
+
+@pytest.mark.hostile
+def test_lines_tables_and_titles_are_printed_in_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    say(HOSTILE)
+    show(f"# {HOSTILE}")
+    table = Table("name", title=HOSTILE)
+    table.add_row(HOSTILE)
+    Terminal(width=200).print(table)
+    Terminal(width=200).print(HOSTILE, Text(printable(HOSTILE), "bold"))
+    out = capsys.readouterr().out
+    assert drives(out.replace("\n", "")) == []
+    assert out.count("[bold]") >= 5
+
+
+@pytest.mark.hostile
+def test_json_drives_no_terminal_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {HOSTILE: ["".join(map(chr, range(0xD800)))]}
+    say_json(value, indent=1)
+    out = capsys.readouterr().out
+    assert drives(out.replace("\n", "")) == []
+    assert json.loads(out) == value

@@ -104,6 +104,7 @@ def test_a_variable_of_another_command_is_left_alone(
     [
         ("user", 1, "error: data.yaml: sources: what to do"),
         ("disk", 1, "error: runs/x: No space left on device"),
+        ("bug", 1, "error: RuntimeError: a bug; that is a fault of this project: add --debug to see where"),
         ("interrupt", 130, "error: interrupted; the same command resumes from here"),
     ],
 )
@@ -111,17 +112,16 @@ def test_a_failure_is_one_line(capsys: pytest.CaptureFixture[str], mode: str, co
     assert called(capsys, "probe", "--mode", mode) == (code, "", f"{line}\n")
 
 
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError):
-        main(["probe", "--mode", "user", "--debug"])
+def test_debug_shows_the_traceback_before_the_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_option = called(capsys, "probe", "--mode", "user", "--debug")
     monkeypatch.setenv("RABBIT_DEBUG", "1")
-    with pytest.raises(UserError):
-        main(["probe", "--mode", "user"])
-
-
-def test_a_bug_is_not_hidden() -> None:
-    with pytest.raises(RuntimeError, match="a bug"):
-        main(["probe", "--mode", "bug"])
+    by_variable = called(capsys, "probe", "--mode", "user")
+    for code, _, said in (by_option, by_variable):
+        assert code == 1
+        assert said.startswith("Traceback")
+        assert said.endswith("\nerror: data.yaml: sources: what to do\n")
 
 
 def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,10 +76,10 @@ def test_a_folder_without_a_manifest_is_refused(folder: Path, text: str | None, 
         (
             "https://me:word@huggingface.co/datasets/org/name",
             False,
-            "https://huggingface.co/datasets/org/name: cannot",
+            "https://***@huggingface.co/datasets/org/name: cannot",
         ),
         ("nowhere://x", False, "nowhere://x: Protocol not known"),
-        ("nowhere://me:word@x", False, "nowhere://x: Protocol not known"),
+        ("nowhere://me:word@x", False, "nowhere://***@x: Protocol not known"),
         ("memory://x", True, "memory://x: PUBLIC is for the hub"),
     ],
 )
