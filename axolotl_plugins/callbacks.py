@@ -26,8 +26,8 @@ from axolotl_plugins.resume.checkpoints import (
     remove_all,
 )
 from axolotl_plugins.resume.identity import Identity
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError
-from rabbit_ko.json_file import read_object
 from rabbit_ko.recipes import RUN_FILE
 
 T = TypeVar("T")

@@ -61,6 +61,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE, expand_base
 from rabbit_ko.storage import make_readable
+from rabbit_ko.terminal import shown
 
 # In a folder of prepared rows: which of those in it have been checked, all of them; and what each of them has.
 CHECKED, PREPARED = "checked", "*/dataset_info.json"
@@ -76,7 +77,7 @@ def in_one_line(hook: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             # All processes of a machine refuse the same; one of them says so.
             is_first = os.environ.get("LOCAL_RANK", "0") == "0"
-            raise SystemExit(f"{cfg['axolotl_config_path']}: {error}" if is_first else 1) from None
+            raise SystemExit(shown(f"{cfg['axolotl_config_path']}: {error}") if is_first else 1) from None
 
     return refusing
 

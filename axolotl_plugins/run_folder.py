@@ -10,8 +10,8 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from rabbit_ko import storage
+from rabbit_ko.documents import GRANT
 from rabbit_ko.errors import UserError
-from rabbit_ko.json_file import GRANT
 from rabbit_ko.recipes import recipe_of_run, run_of_config
 from rabbit_ko.run_record import read_run
 

@@ -26,6 +26,7 @@ from dataset_builders.token_counts import describe_tokenizer, save_tokenizer
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS
+from rabbit_ko.secrets import redact
 from rabbit_ko.storage import filesystem, is_url, remove, spare_pandas
 
 # Below its share for a core, one process is faster than several with their start; gates take four times as long.
@@ -74,7 +75,7 @@ def build(
         shards = sorted(run_all(write_shard, planned, what="shards"), key=lambda shard: shard.file)
         manifest = Manifest(
             fingerprint=fingerprint_of(shards),
-            config=config.model_dump(mode="json"),
+            config=_recorded(config),
             git_commit=hashing.git_commit(),
             code=fingerprint.code(),
             versions=fingerprint.versions(),
@@ -93,7 +94,7 @@ def current(config: DataConfig, out: str | Path) -> Manifest | None:
     try:
         manifest = read_manifest(out)
         made_of = (manifest.config, manifest.code, manifest.versions)
-        if made_of != (config.model_dump(mode="json"), fingerprint.code(), fingerprint.versions()):
+        if made_of != (_recorded(config), fingerprint.code(), fingerprint.versions()):
             return None
         places = [filesystem(f"{out}/{shard.file}") for shard in manifest.shards]
         known = [(source.input_sha256, source.revision) for source in manifest.sources]
@@ -104,6 +105,12 @@ def current(config: DataConfig, out: str | Path) -> Manifest | None:
         return manifest if is_there and all(inputs.is_unchanged(each, *was) for each, was in wanted) else None
     except (UserError, FileNotFoundError):
         return None
+
+
+def _recorded(config: DataConfig) -> dict[str, Any]:
+    """Return what the manifest says of a config: all but what URLs hold of logins."""
+    recorded: dict[str, Any] = redact(config.model_dump(mode="json"))
+    return recorded
 
 
 def _worth(workers: int | None, size: int, quality: Quality) -> int:
@@ -208,7 +215,7 @@ def _summarize(
         raise UserError("; ".join([f"{entry.path}: {said}", *map(shown_note, found.notes)]))
     _check_broken(entry, sum((Counter(chunk.broken) for chunk in chunks), Counter[str]()), read)
     return SourceSummary(
-        **entry.model_dump(include={"source", "path", "subset", "language"}),
+        **redact(entry.model_dump(include={"source", "path", "subset", "language"})),
         name=entry.label,
         stage=SOURCES[entry.source].rows,
         revision=found.revision,

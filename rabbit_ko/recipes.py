@@ -8,6 +8,7 @@ from typing import Any
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.methods import METHODS, Method
+from rabbit_ko.secrets import remember
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
 # What a finished run was, written last; so a folder that has it holds a finished run.
@@ -106,6 +107,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if GUARD not in str(config.get("plugins")):
         raise UserError(f"{path}: add `- {GUARD}` under `plugins:`; without it a run is not checked")
     expand_base(config)
+    remember(config)
     return config
 
 

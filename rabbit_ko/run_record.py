@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from rabbit_ko import storage
+from rabbit_ko.documents import read_object, read_record
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import LARGE, file_digest
-from rabbit_ko.json_file import read_object, read_record
 from rabbit_ko.recipes import RUN_FILE, RUNS
 
 # Beside a merged model, in the words of a checkpoint's own; written last.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.secrets import remember_url
 
 
 def spare_pandas() -> None:
@@ -39,6 +40,7 @@ def filesystem(path: str) -> tuple[Any, str]:
     """Return the fsspec file system of a path or URL, and the path within it. Raises UserError."""
     if not is_url(path):
         return fsspec.filesystem("file"), str(Path(path).expanduser().absolute())
+    remember_url(path)
     try:
         # Other processes write there, too.
         fs, name = fsspec.core.url_to_fs(path, use_listings_cache=False)

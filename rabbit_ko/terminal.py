@@ -42,10 +42,15 @@ class Terminal(Console):
             yield segment if segment.control else segment._replace(text=printable(segment.text, keep=BREAKS))
 
 
+def shown(text: object) -> str:
+    """Return what may be printed of what was done or went wrong: it drives no terminal, and has no secrets."""
+    return str(redact(printable(str(text), keep=BREAKS)))
+
+
 def say(*lines: object, is_error: bool = False) -> None:
-    """Print lines on what was done or went wrong, without secrets: to stdout, or to stderr."""
+    """Print lines on what was done or went wrong: to stdout, or to stderr."""
     for line in lines:
-        print(redact(printable(str(line), keep=BREAKS)), file=sys.stderr if is_error else sys.stdout, flush=True)
+        print(shown(line), file=sys.stderr if is_error else sys.stdout, flush=True)
 
 
 def say_json(value: Any, indent: int | None = None) -> None:

@@ -15,9 +15,9 @@ from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template
 from prompt_strategies.tokens import encode
 from rabbit_ko import storage
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE, RUNS
 from rabbit_ko.run_record import check_run, is_as_merged, remedy

@@ -8,8 +8,8 @@ from typing import Any
 
 from safetensors import safe_open
 
+from rabbit_ko.documents import read_object, read_text
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.json_file import read_object, read_text
 from rabbit_ko.run_record import remedy
 
 TRUST = "guard_trust_remote_code"

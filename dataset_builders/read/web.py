@@ -14,6 +14,7 @@ from dataset_builders.read.files import CODECS, SUFFIXES, is_data
 from dataset_builders.read.location import suffix_of
 from rabbit_ko import web
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.secrets import remember_url
 from rabbit_ko.storage import filesystem
 
 # Of one file, as it comes and as a server's own compression unfolds.
@@ -72,6 +73,7 @@ def save(url: str, folder: str) -> str:
 
 def fetch(url: str, write: Callable[[bytes], object] = lambda _: None) -> str:
     """Hand on the content of a URL block by block; return its SHA-256. Raises UserError, and what `write` raises."""
+    remember_url(url)
     try:
         return asyncio.run(_fetch(url, write))
     except (httpx.RequestError, httpx.InvalidURL, TimeoutError, *web.NO_PLACE) as error:

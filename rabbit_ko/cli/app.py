@@ -10,6 +10,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from rabbit_ko.documents import GRANT
 from rabbit_ko.errors import UnknownName, UserError, is_of_storage, reason
 from rabbit_ko.recipes import Recipe, find_recipe
 from rabbit_ko.terminal import say
@@ -46,7 +47,7 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno:
-        said = os.strerror(error.errno)
+        said = os.strerror(error.errno) + (f"; {GRANT}" if isinstance(error, PermissionError) else "")
         return f"{error.filename}: {said}" if error.filename else said
     if isinstance(error, UserError | OSError) or is_of_storage(error):
         return str(error) if isinstance(error, UserError) else reason(error)

@@ -10,9 +10,9 @@ from typing import Any
 import xxhash
 from filelock import FileLock, Timeout
 
+from rabbit_ko.documents import GRANT
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import KEEPS
-from rabbit_ko.json_file import GRANT
 
 
 def append(journal: Path, record: dict[str, Any]) -> None:

@@ -7,10 +7,10 @@ from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, check_adapter_fit
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Messages
 from prompt_strategies.tokens import adds_bos
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import BASE, Stage, adapter_base
 from rabbit_ko.hub import hub_id
-from rabbit_ko.json_file import read_object
 from rabbit_ko.run_record import check_run, remedy
 
 

@@ -12,12 +12,12 @@ from click.core import ParameterSource
 from pydantic import BaseModel, Field, ValidationError
 
 from rabbit_ko import storage
+from rabbit_ko.documents import read_record, read_text
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.models import check_stage
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.hashing import versions
-from rabbit_ko.json_file import read_record, read_text
 from rabbit_ko.secrets import redact
 
 Record = TypeVar("Record", bound=BaseModel)

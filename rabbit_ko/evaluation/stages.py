@@ -13,8 +13,8 @@ from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, BASE_OF_ADAPTER, 
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 from rabbit_ko.run_record import read_run, remedy, text_at

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, field_validator
 
 from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
+from rabbit_ko.documents import read_record
 from rabbit_ko.errors import UserError
-from rabbit_ko.json_file import read_record
 from rabbit_ko.run_record import remedy
 from rabbit_ko.storage import write
 

@@ -16,9 +16,8 @@ from rich.text import Text
 from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.inspection.pages import quantile, render
-from rabbit_ko.secrets import redact
 from rabbit_ko.storage import write
-from rabbit_ko.terminal import BREAKS, Terminal, say, say_json, silence
+from rabbit_ko.terminal import BREAKS, Terminal, say, say_json, shown, silence
 
 if TYPE_CHECKING:
     from axolotl_plugins.checks.rows import TokenizedRow
@@ -202,4 +201,4 @@ def command(**options: Any) -> None:
     try:
         inspect_stage(**options)
     except (UserError, OSError) as error:
-        raise click.ClickException(redact(reason(error))) from None
+        raise click.ClickException(shown(reason(error))) from None

@@ -1,6 +1,5 @@
 """A stage's plan: what it needs on a machine, what that rests on, and what to change where it does not fit."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import AliasPath, BaseModel, Field, TypeAdapter
 
 from axolotl_plugins.processes import share
-from rabbit_ko.documents import regular
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import METHODS
 from rabbit_ko.planning.memory import GIB, Sharding, advise, can_estimate, estimate
@@ -66,8 +65,8 @@ def read_measurements(path: Path | None, stage: Stage) -> list[Measurement]:
     if not (path or file.exists()):
         return []
     try:
-        results = TypeAdapter(list[Measurement]).validate_python(json.loads(regular(file).read_bytes())["results"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        results = TypeAdapter(list[Measurement]).validate_python(read_object(file, "measure again")["results"])
+    except (ValueError, LookupError) as error:
         raise UserError(f"{file}: no measurements: {reason(error)[:200]}") from None
     asked, shapes = (stage.recipe, stage.method.name), (None, stage.shape.name)
     return [one for one in results if (one.recipe, one.stage) == asked and one.shape in shapes]

@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.processes import Batch, configured_batch
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.json_file import read_object
 from rabbit_ko.methods import Method, RowKind, method_of
 from rabbit_ko.recipes import RUNS, read_config
 from rabbit_ko.run_record import remedy

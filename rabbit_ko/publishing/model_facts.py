@@ -8,13 +8,13 @@ from pydantic import Field
 
 from axolotl_plugins.checks.model_files import check_configs, trusts
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
+from rabbit_ko.documents import read_record
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Result, State
 from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
-from rabbit_ko.json_file import read_record
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe

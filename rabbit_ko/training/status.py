@@ -11,9 +11,9 @@ from axolotl_plugins.resume.checkpoints import checkpoints
 from axolotl_plugins.resume.identity import Identity, changes, made_of, stage_identity
 from axolotl_plugins.run_folder import holder
 from rabbit_ko import run_record
+from rabbit_ko.documents import NotAllowed
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import versions
-from rabbit_ko.json_file import NotAllowed
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.run_record import RunRecord, check_files
 

@@ -1,6 +1,5 @@
 """How a trained stage is pushed: each module here is a format, with a function `export(stage) -> Exported`."""
 
-import json
 import pkgutil
 import re
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UnknownName, UserError, reason, suggest
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hub import Files
@@ -60,8 +60,8 @@ def _weight_files(index: Path, weights: str) -> list[str]:
     if not index.exists():
         return [weights]
     try:
-        names = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        names = {str(name) for name in read_object(index, "train or merge again")["weight_map"].values()}
+    except (KeyError, AttributeError):
         raise UserError(f"{index}: damaged; train or merge again") from None
     if others := sorted(name for name in names if not PUSHED.fullmatch(name)):
         raise UserError(f"{index}: names `{others[0]}`, which is no file of weights; train or merge again")
