@@ -27,3 +27,15 @@ def test_the_defaults_that_are_shown_are_the_defaults(tmp_path: Path) -> None:
     [shown] = [block for _, block in CONFIGS if "near_duplicates" in block]
     (tmp_path / "data.yaml").write_text(shown, encoding="utf-8")
     assert load_config(tmp_path / "data.yaml").quality == Quality()
+
+
+def test_each_test_that_the_documents_name_is_there() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", pages)
+    assert named
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (ROOT / file).exists() or (name and f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8"))
+    ]
+    assert missing == []

@@ -17,6 +17,7 @@ from dataset_builders.read import web
 from dataset_builders.read.inputs import find_input
 from dataset_builders.read.location import Location
 from dataset_builders.recipe import load_config
+from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.files import OFF, file_contents, write_config
 from tests.hostile_server import ANSWERS, HostileServer, Send, begun, body, certificate, with_tls
@@ -209,3 +210,29 @@ def test_object_storage_that_gives_nothing_is_one_line_that_names_the_url(
     assert line.startswith("s3://bucket/a.jsonl: ")
     assert said in line
     assert "\n" not in line
+
+
+def test_a_login_in_a_url_is_in_no_file_and_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    password, token = "hunter2-of-the-user", "query-that-nobody-may-read"
+    monkeypatch.setitem(ANSWERS, "rows", body(ROWS))
+    with running(HostileServer()) as server:
+        for name in ("rows", "404"):
+            place = server.url.replace("://", f"://me:{password}@")
+            path = f"{place}/{name}.jsonl?token={token}"
+            file = write_config(
+                tmp_path / "data.yaml", {"source": "alpaca", "path": path, "language": "en"}, quality=OFF
+            )
+            for _ in range(2):
+                with pytest.raises(SystemExit):
+                    main(["data", "--config", str(file), "--out", str(tmp_path / "out")])
+            file.unlink()
+    said = "".join(capfd.readouterr())
+    assert f"{tmp_path}/out: up to date" in said
+    assert "://***@127.0.0.1" in said
+    written = [
+        said,
+        *(content.read_bytes().decode("latin-1") for content in tmp_path.rglob("*") if content.is_file()),
+    ]
+    assert not [text for text in written if password in text or token in text]
