@@ -53,7 +53,9 @@ def known_secrets() -> list[str]:
     named = {text for name, text in os.environ.items() if _NAMES.search(name)}
     # A variable may say where a secret is.
     paths = set(filter(os.path.exists, named))
-    found = (named - paths) | _given | {get_token() or ""}
+    found = (named - paths) | _given
+    with suppress(OSError):  # the file with the token may be one that this user may not read
+        found.add(get_token() or "")
     return sorted((text for text in found if len(text) >= LEAST), key=len, reverse=True)
 
 

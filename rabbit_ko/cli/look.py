@@ -11,7 +11,6 @@ from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe, data_app
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.recipes import Recipe, find_recipe
-from rabbit_ko.storage import write
 from rabbit_ko.terminal import Terminal, say
 
 
@@ -59,6 +58,7 @@ def report(
     Example: `rabbit report --recipe smoke --html page.html`
     """
     from rabbit_ko.inspection.data_report import render_report
+    from rabbit_ko.storage import write
 
     found = find_recipe(recipe)
     page = html or found.data / "report.html"

@@ -65,7 +65,9 @@ def read_measurements(path: Path | None, stage: Stage) -> list[Measurement]:
     if not (path or file.exists()):
         return []
     try:
-        results = TypeAdapter(list[Measurement]).validate_python(read_object(file, "measure again")["results"])
+        results = TypeAdapter(list[Measurement]).validate_python(
+            read_object(file, "`make bench WHAT=train` measures anew")["results"]
+        )
     except (ValueError, LookupError) as error:
         raise UserError(f"{file}: no measurements: {reason(error)[:200]}") from None
     asked, shapes = (stage.recipe, stage.method.name), (None, stage.shape.name)

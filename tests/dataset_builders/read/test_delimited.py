@@ -54,7 +54,7 @@ def test_rows_of_a_file(tmp_path: Path, name: str, text: str, rows: list[Any], n
     [
         ("a,b,a\n1,2,3", "a.csv: two columns are called `a`; rename one"),
         ("가,\u1100\u1161\n1,2", "two columns are called `가`"),
-        ("\x1b[0m,\x1b[0m\n1,2", r"two columns are called `\\x1b\[0m`"),
+        ("\x1b[0m,\x1b[0m\n1,2", r"two columns are called `␛\[0m`"),
         ('a,b\n1,2\n3,"4\n5,6\n', "a.csv:3: broken CSV: the quote that opens here never closes"),
         ('"a,b\n1,2\n', "a.csv:1: broken CSV: the quote that opens here never closes"),
         ('a,b\n1,"2"x\n', r"a.csv:2: broken CSV: ',' expected after '\"'"),

@@ -33,7 +33,7 @@ def test_every_visible_file_is_read_or_named(tmp_path: Path) -> None:
     rows, notes = read_all(folder, work=tmp_path / "work")
     assert rows == [ROW] * 4
     skipped = "not read: LICENSE, README.md, dataset_infos.json"
-    assert notes == ["b.json: read as JSON lines", f"{skipped}, x\\x1b[31m.txt, z.png"]
+    assert notes == ["b.json: read as JSON lines", f"{skipped}, x␛[31m.txt, z.png"]
     assert [shown_note(note) for note in notes] == ["b.json: read as JSON lines", f"{skipped} and 2 more"]
 
 

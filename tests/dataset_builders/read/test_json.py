@@ -132,7 +132,7 @@ def test_several_indented_rows_with_lists_of_objects_are_rows(tmp_path: Path) ->
         ('{"m": [{"role": "user", "role": "x"}]}', "duplicate key `role`"),
         ('{"m": {"n": {"o": [{"p": 1, "p": 1}]}}}', "duplicate key `p`"),
         ('{"a": "b", "\\u0061": "c"}', "duplicate key `a`"),
-        ('{"\\u001b[0m": 1, "\\u001b[0m": 2}', "duplicate key `\\x1b[0m`"),
+        ('{"\\u001b[0m": 1, "\\u001b[0m": 2}', "duplicate key `␛[0m`"),
         ('{"a": {"x": 1, "y": {}, "x": "\\":"}}', "duplicate key `x`"),
         ('{"a": "말 : \\":\\":", "b": {"a": 1}}', {"a": '말 : ":":', "b": {"a": 1}}),
         ('{"a\\"": 1, "a": 2}', {'a"': 1, "a": 2}),

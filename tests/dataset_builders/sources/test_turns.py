@@ -151,7 +151,7 @@ def test_the_usual_names_of_roles_are_read(name: str, role: str) -> None:
     [
         ("사용자", "`사용자`"),
         ("narrator", "`narrator`"),
-        ("a\nb\x1b[0m", r"`a\\nb\\x1b\[0m`"),
+        ("a\nb\x1b[0m", r"`a␊b␛\[0m`"),
         ("가" * 99, f"`{'가' * 40}...`"),
         (7, "`7`"),
         (None, "`null`"),

@@ -194,7 +194,10 @@ def test_rows_and_lengths_can_be_given(recipes: Path, call: Call) -> None:
         (["--recipe", "none"], "RECIPE=none: there is no such recipe; known are "),
         (["--recipe", "aog-8b-fast", "--gpus", "8"], "4 cannot be shared evenly by 8 processes"),
         (["--recipe", "smoke"], "runs/smoke/base: no config.json there"),
-        (["--recipe", "aog-8b", "--measured", "no.json"], "no.json: no measurements: "),
+        (
+            ["--recipe", "aog-8b", "--measured", "no.json"],
+            "no.json: No such file or directory; `make bench WHAT=train` measures anew",
+        ),
         (
             ["--recipe", "aog-8b-qlora", "--gpus", "4", "--sharding", "zero3"],
             "axolotl_configs/aog-8b-qlora/sft.yaml: load_in_4bit: a base in 4 bits is not estimated over zero3",

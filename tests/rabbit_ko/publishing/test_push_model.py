@@ -285,9 +285,9 @@ def test_a_merged_folder_that_is_elsewhere_is_not_followed_and_links_within_are(
         ('{"weight_map": {"a": "/etc/passwd"}}', "names `/etc/passwd`, which is no file of weights"),
         ('{"weight_map": {"a": ["x"]}}', "names `['x']`, which is no file of weights; train or merge again"),
         ('{"weight_map": ["a"]}', "damaged; train or merge again"),
-        ("[1]", "damaged; train or merge again"),
-        ("{", "damaged; train or merge again"),
-        ("\0", "damaged; train or merge again"),
+        ("[1]", "holds no JSON object; train or merge again"),
+        ("{", "damaged: Expecting property name"),
+        ("\0", "damaged: Expecting value"),
     ],
 )
 def test_an_index_of_weights_that_names_what_is_elsewhere_is_refused(

@@ -58,7 +58,7 @@ def test_servers_and_questions_may_be_in_the_environment(
     [
         (["--questions", "none.jsonl"], "none.jsonl: No such file or directory"),
         (["--judge-url", "judge"], "JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1"),
-        (["--judge-url", "http://a b/v1"], "start the server, or check JUDGE_URL"),
+        (["--judge-url", "http://a b/v1"], "there is no such host; check JUDGE_URL"),
         (["--judge-url", "http://[::1/v1"], "JUDGE_URL: not the URL of a server"),
         (["--model-url", "ftp://host/v1"], "MODEL_URL: not the URL of a server"),
     ],

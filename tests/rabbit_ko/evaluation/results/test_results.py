@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UserError, printable
 from rabbit_ko.evaluation.records import Score
 from rabbit_ko.evaluation.results.report import draw, label, render, write_files
 from rabbit_ko.evaluation.results.table import Row, make_table
@@ -63,7 +63,7 @@ def test_no_cell_of_the_csv_is_a_formula_and_numbers_stay_numbers(recipe: Path, 
     put_result("base", "kobest", [Score(task=formula, metric=formula, value=0.5, stderr=0.1, items=8)], shots=formula)
     put_result("sft", "kobest", [Score(task=formula, metric=formula, value=0.25, stderr=0.1, items=8)], shots=formula)
     rows = list(csv.DictReader(StringIO(written_csv(), newline="")))
-    said = f"'{formula}" if start.isprintable() else ascii(formula)[1:-1].replace("\\'", "'")
+    said = f"'{formula}" if start.isprintable() else printable(formula)
     assert {row[name] for row in rows for name in ("task", "metric", "shots")} == {said}
     assert [float(row["difference"] or 0) for row in rows] == [0, -0.25]
     assert not [cell for row in rows for cell in row.values() if cell.startswith(start) and not is_number(cell)]
