@@ -10,7 +10,7 @@ from rabbit_ko import storage
 from rabbit_ko.hashing import git_commit, versions
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.run_record import describe_files
-from rabbit_ko.secrets import redact
+from rabbit_ko.secrets import known_secrets, redact
 
 PACKAGES = (
     *("axolotl", "trl", "transformers", "tokenizers", "peft", "accelerate", "datasets", "torch"),
@@ -44,7 +44,12 @@ def write_run_file(
     }
     # An identity has no secrets, and must be found again as it is.
     files = {name: file.model_dump() for name, file in describe_files(Path(cfg.output_dir)).items()}
-    text = json.dumps({**redact(run), "made_of": made_of, "files": files}, indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(
+        {**redact(run, known_secrets()), "made_of": made_of, "files": files},
+        indent=2,
+        ensure_ascii=False,
+        default=str,
+    )
     storage.write(str(Path(cfg.output_dir) / RUN_FILE), (text + "\n").encode())
 
 

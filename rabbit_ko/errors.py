@@ -2,10 +2,14 @@
 
 import difflib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable
 
 NAMES_SHOWN = 100
+
+# What joins two emoji, such as those of a family, shows in what they become.
+_JOINED = re.compile("([\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\\\\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])")
 
 
 class UserError(Exception):
@@ -46,7 +50,8 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() or letter in keep else _picture(letter) for letter in text)
+    shown = (letter if letter.isprintable() or letter in keep else _picture(letter) for letter in text)
+    return _JOINED.sub("\\1\u200d", "".join(shown)) if "\u200d" in text else "".join(shown)
 
 
 def _picture(letter: str) -> str:

@@ -27,7 +27,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.recipes import RUNS
-from rabbit_ko.secrets import redact, without_secrets
+from rabbit_ko.secrets import hide
 from rabbit_ko.web import ACCEPTED, ANSWER_BYTES, CONNECT_SECONDS, QUIET_SECONDS, TooSlow, bound_answer
 
 WAITS = (1.0, 5.0, 25.0)
@@ -93,7 +93,7 @@ def commit(repo: str, files: Files, message: str, public: bool, repo_type: RepoT
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{repo}: {redact(_explain(error))}") from None
+        raise UserError(f"{repo}: {hide(_explain(error))}") from None
 
 
 def hub_commit(repo: str, kind: str, revision: str | None) -> str:
@@ -200,7 +200,7 @@ def _explain(error: Exception) -> str:
     cause = _cause(error)
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
-        said = without_secrets(" ".join((cause.server_message or "").split()))[:200]
+        said = hide(" ".join((cause.server_message or "").split()))[:200]
         return f"the hub answers {status}{said and f', {said}'}; {_ADVICE.get(status, 'push again later')}"
     if isinstance(cause, (httpx.LocalProtocolError, UnicodeError)):
         return "the token cannot be sent as it is; run `hf auth login`, or set HF_TOKEN"

@@ -8,7 +8,7 @@ from typing import Any
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.methods import METHODS, Method
-from rabbit_ko.secrets import remember
+from rabbit_ko.secrets import check_no_secret, remember
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
 # What a finished run was, written last; so a folder that has it holds a finished run.
@@ -108,6 +108,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: add `- {GUARD}` under `plugins:`; without it a run is not checked")
     expand_base(config)
     remember(config)
+    try:
+        check_no_secret(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return config
 
 

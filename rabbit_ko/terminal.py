@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 
 from rabbit_ko.errors import printable
-from rabbit_ko.secrets import redact
+from rabbit_ko.secrets import hide
 
 # What stays of control characters in a text of several lines.
 BREAKS = "\n\t"
@@ -44,7 +44,7 @@ class Terminal(Console):
 
 def shown(text: object) -> str:
     """Return what may be printed of what was done or went wrong: it drives no terminal, and has no secrets."""
-    return str(redact(printable(str(text), keep=BREAKS)))
+    return hide(printable(str(text), keep=BREAKS))
 
 
 def say(*lines: object, is_error: bool = False) -> None:

@@ -21,6 +21,7 @@ from prompt_strategies.template import template_for, types_of
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.methods import Method, method_of
 from rabbit_ko.recipes import DATA, GUARD, RUNS
+from rabbit_ko.secrets import check_no_secret
 
 UNWANTED = {
     **dict.fromkeys(("chat_template", "chat_template_jinja"), "the guard sets the one of this stage's prompt"),
@@ -52,6 +53,7 @@ def check_config(config: dict[str, Any]) -> None:
         if not isinstance(config.get(key), str):
             raise UserError(f"{key}: missing; it must be a path or, for the base model, a hub id")
     check_foreign_code(config)
+    check_no_secret(config)
     _check_options(config, method)
     check_configs(Path(config["base_model"]), trusts(config))
     entries = [entry for section in ("datasets", "test_datasets") for entry in _entries(config, section, method)]

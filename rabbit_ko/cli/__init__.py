@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # DeepSpeed's import fails without this where there is a GPU and no CUDA toolkit, and others import it unasked.
     os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")
     for text in (*given, *(text for name, text in os.environ.items() if name.startswith(PREFIX))):
-        remember_url(text)
+        remember_url("".join(text.split()))
     command = get_command(app)
     with told(debug):
         defaults = defaults_from_environment(command)

@@ -12,7 +12,7 @@ import httpx
 
 from prompt_strategies.template import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.secrets import remember, without_secrets
+from rabbit_ko.secrets import HIDDEN, LEAST, hide, remember
 from rabbit_ko.terminal import say
 from rabbit_ko.web import BoundedClient, explained, is_place
 
@@ -34,6 +34,10 @@ class Endpoint:
     concurrency: int
     timeout: float
     key: str = field(default="", repr=False)
+
+    def without_key(self, answer: str) -> str:
+        """Return an answer, which is data and stays as it is otherwise, without the key, should it repeat that."""
+        return answer.replace(self.key, HIDDEN) if len(self.key) >= LEAST else answer
 
     def failure(self, said: str = "") -> UserError:
         """Return the error that something was said, or that nobody answers."""
@@ -141,7 +145,7 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
         raise endpoint.failure(f"answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
-    return without_secrets(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
+    return endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
 
 
 def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
@@ -158,7 +162,7 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
         return _unreached(endpoint, error)
     status = getattr(error, "status_code", 500)
     said = error.body.get("message") if isinstance(error.body, dict) else error.body
-    line = f"answers {status}, {' '.join(without_secrets(str(said or error)).split())[:200]}"
+    line = f"answers {status}, {' '.join(hide(str(said or error)).split())[:200]}"
     if status == 429 or status >= 500:
         wait = error.response.headers.get("retry-after", "")
         asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""

@@ -12,6 +12,7 @@ from dataset_builders.rows import Conversation, Labelled, Row
 from dataset_builders.sources import SOURCES
 from prompt_strategies.template import Template, render_answer, render_prompt
 from rabbit_ko.errors import printable
+from rabbit_ko.secrets import redact
 from rabbit_ko.terminal import BREAKS, Terminal
 
 LICENSE_HINT = "    # license: <the one that its owner gives it, such as Apache-2.0>\n"
@@ -51,5 +52,5 @@ def remarks(found: Look) -> Iterator[str]:
 
 def entry_text(found: Look) -> str:
     """Return the entry as it stands in a data.yaml."""
-    text = "sources:\n" + indent(yaml.safe_dump([found.entry], allow_unicode=True, sort_keys=False), "  ")
+    text = "sources:\n" + indent(yaml.safe_dump([redact(found.entry)], allow_unicode=True, sort_keys=False), "  ")
     return text if SOURCES[found.entry["source"]].license.stated else text + LICENSE_HINT

@@ -10,7 +10,7 @@ from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.publishing.dataset_card import render_card
-from rabbit_ko.secrets import redact
+from rabbit_ko.secrets import hide, redact
 from rabbit_ko.storage import filesystem, is_url, remove, remove_leftovers, write
 
 
@@ -31,7 +31,7 @@ def push(folder: Path, target: str, public: bool) -> str:
         _copy(folder, manifest, target.rstrip("/"))
     except Exception as error:
         said = f"{target}: cannot be written: {reason(error)}; check the URL and its credentials"
-        raise UserError(redact(str(error) if isinstance(error, UserError) else said)) from None
+        raise UserError(hide(str(error) if isinstance(error, UserError) else said)) from None
     return shown
 
 

@@ -11,7 +11,7 @@ from typing import IO
 from rich.status import Status
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.secrets import known_secrets, without_secrets
+from rabbit_ko.secrets import hide, known_secrets
 from rabbit_ko.terminal import Terminal, say
 
 # Lines of this project's own loggers, as axolotl formats them.
@@ -68,7 +68,7 @@ def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
     secrets = known_secrets()
     with log.open("ab", buffering=0) as file:
         for raw in output:
-            line = without_secrets(raw.decode(errors="surrogateescape"), secrets)
+            line = hide(raw.decode(errors="surrogateescape"), secrets)
             file.write(line.encode(errors="surrogateescape"))
             # A progress bar draws one line over another.
             yield line.rstrip().rpartition("\r")[2]

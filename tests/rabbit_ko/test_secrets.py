@@ -2,16 +2,18 @@
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.secrets import known_secrets, redact, remember, remember_url, without_secrets
+from rabbit_ko.secrets import PIECE, check_no_secret, hide, known_secrets, redact, remember, remember_url
 from rabbit_ko.terminal import say
 from rabbit_ko.training.process import run_logged
 
-KEYS = ("hf_aSecretThatNobodyMayRead", "sk-0123456789abcdef", "12345678", "a/b+c==" * 30)
+KEYS = ("hf_aSecretThatNobodyMayRead", "sk-0123456789abcdef", "a/b+c==" * 30)
 pytestmark = pytest.mark.hostile
 
 
@@ -19,8 +21,8 @@ pytestmark = pytest.mark.hostile
 def test_a_key_without_four_of_its_characters_is_hidden(key: str) -> None:
     for at in range(len(key) - 4):
         for shown in (key[:at] + key[at + 4 :], f"{key[:at]}****{key[at + 4 :]}"):
-            pieces = [piece for piece in (shown[:at], shown[at:].lstrip("*")) if len(piece) >= 5]
-            hidden = without_secrets(f"bad key: {shown}!", [key])
+            pieces = [piece for piece in (shown[:at], shown[at:].lstrip("*")) if len(piece) >= PIECE]
+            hidden = hide(f"bad key: {shown}!", [key])
             assert not any(piece in hidden for piece in pieces)
             assert hidden.startswith("bad key: ")
 
@@ -28,12 +30,12 @@ def test_a_key_without_four_of_its_characters_is_hidden(key: str) -> None:
 def test_a_masked_echo_that_shows_less_than_half_stays_and_so_does_what_is_alike() -> None:
     key = "sk-0123456789abcdefghij"
     for text in ("sk-01***", "0123", "sk-other", "https://api.example/v1", ""):
-        assert without_secrets(text, [key]) == text
+        assert hide(text, [key]) == text
 
 
 def test_two_secrets_that_share_a_part_are_both_hidden() -> None:
     secrets = ["shared-0123456789-first", "0123456789"]
-    assert without_secrets(f"{secrets[0]}, {secrets[1]}.", secrets) == "***, ***."
+    assert hide(f"{secrets[0]}, {secrets[1]}.", secrets) == "***, ***."
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,50 @@ def test_what_was_given_in_a_url_or_under_a_secrets_name_is_known_from_then_on()
     remember(
         {"hub_token": "yaml-0123456789", "special": {"pad_token": "<|pad|>"}, "list": [{"api_key": "listed-key"}]}
     )
-    said = redact(["pass/word-1", "pass%2Fword-1", "0123456789abc", "yaml-0123456789", "<|pad|>", "listed-key"])
-    assert said == ["***", "***", "***", "***", "<|pad|>", "***"]
+    said = ["pass/word-1", "pass%2Fword-1", "0123456789abc", "yaml-0123456789", "<|pad|>", "listed-key"]
+    assert list(map(hide, said)) == ["***", "***", "***", "***", "<|pad|>", "***"]
+
+
+NAMED = (
+    *("secretAccessKey", "clientSecret", "AccountKey", "api-key", "X-Api-Key", "Authorization", "passphrase"),
+    *("HF_TOKEN", "hub_token", "token2", "connection_string", "hf_token_read", "cookie", "DB_PASS", "password"),
+)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_keys_that_are_named_like_secrets_are_not_recorded_and_not_taken_in_a_config(name: str) -> None:
+    assert redact({name: "0123456789", "kept": {name: "0123456789"}}) == {"kept": {}}
+    with pytest.raises(UserError, match=f"{name}: a secret, and a run writes its config into files; set"):
+        check_no_secret({name: "0123456789"})
+
+
+def test_what_is_no_secret_is_recorded_and_taken() -> None:
+    tokens = {"pad_token": "PAD", "eos_token": "</s>", "bos_token_id": 1}
+    config = {
+        "special_tokens": tokens,
+        "hf_use_auth_token": True,
+        "max_new_tokens": 5,
+        "tokenizer_type": "x",
+    }
+    assert redact(config) == config
+    check_no_secret(config | {"base_model": "https://host/a?download=1"})
+
+
+@pytest.mark.parametrize(
+    "value", ["https://me:word@host", ["s3://key:sec/ret@bucket"], {"x": "https://h/?token=abcdefgh"}]
+)
+def test_a_config_with_a_login_in_a_url_is_not_taken(value: Any) -> None:
+    with pytest.raises(UserError, match="uri: a URL with a login, and a run writes its config into files"):
+        check_no_secret({"uri": value})
+
+
+def test_what_is_recorded_depends_on_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "smoke-pw")
+    monkeypatch.setenv("SORT_KEY", "koalpaca")
+    remember_url("http://host/data.jsonl?file=koalpaca.jsonl&v=openorca")
+    config = {"path": "samples/koalpaca.jsonl", "base_model": "runs/smoke-pw/base", "source": "openorca"}
+    assert redact(config) == config
+    assert hide("openorca: koalpaca.json") == "openorca: ***.json"
 
 
 def test_a_variable_that_says_where_a_secret_is_hides_no_path(
@@ -78,7 +122,7 @@ def test_hiding_takes_time_in_proportion_to_the_text() -> None:
     for size in (1 << 16, 1 << 20):
         texts = [f"{key}://?@" * (size // 25), "://" * (size // 3), "a@" * (size // 2), "?" * size]
         start = time.perf_counter()
-        redact(texts, [key])
+        list(map(partial(hide, secrets=[key]), texts))
         seconds[size] = time.perf_counter() - start
     assert seconds[1 << 20] < 16 * 4 * seconds[1 << 16]
 

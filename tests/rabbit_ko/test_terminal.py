@@ -99,6 +99,7 @@ def test_no_character_of_unicode_drives_the_terminal_and_those_that_show_stay() 
     letters = "".join(map(chr, range(sys.maxunicode + 1)))
     shown = printable(letters)
     assert drives(shown) == []
+    assert printable("👨\u200d👩\u200d👧, 가\u200d나") == "👨\u200d👩\u200d👧, 가\\u200d나"
     assert printable("가 나\u3000다\xa0라👍🏽é") == "가 나\u3000다\xa0라👍🏽é"
     assert printable(HOSTILE) == SHOWN
 
