@@ -19,7 +19,7 @@ CHAT_TEMPLATE = "chat_template.jinja"
 PICKLE = re.compile(r"[.](bin|pth?|pkl|ckpt)$")
 # By these, a model's files name modules that are imported with it: transformers' own, and peft's.
 NAMES_CODE = ("auto_map", "auto_mapping", "megatron_config")
-OWN_CODE = ("axolotl.", "axolotl_plugins.")
+OWN_CODE = ("axolotl.", "axolotl_plugins.", "rabbit_ko.")
 # The kernels that axolotl and transformers themselves take.
 OWN_KERNELS = "kernels-community/"
 ATTENTIONS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
