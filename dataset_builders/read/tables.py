@@ -1,6 +1,7 @@
 """Rows of parquet and Arrow files: of the wanted columns alone, and one by one where a value cannot be read."""
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.read.bounds import LINE_BYTES, ROW_BYTES, TABLE_BYTES, TABLE_VALUES, TOO_LARGE
+from dataset_builders.read.bounds import LINE_BYTES, ROW_BYTES, TABLE_BYTES, TABLE_VALUES, TOO_LARGE, check_unfolded
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.delimited import unique_names
 from dataset_builders.read.location import Chunk, suffix_of
@@ -47,7 +48,9 @@ def read_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[
         raise UserError(
             f"{name}: it says that it has more than {TABLE_VALUES:,} rows or values in a column; split it"
         )
-    some = TABLE_BYTES // 4 * rows // max(1, sum(group.total_byte_size for group in groups))
+    unfolded = sum(group.total_byte_size for group in groups)
+    check_unfolded(unfolded, file.seek(0, os.SEEK_END), name)
+    some = TABLE_BYTES // 4 * rows // max(1, unfolded)
     step = max(min(size, LEAST_ROWS), min(size, some))
     return [*range(0, rows, step), rows], unique_names(names, name)
 
@@ -132,7 +135,9 @@ def _footer(path: str, digest: str, state: str) -> tuple[Any, npt.NDArray[np.int
     fs, name = filesystem(path)
     with fs.open(name, "rb") as file:
         metadata = pq.read_metadata(file)
-    return metadata, np.cumsum([0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))])
+    return metadata, np.cumsum(
+        [0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))]
+    )
 
 
 def _largest(file: IO[bytes], group: Any, columns: Collection[str]) -> int:
@@ -141,9 +146,10 @@ def _largest(file: IO[bytes], group: Any, columns: Collection[str]) -> int:
     Texts that stand there once each are together no larger than the row group is, not compressed.
     """
     found = [group.column(place) for place in range(group.num_columns)]
-    texts = [it for it in found if it.path_in_schema.partition(".")[0] in columns and it.physical_type in TEXTS]
+    starts = tuple(f"{name}." for name in columns)
+    texts = [it for it in found if f"{it.path_in_schema}.".startswith(starts) and it.physical_type in TEXTS]
     once = sum(it.total_uncompressed_size for it in texts) // PARQUET_ROWS
-    return once + sum(_repeated_bytes(file, it) for it in texts)
+    return int(once + sum(_repeated_bytes(file, it) for it in texts))
 
 
 def _repeated_bytes(file: IO[bytes], column: Any) -> int:
@@ -154,7 +160,7 @@ def _repeated_bytes(file: IO[bytes], column: Any) -> int:
     if not column.has_dictionary_page:
         return 0
     file.seek(column.dictionary_page_offset)
-    # So Thrift writes the head of a dictionary's page: what it is, and its size, seven bits a byte with the sign last.
+    # So Thrift writes the head of a dictionary's page: its kind, and its size, seven bits a byte, with the sign last.
     head = re.match(rb"\x15\x04\x15([\x80-\xff]*+[\x00-\x7f])", file.read(16))
     digits = [(byte & 127) << 7 * place for place, byte in enumerate(head[1])] if head else [2 * largest]
     return sum(digits) // 2
