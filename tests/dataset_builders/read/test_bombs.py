@@ -212,6 +212,14 @@ def test_parquet_is_read_in_large_batches_where_its_texts_are_not_repeated(tmp_p
         assert len(list(tables._parquet(file, chunk, None))) <= 50
 
 
+def test_a_column_with_a_dot_in_its_name_is_measured_as_others_are(tmp_path: Path) -> None:
+    parquet(repeated(LONG, 9).rename_columns(["instruction", "output.text"]))(tmp_path / "a.parquet")
+    with (tmp_path / "a.parquet").open("rb") as file:
+        group = pq.read_metadata(file).row_group(0)
+        assert tables._largest(file, group, {"output.text"}) > len(LONG.encode()) // 100
+        assert tables._largest(file, group, {"other"}) == 0
+
+
 def test_a_row_group_a_row_is_read_in_time_that_grows_with_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
