@@ -23,6 +23,7 @@ from dataset_builders.shards import check_out, locked, plan_shards, publish, wri
 from dataset_builders.sources import SOURCES
 from dataset_builders.split import SPLITS, STATUSES, Split, split_rows
 from dataset_builders.token_counts import describe_tokenizer, save_tokenizer
+from dataset_builders.verify import wrong_files
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS
@@ -89,22 +90,31 @@ def build(
 
 
 def current(config: DataConfig, out: str | Path) -> Manifest | None:
-    """Return the manifest of `out` where its data is what a build would make now: by content, and never by time."""
+    """Return the manifest of `out` where its data is what a build would make now: by content, and never by time.
+
+    In object storage shards are told by their sizes, as hashing them would download them all; `rabbit verify` does.
+    """
     out = _place(out)
     try:
         manifest = read_manifest(out)
         made_of = (manifest.config, manifest.code, manifest.versions)
         if made_of != (_recorded(config), fingerprint.code(), fingerprint.versions()):
             return None
-        places = [filesystem(f"{out}/{shard.file}") for shard in manifest.shards]
         known = [(source.input_sha256, source.revision) for source in manifest.sources]
         known += [(benchmark.sha256, benchmark.revision) for benchmark in manifest.benchmarks.values()]
         wanted = zip([*config.sources, *_benchmarks(config.quality)], known, strict=True)
-        is_there = [fs.size(name) for fs, name in places] == [shard.bytes for shard in manifest.shards]
+        is_there = _are_there(out, manifest)
         is_there &= manifest.tokenizer == (describe_tokenizer(config.tokenizer)[0] if config.tokenizer else None)
         return manifest if is_there and all(inputs.is_unchanged(each, *was) for each, was in wanted) else None
     except (UserError, FileNotFoundError):
         return None
+
+
+def _are_there(out: str, manifest: Manifest) -> bool:
+    if not is_url(out):
+        return not any(wrong_files(out, manifest))
+    places = [filesystem(f"{out}/{shard.file}") for shard in manifest.shards]
+    return [fs.size(name) for fs, name in places] == [shard.bytes for shard in manifest.shards]
 
 
 def _recorded(config: DataConfig) -> dict[str, Any]:

@@ -143,9 +143,12 @@ def read_manifest(folder: str) -> Manifest:
 
 
 def parse_manifest(content: bytes, path: str) -> Manifest:
-    """Return the manifest of a file's content. Raises ValueError, and UserError where it was edited."""
+    """Return the manifest of a file's content. Raises ValueError, and UserError where it is older or was edited."""
     fields = from_json(content)
     checksum = fields.pop(CHECKSUM, "") if isinstance(fields, dict) else ""
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version < Manifest.model_fields["schema_version"].default:
+        raise UserError(f"{path}: of an earlier version; build the data again")
     manifest = Manifest.model_validate(fields)
     if checksum != _checksum(fields):
         said = "not as the build wrote it, since its checksum is that of another content"

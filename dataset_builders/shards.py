@@ -194,8 +194,8 @@ def publish(manifest: Manifest, work: str, out: str) -> None:
     other = [
         kind for kind in SCHEMAS if _digests(out, kind) != {it.file: it.sha256 for it in manifest.in_folder(kind)}
     ]
-    remove(f"{out}/{MANIFEST}")
     remove_leftovers(out)
+    remove(f"{out}/{MANIFEST}")
     for folder in other:
         # On this machine a folder is moved at once, and in object storage file by file.
         fs, place = filesystem(f"{out}/{folder}")

@@ -16,19 +16,20 @@ from rabbit_ko.storage import files_below, read
 def verify(folder: str) -> Manifest:
     """Check every file of a folder, a path or URL, against the manifest. Raises UserError, one mistake a line."""
     manifest = read_manifest(folder)
-    mistakes = [f"{folder}/{said}" for said in _wrong_files(folder, manifest)]
+    mistakes = [f"{folder}/{said}" for said in wrong_files(folder, manifest)]
     if mistakes := mistakes or [f"{folder}: {said}" for said in _wrong_counts(folder, manifest)]:
-        raise UserError("\n".join(mistakes))
+        raise UserError("\n".join([*mistakes, f"{folder}: run `make data` again"]))
     return manifest
 
 
-def _wrong_files(folder: str, manifest: Manifest) -> Iterator[str]:
+def wrong_files(folder: str, manifest: Manifest) -> Iterator[str]:
+    """Yield what is wrong with the files of a folder, which begins with the file; all of them are read."""
     if fingerprint_of(manifest.shards) != manifest.fingerprint:
         yield f"{MANIFEST}: the fingerprint is not that of the shards it lists; the manifest was changed"
     for shard in manifest.shards:
         try:
             content = read(f"{folder}/{shard.file}")
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             yield f"{shard.file}: missing"
             continue
         if hashlib.sha256(content).hexdigest() != shard.sha256:

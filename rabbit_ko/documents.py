@@ -11,16 +11,22 @@ from pydantic import BaseModel, ValidationError
 from rabbit_ko.errors import UserError, reason
 
 # A config is written by hand: what is larger is no config. Aliases may repeat a value, up to so many values in all.
-YAML_BYTES, YAML_VALUES, YAML_DEPTH, YAML_DIGITS = 256 << 10, 100_000, 50, 100
+YAML_BYTES, YAML_VALUES, YAML_DEPTH, YAML_DIGITS = 128 << 10, 100_000, 50, 100
 # The largest JSON file of a public model, a tokenizer of a million words, is a fifth of it.
 JSON_BYTES = 256 << 20
 GRANT = "become its owner, or have the right given to you (chmod)"
+
+# In C, where PyYAML was built with libyaml, which takes a fortieth of the time.
+_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Record = TypeVar("Record", bound=BaseModel)
 
 
 def regular(path: Path) -> Path:
-    """Return the path of a file, or of nothing. Raises UserError for a pipe, a socket or a device."""
+    """Return the path of a file, a folder or nothing. Raises UserError for what may have no end.
+
+    That is a pipe, a socket or a device; that of a folder fails by itself when it is opened.
+    """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{path}: no regular file, but a pipe, a socket or a device; write its content to a file")
     return path
@@ -35,20 +41,33 @@ def read_yaml(path: Path) -> Any:
             raise UserError(
                 f"{path}: larger than {YAML_BYTES >> 10} kB, too large for a config; rows stand in other files"
             )
-        return yaml.load(content.decode(), _Loader)
+        text = content.decode()
+        _check_depth(text)
+        return yaml.load(text, _Loader)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except RecursionError:
-        raise UserError(f"{path}: not valid YAML: nested more than {YAML_DEPTH} deep") from None
     except UserError:
         raise
     except Exception as error:  # a value that does not suit its tag can raise anything
         raise UserError(f"{path}: not valid YAML: {reason(error)}") from None
 
 
-class _Loader(yaml.SafeLoader):
+def _check_depth(text: str) -> None:
+    """Raise YAMLError before a text is loaded whose nesting would be too much for the stack of libyaml."""
+    depth = 0
+    for event in yaml.parse(text, _FastLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > YAML_DEPTH:
+            raise _too_deep(event.start_mark)
+
+
+def _too_deep(mark: Any) -> yaml.YAMLError:
+    return yaml.YAMLError(f"line {mark.line + 1}: nested more than {YAML_DEPTH} deep")
+
+
+class _Loader(_FastLoader):  # type: ignore[misc, valid-type]
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()
         if node:
@@ -64,7 +83,7 @@ class _Loader(yaml.SafeLoader):
         return int(super().construct_yaml_int(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             keys = Counter(self.construct_object(key, deep=True) for key, _ in node.value)
             raise yaml.YAMLError(
@@ -87,7 +106,7 @@ def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[
         if values > YAML_VALUES:
             raise yaml.YAMLError(f"line {line}: more than {YAML_VALUES:,} values, with what its aliases repeat")
         if depth > YAML_DEPTH:
-            raise yaml.YAMLError(f"line {line}: nested more than {YAML_DEPTH} deep")
+            raise _too_deep(node.start_mark)
         known[node] = values, depth
     return known[node]
 
@@ -99,9 +118,7 @@ class NotAllowed(UserError):
 def read_text(file: Path, remedy: str) -> str:
     """Return a text file's content. Raises UserError, which ends with the remedy, where it cannot be read as one."""
     try:
-        if file.exists() and not file.is_file():  # a pipe would be waited for
-            raise UserError(f"{file}: is no file; {remedy}")
-        if file.stat().st_size > JSON_BYTES:
+        if regular(file).stat().st_size > JSON_BYTES:
             raise UserError(f"{file}: is larger than {JSON_BYTES >> 20} MiB, which no such file is; {remedy}")
         return file.read_text(encoding="utf-8-sig")
     except PermissionError:

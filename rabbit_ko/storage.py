@@ -42,6 +42,8 @@ def filesystem(path: str) -> tuple[Any, str]:
         return fsspec.filesystem("file"), str(Path(path).expanduser().absolute())
     remember_url(path)
     try:
+        if "::" in path and not path.lower().startswith(("http://[", "https://[")):  # or a host as IPv6 has it
+            raise UserError(f"{path}: a URL within a URL is not read; download the file by hand and give its path")
         # Other processes write there, too.
         fs, name = fsspec.core.url_to_fs(path, use_listings_cache=False)
     except (ValueError, ImportError) as error:
@@ -73,7 +75,8 @@ def remove_leftovers(folder: str) -> None:
     """Remove what `write` left below a folder of this machine where it was killed."""
     fs, name = filesystem(folder)
     for file in Path(name).rglob(f".*-{'[0-9a-f]' * 32}") if "file" in fs.protocol else ():
-        file.unlink()
+        if file.is_file():
+            file.unlink()
 
 
 def check_inside(file: Path, folder: Path) -> None:

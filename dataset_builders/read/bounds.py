@@ -10,13 +10,13 @@ TOO_LARGE = f"larger than {shown_bytes(ROW_BYTES)}"
 SHOWN_LETTERS = 1_000
 # What has to be in memory at once to find the end of one row.
 LINE_BYTES = 64 << 20
-# What a compressed file may become: this, and so many times its own size.
+# What a compressed file or a table may become: this, and so many times its own size.
 UNFOLDED_BYTES, UNFOLDED_TIMES = 1 << 30, 200
 # What the rows of one chunk of a table may unfold to, and how many rows, or values of a column, it may have.
 TABLE_BYTES = 512 << 20
 TABLE_VALUES = 200_000_000
-# What one batch of a table may unfold to.
-BATCH_BYTES = 4 << 30
+# What one batch of an Arrow file may have, as it stands there.
+ARROW_BATCH_BYTES = 4 << 30
 # What reading a workbook may take.
 WORKBOOK_BYTES = 4 << 30
 

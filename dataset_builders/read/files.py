@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset_builders.read.content import DELIMITED, JSON
 from dataset_builders.read.location import suffix_of
+from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.storage import files_below, filesystem, is_url
 
@@ -78,8 +79,8 @@ def _nothing(path: str) -> UserError:
 def _check_file(path: str, root: str) -> None:
     if not is_data(root):
         raise _nothing(path)
-    if not _is_regular(root):
-        raise UserError(f"{printable(path)}: no regular file, but a pipe or a device; write its rows to a file")
+    if not is_url(root):
+        regular(Path(root))
 
 
 def _is_regular(path: str) -> bool:

@@ -13,7 +13,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from dataset_builders.read import excel
-from dataset_builders.read.bounds import BATCH_BYTES, LINE_BYTES, WORKBOOK_BYTES, check_unfolded, too_long
+from dataset_builders.read.bounds import ARROW_BATCH_BYTES, LINE_BYTES, WORKBOOK_BYTES, check_unfolded, too_long
 from dataset_builders.read.content import HEAD_BYTES
 from dataset_builders.read.messages import batch_bytes
 from dataset_builders.read.sizes import row_sizes
@@ -34,6 +34,7 @@ def arrow_to_batches(source: IO[bytes], target: IO[bytes], name: str) -> list[st
         schema = _without_dictionaries(next(batches))
         with pa.ipc.new_file(target, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             for batch in batches:
+                check_unfolded(written + 8 * batch.num_rows, size, name)
                 _check(batch)
                 sizes = row_sizes(batch)
                 written += int(sizes.sum())
@@ -53,7 +54,7 @@ def _check_size(source: IO[bytes], name: str) -> int:
     is_file, size = source.read(6) == b"ARROW1", source.seek(0, os.SEEK_END)
     for unfolded in batch_bytes(source, 8 if is_file else 0):
         check_unfolded(unfolded, size, name)
-        if unfolded > BATCH_BYTES:
+        if unfolded > ARROW_BATCH_BYTES:
             raise UserError(
                 f"{name}: a batch has {shown_bytes(unfolded)}; save it again with at most 10,000 rows each"
             )

@@ -1,15 +1,19 @@
 """Rows of parquet and Arrow files: of the wanted columns alone, and one by one where a value cannot be read."""
 
 import json
+import os
+import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.read.bounds import LINE_BYTES, ROW_BYTES, TABLE_BYTES, TABLE_VALUES, TOO_LARGE
+from dataset_builders.read.bounds import LINE_BYTES, ROW_BYTES, TABLE_BYTES, TABLE_VALUES, TOO_LARGE, check_unfolded
 from dataset_builders.read.broken import Broken
 from dataset_builders.read.delimited import unique_names
 from dataset_builders.read.location import Chunk, suffix_of
@@ -20,11 +24,13 @@ from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.storage import filesystem
 from rabbit_ko.web import shown_bytes
 
-# A batch of this many rows, or of fewer where columns are large, is unfolded at once.
-PARQUET_ROWS = 128
-BATCH_BYTES = 1 << 30
+# So many rows are unfolded at once, or as few as may not be more bytes than these.
+PARQUET_ROWS = 1_000
+PARQUET_BATCH_BYTES = 1 << 30
 # Of long rows a chunk has fewer, but not fewer than these, since each chunk reads its row group from the start.
 LEAST_ROWS = 1_000
+# How parquet stores values that may be long.
+TEXTS = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 
 
 def read_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[str, ...]]:
@@ -42,7 +48,9 @@ def read_shape(file: IO[bytes], name: str, size: int) -> tuple[list[int], tuple[
         raise UserError(
             f"{name}: it says that it has more than {TABLE_VALUES:,} rows or values in a column; split it"
         )
-    some = TABLE_BYTES // 4 * rows // max(1, sum(group.total_byte_size for group in groups))
+    unfolded = sum(group.total_byte_size for group in groups)
+    check_unfolded(unfolded, file.seek(0, os.SEEK_END), name)
+    some = TABLE_BYTES // 4 * rows // max(1, unfolded)
     step = max(min(size, LEAST_ROWS), min(size, some))
     return [*range(0, rows, step), rows], unique_names(names, name)
 
@@ -103,27 +111,59 @@ def _small_rows(batch: pa.RecordBatch, sizes: list[int]) -> Iterator[RawRow | Br
 
 
 def _parquet(file: IO[bytes], chunk: Chunk, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:
-    parquet = pq.ParquetFile(file)
+    metadata, ends = _footer(chunk.path, chunk.digest, chunk.state)
+    parquet = pq.ParquetFile(file, metadata=metadata)
     stored = parquet.schema_arrow.names
     names = zip(stored, chunk.columns or stored, strict=True)
     chosen = {old: new for old, new in names if wanted is None or new in wanted}
-    groups = _groups(parquet)
-    ends = np.cumsum([0, *(group.num_rows for group in groups)])
     # A row group that the chunk does not touch is not read.
     first, last = np.searchsorted(ends, [chunk.start, chunk.end - 1], side="right").tolist()
-    at = int(ends[first - 1])
-    largest = max(_bytes_of(group, chosen) for group in groups[first - 1 : last])
-    rows, read = min(PARQUET_ROWS, 1 + BATCH_BYTES // (1 + largest)), list(range(first - 1, last))
-    for batch in parquet.iter_batches(rows, row_groups=read, columns=list(chosen)):
+    at, groups = int(ends[first - 1]), range(first - 1, last)
+    largest = max(_largest(file, metadata.row_group(group), chosen) for group in groups)
+    rows = min(PARQUET_ROWS, 1 + PARQUET_BATCH_BYTES // (1 + largest))
+    for batch in parquet.iter_batches(rows, row_groups=list(groups), columns=list(chosen)):
         some = batch[max(chunk.start - at, 0) : max(chunk.end - at, 0)].select(list(chosen))
         yield some.rename_columns(list(chosen.values()))
         at += len(batch)
+        if at >= chunk.end:
+            break
 
 
-def _bytes_of(group: Any, columns: Collection[str]) -> int:
-    """Return the bytes of some columns of a row group, not compressed: no value that it has can be larger."""
-    own = [group.column(place) for place in range(group.num_columns)]
-    return sum(it.total_uncompressed_size for it in own if it.path_in_schema.partition(".")[0] in columns)
+@lru_cache(maxsize=1)
+def _footer(path: str, digest: str, state: str) -> tuple[Any, npt.NDArray[np.int64]]:
+    """Return the metadata of a parquet file as it was hashed, and with which row each row group starts and ends."""
+    fs, name = filesystem(path)
+    with fs.open(name, "rb") as file:
+        metadata = pq.read_metadata(file)
+    return metadata, np.cumsum(
+        [0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))]
+    )
+
+
+def _largest(file: IO[bytes], group: Any, columns: Collection[str]) -> int:
+    """Return about how many bytes a row may unfold to, where it points to the largest texts of its row group.
+
+    Texts that stand there once each are together no larger than the row group is, not compressed.
+    """
+    found = [group.column(place) for place in range(group.num_columns)]
+    starts = tuple(f"{name}." for name in columns)
+    texts = [it for it in found if f"{it.path_in_schema}.".startswith(starts) and it.physical_type in TEXTS]
+    once = sum(it.total_uncompressed_size for it in texts) // PARQUET_ROWS
+    return int(once + sum(_repeated_bytes(file, it) for it in texts))
+
+
+def _repeated_bytes(file: IO[bytes], column: Any) -> int:
+    """Return the bytes of what the values of a column of a row group may have in common."""
+    largest = int(column.total_uncompressed_size)
+    if largest * PARQUET_ROWS <= PARQUET_BATCH_BYTES or "DELTA_BYTE_ARRAY" in column.encodings:
+        return largest
+    if not column.has_dictionary_page:
+        return 0
+    file.seek(column.dictionary_page_offset)
+    # So Thrift writes the head of a dictionary's page: its kind, and its size, seven bits a byte, with the sign last.
+    head = re.match(rb"\x15\x04\x15([\x80-\xff]*+[\x00-\x7f])", file.read(16))
+    digits = [(byte & 127) << 7 * place for place, byte in enumerate(head[1])] if head else [2 * largest]
+    return sum(digits) // 2
 
 
 def _arrow(file: IO[bytes], chunk: Chunk, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:

@@ -14,7 +14,10 @@ _hash = xxhash.xxh3_128
 
 
 class ChunkHashes:
-    """The hashes of a file's chunks; only its next block tells whether a chunk ends in the one before."""
+    """The hashes of a file's chunks; only its next block tells whether a chunk ends in the one before.
+
+    Of the blocks `ab|c` and `de`, where `|` is the place: after `cut` the chunks are `ab` and `cde`, else `abcde`.
+    """
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -46,15 +49,15 @@ def read_bytes(chunk: Chunk) -> bytes:
     """Return a chunk's bytes. Raises UserError where they are not those that were hashed."""
     try:
         content = read(chunk.path, chunk.start, chunk.end)
-    except FileNotFoundError:
-        content = b""
+    except OSError:  # it is no longer there, or a folder, or a link that leads nowhere
+        raise changed(chunk.shown) from None
     if _hash(content).hexdigest() != chunk.digest:
         raise changed(chunk.shown)
     return content
 
 
 def state_of(path: str) -> str:
-    """Return what changes whenever a file is written to, and maybe without that. Raises FileNotFoundError."""
+    """Return what changes whenever a file is written to, and maybe without that. Raises OSError."""
     fs, name = filesystem(path)
     if "file" not in fs.protocol:
         return str(fs.ukey(name))
@@ -64,7 +67,7 @@ def state_of(path: str) -> str:
 
 
 def sha256_of(path: str) -> str:
-    """Return the SHA-256 of a file, read from end to end. Raises FileNotFoundError."""
+    """Return the SHA-256 of a file by its path or URL, read from end to end. Raises OSError."""
     fs, name = filesystem(path)
     with fs.open(name, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -74,7 +77,7 @@ def check_unchanged(path: str, name: str, sha256: str, state: str) -> None:
     """Raise UserError where a file is not what was hashed; it is read again only where its state is another."""
     try:
         is_same = state_of(path) == state or sha256_of(path) == sha256
-    except FileNotFoundError:
+    except OSError:
         is_same = False
     if not is_same:
         raise changed(name)

@@ -17,6 +17,9 @@ _ASSISTANTS = ("gpt", "assistant", "chatgpt", "bot", "model", "ai")
 ROLES = dict.fromkeys(_SYSTEMS, "system") | dict.fromkeys(_USERS, "user") | dict.fromkeys(_ASSISTANTS, "assistant")
 TOOL_ROLES = ("tool", "function", "observation", "function_call", "tool_call", "tool_response", "ipython")
 
+# Of what is written as Python: reading it takes 500 bytes of memory a letter.
+PYTHON_LETTERS = 256_000
+
 # The keys of a turn's speaker and words.
 Style = tuple[str, str]
 CHAT, SHAREGPT = STYLES = (("role", "content"), ("from", "value"))
@@ -187,6 +190,8 @@ def _load(value: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
+        if len(value) > PYTHON_LETTERS:
+            return None
         try:
             with warnings.catch_warnings(action="ignore"):
                 return ast.literal_eval(value.strip())

@@ -10,7 +10,7 @@ from typing import Any
 import xxhash
 from filelock import FileLock, Timeout
 
-from rabbit_ko.documents import GRANT
+from rabbit_ko.documents import GRANT, regular
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import KEEPS
 
@@ -48,12 +48,11 @@ def records(journal: Path, **kinds: type) -> Iterator[dict[str, Any]]:
 
 def _lines(journal: Path) -> Iterator[bytes]:
     try:
-        if not journal.is_file():
-            raise UserError(f"{journal}: is no file; take it away, and what it held is asked for again")
-        with journal.open("rb") as file:
+        with regular(journal).open("rb") as file:
             yield from file
     except OSError as error:
-        raise UserError(f"{journal}: {error.strerror}") from None
+        said = "take it away, and what it held is asked for again"
+        raise UserError(f"{journal}: {error.strerror}; {said}") from None
 
 
 @contextmanager

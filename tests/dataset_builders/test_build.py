@@ -176,9 +176,18 @@ def test_what_was_built_is_current_until_its_content_changes(tmp_path: Path) -> 
     assert current(config, data) is None
     rows.write_bytes(content)
     shard = next((data / "sft").glob("train*"))
-    shard.write_bytes(shard.read_bytes()[:-1])
-    assert current(config, data) is None
+    built = shard.read_bytes()
+    for other in (built[:-1], built[:99] + bytes([built[99] ^ 1]) + built[100:]):
+        shard.write_bytes(other)
+        assert current(config, data) is None
+    shard.write_bytes(built)
+    (data / "sft/other.parquet").write_bytes(built)
+    assert current(config, data) is None, "training would read it, too"
+    (data / "sft/other.parquet").unlink()
+    assert current(config, data) == manifest
     shard.unlink()
+    assert current(config, data) is None
+    shard.mkdir()
     assert current(config, data) is None
     build(config, data)
     assert current(config, data) == manifest

@@ -63,7 +63,7 @@ def _is_one_line(errors: str, *expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("sources: [", ["data.yaml: not valid YAML", "line 1"]),
+        ("sources: [", ["data.yaml: not valid YAML", "line 2"]),
         ("sources: []", ["data.yaml: sources:"]),
         ("", ["data.yaml:"]),
         ("sources: [{source: koalpaca, path: ''}]", ["sources[0].path"]),

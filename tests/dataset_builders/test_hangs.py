@@ -20,6 +20,7 @@ from tests.dataset_builders.read.reading import read_bytes
 pytestmark = pytest.mark.hostile
 SIZE = 400_000
 GOOD = {"instruction": "가장 높은 산은 무엇인가요?", "output": "한라산이 남한에서 가장 높습니다."}
+GOOD_TURNS = {"messages": [{"role": "user", "content": "질문"}, {"role": "assistant", "content": "답입니다."}]}
 # What patterns, gates and normal forms are made to look at again and again.
 PUMPS = [
     *(" ", "\n", "\u2028", "#", "<|", "[", "{", '"', "\\", '\\"', "```python\n", "1 + ", "x = ", "if a", "a.", "'a'"),
@@ -57,8 +58,15 @@ def test_texts_of_hundreds_of_kilobytes_are_read_in_linear_time(tmp_path: Path) 
 
 
 def test_texts_that_look_like_nested_turns_are_rejected_one_by_one(tmp_path: Path) -> None:
-    good = {"messages": [{"role": "user", "content": "질문"}, {"role": "assistant", "content": "답입니다."}]}
-    assert _built(tmp_path, [good, *({"messages": text} for text in NESTED)], "messages").kept == 1
+    assert _built(tmp_path, [GOOD_TURNS, *({"messages": text} for text in NESTED)], "messages").kept == 1
+
+
+def test_a_long_text_that_looks_like_python_is_rejected_soon(tmp_path: Path) -> None:
+    started = time.process_time()
+    text = "[{'role': 'user', 'content': [" + "0," * 1_500_000 + "]}]"
+    summary = _built(tmp_path, [GOOD_TURNS, {"messages": text}], "messages")
+    assert summary.rejected == {"`messages` looks like a list of turns, but cannot be read": 1}
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize("depth", [900, 200_000])
@@ -105,5 +113,5 @@ def test_pipes_sockets_and_devices_in_a_folder_are_named_and_not_read(tmp_path: 
     assert summary.notes == ["not read: device.jsonl, pipe.jsonl, socket.jsonl"]
     for name in ("pipe.jsonl", "device.jsonl", "socket.jsonl"):
         alone = load_config(write_config(tmp_path / "one.yaml", {"source": "alpaca", "path": str(folder / name)}))
-        with pytest.raises(UserError, match="no regular file, but a pipe or a device"):
+        with pytest.raises(UserError, match="no regular file, but a pipe, a socket or a device"):
             build(alone, tmp_path / "alone")

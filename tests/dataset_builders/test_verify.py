@@ -59,10 +59,11 @@ def test_a_changed_a_missing_and_a_strange_file_are_all_named(data: Path, capsys
     shutil.copy(data / "rejected/train-00000-of-00001.parquet", data / "dpo/sub")
     assert run("verify", str(data)) == 1
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert "not the bytes that were built" in lines[0]
     assert "missing" in lines[1]
     assert "not in the manifest" in lines[2]
+    assert lines[-1] == f"{data}: run `make data` again"
 
 
 def test_a_manifest_that_was_changed_is_found(data: Path) -> None:

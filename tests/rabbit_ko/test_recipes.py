@@ -17,7 +17,7 @@ def test_every_stage_names_the_guard(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("base_model: [", "not valid YAML: .*line 1"),
+        ("base_model: [", "not valid YAML: .*line 2"),
         ("just words", "must hold `key: value` lines"),
         ("base_model: x", "add `- axolotl_plugins.guard.Guard` under `plugins:`"),
         (None, "no such file"),

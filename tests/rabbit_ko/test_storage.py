@@ -10,13 +10,15 @@ from typing import Any, cast
 
 import pytest
 
+from dataset_builders import shards
 from dataset_builders.build import build
 from dataset_builders.read.formats import read_rows
 from dataset_builders.recipe import load_config
 from dataset_builders.verify import verify
 from rabbit_ko import storage
+from rabbit_ko.errors import UserError
 from tests.conftest import environment
-from tests.dataset_builders.files import OFF, RABBIT, file_contents, write_config
+from tests.dataset_builders.files import OFF, RABBIT, file_contents, write_config, write_jsonl
 from tests.dataset_builders.s3_server import BUCKET, s3_contents, s3_server
 from tests.dataset_builders.test_determinism import raw_rows, write_recipe
 from tests.interruptions import Killer, kills
@@ -144,6 +146,41 @@ def test_a_file_whose_writing_is_killed_is_the_old_one_or_the_new_one(tmp_path: 
     assert len(list(tmp_path.iterdir())) > 1
     storage.remove_leftovers(str(tmp_path))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.hostile
+def test_a_folder_that_is_named_like_a_leftover_stays(tmp_path: Path) -> None:
+    (folder := tmp_path / f".README.md-{'0' * 32}").mkdir()
+    storage.remove_leftovers(str(tmp_path))
+    assert folder.is_dir()
+
+
+@pytest.mark.hostile
+def test_leftovers_that_cannot_be_removed_cost_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jsonl(
+        tmp_path / "a.jsonl", [{"instruction": f"{number}번 질문", "output": "답"} for number in range(9)]
+    )
+    config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": str(path)}, quality=OFF)
+    build(load_config(config), tmp_path / "data")
+    before = file_contents(tmp_path / "data")
+
+    def fail(folder: str) -> None:
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(shards, "remove_leftovers", fail)
+    with pytest.raises(PermissionError):
+        build(load_config(config), tmp_path / "data")
+    assert file_contents(tmp_path / "data") == before
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "url", ["simplecache::http://host/a.jsonl", "zip://a.jsonl::HTTPS://host/a.zip", "gzip://::x"]
+)
+def test_a_url_within_a_url_is_refused(tmp_path: Path, url: str) -> None:
+    config = write_config(tmp_path / "data.yaml", {"source": "koalpaca", "path": url}, quality=OFF)
+    with pytest.raises(UserError, match="a URL within a URL is not read; download the file by hand"):
+        build(load_config(config), tmp_path / "data")
 
 
 @pytest.mark.hostile

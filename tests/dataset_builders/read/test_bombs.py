@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import re
 import resource
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.read import bounds, delimited, foreign, inputs, json_lines, json_values, scan, tables
+from dataset_builders.read import bounds, delimited, foreign, inputs, json_lines, json_values, scan, sizes, tables
 from dataset_builders.read.bounds import ROW_BYTES, TABLE_BYTES, TOO_LARGE
 from rabbit_ko.cli.app import told
 from rabbit_ko.errors import UserError
@@ -45,8 +47,27 @@ def repeated(text: str, rows: int) -> pa.Table:
     return pa.table({"instruction": ["질문"] * rows, "output": output})
 
 
+def pointing(way: str, text: str, rows: int) -> pa.Table:
+    """A table that has a text once, and rows that all point to it in another way."""
+    codes, starts, counts = pa.array([0] * rows, pa.int8()), pa.array([0] * rows, pa.int32()), pa.array([1] * rows)
+    values = pa.array([text])
+    if way == "dense union":
+        column = pa.UnionArray.from_dense(codes, starts, [values])
+    elif way == "sparse union":
+        column = pa.UnionArray.from_sparse(codes, [pa.DictionaryArray.from_arrays(starts, values)])
+    elif way == "list view":
+        column = pa.ListViewArray.from_arrays(starts, counts.cast(pa.int32()), values)
+    else:
+        column = pa.LargeListViewArray.from_arrays(starts.cast(pa.int64()), counts, values)
+    return pa.table({"output": column})
+
+
 def parquet(table: pa.Table, store_schema: bool = True) -> Callable[[Path], None]:
     return lambda path: pq.write_table(table, path, compression="zstd", store_schema=store_schema)
+
+
+def once(table: pa.Table) -> Callable[[Path], None]:
+    return lambda path: pq.write_table(table, path, compression="zstd", use_dictionary=False)
 
 
 def arrow(table: pa.Table) -> Callable[[Path], None]:
@@ -100,6 +121,7 @@ def cell(place: str, text: str) -> str:
 
 LONG, ENDLESS = "가" * KIB, "가" * 32 * KIB
 BIG = {**ROW, "output": ENDLESS * 4}
+NULLS = pa.FixedSizeListArray.from_arrays(pa.nulls(6_000), 6_000)
 UNFOLDS = "unfold to more than"
 NO_END = "a row in it is larger than 64 KiB, or has no end"
 BOMBS: dict[str, tuple[str, Callable[[Path], object] | bytes, str]] = {
@@ -108,10 +130,17 @@ BOMBS: dict[str, tuple[str, Callable[[Path], object] | bytes, str]] = {
     "several gzips": ("a.json.gz", gzip.compress(b" " * 64 * KIB) * 9, UNFOLDS),
     "parquet": ("a.parquet", parquet(repeated(LONG[:500], 1_000)), f"rows 0 to 1,000 {UNFOLDS} 256 KiB"),
     "plain parquet": ("a.parquet", parquet(repeated(LONG[:500], 1_000), False), f"rows 0 to 1,000 {UNFOLDS} 256 KiB"),
+    "values of parquet": ("a.parquet", once(pa.table({"output": [LONG * 2] * 200})), f"its .* {UNFOLDS}"),
     "rows of parquet": ("a.parquet", parquet(repeated("", 6_000)), "more than 5,000 rows or values in a column"),
     "lists of parquet": ("a.parquet", parquet(pa.table({"a": [[""] * 6_000]})), "more than 5,000 rows or values"),
     "Arrow": ("a.arrow", arrow(pa.Table.from_pylist([BIG] * 9)), UNFOLDS),
     "Arrow stream": ("a.arrow", stream(pa.Table.from_pylist([BIG] * 9)), UNFOLDS),
+    "Arrow dense union": ("a.arrow", arrow(pointing("dense union", ENDLESS, 100)), UNFOLDS),
+    "Arrow sparse union": ("a.arrow", arrow(pointing("sparse union", ENDLESS, 100)), UNFOLDS),
+    "Arrow list view": ("a.arrow", arrow(pointing("list view", ENDLESS, 100)), UNFOLDS),
+    "Arrow large list view": ("a.arrow", arrow(pointing("large list view", ENDLESS, 100)), UNFOLDS),
+    "rows of Arrow": ("a.arrow", arrow(pa.table({"a": pa.nulls(2_000_000_000)})), UNFOLDS),
+    "values of Arrow": ("a.arrow", arrow(pa.table({"a": NULLS})), "more than 5,000 rows, or values of one column"),
     "Arrow dictionary": ("a.arrow", arrow(repeated(ENDLESS, 100)), UNFOLDS),
     "row of Arrow": ("a.arrow", arrow(pa.Table.from_pylist([{"output": ENDLESS}])), NO_END),
     "line": ("a.jsonl", lines("답", ENDLESS, "답"), NO_END),
@@ -127,7 +156,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], object] | bytes, str]] = {
 def _lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower all bounds, and read in small blocks."""
     monkeypatch.setattr(inputs, "CHUNK_BYTES", 16 * KIB)
-    for module in (bounds, delimited, foreign, inputs, json_lines, json_values, scan, tables):
+    for module in (bounds, delimited, foreign, inputs, json_lines, json_values, scan, sizes, tables):
         for name, value in LOWERED.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
@@ -142,7 +171,7 @@ def test_what_unfolds_without_end_is_one_line_and_leaves_nothing(
     file.write_bytes(content) if isinstance(content, bytes) else content(file)
     with pytest.raises(UserError) as raised:
         read_all(file, work=tmp_path / "work")
-    assert said in str(raised.value)
+    assert re.search(said, str(raised.value))
     assert str(raised.value).startswith(str(file))
     left = list((tmp_path / "work").iterdir()) if (tmp_path / "work").exists() else []
     assert sum(it.stat().st_size for it in left) <= 256 * KIB
@@ -165,6 +194,44 @@ def test_a_row_that_is_too_large_is_dropped_and_the_others_are_read(
     file = tmp_path / name
     file.write_bytes(content) if isinstance(content, bytes) else content(file)
     assert read_all(file)[0] == [ROW, TOO_LARGE, ROW]
+
+
+@pytest.mark.parametrize("way", ["dense union", "sparse union", "list view", "large list view"])
+def test_the_rows_of_a_part_of_a_batch_are_measured(way: str) -> None:
+    [batch] = pa.concat_tables([pointing(way, LONG, 2), pointing(way, "답", 2)]).combine_chunks().to_batches()
+    small, large = len("답".encode()), len(LONG.encode())
+    assert [size // large for size in sizes.row_sizes(batch)] == [1, 1, 0, 0]
+    assert all(small < size < 100 for size in sizes.row_sizes(batch[2:]))
+
+
+def test_parquet_is_read_in_large_batches_where_its_texts_are_not_repeated(tmp_path: Path) -> None:
+    table = pa.table({"output": [f"{number} " + "가" * 700 for number in range(10_000)]})
+    parquet(table)(tmp_path / "a.parquet")
+    [chunk] = inputs.prepare(str(tmp_path / "a.parquet"), str(tmp_path)).chunks
+    with (tmp_path / "a.parquet").open("rb") as file:
+        assert len(list(tables._parquet(file, chunk, None))) <= 50
+
+
+def test_a_column_with_a_dot_in_its_name_is_measured_as_others_are(tmp_path: Path) -> None:
+    parquet(repeated(LONG, 9).rename_columns(["instruction", "output.text"]))(tmp_path / "a.parquet")
+    with (tmp_path / "a.parquet").open("rb") as file:
+        group = pq.read_metadata(file).row_group(0)
+        assert tables._largest(file, group, {"output.text"}) > len(LONG.encode()) // 100
+        assert tables._largest(file, group, {"other"}) == 0
+
+
+def test_a_row_group_a_row_is_read_in_time_that_grows_with_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "CHUNK_ROWS", 20)
+    pq.write_table(pa.Table.from_pylist([ROW] * 3_000), tmp_path / "a.parquet", row_group_size=1)
+    chunks = inputs.prepare(str(tmp_path / "a.parquet"), str(tmp_path)).chunks
+    started = time.process_time()
+    for _ in chunks:
+        pq.read_metadata(tmp_path / "a.parquet")
+    metadata = time.process_time() - started
+    assert sum(len(list(tables.read_table(chunk, None))) for chunk in chunks) == 3_000
+    assert time.process_time() - started < 1.8 * metadata, metadata
 
 
 def test_a_parquet_file_that_unfolds_to_gigabytes_ends_in_a_line_with_little_memory(tmp_path: Path) -> None:

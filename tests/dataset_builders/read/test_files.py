@@ -50,7 +50,7 @@ def test_what_holds_of_many_files_is_said_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet", "x.json.gz", "x.xlsx"])
 def test_a_pipe_never_hangs_a_build(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(UserError, match="no regular file, but a pipe or a device"):
+    with pytest.raises(UserError, match="no regular file, but a pipe, a socket or a device"):
         read_all(tmp_path / name)
     (tmp_path / "a.jsonl").write_bytes(LINE)
     assert read_all(tmp_path) == ([ROW], [f"not read: {name}"])

@@ -90,11 +90,25 @@ def by_name(path: Path, content: bytes) -> None:
     other.replace(path)
 
 
+def a_folder(path: Path, content: bytes) -> None:
+    """Put a folder under the name."""
+    path.unlink()
+    path.mkdir()
+
+
+def a_link_loop(path: Path, content: bytes) -> None:
+    """Put a link to itself under the name."""
+    path.unlink()
+    path.symlink_to(path)
+
+
 WAYS: dict[str, Callable[[Path, bytes], None]] = {
     "in place": in_place,
     "by name": by_name,
     "truncated": lambda path, content: os.truncate(path, len(content) // 3),
     "removed": lambda path, content: path.unlink(),
+    "a folder": a_folder,
+    "a link loop": a_link_loop,
 }
 
 
@@ -158,6 +172,7 @@ def test_a_file_that_changes_between_two_chunks_ends_the_build(tmp_path: Path, n
     with pytest.raises(UserError, match=rf"{name}: {SAID}$"):
         build(config, tmp_path / "data", after_first_chunk(lambda: WAYS[way](path, FORMATS[name](AFTER))))
     assert not file_contents(tmp_path / "data")
+    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
     path.write_bytes(FORMATS[name](AFTER))
     check_is_new(config, tmp_path / "data")
     assert words_of(tmp_path / "data") == {AFTER}
