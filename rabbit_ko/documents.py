@@ -14,6 +14,8 @@ from rabbit_ko.errors import UserError, reason
 YAML_BYTES, YAML_VALUES, YAML_DEPTH, YAML_DIGITS = 256 << 10, 100_000, 50, 100
 # The largest JSON file of a public model, a tokenizer of a million words, is a fifth of it.
 JSON_BYTES = 256 << 20
+# By this, a file begins that git leaves in the place of a large one.
+LFS_POINTER = b"version https://git-lfs"
 GRANT = "become its owner, or have the right given to you (chmod)"
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -96,6 +98,13 @@ class NotAllowed(UserError):
     """A file that may be as it should, and that this user may not read."""
 
 
+def check_no_pointer(file: Path) -> None:
+    """Raise UserError where git has not downloaded a file's content. Raises OSError."""
+    with file.open("rb") as content:
+        if content.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(f"{file}: a pointer of git-lfs in the place of the content; `git lfs pull` brings that")
+
+
 def _ending(remedy: str) -> str:
     return remedy and f"; {remedy}"
 
@@ -125,6 +134,7 @@ def read_object(file: Path, remedy: str = "") -> dict[str, Any]:
     except RecursionError:
         raise UserError(f"{file}: damaged: nested too deeply{ending}") from None
     except ValueError as error:
+        check_no_pointer(file)
         raise UserError(f"{file}: damaged: {reason(error)}{ending}") from None
     if not isinstance(value, dict):
         raise UserError(f"{file}: holds no JSON object{ending}")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 
-from rabbit_ko.documents import read_object, read_text
+from rabbit_ko.documents import check_no_pointer, read_object, read_text
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.run_record import remedy
 
@@ -104,6 +104,7 @@ def check_weights(folder: Path) -> None:
     for file in weights:
         if not file.is_file():
             raise UserError(f"{file}: is no file; {remedy(folder)}")
+        check_no_pointer(file)
         with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
             if not content.keys():
                 raise UserError(f"{file}: holds no weights; {remedy(folder)}")

@@ -154,6 +154,13 @@ def test_a_part_that_an_index_names_and_is_not_there_is_named(tmp_path: Path) ->
         check_model(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_file_that_git_has_not_downloaded_is_named_with_the_command_that_does(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match=rf"{name}: a pointer of git-lfs .*; `git lfs pull` brings that$"):
+        check_model(tmp_path)
+
+
 class Panic(BaseException):
     """What a library in Rust raises."""
 
