@@ -3,24 +3,29 @@
 
 EXTRAS ?= train,dev
 
-BIN := .venv/bin
-READY := .venv/.ready
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-
 # What is given on the command line reaches a command through its environment, as it is: neither make nor a shell
-# reads a value. So a variable of the shell that is called LANG or STAGE by chance counts for nothing.
-GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-$(foreach name,$(filter-out PYTHON EXTRAS,$(GIVEN)),\
-	$(eval override RABBIT_$(name) := $$(value $(name)))$(eval export RABBIT_$(name))$(eval unexport $(name)))
+# reads a value. So a variable of the shell that is called LANG or STAGE by chance counts for nothing, and those of
+# this file are its own: `override` for each. What a loop calls its own is unexported in the place of what was given.
+override EACH_GIVEN :=
+override GIVEN := $(foreach EACH_GIVEN,$(.VARIABLES),\
+	$(if $(filter command,$(firstword $(origin $(EACH_GIVEN)))),$(EACH_GIVEN)))
+$(foreach EACH_GIVEN,$(filter-out PYTHON EXTRAS,$(GIVEN)),$(eval override RABBIT_$(EACH_GIVEN) := $$(value $(EACH_GIVEN)))\
+	$(eval export RABBIT_$(EACH_GIVEN))$(eval unexport $(EACH_GIVEN)))
 ifneq ($(origin PYTHON),undefined)
 override PYTHON := $(value PYTHON)
 export PYTHON
 endif
 override EXTRAS := $(value EXTRAS)
 unexport EXTRAS
-export PYTHONUTF8 := 1
+override export PYTHONUTF8 := 1
+override SHELL := /bin/sh
+override .SHELLFLAGS := -c
 
-.DEFAULT_GOAL := help
+override BIN := .venv/bin
+override READY := .venv/.ready
+override PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+override .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup check lint test FORCE
 
@@ -45,19 +50,19 @@ setup: $(READY) ## make .venv, and install torch and the project
 
 # The environment is up to date where .venv/.ready holds what pyproject.toml holds, and Python and the command are there;
 # naming PYTHON or EXTRAS asks for it.
-IS_READY := $(shell cmp -s pyproject.toml $(READY) && test -x $(BIN)/python && test -x $(BIN)/rabbit && echo yes)
-ifneq ($(IS_READY)$(if $(filter setup,$(MAKECMDGOALS)),$(filter PYTHON EXTRAS,$(GIVEN))),yes)
+override IS_READY := $(shell cmp -s pyproject.toml $(READY) && test -x $(BIN)/python && test -x $(BIN)/rabbit && echo yes)
+ifneq ($(IS_READY)$(if $(filter setup,$(value MAKECMDGOALS)),$(filter PYTHON EXTRAS,$(GIVEN))),yes)
 $(READY): FORCE
 endif
 
-COMMA := ,
-KNOWN = $(shell sed -n '/^\[project.optional-dependencies\]/,/^\[/s/^\([a-z0-9-]*\) = \[.*/\1/p' pyproject.toml)
-ASKED = $(subst $(COMMA), ,$(EXTRAS))
-CHOSEN = $(filter $(KNOWN),$(ASKED))
-listed = $(subst $() ,$(COMMA),$(strip $(1)))
+override COMMA := ,
+override KNOWN = $(shell sed -n '/^\[project.optional-dependencies\]/,/^\[/s/^\([a-z0-9-]*\) = \[.*/\1/p' pyproject.toml)
+override ASKED = $(subst $(COMMA), ,$(EXTRAS))
+override CHOSEN = $(filter $(KNOWN),$(ASKED))
+override listed = $(subst $() ,$(COMMA),$(strip $(1)))
 # flash-attn is compiled against the torch that is installed, so it cannot be built in isolation from it, and comes last.
-FLASH = $(filter flash-attn,$(CHOSEN))
-BUILD_TOOLS := setuptools wheel packaging ninja psutil 'hatchling>=1.27,<2' editables
+override FLASH = $(filter flash-attn,$(CHOSEN))
+override BUILD_TOOLS := setuptools wheel packaging ninja psutil 'hatchling>=1.27,<2' editables
 
 ifeq ($(origin PYTHON),undefined)
 $(READY): export PYTHON = $(shell for python in python3 python3.12 python3.11; do \

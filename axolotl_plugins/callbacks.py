@@ -85,7 +85,7 @@ def _find_start(cfg: Any, identity: Identity) -> tuple[Path, float] | None:
 def what_is_there(output: Path) -> str:
     """Say what a new run in a folder replaces, such as `the model of 2026-11-25, 36 steps and 2 checkpoints`."""
     try:
-        run = read_object(output / RUN_FILE, "")
+        run = read_object(output / RUN_FILE)
         model = [f"the model of {str(run['ended'])[:10]}, {run['steps']} steps"]
     except (UserError, KeyError):
         model = []

@@ -14,6 +14,8 @@ from rabbit_ko.errors import UserError, reason
 YAML_BYTES, YAML_VALUES, YAML_DEPTH, YAML_DIGITS = 128 << 10, 100_000, 50, 100
 # The largest JSON file of a public model, a tokenizer of a million words, is a fifth of it.
 JSON_BYTES = 256 << 20
+# By this, a file begins that git leaves in the place of a large one.
+LFS_POINTER = b"version https://git-lfs"
 GRANT = "become its owner, or have the right given to you (chmod)"
 
 # In C, where PyYAML was built with libyaml, which takes a fortieth of the time.
@@ -115,38 +117,52 @@ class NotAllowed(UserError):
     """A file that may be as it should, and that this user may not read."""
 
 
-def read_text(file: Path, remedy: str) -> str:
+def check_no_pointer(file: Path) -> None:
+    """Raise UserError where git has not downloaded a file's content. Raises OSError."""
+    with file.open("rb") as content:
+        if content.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(f"{file}: a pointer of git-lfs in the place of the content; `git lfs pull` brings that")
+
+
+def _ending(remedy: str) -> str:
+    return remedy and f"; {remedy}"
+
+
+def read_text(file: Path, remedy: str = "") -> str:
     """Return a text file's content. Raises UserError, which ends with the remedy, where it cannot be read as one."""
+    ending = _ending(remedy)
     try:
         if regular(file).stat().st_size > JSON_BYTES:
-            raise UserError(f"{file}: is larger than {JSON_BYTES >> 20} MiB, which no such file is; {remedy}")
+            raise UserError(f"{file}: is larger than {JSON_BYTES >> 20} MiB, which no such file is{ending}")
         return file.read_text(encoding="utf-8-sig")
     except PermissionError:
         raise NotAllowed(f"{file}: this user may not read it; {GRANT}") from None
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror or reason(error)}; {remedy}") from None
+        raise UserError(f"{file}: {error.strerror or reason(error)}{ending}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{file}: damaged: not UTF-8; {remedy}") from None
+        raise UserError(f"{file}: damaged: not UTF-8{ending}") from None
 
 
-def read_object(file: Path, remedy: str) -> dict[str, Any]:
+def read_object(file: Path, remedy: str = "") -> dict[str, Any]:
     """Return the object that a JSON file holds. Raises UserError, which ends with the remedy, where it holds none."""
+    ending = _ending(remedy)
     try:
         value = json.loads(read_text(file, remedy))
     except RecursionError:
-        raise UserError(f"{file}: damaged: nested too deeply; {remedy}") from None
+        raise UserError(f"{file}: damaged: nested too deeply{ending}") from None
     except ValueError as error:
-        raise UserError(f"{file}: damaged: {reason(error)}; {remedy}") from None
+        check_no_pointer(file)
+        raise UserError(f"{file}: damaged: {reason(error)}{ending}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{file}: holds no JSON object; {remedy}")
+        raise UserError(f"{file}: holds no JSON object{ending}")
     return value
 
 
-def read_record(model: type[Record], file: Path, remedy: str) -> Record:
+def read_record(model: type[Record], file: Path, remedy: str = "") -> Record:
     """Return a JSON file as a model's instance. Raises UserError with the first mistake and the remedy."""
     try:
         return model.model_validate(read_object(file, remedy))
     except ValidationError as error:
         mistake = error.errors(include_url=False, include_input=False)[0]
         said = ": ".join([*map(str, mistake["loc"]), mistake["msg"]])
-        raise UserError(f"{file}: {said}; {remedy}") from None
+        raise UserError(f"{file}: {said}{_ending(remedy)}") from None

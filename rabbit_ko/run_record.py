@@ -1,6 +1,6 @@
 """What a finished run wrote: its `run.json`, and the checksums by which its model is known to be the one it wrote."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from rabbit_ko.recipes import RUN_FILE, RUNS
 
 # Beside a merged model, in the words of a checkpoint's own; written last.
 CHECKSUMS = "checksums.json"
-# A model's weights, and all that is read to load them and to ask them in their prompt.
-MODEL_FILES = (
-    *("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer.json", "tokenizer.model", "vocab.*"),
-    *("merges.txt", "added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "*.py"),
+# What is loaded of a model where it is there: weights, code, tokenizer and prompt. Nobody may add any to a run's.
+LOADED = (
+    *("*.safetensors", "*.safetensors.index.json", "*.py", "config.json", "adapter_config.json"),
+    *("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.*", "merges.txt", "added_tokens.json"),
+    *("special_tokens_map.json", "chat_template.jinja"),
 )
+# A model's files, as they are recorded. Other configs, such as one for a server, may be added.
+MODEL_FILES = (*LOADED, "*config.json")
 
 
 class FileRecord(BaseModel):
@@ -34,18 +37,28 @@ class ModelRecord(BaseModel):
     files: dict[str, FileRecord] = {}
 
 
+class Dataset(BaseModel):
+    """Rows that a run was trained on, and what tells them from others."""
+
+    path: str
+    fingerprint: str
+
+
 class RunRecord(ModelRecord):
     """What every command reads of `run.json`; what earlier versions of this project did not write is empty."""
 
     config: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
     versions: dict[str, str] = {}
-    datasets: list[dict[str, str]] = []
+    datasets: list[Dataset] = []
     made_of: dict[str, str] = {}
 
 
-def remedy(path: Path) -> str:
-    """Return what to do about a file or folder of a model that is no use, a command where one makes it anew."""
+def remedy(path: Path, undo: str = "put it back") -> str:
+    """Return what to do about a file or folder of a model that is no use, a command where one makes it anew.
+
+    undo: what mends a run's, other than training anew.
+    """
     place, runs = path.resolve(), RUNS.resolve()
     match place.relative_to(runs).parts if place.is_relative_to(runs) else ():
         case (recipe, "base", *_):
@@ -54,7 +67,7 @@ def remedy(path: Path) -> str:
             folder = RUNS / recipe / stage / "merged"
             return f"remove {folder} and run `make merge RECIPE={recipe} STAGE={stage}`"
         case (recipe, stage, *_):
-            return f"put it back, or train anew: `make {stage} RECIPE={recipe} FRESH=1`"
+            return f"{undo}, or train anew: `make {stage} RECIPE={recipe} FRESH=1`"
     return "copy or download it again"
 
 
@@ -75,9 +88,9 @@ def text_at(file: Path, value: Any, *keys: str | int) -> str:
     return value
 
 
-def model_files(folder: Path) -> list[Path]:
+def model_files(folder: Path, patterns: Iterable[str] = MODEL_FILES) -> list[Path]:
     """Return the files of the model in a folder, sorted by name."""
-    return sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
+    return sorted({file for pattern in patterns for file in folder.glob(pattern)})
 
 
 def describe_files(folder: Path) -> dict[str, FileRecord]:
@@ -93,38 +106,41 @@ def write_checksums(folder: Path) -> None:
     storage.write(str(folder / CHECKSUMS), (record.model_dump_json(indent=1) + "\n").encode())
 
 
-def check_files(folder: Path, record: ModelRecord, thorough: bool = True) -> None:
+def check_files(folder: Path, record: ModelRecord, *, thorough: bool = True) -> None:
     """Raise UserError where a model is no longer what was written; a record without files says nothing of it.
 
     thorough: read large weights too, which takes seconds a gigabyte; otherwise only their size counts.
     """
     if changed := next(_changes(folder, record, thorough), None):
-        raise UserError(f"{folder / changed[0]}: {changed[1]}; {remedy(folder)}")
+        name, said, undo = changed
+        raise UserError(f"{folder / name}: {said}; {remedy(folder, undo)}")
 
 
-def _changes(folder: Path, record: ModelRecord, thorough: bool) -> Iterator[tuple[str, str]]:
+def _changes(folder: Path, record: ModelRecord, thorough: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each file that is not as it was written, what is wrong with it, and what undoes that."""
     for name, written in sorted(record.files.items()):
         file = folder / name
         if not file.is_file():
-            yield name, "is missing, or no file"
+            yield name, "is missing, or no file", "put it back"
         elif file.stat().st_size != written.bytes:
-            yield name, f"has {file.stat().st_size:,} bytes, and its run wrote {written.bytes:,}"
+            said = f"has {file.stat().st_size:,} bytes, and its run wrote {written.bytes:,}"
+            yield name, said, "put it back"
         elif (thorough or written.bytes <= LARGE) and file_digest(file) != written.sha256:
-            yield name, "is not what its run wrote, by its checksum"
+            yield name, "is not what its run wrote, by its checksum", "put it back"
     if record.files:
-        yield from (
-            (file.name, "was not written by its run") for file in model_files(folder) if file.name not in record.files
-        )
+        for file in model_files(folder, LOADED):
+            if file.name not in record.files:
+                yield file.name, "was not written by its run", "take it away"
 
 
-def check_run(folder: Path, thorough: bool = True) -> RunRecord:
+def check_run(folder: Path, *, thorough: bool = True) -> RunRecord:
     """Return a run's record. Raises UserError where it, or the model in its folder, is not what the run wrote."""
     record = read_run(folder)
-    check_files(folder, record, thorough)
+    check_files(folder, record, thorough=thorough)
     return record
 
 
-def is_as_merged(folder: Path, run: Path, thorough: bool) -> bool:
+def is_as_merged(folder: Path, run: Path, *, thorough: bool) -> bool:
     """Tell whether a merged model is what was written when its run was merged.
 
     One without checksums, of an earlier version or of axolotl's own command, is, where it has its tokenizer's files.
@@ -132,9 +148,9 @@ def is_as_merged(folder: Path, run: Path, thorough: bool) -> bool:
     last = [name for name in ("tokenizer.json", "tokenizer.model") if (run / name).exists()]
     try:
         if (folder / CHECKSUMS).exists():
-            check_files(folder, read_record(ModelRecord, folder / CHECKSUMS, ""), thorough)
+            check_files(folder, read_record(ModelRecord, folder / CHECKSUMS), thorough=thorough)
         elif (folder / "tokenizer.json").exists():
-            read_object(folder / "tokenizer.json", "")
+            read_object(folder / "tokenizer.json")
     except (UserError, OSError):
         return False
     return all((folder / name).is_file() for name in last)

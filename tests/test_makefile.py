@@ -1,6 +1,7 @@
 """Make hands every variable to the command as it is, and decides nothing by itself."""
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -27,6 +28,11 @@ HOSTILE = [
     "$(eval $(shell touch PWNED))",
     "a b\t$HOME %d \\n * 한글",
 ]
+TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
+# What the Makefile defines, loops over or reads.
+DEFINED = re.findall(r"^(?:override |export )*([.\w]+) [:?]?=", TEXT, re.MULTILINE)
+READ = re.findall(r"\$\((?:value |origin |foreach |call |filter setup,\$\(value )?([.A-Za-z_]+)[),]", TEXT)
+OWN = sorted({*DEFINED, *READ})
 VARIABLES = sorted(known_variables(get_command(app)))
 # A Python that can make an environment, and whose pip installs the command.
 PYTHON = """#!/bin/sh
@@ -68,6 +74,31 @@ def test_no_value_is_read_by_make_or_a_shell(project: Path, value: str) -> None:
     assert result.returncode == 0, result.stderr
     assert sorted(result.stdout.split("\0")) == sorted(["", "chat", *(f"RABBIT_{pair}" for pair in given)])
     assert not list(project.rglob("PWNED*"))
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_variable_of_the_makefile_itself_can_be_given(project: Path, value: str) -> None:
+    given = {name: f"{name}={value}" for name in OWN if name != ".VARIABLES"}
+    assert {"BIN", "CHOSEN", "COMMA", "EACH_GIVEN", "GIVEN", "IS_READY", "MAKECMDGOALS", "PIP", "SHELL"} <= {*given}
+    of_setup = [given.pop("EXTRAS"), given.pop("PYTHON")]
+    result = make(project, "chat", *given.values())
+    assert (result.returncode, result.stdout.split("\0")[0]) == (0, "chat"), result.stderr
+    del given["MAKECMDGOALS"]
+    for options in (["--dry-run"], ["--ignore-errors"]):
+        result = make(project, *options, "setup", *of_setup, *given.values())
+        assert "EXTRAS is a list of some of train," in result.stdout + result.stderr
+    assert not list(project.rglob("PWNED*"))
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", OWN)
+def test_each_variable_of_the_makefile_itself_is_handed_on_as_any_other(project: Path, name: str) -> None:
+    """So the command says that there is none of that name."""
+    result = make(project, "data", f"{name}=$(shell touch PWNED)")
+    assert not list(project.rglob("PWNED*"))
+    of_setup, not_shown = ("EXTRAS", "PYTHON"), (".", "EACH_GIVEN", "KNOWN")
+    assert name in of_setup or name.startswith(not_shown) or f"\0RABBIT_{name}=" in result.stdout
 
 
 @pytest.mark.hostile
@@ -125,7 +156,7 @@ def test_a_target_that_fails_ends_the_call(project: Path) -> None:
 
 
 def test_the_makefile_is_short() -> None:
-    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 120
+    assert len(TEXT.splitlines()) <= 120
 
 
 def test_help_is_the_default_and_lists_targets_recipes_and_commands(project: Path) -> None:

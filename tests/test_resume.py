@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
+from axolotl_plugins.resume.checkpoints import STATE_FILE
 from rabbit_ko.documents import read_record
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.run_record import ModelRecord, check_files
+from rabbit_ko.run_record import CHECKSUMS, ModelRecord, check_files
 from tests.attempts import attempt, finish, kill_after, kill_after_a_step, steps, variant
 from tests.conftest import VENV, environment, run
 

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load
 from torch.distributed.checkpoint import FileSystemReader
 
-from axolotl_plugins.resume.checkpoints import CHECKSUMS, STATE_FILE
+from axolotl_plugins.resume.checkpoints import STATE_FILE
 from axolotl_plugins.resume.identity import made_of
 from rabbit_ko.recipes import RUN_FILE
+from rabbit_ko.run_record import CHECKSUMS
 from tests.attempts import attempt, finish, kill_after, variant
 from tests.ranks import finish_ranks, start_ranks, with_ranks
 

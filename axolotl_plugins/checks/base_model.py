@@ -8,8 +8,7 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils.logging import set_verbosity_error
 
-from axolotl_plugins.checks.model_files import ADAPTER as ADAPTER
-from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, BASE_OF_ADAPTER, check_model, trusts
+from axolotl_plugins.checks.model_files import ADAPTER, ADAPTER_CONFIG, BASE_OF_ADAPTER, check_model, trusts
 from axolotl_plugins.resume.identity import base_fingerprint, shards_fingerprint
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template
@@ -61,7 +60,7 @@ def name_base_absolutely(folder: Path) -> None:
         storage.write(str(file), (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def merged_is_current(run: Path, thorough: bool = True) -> bool:
+def merged_is_current(run: Path, *, thorough: bool = True) -> bool:
     """Tell whether a run's merged model is what the merge wrote, and of the adapter that is there now.
 
     thorough: read large weights too; otherwise only their size counts.
@@ -70,10 +69,10 @@ def merged_is_current(run: Path, thorough: bool = True) -> bool:
     if not (merged / "tokenizer_config.json").is_file():
         return False
     try:
-        config = read_object(merged / "config.json", "")
+        config = read_object(merged / "config.json")
     except UserError:
         return False
-    return config.get(MERGED_ADAPTER) == adapter_digest(run) and is_as_merged(merged, run, thorough)
+    return config.get(MERGED_ADAPTER) == adapter_digest(run) and is_as_merged(merged, run, thorough=thorough)
 
 
 def check_to_merge(run: Path, trusted: bool) -> None:
@@ -112,12 +111,12 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
         return f"was not merged from the adapter in {run_folder}; remove it and run `make merge`"
     if run_folder != base and not is_as_merged(base, run_folder, thorough=True):
         return "is no longer what the merge wrote; remove it and run `make merge`"
-    trained_on = [entry for entry in run.datasets if Path(entry["path"]).is_dir()]
+    trained_on = [entry for entry in run.datasets if Path(entry.path).is_dir()]
     for entry in trained_on:
-        if shards_fingerprint(entry) != entry["fingerprint"]:
-            return f"was trained on {entry['path']} as it was before; run `make {parent}` again"
+        if shards_fingerprint(entry.model_dump()) != entry.fingerprint:
+            return f"was trained on {entry.path} as it was before; run `make {parent}` again"
     ours = {str(Path(entry["path"]).parent) for entry in cfg.datasets if Path(entry["path"]).is_dir()}
-    theirs = {str(Path(entry["path"]).parent) for entry in trained_on}
+    theirs = {str(Path(entry.path).parent) for entry in trained_on}
     if ours and theirs and ours.isdisjoint(theirs):
         return f"was trained on {min(theirs)}, and this run's rows are {min(ours)}'s; train both on one recipe's data"
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=trusts(cfg))

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from safetensors import safe_open
 
-from rabbit_ko.documents import read_object, read_text
+from rabbit_ko.documents import check_no_pointer, read_object, read_text
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.run_record import remedy
 
@@ -24,17 +25,30 @@ OWN_CODE = ("axolotl.", "axolotl_plugins.", "rabbit_ko.")
 OWN_KERNELS = "kernels-community/"
 ATTENTIONS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 CODE_PATHS = ("plugins", "trainer_cls", "reward_funcs", "rollout_func", "worker_extension_cls")
-OFF = (False, None, "", 0, "false", "False", "0", "no", "off")
+# As axolotl's schema reads a switch, from a command line too.
+_SWITCH = TypeAdapter(bool)
 
 
 def trusts(config: Mapping[str, Any]) -> bool:
-    """Tell whether a stage's YAML lets code of others run: `guard_trust_remote_code: true`."""
-    return config.get(TRUST) not in OFF
+    """Tell whether a stage's YAML lets code of others run: `guard_trust_remote_code: true`. Raises UserError."""
+    return _is_on(config, TRUST)
+
+
+def _is_on(config: Mapping[str, Any], key: str) -> bool:
+    value = config.get(key)
+    try:
+        return value is not None and _SWITCH.validate_python(value)
+    except ValidationError:
+        raise UserError(f"{key}: {str(value)[:40]!r} is neither true nor false") from None
 
 
 def check_foreign_code(config: Mapping[str, Any]) -> None:
     """Raise UserError where a stage's YAML would run code of others, and does not say so by a key of its own."""
-    if not trusts(config) and (place := next(_foreign_code(config, ""), None)):
+    if trusts(config):
+        return
+    # The schema reads this key as a switch; what is nested reaches libraries as it is, which take any text for on.
+    given = {**config, "trust_remote_code": _is_on(config, "trust_remote_code")}
+    if place := next(_foreign_code(given, ""), None):
         raise UserError(
             f"{place}: runs code that is not this project's, as you; take it away, or, when you have read that code, "
             f"write `{TRUST}: true`, which the model card then says"
@@ -49,9 +63,9 @@ def _foreign_code(value: Any, place: str) -> Iterator[str]:
         return
     for key, inner in value.items():
         here = f"{place}.{key}" if place else str(key)
-        if key in ("trust_remote_code", *NAMES_CODE) and inner not in (*OFF, {}, []):
+        if key in ("trust_remote_code", *NAMES_CODE) and inner:
             yield here
-        elif key in CODE_PATHS and inner not in OFF:
+        elif key in CODE_PATHS and inner:
             yield from (f"{here}: {name}" for name in _listed(inner) if not name.startswith(OWN_CODE))
         elif key in ATTENTIONS and "/" in str(inner) and not str(inner).startswith(OWN_KERNELS):
             yield f"{here}: {inner}"
@@ -90,6 +104,7 @@ def check_weights(folder: Path) -> None:
     for file in weights:
         if not file.is_file():
             raise UserError(f"{file}: is no file; {remedy(folder)}")
+        check_no_pointer(file)
         with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
             if not content.keys():
                 raise UserError(f"{file}: holds no weights; {remedy(folder)}")

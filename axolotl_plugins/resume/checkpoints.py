@@ -10,7 +10,7 @@ from axolotl_plugins.resume.identity import Identity, changes
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.hashing import LARGE, file_digest
-from rabbit_ko.run_record import CHECKSUMS as CHECKSUMS
+from rabbit_ko.run_record import CHECKSUMS
 
 PREFIX, DAMAGED = "checkpoint-", "damaged-"
 # The trainer's own account of a run: in each checkpoint, and in the folder of a run that has ended.

@@ -130,7 +130,7 @@ def find_overrides(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def made_of(identity: Identity) -> Identity:
     """Return the part of an identity that makes a finished run stale where it changes: not how the run was spread."""
-    deepspeed = json.loads(identity.get("config.deepspeed", "null"))
+    deepspeed = identity.get("config.deepspeed", "").strip('"')
     spread = tuple(f"config.{key}" for key in SPREAD)
     return {name: text for name, text in identity.items() if not name.startswith(spread) and name != deepspeed}
 

@@ -98,8 +98,8 @@ def status(
 ) -> None:
     """Show what there is of a recipe: its data, each stage, and the command that comes next.
 
-    A stage is missing, running, interrupted at a step, stale with what has changed, or up to date. Content decides
-    (config, shards, prompt, base), never the time of a file.
+    A stage is missing, running, interrupted at a step, stale with what it was made of and has changed, changed with
+    the file of its own that is not as it was written, or up to date. Content decides, never the time of a file.
 
     Example: `rabbit status aog-8b`
     """
@@ -120,6 +120,8 @@ def status(
     Terminal(soft_wrap=True).print(table)
     if any(stage.state is State.RUNNING for stage in stages):
         say("next: wait for the end of what is running")
+    elif any(stage.state is State.CHANGED for stage in stages):
+        say("next: undo what was changed, as its line says")
     else:
         say(f"next: make {following or 'eval'} RECIPE={found.name}")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, field_validator
 
 from axolotl_plugins.resume.checkpoints import STATE_FILE, checkpoints
 from rabbit_ko.documents import read_record
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UserError, printable
 from rabbit_ko.run_record import remedy
 from rabbit_ko.storage import write
 
@@ -39,7 +39,7 @@ class _State(BaseModel):
             for name in ("step", *PANELS, *(f"eval_{name}" for name in PANELS)):
                 value = log.get(name, 0 if name != "step" else None)
                 if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) > LARGEST):
-                    raise ValueError(f"{name}: {str(value)[:40]} is no number, or none of a run")
+                    raise ValueError(f"{name}: {printable(str(value)[:40])} is no number, or none of a run")
         return history
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from axolotl_plugins.checks.model_files import check_configs, trusts
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
@@ -21,12 +21,42 @@ from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe
 from rabbit_ko.run_record import RunRecord, check_run, remedy, text_at
 
 
+class Git(BaseModel):
+    """The commit that a run was trained at, where there is one; changed: with changes that were not committed."""
+
+    commit: str = ""
+    changed: bool = False
+
+
+class Device(BaseModel):
+    """What a run was trained on."""
+
+    kind: str
+    name: str
+    processes: int
+
+
+class Counts(BaseModel):
+    """Rows of a split, and their tokens. dropped: rows that were too long, `left_out` in earlier versions."""
+
+    examples: int
+    tokens: int
+    trained: int
+    dropped: int = Field(default=0, validation_alias=AliasChoices("dropped", "left_out"))
+
+
+class Rows(BaseModel):
+    """What a run was trained on, in numbers."""
+
+    train: Counts
+
+
 class Run(RunRecord):
     """A finished training run, as `run.json` has it. seconds: earlier versions of this project did not write it."""
 
-    git: dict[str, str | bool] = Field(default_factory=dict)
-    device: dict[str, str | int]
-    rows: dict[str, dict[str, int]]
+    git: Git = Git()
+    device: Device
+    rows: Rows
     started: datetime
     ended: datetime
     seconds: float | None = None
@@ -111,7 +141,7 @@ def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
     manifest = read_manifest(str(recipe.data))
     for stage, run in runs.items():
         kind = METHODS[stage].rows
-        trained = {entry["path"]: entry["fingerprint"] for entry in run.datasets}.get(f"{recipe.data}/{kind}")
+        trained = {entry.path: entry.fingerprint for entry in run.datasets}.get(f"{recipe.data}/{kind}")
         shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
         if trained and trained != listing_digest(shards):
             raise UserError(

@@ -43,7 +43,8 @@ class Launch:
 def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
     """Train a stage unless it is up to date; tell whether it was trained.
 
-    Raises UserError as `check_before` does, and where a run of the stage is going on, or this one has failed.
+    Raises UserError as `check_before` does, where only the files of a finished run were changed, so that its model
+    would go for nothing, and where a run of the stage is going on, or this one has failed.
     """
     check_before(recipe, stage, launch)
     sharding = sharding_arguments(launch)
@@ -54,6 +55,8 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
         merge(recipe, parent, launch.debug)
     check_base_is_reachable(config, str(overrides.get("base_model") or read_config(config).get("base_model")))
     status = stage_status(recipe, stage, overrides or None)
+    if status.state is State.CHANGED and not launch.fresh:
+        raise UserError(status.detail)
     say(f"{recipe.run(stage)}: {status}")
     if status.state is State.CURRENT and not launch.fresh:
         return False
@@ -90,10 +93,10 @@ def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
     except UserError as error:
         raise UserError(f"{config}: {error}") from None
     if (parent := recipe.parent(stage)) and (status := stage_status(recipe, parent)).state is not State.CURRENT:
-        raise UserError(
-            f"{stage} starts from the merged model of {parent}, and {recipe.run(parent)} is {status}; "
-            f"run `make {parent} {stage} RECIPE={recipe.name}`"
-        )
+        starts = f"{stage} starts from the merged model of {parent}, and "
+        if status.state is State.CHANGED:
+            raise UserError(f"{starts}{status.detail}")
+        raise UserError(f"{starts}{recipe.run(parent)} is {status}; run `make {parent} {stage} RECIPE={recipe.name}`")
 
 
 def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:

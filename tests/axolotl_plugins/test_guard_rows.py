@@ -13,7 +13,8 @@ from axolotl.integrations.base import PluginManager
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.checks.base_model import ADAPTER, MERGED_ADAPTER, adapter_digest
+from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
+from axolotl_plugins.checks.model_files import ADAPTER
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.resume.identity import shards_fingerprint
 from axolotl_plugins.run_folder import LOCK

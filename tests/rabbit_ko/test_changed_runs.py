@@ -48,10 +48,30 @@ def test_a_model_that_is_not_what_its_run_wrote_is_neither_used_nor_pushed(resto
         ran = run(command)
         assert (ran.exit_code, said in ran.stderr) == (1, True), (command, ran.output)
     status = " ".join(run("status").stdout.split())
-    assert f"sft stale: runs/mine/sft/{Path(said.split(':')[0]).name}" in status
+    assert f"sft changed: runs/mine/sft/{Path(said.split(':')[0]).name}" in status
     shutil.rmtree(MERGED)
     ran = run("merge")
     assert (ran.exit_code, said in ran.stderr) == (1, True), ran.output
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_a_finished_model_whose_files_were_changed_is_trained_over_only_where_that_is_asked_for(
+    restored: Path, changed: str
+) -> None:
+    apply, said = CHANGES[changed]
+    apply()
+    for arguments, reached in (((), False), (("--fresh",), True)):
+        ran = rabbit("sft", "--recipe", "mine", *arguments)
+        assert (ran.exit_code, "error: reached\n" in ran.stderr) == (1, reached), ran.output
+        assert reached or re.search(f"{said}.*train anew: `make sft RECIPE=mine FRESH=1`", ran.stderr), ran.output
+    assert "next: undo what was changed" in run("status").stdout
+
+
+def test_files_that_a_server_asks_for_may_be_added_to_a_finished_model(restored: Path) -> None:
+    for name in ("generation_config.json", "preprocessor_config.json", "params.txt"):
+        (SFT / name).write_text("{}")
+    assert "up to date" in rabbit("sft", "--recipe", "mine").stdout
+    assert run("card").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "chat_template.jinja", "config.json"])

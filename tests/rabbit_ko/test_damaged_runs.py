@@ -1,8 +1,13 @@
 """Whatever has become of a file of a finished run, each command that reads it ends right, or with one line."""
 
+import json
 import re
 from collections.abc import Container, Iterator
+from copy import deepcopy
+from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,6 +23,7 @@ from tests.rabbit_ko.finished_runs import (
     forget_files,
     run,
 )
+from tests.rabbit_ko.publishing.card_folder import EXAMPLES
 
 pytestmark = pytest.mark.hostile
 
@@ -26,7 +32,7 @@ LOADS = ("chat", "eval")
 FEW = ("cut to a half", "an empty object", "a folder")
 # Which commands read a file, and of those which must refuse it, whatever it has become.
 READ = {
-    SFT / "run.json": ("status", "merge", "dpo", "push-model", "results", "logickor", *LOADS),
+    SFT / "run.json": ("status", "merge", "dpo", "card", "push-model", "results", "logickor", *LOADS),
     **dict.fromkeys(
         (SFT / "adapter_model.safetensors", SFT / "adapter_config.json"), ("status", "merge", "push-model", *LOADS)
     ),
@@ -48,13 +54,22 @@ READ = {
     RESULTS / "sft/logickor/default/answers.jsonl": ("logickor",),
 }
 
+# Of which each field is altered by itself.
+FIELDS = {
+    SFT / "run.json": ("card", "status"),
+    SFT / "adapter_config.json": ("card", "status"),
+    SFT / "tokenizer_config.json": ("card",),
+    SFT / "trainer_state.json": ("curves",),
+}
+OTHERS: tuple[Any, ...] = (None, True, 7, -1.5, "x", "\ud800", [], [1], {}, {"x": 1})
+
 
 def wrong_end(ran: Ran) -> str:
     """Return what is wrong with the end of a command; empty where it is right."""
     errors = re.findall("^error: .*", ran.stderr, re.MULTILINE)
     if ran.exit_code == 0:
         return ""
-    if ran.exit_code != 1 or len(errors) != 1 or "Traceback" in ran.stderr:
+    if ran.exit_code != 1 or len(errors) != 1 or "Traceback" in ran.stderr or "a fault of this project" in ran.stderr:
         return f"exit {ran.exit_code}: {ran.stderr[-300:]}"
     return ""
 
@@ -95,3 +110,44 @@ def wrong_ends(file: Path, command: str, kinds: Container[str]) -> Iterator[str]
         print(f"{file} {kind}, {command}: {ran.exit_code} {ran.stderr[-250:]}")
         if said := wrong_end(ran):
             yield f"{file} {kind}, {command}: {said}"
+
+
+@pytest.mark.parametrize("file", FIELDS, ids=str)
+def test_a_field_that_is_missing_or_of_another_kind_ends_a_command_with_one_line(
+    restored: Path, monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
+    tokenizer = SimpleNamespace(bos_token="<s>", eos_token="</s>")
+    monkeypatch.setattr("rabbit_ko.publishing.model_card.load_stage", lambda _: (None, tokenizer))
+    monkeypatch.setattr("rabbit_ko.publishing.examples.make_examples", lambda *_: EXAMPLES)
+    forget_files("sft")
+    wrong = []
+    for place, content in altered(json.loads(file.read_bytes())):
+        file.write_text(json.dumps(content))
+        for command in FIELDS[file]:
+            if said := wrong_end(run(command)):
+                wrong.append(f"{place}, {command}: {said}")
+    assert not wrong, ascii("\n".join(wrong))
+
+
+def altered(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield JSON without each of its fields in turn, and with a value of another kind there, by what was done."""
+    kinds = cycle(OTHERS)
+    for place in places(content):
+        for kind in ("gone", next(kinds)):
+            changed = deepcopy(content)
+            within = changed
+            for key in place[:-1]:
+                within = within[key]
+            if kind == "gone":
+                del within[place[-1]]
+            else:
+                within[place[-1]] = kind
+            yield f"{'.'.join(map(str, place))} {kind!a}", changed
+
+
+def places(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the place of each value within a JSON value, as the keys that lead there."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield (*above, key)
+            yield from places(inner, (*above, key))

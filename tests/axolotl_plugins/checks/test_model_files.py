@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from axolotl_plugins.checks.config import check_config
+from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.model_files import TRUST, check_foreign_code, check_model, loading, trusts
 from rabbit_ko.errors import UserError
 from rabbit_ko.recipes import GUARD, Recipe
@@ -22,6 +23,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
     "datasets[0].trust_remote_code": {"datasets": [{"path": "org/rows", "trust_remote_code": True}]},
     "test_datasets[0].trust_remote_code": {"test_datasets": [{"path": "org/rows", "trust_remote_code": 1}]},
     "model_kwargs.trust_remote_code": {"model_kwargs": {"trust_remote_code": True}},
+    "model_kwargs.trust_remote_code as text": {"model_kwargs": {"trust_remote_code": "false"}},
     "plugins: evil.Plugin": {"plugins": [GUARD, "evil.Plugin"]},
     "plugins: axolotl_evil.Plugin": {"plugins": [GUARD, "axolotl_evil.Plugin"]},
     "trainer_cls: evil.Trainer": {"trainer_cls": "evil.Trainer"},
@@ -52,11 +54,31 @@ def test_what_is_of_this_project_or_axolotl_needs_no_key(config: dict[str, Any])
     check_foreign_code(config)
 
 
-@pytest.mark.parametrize("value", [True, "true", "True", 1, "yes"])
-def test_the_key_is_read_as_a_command_line_gives_it(value: object) -> None:
-    assert trusts({TRUST: value})
-    assert not trusts({TRUST: "false"})
+ODD = ["0 ", " true", "", "x", "None", "null", "ｙes", "-1", "2", 2, -1, 0.5, float("nan"), [], [True], {}, (), "1.0"]
+SPELLED = ["true", "yes", "y", "t", "on", "1", "false", "no", "n", "f", "off", "0"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, False, 0, 1, 0.0, 1.0, *SPELLED, *map(str.upper, SPELLED), *map(str.title, SPELLED), *ODD],
+    ids=repr,
+)
+def test_the_key_is_what_the_guards_schema_makes_of_it_or_is_refused(value: object) -> None:
+    try:
+        expected = GuardArgs.model_validate({TRUST: value}).guard_trust_remote_code
+    except ValidationError:
+        with pytest.raises(UserError, match=f"{TRUST}: .* is neither true nor false"):
+            trusts({TRUST: value})
+        return
+    assert trusts({TRUST: value}) is expected
     assert not trusts({})
+    assert not trusts({TRUST: None})
+
+
+@pytest.mark.parametrize("value", ["No", "n", "OFF", "f", "F"])
+def test_no_spelling_of_no_lets_code_run(value: str) -> None:
+    with pytest.raises(UserError, match="runs code that is not this project's"):
+        check_foreign_code({"trust_remote_code": True, TRUST: value})
 
 
 @pytest.mark.usefixtures("smoke_recipe")
@@ -129,6 +151,13 @@ def test_a_part_that_an_index_names_and_is_not_there_is_named(tmp_path: Path) ->
     index = {"weight_map": {"layer": "model-00001-of-00002.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"the part model-00001-of-00002\.safetensors is missing"):
+        check_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_file_that_git_has_not_downloaded_is_named_with_the_command_that_does(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match=rf"{name}: a pointer of git-lfs .*; `git lfs pull` brings that$"):
         check_model(tmp_path)
 
 

@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 
 from axolotl_plugins.callbacks import Checkpoints
-from axolotl_plugins.resume.checkpoints import (
-    CHECKSUMS,
-    checkpoints,
-    find_checkpoint,
-    mark_complete,
-    remove_all,
-)
+from axolotl_plugins.resume.checkpoints import checkpoints, find_checkpoint, mark_complete, remove_all
 from rabbit_ko.errors import UserError
+from rabbit_ko.run_record import CHECKSUMS
 from tests.rabbit_ko.finished_runs import damages
 
 RUN = {"config.learning_rate": "0.001", "data/mine/sft": "abc", "the base model": "def"}

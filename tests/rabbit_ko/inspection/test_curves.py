@@ -91,8 +91,9 @@ def test_what_cannot_be_drawn_is_said_in_one_line(in_tmp: Path, capsys: pytest.C
         *({"step": step, "loss": 1.0} for step in ODD),
         {"loss": 1.0},
         {"step": 1, "eval_rewards/margins": "high"},
+        {"step": "\ud800", "loss": 1.0},
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_a_state_whose_values_are_no_numbers_is_one_line(tmp_path: Path, log: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=rf"{STATE_FILE}: log_history: .* is no number.*; copy or download it again"):

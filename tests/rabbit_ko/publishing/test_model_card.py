@@ -208,7 +208,7 @@ def test_the_code_for_an_adapter_names_its_base_and_its_rank(in_tmp: Path) -> No
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_the_manifest_is_known_to_be_of_the_shards_of_a_run(trained: Path, stage: str) -> None:
     [entry] = facts_of(stage).runs[stage].datasets
-    assert len(entry["fingerprint"]) == 64
+    assert len(entry.fingerprint) == 64
 
 
 def test_data_that_were_built_anew_are_not_shown_as_what_was_trained(trained: Path) -> None:

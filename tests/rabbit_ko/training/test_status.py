@@ -14,6 +14,7 @@ from axolotl_plugins.resume.identity import stage_identity
 from axolotl_plugins.run_folder import hold
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.run_record import describe_files
 from rabbit_ko.training import status
 from rabbit_ko.training.status import State, stage_status
 
@@ -120,12 +121,38 @@ def test_a_run_is_missing_interrupted_or_of_an_earlier_version(recipe: Path) -> 
     run = recipe / "runs/smoke/sft"
     (run / "run.json").write_text("{}", encoding="utf-8")
     assert shown("sft") == "stale: since its run.json is of an earlier version of this project"
-    (run / "run.json").write_text("{", encoding="utf-8")
+    (run / "run.json").unlink()
     assert shown("sft") == "missing"
     for step in (10, 9):
         (run / f"checkpoint-{step}").mkdir()
     assert shown("sft") == "interrupted at step 10"
     assert stage_status(SMOKE, "dpo").state is State.STALE
+
+
+@pytest.mark.hostile
+def test_a_finished_run_whose_own_files_were_changed_is_no_stale_one_and_is_not_trained_over(recipe: Path) -> None:
+    run, file = SMOKE.run("sft"), recipe / "runs/smoke/sft/run.json"
+    (run / "tokenizer.json").write_text("{}")
+    files = {name: record.model_dump() for name, record in describe_files(run).items()}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "files": files}))
+    assert shown("sft") == "up to date"
+    for name in ("generation_config.json", "preprocessor_config.json", "notes.txt"):
+        (run / name).write_text("{}")
+    assert shown("sft") == "up to date"
+    fresh = "train anew: `make sft RECIPE=smoke FRESH=1`"
+    added = ("handler.py", "vocab.txt", "model.safetensors", "tokenizer_config.json", "config.json")
+    for name in added:
+        (run / name).write_text("{}")
+        assert shown("sft") == f"changed: {run / name}: was not written by its run; take it away, or {fresh}"
+        (run / name).unlink()
+    (run / "tokenizer.json").write_text("[]")
+    written = f"{run}/tokenizer.json: is not what its run wrote, by its checksum; put it back, or {fresh}"
+    assert shown("sft") == f"changed: {written}"
+    assert shown("dpo") == f"stale: since sft is changed: {written}"
+    edit(SMOKE.config("sft"), "num_epochs: 3", "num_epochs: 4")
+    assert shown("sft") == "stale: num_epochs was 3, not 4"
+    file.write_text('{"made_of": 1}')
+    assert shown("sft").startswith(f"changed: {run}/run.json: made_of: ")
 
 
 def test_a_run_that_goes_on_is_named_by_its_process(recipe: Path) -> None:
