@@ -107,10 +107,10 @@ def read_config(path: Path) -> dict[str, Any]:
     if GUARD not in str(config.get("plugins")):
         raise UserError(f"{path}: add `- {GUARD}` under `plugins:`; without it a run is not checked")
     expand_base(config)
-    remember(config)
     try:
         check_no_secret(config)
     except UserError as error:
+        remember(config)
         raise UserError(f"{path}: {error}") from None
     return config
 

@@ -115,6 +115,7 @@ def redact(value: Any, secrets: Sequence[str] = ()) -> Any:
 
 def check_no_secret(config: Mapping[str, Any]) -> None:
     """Raise UserError where a stage's config holds a secret: axolotl writes all of it into files and its log."""
+    long = [secret for secret in known_secrets() if len(secret) >= LONG]
     for key, value in config.items():
         if _is_secret(key, value):
             raise UserError(
@@ -122,6 +123,10 @@ def check_no_secret(config: Mapping[str, Any]) -> None:
             )
         if any(_parts_of_url(str(value))):
             raise UserError(f"{key}: a URL with a login, and a run writes its config into files; name it without")
+        if any(secret in str(value) for secret in long):
+            raise UserError(
+                f"{key}: has a secret of the environment in it, and a run writes it into files; take it out"
+            )
 
 
 def _is_secret(name: Any, value: Any) -> bool:

@@ -99,6 +99,13 @@ def test_a_config_with_a_login_in_a_url_is_not_taken(value: Any) -> None:
         check_no_secret({"uri": value})
 
 
+def test_a_config_with_a_secret_of_the_environment_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEYS[0])
+    with pytest.raises(UserError, match="note: has a secret of the environment in it") as raised:
+        check_no_secret({"note": [f"mine is {KEYS[0]}"]})
+    assert KEYS[0] not in str(raised.value)
+
+
 def test_what_is_recorded_depends_on_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_PASSWORD", "smoke-pw")
     monkeypatch.setenv("SORT_KEY", "koalpaca")

@@ -238,7 +238,7 @@ def test_without_room_for_a_page_the_old_one_stays(data: Path, capsys: pytest.Ca
     ("spoil", "said"),
     [
         (_no_manifest, "manifest.json: no such file"),
-        (_old_manifest, "manifest.json: not a manifest of this version"),
+        (_old_manifest, "manifest.json: of an earlier version; build the data again"),
         (_no_shard, "train-00001-of-00002.parquet: missing"),
         (_other_shard, "train-00001-of-00002.parquet: not the shard that manifest.json describes"),
         (_broken_shard, "train-00001-of-00002.parquet: broken parquet file"),
