@@ -163,6 +163,10 @@ def read_record(model: type[Record], file: Path, remedy: str = "") -> Record:
     try:
         return model.model_validate(read_object(file, remedy))
     except ValidationError as error:
-        mistake = error.errors(include_url=False, include_input=False)[0]
-        said = ": ".join([*map(str, mistake["loc"]), mistake["msg"]])
-        raise UserError(f"{file}: {said}{_ending(remedy)}") from None
+        raise UserError(f"{file}: {first_mistake(error)}{_ending(remedy)}") from None
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Return where in a value its first mistake is, and what."""
+    mistake = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join([*map(str, mistake["loc"]), mistake["msg"]])

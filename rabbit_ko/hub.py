@@ -28,7 +28,7 @@ from rabbit_ko.hashing import listing_digest
 from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.recipes import RUNS
 from rabbit_ko.secrets import hide
-from rabbit_ko.web import ACCEPTED, ANSWER_BYTES, CONNECT_SECONDS, QUIET_SECONDS, TooSlow, bound_answer
+from rabbit_ko.web import ACCEPTED, ANSWER_BYTES, CONNECT_SECONDS, PASSING, QUIET_SECONDS, TooSlow, bound_answer
 
 WAITS = (1.0, 5.0, 25.0)
 _ADVICE = {
@@ -181,7 +181,7 @@ def _cause(error: Exception) -> BaseException:
 def _passes(error: BaseException) -> bool:
     """Tell whether it may go by itself; an answer that is no JSON is an error page, and hf_xet has no other error."""
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in (429, 500, 502, 503, 504)
+        return error.response.status_code in PASSING
     if isinstance(error, RecursionError):
         return False
     is_sent = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError)

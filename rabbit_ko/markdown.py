@@ -16,7 +16,7 @@ def cell(text: str | None) -> str:
 def code(text: str) -> str:
     """Return text as code within a line, between more backticks than any within."""
     line = _line(text)
-    ticks = "`" * max(1, *(len(run) + 1 for run in re.findall("`+", line)), 0)
+    ticks = _ticks(line, 1)
     pad = " " * (line.startswith("`") or line.endswith("`"))
     return f"{ticks}{pad}{line}{pad}{ticks}"
 
@@ -35,5 +35,10 @@ def link(address: str) -> str:
 
 def fence(text: str, language: str) -> str:
     """Return text in a fence that is longer than any within it."""
-    ticks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+    ticks = _ticks(text, 3)
     return f"{ticks}{language}\n{text}\n{ticks}"
+
+
+def _ticks(text: str, least: int) -> str:
+    """Return more backticks than any run of them in the text has, and so many at least."""
+    return "`" * max(least, *(len(run) + 1 for run in re.findall("`+", text)), 0)

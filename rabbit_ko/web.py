@@ -17,6 +17,8 @@ ANSWER_BYTES = 16 << 20
 # Nothing comes for so long, or less on average than what a slow line brings, once it had time to start.
 CONNECT_SECONDS, QUIET_SECONDS = 20.0, 60.0
 START_SECONDS, SLOWEST_BYTES_PER_SECOND = 60.0, 4 << 10
+# What a server answers that may go by itself.
+PASSING = (429, 500, 502, 503, 504)
 # What a bound can look into.
 ACCEPTED = {"Accept-Encoding": "gzip"}
 # What connecting raises where a host or a port cannot be.

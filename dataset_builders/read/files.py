@@ -13,6 +13,8 @@ from rabbit_ko.storage import files_below, filesystem, is_url
 
 SUFFIXES = (*JSON, *DELIMITED, ".parquet", ".arrow", ".xlsx")
 CODECS = {".gz": "gzip", ".zst": "zstd"}
+# Both, for people.
+KINDS = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
 # What `datasets` writes beside the rows.
 _METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 NAMES_SHOWN = 3
@@ -72,8 +74,7 @@ def find_files(path: str) -> tuple[list[str], list[str]]:
 
 
 def _nothing(path: str) -> UserError:
-    kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
-    return UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {kinds}")
+    return UserError(f"{printable(path)}: nothing to read; a file, or a folder of files, must be {KINDS}")
 
 
 def _check_file(path: str, root: str) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from dataset_builders.read.files import CODECS, SUFFIXES, is_data
+from dataset_builders.read.files import KINDS, is_data, suffixes
 from dataset_builders.read.location import suffix_of
 from rabbit_ko import web
 from rabbit_ko.errors import UserError, reason
@@ -23,7 +23,6 @@ FILE_BYTES = 64 << 30
 WAITS = (1.0, 5.0)
 LONGEST_WAIT = 60.0
 BY_HAND = "or download the file by hand and give its path"
-_PASSES = (429, 500, 502, 503, 504)
 _SAYS = {
     401: "it wants a login",
     403: "it may not be read",
@@ -47,10 +46,9 @@ def _ending(url: str) -> str:
     if not web.is_place(parts):
         raise UserError(f"{url}: no URL: it has no host, or none that can be; say https://HOST/NAME")
     if not is_data(name := parts.path.rpartition("/")[2]):
-        kinds = f"{', '.join(SUFFIXES)}, each as .gz or .zst"
-        raise UserError(f"{url}: of a web server one file is read, not a folder, and its name must end in {kinds}")
-    last = suffix_of(name)
-    return (suffix_of(name[: -len(last)]) if last in CODECS else "") + last
+        raise UserError(f"{url}: of a web server one file is read, not a folder, and its name must end in {KINDS}")
+    suffix, codec = suffixes(name)
+    return suffix + (suffix_of(name) if codec else "")
 
 
 def save(url: str, folder: str) -> str:
@@ -113,9 +111,9 @@ def _wait(url: str, response: httpx.Response, wait: float | None) -> float:
     """Return the seconds before the next attempt. Raises UserError where there is none."""
     status, asked = response.status_code, _asked_wait(response.headers.get("retry-after", ""))
     said = _SAYS.get(status) or ("it fails" if status >= 500 else "it sends no file")
-    if wait is None or status not in _PASSES or asked > LONGEST_WAIT:
+    if wait is None or status not in web.PASSING or asked > LONGEST_WAIT:
         later = f" and asks to wait {asked:,.0f} s" if asked else ""
-        advice = "try again later" if status in _PASSES else "check the URL"
+        advice = "try again later" if status in web.PASSING else "check the URL"
         raise UserError(f"{url}: the server answers {status}, {said}{later}; {advice}, {BY_HAND}")
     return max(wait, asked)
 

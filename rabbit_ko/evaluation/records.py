@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from pydantic import BaseModel, Field, ValidationError
 
 from rabbit_ko import storage
-from rabbit_ko.documents import read_record, read_text
+from rabbit_ko.documents import first_mistake, read_record, read_text
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.models import check_stage
@@ -149,8 +149,7 @@ def validated(model: type[Record], value: Any, place: str) -> Record:
     try:
         return model.model_validate_json(value) if isinstance(value, bytes) else model.model_validate(value)
     except ValidationError as error:
-        mistake = error.errors()[0]
-        raise UserError(": ".join([place, *map(str, mistake["loc"]), mistake["msg"]])) from None
+        raise UserError(f"{place}: {first_mistake(error)}") from None
 
 
 def command() -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from axolotl_plugins.checks.model_files import PICKLE
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UnknownName, UserError, reason, suggest
 from rabbit_ko.evaluation.stages import Stage
@@ -42,9 +43,7 @@ def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
     """Return weights and what loads them, nothing else. Raises UserError for pickles, which could run code."""
     for file in (folder / name for name in _weight_files(folder / f"{weights}.index.json", weights)):
         if not file.is_file():
-            pickles = sorted(
-                other.name for other in folder.iterdir() if re.search("[.](bin|pth?|pkl|ckpt)$", other.name)
-            )
+            pickles = sorted(other.name for other in folder.iterdir() if PICKLE.search(other.name))
             there = f"there is {pickles[0]}, which may run code where it is loaded" if pickles else "nothing to push"
             raise UserError(f"{file}: is missing, and {there}; save the weights as safetensors and push again")
         try:
