@@ -10,7 +10,7 @@ import pyarrow as pa
 import xxhash
 
 from dataset_builders.ids import printable_id
-from prompt_strategies.template import find_order_mistake
+from prompt_strategies.messages import find_order_mistake
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from prompt_strategies import dpo
-from prompt_strategies.template import PREFERENCES, TARGETS, TEMPLATES, Targets, Template
+from prompt_strategies.messages import Targets
+from prompt_strategies.template import PREFERENCES, TARGETS, TEMPLATES, Template
 
 
 def _load_sft(template: Template, targets: Targets, tokenizer: Any, cfg: Any) -> Any:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from prompt_strategies.template import Messages, Template, render_answer, source_fingerprint
+from prompt_strategies.messages import Messages
+from prompt_strategies.template import Template, render_answer, source_fingerprint
 from prompt_strategies.tokens import Dropped, Example, Ids, Tokenizer, adds_bos, log_dropped, tokenize
 
 Batch = dict[str, list[Any]]

@@ -10,7 +10,8 @@ from axolotl.prompt_tokenizers import PromptTokenizingStrategy
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.fast_tokenizer import encode_fast
-from prompt_strategies.template import Messages, Targets, Template, render_answer, source_fingerprint
+from prompt_strategies.messages import Messages, Targets
+from prompt_strategies.template import Template, render_answer, source_fingerprint
 from prompt_strategies.tokens import Dropped, Encode, Example, encode, log_dropped, tokenize
 from rabbit_ko.recipes import GUARD
 

@@ -4,18 +4,16 @@ Training, the chat template of the saved tokenizer and evaluation derive from TE
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from prompt_strategies.messages import Messages, Targets, every_answer, last_answer, split_system
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.hashing import source_digest
 from rabbit_ko.methods import RowKind
-
-Messages = Sequence[Mapping[str, Any]]
-Targets = Callable[[Messages], Iterator[Messages]]
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,6 @@ _PARTS = "".join(part for each in TEMPLATES.values() for part in astuple(each))
 LABELS = sorted(set(re.findall("### ([^#\n]+):", _PARTS)))
 
 
-def last_answer(messages: Messages) -> Iterator[Messages]:
-    """Yield the whole conversation: the last answer is the target, the turns before it are history."""
-    yield messages
-
-
-def every_answer(messages: Messages) -> Iterator[Messages]:
-    """Yield one conversation for each answer, which is its target, with all turns before it as history.
-
-    An answer with a weight of 0 is history alone.
-    """
-    for position, message in enumerate(messages, start=1):
-        if message["role"] == "assistant" and message.get("weight") != 0:
-            yield messages[:position]
-
-
 # What follows a template's name in the `type` of conversations, and in that of preferences.
 TARGETS: dict[str, Targets] = {"": last_answer, "_every_turn": every_answer}
 PREFERENCES = "_dpo"
@@ -92,7 +75,7 @@ def source_fingerprint() -> str:
 
 def render_prompt(template: Template, messages: Messages) -> str:
     """Render what the model reads before it answers, without BOS; `messages` end with the user's question."""
-    system, turns = _split_system(messages)
+    system, turns = split_system(messages)
     contents = [turn["content"].strip() for turn in turns]
     earlier = zip(contents[:-1:2], contents[1::2], strict=True)
     prompt = "".join(template.exchange.format(user=user, assistant=assistant) for user, assistant in earlier)
@@ -104,29 +87,3 @@ def render_answer(message: Mapping[str, Any]) -> str:
     """Render an assistant message as the text that is trained, without EOS."""
     answer: str = message["content"].strip()
     return answer
-
-
-def _split_system(messages: Messages) -> tuple[str, Messages]:
-    if messages and messages[0]["role"] == "system":
-        return messages[0]["content"].strip(), messages[1:]
-    return "", messages
-
-
-def without_oldest_exchange(messages: Messages) -> Messages | None:
-    """Drop the first user and assistant turn of a prompt; None where only the question is left."""
-    first_turn = 1 if messages[0]["role"] == "system" else 0
-    if len(messages) - first_turn < 3:
-        return None
-    return [*messages[:first_turn], *messages[first_turn + 2 :]]
-
-
-def find_order_mistake(messages: Messages, last: str) -> str | None:
-    """Return `roles out of order` or `empty turn`, or None where messages are a conversation that ends with `last`.
-
-    That is: at most one system message, first, then user and assistant in turn, none of them blank.
-    """
-    _, turns = _split_system(messages)
-    expected = ["user", "assistant"] * (len(turns) // 2 + 1)
-    if not turns or turns[-1]["role"] != last or [turn["role"] for turn in turns] != expected[: len(turns)]:
-        return "roles out of order"
-    return None if all(turn["content"].strip() for turn in turns) else "empty turn"

@@ -10,8 +10,9 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Protocol
 
+from prompt_strategies.messages import Messages, find_order_mistake, without_oldest_exchange
 from prompt_strategies.prompt_injection import has_fake_turn
-from prompt_strategies.template import Messages, Template, find_order_mistake, render_prompt, without_oldest_exchange
+from prompt_strategies.template import Template, render_prompt
 
 LOG = logging.getLogger(__name__)
 # A list of numbers, or an array of int32.

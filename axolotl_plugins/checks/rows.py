@@ -12,8 +12,9 @@ from xxhash import xxh3_64_intdigest
 
 from axolotl_plugins.callbacks import LOG
 from prompt_strategies import dpo
+from prompt_strategies.messages import every_answer
 from prompt_strategies.sft import IGNORE_INDEX
-from prompt_strategies.template import Template, every_answer, template_for
+from prompt_strategies.template import Template, template_for
 from prompt_strategies.tokens import Dropped, Example, Ids, special_ids
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of

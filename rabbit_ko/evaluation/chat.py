@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from prompt_strategies.template import Messages, without_oldest_exchange
+from prompt_strategies.messages import Messages, without_oldest_exchange
 from rabbit_ko.errors import printable
 from rabbit_ko.evaluation.models import load_stage
 from rabbit_ko.evaluation.stages import Stage

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx
 
-from prompt_strategies.template import Messages
+from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.secrets import HIDDEN, LEAST, hide, remember
 from rabbit_ko.terminal import say

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, check_adapter_fits, check_model, loading
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import Messages
+from prompt_strategies.messages import Messages
 from prompt_strategies.tokens import adds_bos
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError

@@ -11,7 +11,7 @@ from dataset_builders.build import build
 from dataset_builders.recipe import load_config
 from dataset_builders.rows import SCHEMAS, WEIGHTED_SCHEMA
 from dataset_builders.verify import verify
-from prompt_strategies.template import every_answer, last_answer
+from prompt_strategies.messages import every_answer, last_answer
 from tests.dataset_builders.files import OFF, build_rows, file_contents, read_rows, write_config, write_jsonl
 
 

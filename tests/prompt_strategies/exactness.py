@@ -12,8 +12,9 @@ from dataset_builders.rows import assistant
 from prompt_strategies import iir, qir
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.dpo import to_preference_texts
+from prompt_strategies.messages import Messages
 from prompt_strategies.sft import IGNORE_INDEX
-from prompt_strategies.template import QIR, Messages, Template
+from prompt_strategies.template import QIR, Template
 from tests.prompt_strategies.trl import tokenize_with_trl
 
 SEQUENCE_LEN = 16_384

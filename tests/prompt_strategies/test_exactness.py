@@ -18,8 +18,9 @@ from dataset_builders.rows import Conversation, Message, assistant, system, user
 from dataset_builders.sampling import below, draw
 from prompt_strategies import qir
 from prompt_strategies.dpo import to_preference_texts
+from prompt_strategies.messages import Messages
 from prompt_strategies.prompt_injection import find_injection
-from prompt_strategies.template import IIR, QIR, Messages, Template
+from prompt_strategies.template import IIR, QIR, Template
 from prompt_strategies.tokens import Example
 from tests.conftest import SHARED
 from tests.prompt_strategies.exactness import mismatches, saved

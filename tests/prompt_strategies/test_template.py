@@ -10,7 +10,8 @@ from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import IIR, QIR, Messages, Template, render_answer, render_prompt
+from prompt_strategies.messages import Messages
+from prompt_strategies.template import IIR, QIR, Template, render_answer, render_prompt
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SYSTEM_PROMPT = {

@@ -10,7 +10,8 @@ from axolotl.prompt_strategies import load as load_sft
 from axolotl.prompt_strategies.dpo import load as load_dpo
 from transformers import PreTrainedTokenizerBase
 
-from prompt_strategies.template import LABELS, TEMPLATES, find_order_mistake, template_for, types_of
+from prompt_strategies.messages import find_order_mistake
+from prompt_strategies.template import LABELS, TEMPLATES, template_for, types_of
 from rabbit_ko.errors import UserError
 from tests.conftest import ROOT
 

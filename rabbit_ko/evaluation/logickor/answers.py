@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import Messages
+from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records

@@ -13,7 +13,7 @@ import yaml
 from jinja2 import Template
 from pydantic import BaseModel, BeforeValidator, StringConstraints, field_validator
 
-from prompt_strategies.template import Messages
+from prompt_strategies.messages import Messages
 from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.journal import digest

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from prompt_strategies.template import find_order_mistake
+from prompt_strategies.messages import find_order_mistake
 from rabbit_ko.evaluation.logickor.questions import (
     METRICS,
     Metric,
