@@ -13,8 +13,7 @@ from pathlib import Path
 
 from prompt_strategies.messages import Messages, split_system
 from tests.prompt_strategies.exactness import Compared, compare, saved
-from tests.prompt_strategies.native_golden import golden_tokenizer
-from tests.prompt_strategies.native_templates import MAKERS, Load
+from tests.prompt_strategies.native_templates import MAKERS, Load, native_tokenizer
 from tests.prompt_strategies.test_exactness import real_conversations
 
 # Each fourth row has the two before it as history.
@@ -37,7 +36,7 @@ def _with_history(before: list[Messages], row: Messages) -> Messages:
 
 def sweep(template: str, rows: list[Messages], load: Load, folder: Path) -> Compared:
     """Compare what each door makes of the rows with a template."""
-    tokenizer = golden_tokenizer(template, load)
+    tokenizer = native_tokenizer(template, load)
     return compare(tokenizer, saved(tokenizer, folder / template, "native"), rows, folder, "native")
 
 

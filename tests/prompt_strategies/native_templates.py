@@ -14,6 +14,8 @@ from axolotl.utils.chat_templates import get_chat_template
 from tokenizers import AddedToken, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from prompt_strategies.native_renderer import with_fixed_date
+
 Load = Callable[[str], PreTrainedTokenizerBase]
 
 
@@ -144,12 +146,12 @@ MAKERS = {
 
 
 def native_tokenizer(name: str, load: Load) -> PreTrainedTokenizerBase:
-    """Return a template's tokenizer, with that template; `load` returns a tokenizer by its name."""
+    """Return a template's tokenizer as the guard leaves it, with a fixed date; `load` returns one by its name."""
     maker = MAKERS[name]
     base = load(maker.on)
     template = get_chat_template(maker.template or name, tokenizer=base)
     tokenizer = with_tokens(base, maker)
-    tokenizer.chat_template = template
+    tokenizer.chat_template = with_fixed_date(template)
     return tokenizer
 
 
