@@ -166,7 +166,7 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
 
 
 def load_shape(base_model: str) -> ModelShape:
-    """Return the shape of a recipe's base, from `shapes/` or its folder. Raises UserError where it is of no kind that is known."""
+    """Return the shape of a recipe's base, from `shapes/` or its folder. Raises UserError where it is not known."""
     path = SHAPES / f"{KNOWN[base_model]}.json" if base_model in KNOWN else Path(base_model) / "config.json"
     if not path.is_file():
         raise UserError(
