@@ -79,7 +79,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         dtype="float32",
     )
     model = LlamaForCausalLM(config)
-    documents = [text + EOS for text in chain.from_iterable(map(sample_texts, PREFERENCES))]
+    documents = [text + tokenizer.eos_token for text in chain.from_iterable(map(sample_texts, PREFERENCES))]
     pretrain(model, torch.tensor([*chain.from_iterable(tokenizer(documents).input_ids)]))
     return model
 
