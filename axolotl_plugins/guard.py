@@ -35,6 +35,7 @@ from axolotl_plugins.checks.base_model import (
     check_special_tokens,
     check_tokenizer,
     name_base_absolutely,
+    stage_chat_template,
 )
 from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
@@ -55,8 +56,7 @@ from axolotl_plugins.resume.checkpoints import STATE_FILE
 from axolotl_plugins.resume.packing import keep_order
 from axolotl_plugins.run_file import write_run_file
 from axolotl_plugins.run_folder import check_output_dir, hold
-from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import template_for
+from prompt_strategies.native_renderer import TODAY, has_fixed_date
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE, expand_base
@@ -127,7 +127,7 @@ class Guard(BasePlugin):
         else:
             switch_off_lora_kernels(cfg, LOG.info)
         cfg["chat_template"] = "jinja"
-        cfg["chat_template_jinja"] = chat_template(template_for(cfg["datasets"][0]["type"]))
+        cfg["chat_template_jinja"] = stage_chat_template(cfg)
         identity.set_prepared_path(cfg)
 
     def get_input_args(self) -> str:
@@ -149,9 +149,9 @@ class Guard(BasePlugin):
             on_main_process(lambda: self.held.append(hold(Path(cfg.output_dir))))
         check_weights(Path(cfg.base_model))
         check_special_tokens(cfg, LOG.warning)
-        tokenizer, template = load_tokenizer(cfg), template_for(cfg.datasets[0].type)
-        check_parent(cfg, template)
-        check_tokenizer(cfg, tokenizer, template)
+        tokenizer = load_tokenizer(cfg)
+        check_parent(cfg)
+        check_tokenizer(cfg, tokenizer, LOG.info)
         identity.remove_unfinished(prepared := Path(cfg.dataset_prepared_path))
         self.datasets = identity.dataset_fingerprints(cfg)
         load = load_datasets if method_of(cfg).rows == "sft" else load_preference_datasets
@@ -236,4 +236,6 @@ class Guard(BasePlugin):
         make_readable(folder)
         self.trainer.save_state()
         facts = {"overrides": self.overrides, "datasets": self.datasets, "rows": self.counts}
+        if has_fixed_date(cfg.chat_template_jinja):
+            facts["chat_template_date"] = TODAY.isoformat()
         write_run_file(cfg, self.trainer, self.started, self.seconds_before, self.identity, **facts)

@@ -11,10 +11,10 @@ from typing import Any
 
 from prompt_strategies import dpo
 from prompt_strategies.messages import Targets
-from prompt_strategies.template import PREFERENCES, TARGETS, TEMPLATES, Template
+from prompt_strategies.template import PREFERENCES, TARGETS, TEMPLATES, Native, Template
 
 
-def _load_sft(template: Template, targets: Targets, tokenizer: Any, cfg: Any) -> Any:
+def _load_sft(template: Template | Native, targets: Targets, tokenizer: Any, cfg: Any) -> Any:
     # Builders import this package where axolotl is not installed.
     from prompt_strategies.sft import SftStrategy, require_guard
 

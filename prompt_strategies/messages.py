@@ -61,7 +61,7 @@ def find_order_mistake(messages: Messages, last: str) -> str | None:
     if any(role not in _FOLLOWS.get(kind, ()) for kind, role in zip(kinds, roles[1:], strict=False)):
         return "roles out of order"
     spoken = (turn for turn, kind in zip(turns, kinds, strict=True) if kind in ("user", "assistant"))
-    return None if all(turn["content"].strip() for turn in spoken) else "empty turn"
+    return None if all((turn["content"] or "").strip() for turn in spoken) else "empty turn"
 
 
 def _has_calls(message: Mapping[str, Any]) -> bool:

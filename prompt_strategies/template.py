@@ -29,6 +29,11 @@ class Template:
     response: str
 
 
+@dataclass(frozen=True)
+class Native:
+    """The chat template of the stage's tokenizer, whatever it is."""
+
+
 def _with_headings(question: str, instruction: str, response: str) -> Template:
     return Template(
         exchange=f"### {question}:\n{{user}}\n### {response}:\n{{assistant}}\n",
@@ -38,28 +43,29 @@ def _with_headings(question: str, instruction: str, response: str) -> Template:
     )
 
 
-TEMPLATES = {
-    "qir": _with_headings("Question", "Instruction", "Response"),
-    "iir": _with_headings("Instruction", "Input", "Response"),
+QIR = _with_headings("Question", "Instruction", "Response")
+IIR = _with_headings("Instruction", "Input", "Response")
+TEMPLATES: dict[str, Template | Native] = {
+    "qir": QIR,
+    "iir": IIR,
+    "native": Native(),
 }
-QIR, IIR = TEMPLATES["qir"], TEMPLATES["iir"]
 # The headings of all templates: none of them may stand in a message.
 _PARTS = "".join(part for each in TEMPLATES.values() for part in astuple(each))
 LABELS = sorted(set(re.findall("### ([^#\n]+):", _PARTS)))
-
 
 # What follows a template's name in the `type` of conversations, and in that of preferences.
 TARGETS: dict[str, Targets] = {"": last_answer, "_every_turn": every_answer}
 PREFERENCES = "_dpo"
 
 
-def types_of(rows: RowKind) -> dict[str, Template]:
+def types_of(rows: RowKind) -> dict[str, Template | Native]:
     """Return the `type`s that a dataset entry with such rows can have, such as `prompt_strategies.qir`."""
     suffixes = TARGETS if rows == "sft" else (PREFERENCES,)
     return {f"prompt_strategies.{name}{suffix}": TEMPLATES[name] for name in TEMPLATES for suffix in suffixes}
 
 
-def template_for(kind: str) -> Template:
+def template_for(kind: str) -> Template | Native:
     """Return the template that a dataset entry's `type` asks for. Raises UserError where it is unknown."""
     known = {**types_of("sft"), **types_of("dpo")}
     if kind not in known:

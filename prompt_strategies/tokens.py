@@ -1,18 +1,15 @@
-"""From text to token ids: BOS and EOS, once each, and prompts that leave room for their answers."""
+"""From text to token ids: samples and examples, and how texts are encoded."""
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain, islice
 from typing import Any, Protocol
 
-from prompt_strategies.messages import Messages, find_order_mistake, without_oldest_exchange
-from prompt_strategies.prompt_injection import has_fake_turn
-from prompt_strategies.template import Template, render_prompt
+from prompt_strategies.messages import Messages, without_oldest_exchange
 
 LOG = logging.getLogger(__name__)
 # A list of numbers, or an array of int32.
@@ -30,13 +27,27 @@ class Encode(Protocol):
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A prompt and its answers, one in SFT and two in DPO; tools: the row's definitions of tools, in JSON."""
+
+    prompt: Messages
+    answers: tuple[Mapping[str, Any], ...]
+    tools: str | None = None
+
+
+@dataclass(frozen=True)
 class Example:
-    """A prompt's text without BOS, its ids with BOS, and its answers' with EOS: one in SFT, two in DPO."""
+    """A sample's texts as TRL is to read them, its prompt's ids with BOS, and its answers' with EOS.
+
+    earlier: (start, end) of each earlier answer within the prompt that is trained as well.
+    """
 
     text: str
+    answer_texts: tuple[str, ...]
     prompt: Ids
     answers: tuple[Ids, ...]
-    dropped_exchanges: int
+    dropped_exchanges: int = 0
+    earlier: tuple[tuple[int, int], ...] = ()
 
 
 class Dropped(StrEnum):
@@ -45,30 +56,46 @@ class Dropped(StrEnum):
     TOO_LONG = "too long even without history"
     MALFORMED = "roles out of order, or an empty message"
     FAKE_TURN = "a heading of the template in a message"
-    CONTROL = "a control token that the tokenizer cannot read as text"
+    CONTROL = "a control token that the tokenizer would not read as text"
     READ_DIFFERENTLY = "TRL would read other tokens than SFT"
+    NOT_RENDERED = "tools or reasoning, which the template does not render"
+    REFUSED = "the chat template refuses it"
+    CHANGED = "the chat template drops, moves or changes the text of a message"
+    NOT_CONTINUED = "the chat template writes another prompt once there is an answer"
+    NO_END = "the chat template does not end the answer with EOS"
+    TURN_INSIDE = "the chat template begins a turn within the answer"
+    MERGED = "the answer's first token would merge with the prompt's last"
 
 
 def encode(
     tokenizer: Tokenizer, texts: Sequence[str], before: Sequence[int] = (), after: Sequence[int] = ()
 ) -> list[list[int]]:
     """Encode texts as plain text, with ids before and after each: nothing in them becomes a special token."""
+    return [[*before, *ids, *after] for ids in _encode(tokenizer, texts, as_text=True)]
+
+
+def encode_rendered(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Encode texts that a chat template has rendered as `apply_chat_template` does, which reads control tokens."""
+    return _encode(tokenizer, texts, as_text=False)
+
+
+def _encode(tokenizer: Tokenizer, texts: Sequence[str], *, as_text: bool) -> list[list[int]]:
     if not texts:
         return []
     if not tokenizer.is_fast:
-        plain = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return [[*before, *ids, *after] for ids in plain]
+        ids = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=as_text)["input_ids"]
+        return list(ids)
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    backend.encode_special_tokens = True
+    backend.encode_special_tokens = as_text
     # Axolotl turns the tokenizer's own threads off; these stand in for them.
     threads = os.cpu_count() or 1
     size = -(-len(texts) // threads)
     parts = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
     with ThreadPoolExecutor(threads) as pool:
         batches = pool.map(lambda part: backend.encode_batch_fast(part, add_special_tokens=False), parts)
-        encoded = [[*before, *encoding.ids, *after] for batch in batches for encoding in batch]
+        encoded = [encoding.ids for batch in batches for encoding in batch]
     backend.encode_special_tokens = False
     return encoded
 
@@ -84,57 +111,28 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str], encode: Encode 
     return encode(tokenizer, prompts, before=[] if bos is None else [bos])
 
 
-def tokenize(
-    tokenizer: Tokenizer,
-    template: Template,
-    prompts: Sequence[Messages],
-    answers: Sequence[tuple[str, ...]],
-    sequence_len: int,
-    encode: Encode = encode,
+def fit(
+    samples: Sequence[Sample], sequence_len: int, encode_all: Callable[[list[Sample]], Iterable[Example | Dropped]]
 ) -> list[Example | Dropped]:
-    """Tokenize rows; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
-    flat = iter(encode_answers(tokenizer, list(chain.from_iterable(answers)), encode))
-    answer_ids = [tuple(islice(flat, len(texts))) for texts in answers]
-    controls = _unsplittable(tokenizer)
-    rows: list[Example | Dropped] = [
-        _find_mistake(messages, texts, controls) or Dropped.TOO_LONG
-        for messages, texts in zip(prompts, answers, strict=True)
-    ]
-    pending = {index: prompt for index, prompt in enumerate(prompts) if rows[index] is Dropped.TOO_LONG}
-    dropped = 0
+    """Encode samples; whole oldest exchanges are dropped until prompt and longest answer fit into `sequence_len`."""
+    rows: list[Example | Dropped] = [Dropped.TOO_LONG] * len(samples)
+    pending, exchanges = dict(enumerate(samples)), 0
     while pending:
-        rendered = [render_prompt(template, messages) for messages in pending.values()]
-        too_long: dict[int, Messages] = {}
-        for index, text, ids in zip(pending, rendered, encode_prompts(tokenizer, rendered, encode), strict=True):
-            if len(ids) + max(map(len, answer_ids[index])) <= sequence_len:
-                rows[index] = Example(text, ids, answer_ids[index], dropped)
-            elif shorter := without_oldest_exchange(pending[index]):
-                too_long[index] = shorter
-        pending, dropped = too_long, dropped + 1
+        too_long: dict[int, Sample] = {}
+        for (index, sample), row in zip(pending.items(), encode_all([*pending.values()]), strict=True):
+            if isinstance(row, Dropped):
+                rows[index] = row
+            elif len(row.prompt) + max(map(len, row.answers)) <= sequence_len:
+                rows[index] = replace(row, dropped_exchanges=exchanges) if exchanges else row
+            elif shorter := without_oldest_exchange(sample.prompt):
+                too_long[index] = replace(sample, prompt=shorter)
+        pending, exchanges = too_long, exchanges + 1
     return rows
-
-
-def _find_mistake(messages: Messages, answers: tuple[str, ...], controls: tuple[str, ...]) -> Dropped | None:
-    contents = [*answers, *(message["content"] for message in messages)]
-    if find_order_mistake(messages, last="user") or not all(answers) or len(set(answers)) < len(answers):
-        return Dropped.MALFORMED
-    # A heading is a line, so that one look at all of them finds what one at each would.
-    if has_fake_turn("\n".join(contents)):
-        return Dropped.FAKE_TURN
-    if controls and any("<|" in content and any(map(content.__contains__, controls)) for content in contents):
-        return Dropped.CONTROL
-    return None
 
 
 def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """Return the ids that the tokenizer marks as special."""
     return frozenset(token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
-
-
-def _unsplittable(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Return tokens in the form of control tokens that the tokenizer does not mark as special, as Qwen3's do."""
-    added = tokenizer.added_tokens_decoder.values()
-    return tuple(token.content for token in added if token.content.startswith("<|") and not token.special)
 
 
 def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:
@@ -150,3 +148,9 @@ def log_dropped(rows: Sequence[Example | Dropped], sequence_len: int) -> None:
 def adds_bos(tokenizer: Tokenizer) -> bool:
     """Tell whether the tokenizer puts BOS in front of a text by itself; Llama-3's first public files do not."""
     return tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
+
+
+def written_bos(tokenizer: Tokenizer) -> str:
+    """Return the text of BOS where the tokenizer has one but does not add it by itself, which TRL leaves it to do."""
+    bos: str | None = tokenizer.bos_token
+    return "" if bos is None or adds_bos(tokenizer) else bos

@@ -5,7 +5,7 @@ The list is the answer to "which test would catch ...?".
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import pytest
 
 from axolotl_plugins.checks.rows import check_rows
 from axolotl_plugins.resume import identity
-from prompt_strategies import sft, tokens
+from prompt_strategies import sft
+from prompt_strategies.renderer import HeadingsRenderer
 from prompt_strategies.sft import IGNORE_INDEX
-from prompt_strategies.tokens import Example, encode, encode_answers, encode_prompts
+from prompt_strategies.tokens import Dropped, Example, encode, encode_answers, encode_prompts
 from tests.attempts import FORKS, finish
 from tests.conftest import ROOT
 
@@ -64,29 +65,17 @@ def shift_mask(by: int) -> Callable[[list[Example]], Any]:
     return shifted
 
 
-def tokenize_jointly(
-    tokenizer: Any,
-    template: Any,
-    prompts: Any,
-    answers: Any,
-    sequence_len: int,
-    _: Any,
-    _tokenize: Any = tokens.tokenize,
-) -> Any:
+def encode_jointly(
+    renderer: HeadingsRenderer, encode: Any, samples: Any, _encode: Any = HeadingsRenderer._encode
+) -> Iterator[Example | Dropped]:
     """Encode prompt and answer as one text, and cut it where the prompt alone would end."""
-    rows = _tokenize(tokenizer, template, prompts, answers, sequence_len)
-    has_bos = tokenizer.bos_token_id is not None
-    return [
-        replace(
-            row,
-            answers=tuple(
-                encode_answers(tokenizer, [row.text + text])[0][len(row.prompt) - has_bos :] for text in texts
-            ),
-        )
-        if isinstance(row, Example)
-        else row
-        for row, texts in zip(rows, answers, strict=True)
-    ]
+    for row in _encode(renderer, encode, samples):
+        if isinstance(row, Dropped):
+            yield row
+            continue
+        joint = [row.text + text for text in row.answer_texts]
+        edge = len(row.prompt) - renderer.has_bos
+        yield replace(row, answers=tuple(ids[edge:] for ids in encode_answers(renderer.tokenizer, joint)))
 
 
 def prepare_regardless_of(name: str) -> Callable[[Any], None]:
@@ -103,13 +92,13 @@ def prepare_regardless_of(name: str) -> Callable[[Any], None]:
 MUTATIONS = [
     Mutation(
         "drop EOS",
-        "prompt_strategies.tokens.encode_answers",
+        "prompt_strategies.renderer.encode_answers",
         lambda tokenizer, texts, _: encode(tokenizer, texts),
         TRAINED,
     ),
     Mutation(
         "train EOS twice",
-        "prompt_strategies.tokens.encode_answers",
+        "prompt_strategies.renderer.encode_answers",
         lambda tokenizer, texts, _: [[*ids, ids[-1]] for ids in encode_answers(tokenizer, texts)],
         TRAINED,
     ),
@@ -117,20 +106,20 @@ MUTATIONS = [
     Mutation("shift the mask by one, into the prompt", "prompt_strategies.sft.to_columns", shift_mask(-1), TRAINED),
     Mutation(
         "add a second BOS",
-        "prompt_strategies.tokens.encode_prompts",
+        "prompt_strategies.renderer.encode_prompts",
         lambda tokenizer, texts, _: [[ids[0], *ids] for ids in encode_prompts(tokenizer, texts)],
         f"{PROMPT}/test_sft.py::test_prompt_ids_are_those_of_the_chat_template",
     ),
     Mutation(
         "write no BOS for DPO where the tokenizer adds none",
-        "prompt_strategies.dpo._written_bos",
+        "prompt_strategies.renderer.written_bos",
         lambda _: "",
         f"{PROMPT}/test_other_tokenizers.py::test_trl_reads_one_bos_where_the_tokenizer_adds_none",
     ),
     Mutation(
         "tokenize prompt and answer jointly",
-        "prompt_strategies.sft.tokenize",
-        tokenize_jointly,
+        "prompt_strategies.renderer.HeadingsRenderer._encode",
+        encode_jointly,
         f"{PROMPT}/test_other_tokenizers.py::test_an_answer_that_would_merge_with_the_prompt_is_encoded_apart_in_sft",
     ),
     Mutation(
@@ -155,7 +144,7 @@ MUTATIONS = [
     ),
     Mutation(
         "let headings through",
-        "prompt_strategies.tokens.has_fake_turn",
+        "prompt_strategies.renderer.has_fake_turn",
         never,
         f"{PROMPT}/test_prompt_injection.py::test_hostile_rows_bring_no_control_token_and_no_turn_into_sft",
     ),
@@ -167,7 +156,7 @@ MUTATIONS = [
     ),
     Mutation(
         "take turns by their place, whatever their roles",
-        "prompt_strategies.tokens.find_order_mistake",
+        "prompt_strategies.renderer.find_order_mistake",
         never,
         f"{PROMPT}/test_sft.py::test_a_row_with_roles_out_of_order_is_dropped",
     ),

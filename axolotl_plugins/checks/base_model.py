@@ -8,10 +8,12 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils.logging import set_verbosity_error
 
-from axolotl_plugins.checks.model_files import ADAPTER, ADAPTER_CONFIG, BASE_OF_ADAPTER, check_model, trusts
+from axolotl_plugins.checks.model_files import ADAPTER, ADAPTER_CONFIG, BASE_OF_ADAPTER, check_model, loading, trusts
 from axolotl_plugins.resume.identity import base_fingerprint, shards_fingerprint
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import Template
+from prompt_strategies.conformance import check_template
+from prompt_strategies.native_renderer import resolve_chat_template
+from prompt_strategies.template import Native, template_for
 from prompt_strategies.tokens import encode
 from rabbit_ko import storage
 from rabbit_ko.documents import read_object
@@ -88,18 +90,37 @@ def check_to_merge(run: Path, trusted: bool) -> None:
         )
 
 
-def check_parent(cfg: Any, template: Template) -> None:
+def load_base_tokenizer(cfg: Any) -> Any:
+    """Load the tokenizer that a stage starts from, as it is. Raises UserError."""
+    from transformers import AutoTokenizer  # slow to import; `rabbit sft` needs only the other checks
+
+    name = cfg.get("tokenizer_config") or cfg["base_model"]
+    with loading(f"{name}: the tokenizer cannot be loaded", Path(name)):
+        return AutoTokenizer.from_pretrained(
+            name, revision=cfg.get("revision_of_model"), trust_remote_code=trusts(cfg)
+        )
+
+
+def stage_chat_template(cfg: Any) -> str:
+    """Return the chat template that goes with a stage's type. Raises UserError where the base has none."""
+    template = template_for(cfg["datasets"][0]["type"])
+    return (
+        resolve_chat_template(cfg, load_base_tokenizer(cfg))
+        if isinstance(template, Native)
+        else chat_template(template)
+    )
+
+
+def check_parent(cfg: Any) -> None:
     """Raise UserError unless the base is the merged model of the parent stage, on this recipe's data and prompt."""
     parent = method_of(cfg).parent
     if parent is None or cfg.guard_any_parent:
         return
-    if mistake := _parent_mistake(cfg, Path(cfg.base_model), parent, template):
+    if mistake := _parent_mistake(cfg, Path(cfg.base_model), parent):
         raise UserError(f"base_model: {cfg.base_model} {mistake}, or set `guard_any_parent: true` to start from any")
 
 
-def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> str | None:
-    from transformers import AutoTokenizer  # slow to import; `rabbit sft` needs only the other checks
-
+def _parent_mistake(cfg: Any, base: Path, parent: str) -> str | None:
     run_folder = base if (base / RUN_FILE).exists() else base.parent
     if not (run_folder / RUN_FILE).exists():
         return f"is not a merged {parent.upper()} model of this project; run `make {parent}` and `make merge`"
@@ -119,21 +140,17 @@ def _parent_mistake(cfg: Any, base: Path, parent: str, template: Template) -> st
     theirs = {str(Path(entry.path).parent) for entry in trained_on}
     if ours and theirs and ours.isdisjoint(theirs):
         return f"was trained on {min(theirs)}, and this run's rows are {min(ours)}'s; train both on one recipe's data"
-    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=trusts(cfg))
-    if tokenizer.chat_template != chat_template(template):
+    if load_base_tokenizer(cfg).chat_template != cfg.chat_template_jinja:
         return "was trained with another prompt than this stage's type asks for; use the same one in both stages"
     return None
 
 
 def check_special_tokens(cfg: Any, say: Callable[[str], None]) -> None:
     """Raise UserError for a special token that the base does not have; say so of a pad token, which may be new."""
-    from transformers import AutoTokenizer
-
     tokens = {key: token for key, token in (cfg.special_tokens or {}).items() if isinstance(token, str)}
     if not tokens:
         return
-    options = {"revision": cfg.revision_of_model, "trust_remote_code": trusts(cfg)}
-    tokenizer = AutoTokenizer.from_pretrained(cfg.tokenizer_config or cfg.base_model, **options)
+    tokenizer = load_base_tokenizer(cfg)
     known = tokenizer.get_vocab()
     for key, token in tokens.items():
         if token in known:
@@ -149,8 +166,12 @@ def check_special_tokens(cfg: Any, say: Callable[[str], None]) -> None:
         raise UserError(f"special_tokens.{key}: {token} is not in this base's vocabulary{ends}")
 
 
-def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:
-    """Raise UserError where the tokenizer does not fit the prompt, or its EOS not the base model."""
+def check_tokenizer(cfg: Any, tokenizer: Any, say: Callable[[str], None]) -> None:
+    """Raise UserError where the tokenizer does not fit the prompt, or its EOS not the base model.
+
+    say: is told what is to be known of a chat template that keeps its promises.
+    """
+    template = template_for(cfg.datasets[0].type)
     stops = stop_tokens(cfg.base_model, trusts(cfg))
     if tokenizer.eos_token_id not in stops:
         names = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(stops))) or "nothing"
@@ -158,6 +179,15 @@ def check_tokenizer(cfg: Any, tokenizer: Any, template: Template) -> None:
             f"special_tokens.eos_token: {tokenizer.eos_token!r} would be trained, but the model's generation config "
             f"stops at {names}; name one of those here, or mend the base's generation_config.json"
         )
+    if isinstance(template, Native):
+        for finding in check_template(tokenizer, stops):
+            if finding.verdict == "broken":
+                raise UserError(
+                    f"chat template: {finding.promise}: {finding.said}; `rabbit template check` shows more"
+                )
+            if finding.verdict == "rows":
+                say(f"chat template: {finding.promise}: {finding.said}")
+        return
     prompt, answer = encode(tokenizer, [template.response, "답"])
     if tokenizer.decode(prompt + answer) != f"{template.response}답":
         raise UserError(

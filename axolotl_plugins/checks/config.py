@@ -17,14 +17,14 @@ from pydantic import BaseModel, Field
 from axolotl_plugins.checks.base_model import looks_like_a_path
 from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
 from axolotl_plugins.resume.identity import INTERNAL
-from prompt_strategies.template import template_for, types_of
+from prompt_strategies.template import Native, template_for, types_of
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.methods import Method, method_of
 from rabbit_ko.recipes import DATA, GUARD, RUNS
 from rabbit_ko.secrets import check_no_secret
 
+OF_NATIVE = dict.fromkeys(("chat_template", "chat_template_jinja"), "the guard sets the one of this stage's prompt")
 UNWANTED = {
-    **dict.fromkeys(("chat_template", "chat_template_jinja"), "the guard sets the one of this stage's prompt"),
     **dict.fromkeys(("streaming", "pretraining_dataset"), "rows cannot be checked before the run"),
     "train_on_inputs": "only answers are trained",
     "save_only_model": "a run could not resume from such a checkpoint",
@@ -59,14 +59,21 @@ def check_config(config: dict[str, Any]) -> None:
     entries = [entry for section in ("datasets", "test_datasets") for entry in _entries(config, section, method)]
     if not config.get("datasets"):
         raise UserError("datasets: missing; it needs a `path` and a `type` such as `prompt_strategies.qir`")
-    if len({template_for(entry["type"]) for entry in entries}) > 1:
+    templates = {template_for(entry["type"]) for entry in entries}
+    if len(templates) > 1:
         raise UserError("datasets: two templates in one stage; the saved chat template can be only one of them")
+    if not isinstance(templates.pop(), Native):
+        _refuse(config, OF_NATIVE)
+
+
+def _refuse(config: dict[str, Any], unwanted: dict[str, str]) -> None:
+    for key, why in unwanted.items():
+        if config.get(key):
+            raise UserError(f"{key}: take it away: {why}")
 
 
 def _check_options(config: dict[str, Any], method: Method) -> None:
-    for key, why in UNWANTED.items():
-        if config.get(key):
-            raise UserError(f"{key}: take it away: {why}")
+    _refuse(config, UNWANTED)
     if config.get("adapter") and config.get("merge_method") != "legacy":
         raise UserError("merge_method: must be `legacy`; axolotl's other one keeps the base's tokenizer and template")
     if method.rows == "dpo" and config.get("lora_model_dir"):

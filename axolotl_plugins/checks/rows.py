@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from xxhash import xxh3_64_intdigest
 
 from axolotl_plugins.callbacks import LOG
 from prompt_strategies import dpo
-from prompt_strategies.messages import every_answer
+from prompt_strategies.renderer import Renderer, renderer_for
 from prompt_strategies.sft import IGNORE_INDEX
-from prompt_strategies.template import Template, template_for
-from prompt_strategies.tokens import Dropped, Example, Ids, special_ids
+from prompt_strategies.template import TARGETS, template_for
+from prompt_strategies.tokens import Dropped, Example, Ids
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 
@@ -26,7 +26,8 @@ SAMPLE = 1_000
 class TokenizedRow:
     """A row of the shards, with one answer in SFT and two in DPO; no tokens where it is dropped, and why.
 
-    length: tokens of the prompt and the longest answer. trained: of all answers. total: of the prompt with each.
+    earlier: (start, end) of what is trained within the prompt. length: tokens of the prompt and the longest answer.
+    trained: of all answers. total: of the prompt with each.
     """
 
     id: str
@@ -35,6 +36,7 @@ class TokenizedRow:
     answers: tuple[list[int], ...]
     dropped_exchanges: int
     dropped: Dropped | None
+    earlier: tuple[tuple[int, int], ...] = ()
 
     @property
     def length(self) -> int:
@@ -42,15 +44,15 @@ class TokenizedRow:
 
     @property
     def trained(self) -> int:
-        return sum(map(len, self.answers))
+        return sum(map(len, self.answers)) + sum(end - start for start, end in self.earlier)
 
     @property
     def total(self) -> int:
-        return len(self.prompt) * len(self.answers) + self.trained
+        return len(self.prompt) * len(self.answers) + sum(map(len, self.answers))
 
 
 def tokenized_rows(cfg: Any, tokenizer: Any, split: str, sample: int | None = None) -> Iterator[TokenizedRow]:
-    """Yield every row of a split, `train` or `test`, in order; with every turn as a target, one for each answer.
+    """Yield every row of a split, `train` or `test`, in order; where every turn is a target, also several for each.
 
     sample: how many rows of each dataset to read instead, evenly.
     """
@@ -72,13 +74,13 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
     if method_of(cfg).rows == "dpo":
         rows = dpo.examples(batch, tokenizer, template_for(entry.type), cfg.sequence_len)
     else:
-        strategy = load_strategy(entry.type, tokenizer, cfg, entry)
-        rows = strategy.examples(batch["messages"])
-        names = [name for name, row in zip(names, batch["messages"], strict=True) for _ in strategy.targets(row)]
+        found = [*load_strategy(entry.type, tokenizer, cfg, entry).examples(batch)]
+        names = [name for name, some in zip(names, found, strict=True) for _ in some]
+        rows = [*chain.from_iterable(found)]
     for name, row in zip(names, rows, strict=True):
         if isinstance(row, Example):
             answers = tuple(list(answer) for answer in row.answers)
-            yield TokenizedRow(*name, list(row.prompt), answers, row.dropped_exchanges, None)
+            yield TokenizedRow(*name, list(row.prompt), answers, row.dropped_exchanges, None, row.earlier)
         else:
             yield TokenizedRow(*name, [], (), 0, row)
 
@@ -86,21 +88,23 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
 def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int, everything: bool) -> dict[str, int]:
     """Check all rows of a split, or a sample, and return the counts for `run.json`; in DPO, a row is two sequences.
 
-    examples: how many rows its shards hold. Raises UserError where one is wrong, or too many are dropped.
+    examples: how many answers its shards hold, or pairs. Raises UserError where a row is wrong, or too many are
+    dropped.
     """
-    dropped = examples - len(dataset)
+    renderer = renderer_for(cfg.datasets[0].type, tokenizer)
+    one_each = renderer.alone or "labels" not in dataset.column_names
+    dropped = examples - (len(dataset) if one_each else _targets(dataset))
     if not len(dataset) or dropped > cfg.guard_max_dropped * examples:
         raise UserError(
             f"{split}: {dropped} of {examples} rows are dropped; `make inspect` tells which and why. "
             f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_dropped if that is meant"
         )
-    template, special = template_for(cfg.datasets[0].type), special_ids(tokenizer)
     checked = tokens = trained = 0
     for ids, labels in _pairs(dataset, tokenizer, everything):
         checked += 1
         tokens += len(ids)
         trained += len(labels) - labels.count(IGNORE_INDEX)
-        if mistake := _broken_rule(tokenizer, template, special, cfg.sequence_len, ids, labels):
+        if mistake := _broken_rule(tokenizer, renderer, cfg.sequence_len, ids, labels):
             raise UserError(f"{split}: row {_row_id(cfg, tokenizer, split, ids)}: {mistake}")
     if "labels" in dataset.column_names:
         _compare_with_tokenizer(cfg, tokenizer, split, dataset)
@@ -112,26 +116,46 @@ def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int
     return counts | {"trained": trained, "dropped": dropped}
 
 
-def _broken_rule(
-    tokenizer: Any, template: Template, special: frozenset[int], sequence_len: int, ids: Ids, labels: Ids
-) -> str | None:
+def _broken_rule(tokenizer: Any, renderer: Renderer, sequence_len: int, ids: Ids, labels: Ids) -> str | None:
     """Return which invariant a row breaks, or None."""
-    edge = next((index for index, label in enumerate(labels) if label != IGNORE_INDEX), len(labels))
-    if not 0 < edge < len(ids) or labels[edge:] != ids[edge:]:
+    spans = _spans(labels)
+    is_whole = spans and spans[0][0] > 0 and spans[-1][1] == len(ids) and not (renderer.alone and len(spans) > 1)
+    if not is_whole or any(labels[start:end] != ids[start:end] for start, end in spans):
         return "the trained tokens are not one span after a masked prompt"
-    if ids[-1] != tokenizer.eos_token_id:
-        return f"the answer does not end with {tokenizer.eos_token}, so the model would not learn to stop"
-    has_bos = tokenizer.bos_token_id is not None
-    if has_bos and ids[0] != tokenizer.bos_token_id:
+    for start, end in spans:
+        if ids[end - 1] != tokenizer.eos_token_id:
+            return f"the answer does not end with {tokenizer.eos_token}, so the model would not learn to stop"
+        # The text before an answer is some five tokens; more are decoded, so that none is cut in the middle.
+        if not tokenizer.decode(ids[max(0, start - 16) : start]).endswith(renderer.response):
+            return f"the mask does not end after {renderer.response.strip()!r}"
+    if renderer.has_bos and ids[0] != tokenizer.bos_token_id:
         return f"there is no {tokenizer.bos_token} in front"
-    if inside := special.intersection(ids[has_bos:-1]):
-        return f"the control token {tokenizer.convert_ids_to_tokens(min(inside))} stands within the row"
+    texts = [(int(renderer.has_bos), len(ids) - 1)] if renderer.alone else [(start, end - 1) for start, end in spans]
+    for start, end in texts:
+        if inside := renderer.outside.intersection(ids[start:end]):
+            return f"the control token {tokenizer.convert_ids_to_tokens(min(inside))} stands within the row"
     if len(ids) > sequence_len:
         return f"{len(ids)} tokens are more than sequence_len {sequence_len}"
-    # The response's heading is some five tokens; more are decoded, so that none is cut in the middle.
-    if not tokenizer.decode(ids[max(0, edge - 16) : edge]).endswith(template.response):
-        return f"the mask does not end after {template.response.strip()!r}"
     return None
+
+
+def _spans(labels: Ids) -> list[tuple[int, int]]:
+    """Return (start, end) of each run of trained tokens."""
+    edge = next((index for index, label in enumerate(labels) if label != IGNORE_INDEX), len(labels))
+    if edge < len(labels) and IGNORE_INDEX not in labels[edge:]:
+        return [(edge, len(labels))]
+    is_trained = [False, *(label != IGNORE_INDEX for label in labels), False]
+    edges = [at for at, (before, after) in enumerate(pairwise(is_trained)) if before != after]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _targets(dataset: Any) -> int:
+    """Count the runs of trained tokens in all rows, each of which is an answer behind a masked prompt."""
+    total = 0
+    for batch in dataset.with_format("arrow").select_columns(["labels"]).iter(1_000):
+        is_trained = batch["labels"].combine_chunks().flatten().to_numpy() != IGNORE_INDEX
+        total += int(is_trained[0]) + int((is_trained[1:] & ~is_trained[:-1]).sum())
+    return total
 
 
 def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
@@ -196,10 +220,12 @@ def check_collator(cfg: Any, trainer: Any) -> None:
 
 
 def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
-    """Count the rows that a split's shards hold; with every turn as a target, its answers."""
+    """Count what a split's shards hold: pairs, or answers that the entries' types make targets."""
     total = 0
     for entry in entries:
         rows = load_dataset_with_config(entry, cfg.hf_use_auth_token)
-        every_turn = entry.type.endswith("_every_turn")
-        total += sum(1 for row in rows for _ in every_answer(row["messages"])) if every_turn else len(rows)
+        suffix = next(suffix for suffix in sorted(TARGETS, reverse=True) if entry.type.endswith(suffix))
+        has_calls = "tool_calls" in str(rows.features.get("messages"))
+        one_each = method_of(cfg).rows == "dpo" or not (suffix or has_calls)
+        total += len(rows) if one_each else sum(1 for row in rows for _ in TARGETS[suffix](row["messages"]))
     return total

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from axolotl_plugins.processes import lay_over
-from prompt_strategies.template import source_fingerprint
+from prompt_strategies.template import Native, source_fingerprint, template_for
 from rabbit_ko.hashing import file_digest, files_digest, versions
 from rabbit_ko.hub import hub_digest
 from rabbit_ko.recipes import read_config
@@ -49,7 +49,14 @@ SPREAD = (
 
 # What decides about the tokens of a row.
 OPTIONS = (
-    *("added_tokens_overrides", "datasets", "eval_sequence_len", "excess_length_strategy", "min_sample_len"),
+    *(
+        "added_tokens_overrides",
+        "chat_template_jinja",
+        "datasets",
+        "eval_sequence_len",
+        "excess_length_strategy",
+        "min_sample_len",
+    ),
     *("sequence_len", "special_tokens", "test_datasets", "tokenizer_legacy", "tokenizer_type", "tokenizer_use_fast"),
     "tokens",
 )
@@ -67,6 +74,7 @@ def run_identity(given: Mapping[str, Any], datasets: list[dict[str, str]]) -> Id
         "the prompt's code": source_fingerprint(),
         "the base model": base_fingerprint(given),
         "the tokenizer": tokenizer_fingerprint(given),
+        **({"the chat template": template} if (template := chat_template_fingerprint(given)) else {}),
         **({"lora_model_dir": _fingerprint(adapter, "model", None, *WEIGHTS)} if adapter else {}),
     }
 
@@ -106,6 +114,16 @@ def tokenizer_fingerprint(config: Mapping[str, Any]) -> str:
     name = config.get("tokenizer_config") or config["base_model"]
     patterns = ("*token*.json", "*token*.model", "vocab.*", "merges.txt")
     return _fingerprint(name, "model", config.get("revision_of_model"), *patterns)
+
+
+def chat_template_fingerprint(config: Mapping[str, Any]) -> str:
+    """Return what tells a native stage's chat template from others; empty for other prompts and for axolotl's own."""
+    if not isinstance(template_for(config["datasets"][0]["type"]), Native):
+        return ""
+    if file := config.get("chat_template_jinja"):
+        return file_digest(Path(file)) if Path(file).is_file() else ""
+    name = config.get("tokenizer_config") or config["base_model"]
+    return _fingerprint(name, "model", config.get("revision_of_model"), "chat_template*", "tokenizer_config.json")
 
 
 def dataset_fingerprints(config: Mapping[str, Any]) -> list[dict[str, str]]:

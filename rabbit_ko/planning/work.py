@@ -190,8 +190,8 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
     """Return the lengths of some sequences, by the base's tokenizer; empty where it or the data is not there."""
     from transformers import AutoTokenizer
 
-    from prompt_strategies.template import template_for
-    from prompt_strategies.tokens import Example, tokenize
+    from prompt_strategies.renderer import renderer_for
+    from prompt_strategies.tokens import Example, Sample
 
     if not (stage.data / MANIFEST).exists():
         return []
@@ -206,12 +206,10 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
                 return []
     rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
     if stage.kind == "sft":
-        prompts = [row["messages"][:-1] for row in rows]
-        answers = [(row["messages"][-1]["content"],) for row in rows]
+        samples = [Sample(row["messages"][:-1], (row["messages"][-1],), row.get("tools")) for row in rows]
     else:
-        prompts = [row["prompt"] for row in rows]
-        answers = [tuple(row[name][0]["content"] for name in ("chosen", "rejected")) for row in rows]
-    examples = tokenize(tokenizer, template_for(stage.prompt), prompts, answers, stage.sequence_len)
+        samples = [Sample(row["prompt"], (*row["chosen"], *row["rejected"]), row.get("tools")) for row in rows]
+    examples = renderer_for(stage.prompt, tokenizer).tokenize(samples, stage.sequence_len)
     kept = [example for example in examples if isinstance(example, Example)]
     return [len(example.prompt) + len(answer) for example in kept for answer in example.answers]
 

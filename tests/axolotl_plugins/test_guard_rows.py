@@ -194,7 +194,7 @@ def test_dpo_starts_from_the_merged_sft_model_of_this_data(merged: Path) -> None
 
 def test_pairs_that_trl_would_read_otherwise_stop_dpo(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dpo, "_is_read_alike", lambda *_: True)
-    monkeypatch.setattr(dpo, "_written_bos", lambda _: "<|eot_id|>")
+    monkeypatch.setattr("prompt_strategies.renderer.written_bos", lambda _: "<|eot_id|>")
     assert "the control token <|eot_id|> stands within the row" in refusal("dpo")
 
 

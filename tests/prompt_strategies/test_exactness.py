@@ -98,7 +98,7 @@ def test_rows_that_lost_their_oldest_exchanges_have_one_tokenization(
         for turns in range(1, 9)
     ]
     strategy = qir.load(tokenizer, SimpleNamespace(sequence_len=sequence_len))
-    examples = [row for row in strategy.examples(rows) if isinstance(row, Example)]
+    examples = [row for [row] in strategy.examples({"messages": rows}) if isinstance(row, Example)]
     kept = rows[: len(examples)]
     assert len({row.dropped_exchanges for row in examples}) > 1
     for messages, row in zip(kept, examples, strict=True):

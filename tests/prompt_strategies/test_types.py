@@ -11,6 +11,7 @@ from axolotl.prompt_strategies.dpo import load as load_dpo
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.messages import find_order_mistake
+from prompt_strategies.renderer import bind
 from prompt_strategies.template import LABELS, TEMPLATES, template_for, types_of
 from rabbit_ko.errors import UserError
 from tests.conftest import ROOT
@@ -20,16 +21,18 @@ CONFIG = SimpleNamespace(sequence_len=1024)
 
 def test_the_types_are_those_that_recipes_name() -> None:
     assert types_of("sft").keys() == {
-        f"prompt_strategies.{name}" for name in ("qir", "qir_every_turn", "iir", "iir_every_turn")
+        f"prompt_strategies.{name}"
+        for name in ("qir", "qir_every_turn", "iir", "iir_every_turn", "native", "native_every_turn")
     }
-    assert types_of("dpo").keys() == {"prompt_strategies.qir_dpo", "prompt_strategies.iir_dpo"}
+    assert types_of("dpo").keys() == {f"prompt_strategies.{name}_dpo" for name in ("qir", "iir", "native")}
     assert LABELS == ["Input", "Instruction", "Question", "Response"]
 
 
 @pytest.mark.parametrize(("kind", "template"), types_of("sft").items())
 def test_axolotl_finds_each_sft_type(kind: str, template: Any, smoke_tokenizer: PreTrainedTokenizerBase) -> None:
     strategy = load_sft(kind, smoke_tokenizer, CONFIG, None)
-    assert strategy.template is template is template_for(kind)
+    assert template is template_for(kind)
+    assert strategy.renderer == bind(template, smoke_tokenizer)
 
 
 @pytest.mark.parametrize(("kind", "template"), types_of("dpo").items())
@@ -47,8 +50,8 @@ def test_an_unknown_type_is_refused_with_the_known_ones(kind: str) -> None:
 def test_a_new_template_is_one_entry() -> None:
     entry = '"cot": _with_headings("Task", "Rule", "Thought"),\n}'
     source = (ROOT / "prompt_strategies/template.py").read_text(encoding="utf-8")
-    assert source.count('"Response"),\n}') == 1
-    changed = source.replace('"Response"),\n}', f'"Response"),\n    {entry}')
+    assert source.count("Native(),\n}") == 1
+    changed = source.replace("Native(),\n}", f"Native(),\n    {entry}")
     script = (
         "import importlib.util, sys, types\n"
         "package = types.ModuleType('prompt_strategies'); package.__path__ = ['prompt_strategies']\n"
@@ -83,12 +86,26 @@ def test_a_new_template_is_one_entry() -> None:
         ("usu", "user", "roles out of order"),
         ("tu", "user", "roles out of order"),
         ("ubu", "user", "empty turn"),
+        ("uct", "user", None),
+        ("uctt", "user", None),
+        ("uctcta", "assistant", None),
+        ("uc", "assistant", None),
+        ("uctauc", "assistant", None),
+        ("ucu", "user", "roles out of order"),
+        ("ut", "user", "roles out of order"),
+        ("uat", "user", "roles out of order"),
+        ("uctu", "user", "roles out of order"),
     ],
 )
 def test_the_order_of_turns_is_checked(roles: str, last: str, mistake: str | None) -> None:
     names = {"s": ("system", "x"), "u": ("user", "x"), "a": ("assistant", "x"), "t": ("tool", "x")}
-    turns = [names.get(role, ("assistant", " \n")) for role in roles]
-    assert find_order_mistake([{"role": role, "content": text} for role, text in turns], last) == mistake
+    turns: list[dict[str, str]] = [
+        {"role": "assistant", "content": "", "tool_calls": "[{}]"}
+        if role == "c"
+        else dict(zip(("role", "content"), names.get(role, ("assistant", " \n")), strict=True))
+        for role in roles
+    ]
+    assert find_order_mistake(turns, last) == mistake
 
 
 def test_all_templates_are_told_apart() -> None:

@@ -29,7 +29,7 @@ def verdict(tokenizer: PreTrainedTokenizerBase, collator: Any, **options: Any) -
     """Check a collator on two rows of different length."""
     eos = tokenizer.eos_token_id
     dataset = Dataset(
-        to_columns([Example("", [0, 30], ([40, eos],), 0), Example("", [0, 30, 31], ([40, 41, eos],), 0)])
+        to_columns([Example("", (), [0, 30], ([40, eos],)), Example("", (), [0, 30, 31], ([40, 41, eos],))])
     )
     trainer = SimpleNamespace(train_dataset=dataset, data_collator=collator, processing_class=tokenizer)
     try:
