@@ -7,16 +7,16 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from prompt_strategies.conformance import Finding, check_template
-from prompt_strategies.native_renderer import resolve_chat_template
-from prompt_strategies.renderer import Sample, renderer_for
 from rich.text import Text
 
 from axolotl_plugins.checks.base_model import load_base_tokenizer, looks_like_a_path, stop_tokens
 from axolotl_plugins.checks.model_files import check_configs
+from prompt_strategies.conformance import Finding, check_template
 from prompt_strategies.messages import Messages, every_answer
+from prompt_strategies.native_renderer import known_templates, resolve_chat_template
+from prompt_strategies.renderer import Sample, renderer_for
 from prompt_strategies.tokens import Dropped
-from rabbit_ko.errors import UserError, printable
+from rabbit_ko.errors import UnknownName, UserError, printable, suggest
 from rabbit_ko.inspection.pieces import Piece, answers, print_pieces
 from rabbit_ko.terminal import BREAKS, Terminal
 
@@ -59,10 +59,10 @@ def check_model_template(model: str, template: str, eos_token: str) -> tuple[Any
     template: axolotl's name of one, a file, or nothing for the tokenizer's own. eos_token: in the place of the
     tokenizer's own, where one is given. Raises UserError.
     """
-    _check_is_there(model)
+    _check_names(model, template)
     tokenizer = load_base_tokenizer({"base_model": model})
     if eos_token and eos_token not in tokenizer.get_vocab():
-        raise UserError(f"--eos-token: {printable(eos_token)} is not in the vocabulary of {model}")
+        raise UnknownName(f"--eos-token: {printable(eos_token)} is not in the vocabulary of {model}")
     tokenizer.eos_token = eos_token or tokenizer.eos_token
     is_file = Path(template).is_file()
     given = {"chat_template": "jinja", "chat_template_jinja": template} if is_file else {"chat_template": template}
@@ -70,12 +70,17 @@ def check_model_template(model: str, template: str, eos_token: str) -> tuple[Any
     return tokenizer, check_template(tokenizer, _stops(model))
 
 
-def _check_is_there(model: str) -> None:
+def _check_names(model: str, template: str) -> None:
     folder = Path(model).expanduser()
     if folder.is_dir():
         check_configs(folder)
     elif looks_like_a_path(model) or folder.exists():
         raise UserError(f"{model}: no such folder; name one with a tokenizer, or a model on the hub")
+    known = known_templates()
+    if template and template not in known and not Path(template).is_file():
+        raise UnknownName(
+            f"--template: `{template}` is neither a file nor one of axolotl's{suggest(template, known)}"
+        )
 
 
 def _stops(model: str) -> list[int] | None:
