@@ -236,6 +236,6 @@ class Guard(BasePlugin):
         make_readable(folder)
         self.trainer.save_state()
         facts = {"overrides": self.overrides, "datasets": self.datasets, "rows": self.counts}
-        if has_fixed_date(cfg.chat_template_jinja):
+        if has_fixed_date(cfg.chat_template_jinja or ""):
             facts["chat_template_date"] = TODAY.isoformat()
         write_run_file(cfg, self.trainer, self.started, self.seconds_before, self.identity, **facts)

@@ -97,11 +97,8 @@ def _check_end(renderer: NativeRenderer) -> Finding:
         return Finding(promise, "broken", f"{eos} does not follow the answer, but {behind[:40]!r}{advice}", text)
     if behind.strip().startswith(eos + eos):
         return Finding(promise, "broken", f"{eos} follows the answer twice", text)
-    if behind[: behind.index(eos)].strip():
-        return Finding(
-            promise, "broken", f"{behind[: behind.index(eos)]!r} stands between the answer and {eos}", text
-        )
-    return Finding(promise, "holds", f"{eos} ends each answer", text)
+    between = behind[: behind.index(eos)]
+    return Finding(promise, "holds", f"{eos} ends each answer{f', behind {between!r}' if between else ''}", text)
 
 
 def _check_stops(tokenizer: Tokenizer, stops: Sequence[int]) -> Finding:

@@ -124,10 +124,12 @@ class NativeRenderer:
 
     @cached_property
     def outside(self) -> frozenset[int]:
-        """The ids that begin and end turns."""
-        [ids] = encode_rendered(self.tokenizer, [self._frame([QUESTION, ANSWER, QUESTION_AGAIN])])
+        """The ids that begin and end turns; not those that stand beside each answer, as around Command A's."""
+        prompt, turns = self._frame([QUESTION]), self._frame([QUESTION, ANSWER, QUESTION_AGAIN])
+        answer = self._frame([QUESTION, ANSWER]).removeprefix(prompt).partition(self.tokenizer.eos_token)[0]
+        beside, ids = encode_rendered(self.tokenizer, [answer if self.response else "", turns])
         added = {token for token, it in self.tokenizer.added_tokens_decoder.items() if it.content.strip()}
-        return frozenset(added.intersection(ids)) | {self.tokenizer.eos_token_id}
+        return frozenset(added.intersection(ids).difference(beside)) | {self.tokenizer.eos_token_id}
 
     @cached_property
     def controls(self) -> re.Pattern[str]:

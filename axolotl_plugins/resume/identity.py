@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from axolotl_plugins.processes import lay_over
-from prompt_strategies.template import Native, source_fingerprint, template_for
+from prompt_strategies.template import source_fingerprint
 from rabbit_ko.hashing import file_digest, files_digest, versions
 from rabbit_ko.hub import hub_digest
 from rabbit_ko.recipes import read_config
@@ -118,7 +118,7 @@ def tokenizer_fingerprint(config: Mapping[str, Any]) -> str:
 
 def chat_template_fingerprint(config: Mapping[str, Any]) -> str:
     """Return what tells a native stage's chat template from others; empty for other prompts and for axolotl's own."""
-    if not isinstance(template_for(config["datasets"][0]["type"]), Native):
+    if not any(str(entry.get("type")).startswith("prompt_strategies.native") for entry in config["datasets"]):
         return ""
     if file := config.get("chat_template_jinja"):
         return file_digest(Path(file)) if Path(file).is_file() else ""
