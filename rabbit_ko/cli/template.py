@@ -38,7 +38,7 @@ def check(
     """
     silence(is_debugging())
     from rabbit_ko.inspection.template_check import as_json as to_json
-    from rabbit_ko.inspection.template_check import check_model_template, print_report
+    from rabbit_ko.inspection.template_check import check_model_template, count_broken, print_report
 
     with Terminal(stderr=True).status("rendering"):
         tokenizer, findings = check_model_template(model, template, eos_token)
@@ -46,4 +46,4 @@ def check(
         say_json({"model": model, "template": template} | to_json(tokenizer, findings), indent=1)
     else:
         print_report(Terminal(), tokenizer, findings)
-    raise typer.Exit(any(finding.verdict == "broken" for finding in findings))
+    raise typer.Exit(bool(count_broken(findings)))

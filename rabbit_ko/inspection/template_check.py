@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 from rich.text import Text
@@ -36,20 +35,21 @@ CONVERSATION = [
     {"role": "user", "content": "그럼 일본은?"},
     {"role": "assistant", "content": "도쿄입니다."},
 ]
-CALLS = [
+CALLED = [
     {"role": "user", "content": "서울 날씨 어때?"},
-    {
-        "role": "assistant",
-        "content": "",
-        "reasoning_content": "날씨를 찾아봐야 한다.",
-        "tool_calls": json.dumps([_CALL], ensure_ascii=False),
-    },
-    {"role": "tool", "content": '{"하늘": "맑음"}', "tool_call_id": "call00001"},
-    {"role": "assistant", "content": "맑습니다.", "reasoning_content": "맑다고 한다."},
+    {"role": "assistant", "content": "", "tool_calls": json.dumps([_CALL], ensure_ascii=False)},
+    {"role": "tool", "content": "맑음, 18도", "tool_call_id": "call00001"},
+    {"role": "assistant", "content": "서울은 맑고 18도입니다."},
 ]
+THOUGHT = [
+    {"role": "user", "content": "17 곱하기 3은?"},
+    {"role": "assistant", "content": "51입니다.", "reasoning_content": "17을 세 번 더하면 51이다."},
+]
+TOOLS = json.dumps([{"type": "function", "function": _WEATHER}], ensure_ascii=False)
 ROWS: dict[str, tuple[Messages, str | None]] = {
     "a conversation": (CONVERSATION, None),
-    "reasoning, and a call of a tool": (CALLS, json.dumps([{"type": "function", "function": _WEATHER}])),
+    "a call of a tool": (CALLED, TOOLS),
+    "reasoning": (THOUGHT, None),
 }
 
 
@@ -110,8 +110,11 @@ def print_report(console: Terminal, tokenizer: Any, findings: Sequence[Finding])
         said = printable(f": {finding.said}", keep=BREAKS)
         console.print(Text.assemble(verdict, (finding.promise, "bold"), said), soft_wrap=True)
         if finding.example and finding.verdict != "holds":
-            example = printable(finding.example.rstrip(), keep=BREAKS)
-            console.print(Text(indent(example, "       | ", lambda _: True), "dim"), soft_wrap=True)
+            lines = printable(finding.example, keep=BREAKS).rstrip().split("\n")
+            console.print(Text("\n".join(f"       | {line}".rstrip() for line in lines), "dim"), soft_wrap=True)
+    if broken := count_broken(findings):
+        console.print(f"\n{broken} broken: the guard refuses a run with this template")
+        return
     for name, sequences in render_rows(tokenizer):
         console.print(Text.assemble(("\nAs it would be trained: ", "bold"), name))
         if isinstance(sequences, str):
@@ -119,17 +122,18 @@ def print_report(console: Terminal, tokenizer: Any, findings: Sequence[Finding])
             continue
         for pieces in sequences:
             print_pieces(console, pieces)
-    broken = sum(finding.verdict == "broken" for finding in findings)
-    if broken:
-        console.print(
-            f"\n{broken} of {len(findings)} promises are broken: the guard refuses a run with this template"
-        )
+
+
+def count_broken(findings: Sequence[Finding]) -> int:
+    """Return how many promises a run would be refused for."""
+    return sum(finding.verdict == "broken" for finding in findings)
 
 
 def as_json(tokenizer: Any, findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the report as JSON has it."""
+    found = () if count_broken(findings) else render_rows(tokenizer)
     rows = {
-        name: {"dropped": found} if isinstance(found, str) else [[asdict(piece) for piece in it] for it in found]
-        for name, found in render_rows(tokenizer)
+        name: {"dropped": row} if isinstance(row, str) else [[asdict(piece) for piece in pieces] for pieces in row]
+        for name, row in found
     }
     return {"findings": [asdict(finding) for finding in findings], "rows": rows}
