@@ -26,7 +26,8 @@ from prompt_strategies.tokens import (
     encode_rendered,
     fit,
 )
-from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.documents import read_text
+from rabbit_ko.errors import UserError, suggest
 
 # For templates that write today's date, which would be another one each day: that in Llama 3's where it knows none.
 TODAY = date(2024, 7, 26)
@@ -56,30 +57,34 @@ def resolve_chat_template(config: Mapping[str, Any], tokenizer: Tokenizer) -> st
 
     One that writes today's date gets a fixed one. Raises UserError where there is none.
     """
-    from axolotl.utils.chat_templates import get_chat_template
-    from axolotl.utils.chat_templates.base import _CHAT_TEMPLATES
-
     choice, given = config.get("chat_template"), config.get("chat_template_jinja")
     if given and "{" in str(given):
         found = str(given)
     elif given:
-        found = _read(Path(str(given)))
+        found = read_text(Path(str(given)), "name a Jinja file in chat_template_jinja")
     elif choice in (None, "tokenizer_default"):
         if not tokenizer.chat_template:
             raise UserError("chat_template: missing, and the base's tokenizer has none; name axolotl's, or a file")
-        found = tokenizer.get_chat_template()
-    elif choice in _CHAT_TEMPLATES:
-        found = get_chat_template(choice)
+        found = _own(tokenizer)
+    elif choice in known_templates():
+        found = known_templates()[choice]
     else:
-        raise UserError(f"chat_template: unknown template `{choice}`{suggest(str(choice), _CHAT_TEMPLATES)}")
+        raise UserError(f"chat_template: unknown template `{choice}`{suggest(str(choice), known_templates())}")
     return with_fixed_date(found)
 
 
-def _read(file: Path) -> str:
+def known_templates() -> dict[str, str]:
+    """Return the chat templates that axolotl brings, by its names for them."""
+    from axolotl.utils.chat_templates.base import _CHAT_TEMPLATES
+
+    return dict(_CHAT_TEMPLATES)
+
+
+def _own(tokenizer: Tokenizer) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"chat_template_jinja: {file}: {reason(error)}") from None
+        return str(tokenizer.get_chat_template())
+    except ValueError:  # of several, and none of them for all
+        raise UserError(f"chat_template: the base has {', '.join(tokenizer.chat_template)}; give a file") from None
 
 
 def with_fixed_date(chat_template: str) -> str:
@@ -108,9 +113,13 @@ class NativeRenderer:
         return str(self.tokenizer.get_chat_template())
 
     @cached_property
-    def response(self) -> str:
-        """The generation prompt: what the template writes between a question and an answer."""
-        with_it, without = (self.render([QUESTION], is_prompt=is_prompt) for is_prompt in (True, False))
+    def responses(self) -> tuple[str, ...]:
+        """The generation prompts: what the template writes between a question, or a tool's result, and an answer."""
+        behind_question, has_tools = self._response([QUESTION]), RESULT in self._frame([QUESTION, CALL, TOOL_RESULT])
+        return behind_question, *([self._response([QUESTION, CALL, TOOL_RESULT])] if has_tools else [])
+
+    def _response(self, prompt: Messages) -> str:
+        with_it, without = (self._frame(prompt, is_prompt=is_prompt) for is_prompt in (True, False))
         return with_it.removeprefix(without) if with_it.startswith(without) else ""
 
     @cached_property
@@ -123,7 +132,7 @@ class NativeRenderer:
         """The ids that begin and end turns; not those that stand beside each answer, as around Command A's."""
         prompt, turns = self._frame([QUESTION]), self._frame([QUESTION, ANSWER, QUESTION_AGAIN])
         answer = self._frame([QUESTION, ANSWER]).removeprefix(prompt).partition(self.tokenizer.eos_token)[0]
-        beside, ids = encode_rendered(self.tokenizer, [answer if self.response else "", turns])
+        beside, ids = encode_rendered(self.tokenizer, [answer if self.responses[0] else "", turns])
         added = {token for token, it in self.tokenizer.added_tokens_decoder.items() if it.content.strip()}
         return frozenset(added.intersection(ids).difference(beside)) | {self.tokenizer.eos_token_id}
 
@@ -149,10 +158,10 @@ class NativeRenderer:
         plain = (marker.strip() for marker in frames if not self.controls.search(marker))
         return tuple(dict.fromkeys(marker.casefold() for marker in plain if marker))
 
-    def _frame(self, messages: Messages) -> str:
+    def _frame(self, messages: Messages, *, is_prompt: bool = True) -> str:
         tools = TOOLS if any(message.get("tool_calls") for message in messages) else None
         try:
-            return self.render(messages, tools)
+            return self.render(messages, tools, is_prompt=is_prompt)
         except Exception:  # a template raises whatever it likes
             return ""
 

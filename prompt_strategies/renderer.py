@@ -29,15 +29,15 @@ from prompt_strategies.tokens import (
 class Renderer(Protocol):
     """What encodes samples, and what can be told of all of its examples.
 
-    chat_template: for `apply_chat_template`. response: the text before each answer. has_bos: whether each prompt
-    begins with BOS. outside: the ids that no answer has but at its end. alone: whether an example has one trained
-    span, and none of `outside` in its prompt but BOS.
+    chat_template: for `apply_chat_template`. responses: texts, one of which is before each answer. has_bos: whether
+    each prompt begins with BOS. outside: the ids that no answer has but at its end. alone: whether an example has one
+    trained span, and none of `outside` in its prompt but BOS.
     """
 
     @property
     def chat_template(self) -> str: ...
     @property
-    def response(self) -> str: ...
+    def responses(self) -> tuple[str, ...]: ...
     @property
     def has_bos(self) -> bool: ...
     @property
@@ -72,8 +72,8 @@ class HeadingsRenderer:
         return chat_template(self.template)
 
     @property
-    def response(self) -> str:
-        return self.template.response
+    def responses(self) -> tuple[str, ...]:
+        return (self.template.response,)
 
     @property
     def has_bos(self) -> bool:

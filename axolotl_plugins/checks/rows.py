@@ -125,9 +125,10 @@ def _broken_rule(tokenizer: Any, renderer: Renderer, sequence_len: int, ids: Ids
     for start, end in spans:
         if ids[end - 1] != tokenizer.eos_token_id:
             return f"the answer does not end with {tokenizer.eos_token}, so the model would not learn to stop"
-        # The text before an answer is some five tokens; more are decoded, so that none is cut in the middle.
-        if not tokenizer.decode(ids[max(0, start - 16) : start]).endswith(renderer.response):
-            return f"the mask does not end after {renderer.response.strip()!r}"
+        # More tokens than the text can have, so that none is cut in the middle.
+        before = tokenizer.decode(ids[max(0, start - 16 - max(map(len, renderer.responses))) : start])
+        if not before.endswith(renderer.responses):
+            return f"the mask does not end after {renderer.responses[0].strip()!r}"
     if renderer.has_bos and ids[0] != tokenizer.bos_token_id:
         return f"there is no {tokenizer.bos_token} in front"
     texts = [(int(renderer.has_bos), len(ids) - 1)] if renderer.alone else [(start, end - 1) for start, end in spans]
@@ -212,7 +213,8 @@ def check_collator(cfg: Any, trainer: Any) -> None:
     features: list[Any] = [{name: row[name] for name in columns if name in row} for row in ends]
     batch = trainer.data_collator([features] if cfg.sample_packing and not is_dpo else features)
     trained = batch["completion_mask"] == 1 if is_dpo else batch["labels"] == tokenizer.eos_token_id
-    if int((trained & (batch["input_ids"] == tokenizer.eos_token_id)).sum()) != (4 if is_dpo else 2):
+    expected = 4 if is_dpo else sum(row["labels"].count(tokenizer.eos_token_id) for row in features)
+    if int((trained & (batch["input_ids"] == tokenizer.eos_token_id)).sum()) != expected:
         raise UserError(
             f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
             f"{tokenizer.pad_token!r}); give pad_token a token of its own"
