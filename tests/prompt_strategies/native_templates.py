@@ -144,6 +144,22 @@ MAKERS = {
     "qwen_25": _QWEN,
 }
 
+# Why no row can be trained: the answer's beginning is not what is asked with, or the turn has no end of its own.
+DROPS_ALL = {
+    "command_a_rag": "TURN_INSIDE",
+    "command_a_tool_use": "TURN_INSIDE",
+    "gemma4": "NOT_CONTINUED",
+    "gemma4_unified": "NOT_CONTINUED",
+    "llava": "NO_END",
+}
+# Why those with a system prompt cannot: Gemma 2 has none, and Mistral's leaves a question that is answered.
+DROPS_SYSTEM = {
+    "gemma": "REFUSED",
+    "mistral_v2v3": "NOT_CONTINUED",
+    "mistral_v3_tekken": "NOT_CONTINUED",
+    "pixtral": "NOT_CONTINUED",
+}
+
 
 def native_tokenizer(name: str, load: Load) -> PreTrainedTokenizerBase:
     """Return a template's tokenizer as the guard leaves it, with a fixed date; `load` returns one by its name."""
