@@ -139,7 +139,7 @@ def _check_continuation(renderer: NativeRenderer) -> Finding:
         prompt, full = renderer.render([QUESTION]), renderer.render([QUESTION, ANSWER], is_prompt=False)
         return Finding(promise, "broken", "with an answer the prompt is another text", f"{prompt}\n---\n{full}")
     if isinstance(row, Dropped):
-        return Finding(promise, "broken", row.value)
+        return Finding(promise, "broken", row.value, _attempt(renderer, [QUESTION, ANSWER], is_prompt=False))
     prompt, [answer] = row
     [ids] = encode_rendered(renderer.tokenizer, [answer])
     if not renderer.outside.isdisjoint(ids[:-1]) or any(marker in answer.casefold() for marker in renderer.markers):
