@@ -53,12 +53,14 @@ def check_template(tokenizer: Tokenizer, stops: Sequence[int] | None = None) -> 
     renderer = NativeRenderer(tokenizer)
     if (broken := _check_rendering(renderer)) is not None:
         return [broken]
+    if (end := _check_end(renderer)).verdict == "broken":
+        return [end]
     checks: tuple[Callable[[NativeRenderer], Finding], ...] = (
-        *(_check_repeats, _check_end, _check_bos, _check_continuation, _check_merging, _check_contents, _check_turns),
+        *(_check_repeats, _check_bos, _check_continuation, _check_merging, _check_contents, _check_turns),
         *(_check_system, _check_prefixes, _check_injection, _check_date, _check_tools, _check_reasoning),
     )
     found = [check(renderer) for check in checks]
-    return [*found, *([] if stops is None else [_check_stops(tokenizer, stops)])]
+    return [end, *found, *([] if stops is None else [_check_stops(tokenizer, stops)])]
 
 
 def _check_rendering(renderer: NativeRenderer) -> Finding | None:

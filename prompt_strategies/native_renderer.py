@@ -57,9 +57,6 @@ def resolve_chat_template(config: Mapping[str, Any], tokenizer: Tokenizer) -> st
 
     One that writes today's date gets a fixed one. Raises UserError where there is none.
     """
-    from axolotl.utils.chat_templates import get_chat_template
-    from axolotl.utils.chat_templates.base import _CHAT_TEMPLATES
-
     choice, given = config.get("chat_template"), config.get("chat_template_jinja")
     if given and "{" in str(given):
         found = str(given)
@@ -69,11 +66,18 @@ def resolve_chat_template(config: Mapping[str, Any], tokenizer: Tokenizer) -> st
         if not tokenizer.chat_template:
             raise UserError("chat_template: missing, and the base's tokenizer has none; name axolotl's, or a file")
         found = _own(tokenizer)
-    elif choice in _CHAT_TEMPLATES:
-        found = get_chat_template(choice)
+    elif choice in known_templates():
+        found = known_templates()[choice]
     else:
-        raise UserError(f"chat_template: unknown template `{choice}`{suggest(str(choice), _CHAT_TEMPLATES)}")
+        raise UserError(f"chat_template: unknown template `{choice}`{suggest(str(choice), known_templates())}")
     return with_fixed_date(found)
+
+
+def known_templates() -> dict[str, str]:
+    """Return the chat templates that axolotl brings, by its names for them."""
+    from axolotl.utils.chat_templates.base import _CHAT_TEMPLATES
+
+    return dict(_CHAT_TEMPLATES)
 
 
 def _own(tokenizer: Tokenizer) -> str:
