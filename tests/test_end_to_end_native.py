@@ -69,7 +69,7 @@ def rendered(tokenizer: PreTrainedTokenizerBase) -> dict[tuple[int, ...], Messag
     Calls and tools are given as clients give them, the answer without white space around it. Those that the template
     refuses are not among them.
     """
-    found = {}
+    found: dict[tuple[int, ...], Messages] = {}
     for row in pq.read_table("data/smoke-native/sft").to_pylist():
         tools = json.loads(row["tools"]) if row["tools"] else None
         for *history, answer in every_answer(row["messages"]):

@@ -128,7 +128,7 @@ class Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
 
-    def _encode_pair(self, prompt: str, answer: str) -> str:
+    def _encode_pair(self, prompt: str, answer: str) -> Any:
         return prompt + answer
 
     def tok_encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
