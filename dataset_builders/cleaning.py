@@ -1,12 +1,16 @@
 """Text as it may stand in a shard: in Unicode's composed form (NFC), without control characters or injections."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
+from dataset_builders.calls import change_texts
 from dataset_builders.near_duplicates import Signature
-from dataset_builders.rows import Message, Row, all_messages, contents, message_lists
+from dataset_builders.rows import CALLS, Message, Row, all_messages, contents, has_extras, message_lists
 from prompt_strategies.prompt_injection import escape, find_injection
+from rabbit_ko.errors import Rejected
 from rabbit_ko.normal_form import normalize
 
 PromptInjection = Literal["reject", "escape"]
@@ -36,22 +40,37 @@ class Cleaned:
 
 def clean(row: Row, prompt_injection: PromptInjection) -> Cleaned:
     """Compose each text (NFC), escape injections where that is asked, and say what cannot be mended."""
-    cleaned = Cleaned(row)
-    if any(map(_is_suspect, contents(all_messages(row)))):
-        columns = message_lists(row)
-        for name, messages in columns.items():
-            columns[name] = [_clean_message(message, prompt_injection, cleaned) for message in messages]
+    cleaned, messages = Cleaned(row), all_messages(row)
+    if row.tools or has_extras(messages) or any(map(_is_suspect, contents(messages))):
+        mend, columns = partial(_mend, prompt_injection, cleaned), message_lists(row)
+        try:
+            for name, some in columns.items():
+                columns[name] = [_clean_message(message, mend) for message in some]
+            if row.tools:
+                columns["tools"] = change_texts(row.tools, mend)
+        except Rejected as error:
+            cleaned.reason = str(error)
         cleaned.row = replace(row, **columns)
     return cleaned
 
 
-def _clean_message(message: Message, prompt_injection: PromptInjection, cleaned: Cleaned) -> Message:
-    composed = normalize("NFC", message["content"])
-    text = escape(composed) if prompt_injection == "escape" else composed
-    cleaned.normalized |= composed != message["content"]
-    cleaned.escaped |= text != composed
+def _clean_message(message: Message, mend: Callable[[str], str]) -> dict[str, Any]:
+    return {name: _clean_field(name, value, mend) for name, value in message.items()}
+
+
+def _clean_field(name: str, value: Any, mend: Callable[[str], str]) -> Any:
+    if name in ("role", "weight"):
+        return value
+    return change_texts(value, mend) if name == CALLS else mend(value)
+
+
+def _mend(prompt_injection: PromptInjection, cleaned: Cleaned, text: str) -> str:
+    composed = normalize("NFC", text)
+    mended = escape(composed) if prompt_injection == "escape" else composed
+    cleaned.normalized |= composed != text
+    cleaned.escaped |= mended != composed
     if not cleaned.reason:
-        is_control, is_broken = _CONTROL_CHARACTER.search(text), _BROKEN.search(text)
+        is_control, is_broken = _CONTROL_CHARACTER.search(mended), _BROKEN.search(mended)
         unfit = "control character" if is_control else "broken unicode" if is_broken else ""
-        cleaned.reason = find_injection(text) or unfit
-    return {**message, "content": text}
+        cleaned.reason = find_injection(mended) or unfit
+    return mended

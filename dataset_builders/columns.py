@@ -38,7 +38,7 @@ class Columns:
         self.unread = set[str]()
         # Names of which nothing more has to be asked; most rows have no others. The others are looked at once.
         self._harmless, self._seen = set(self.read), set[str]()
-        self._keys_of_turns = OF_TURNS.union(*STYLES)
+        self._keys_of_turns = OF_TURNS.union(*STYLES, ("tool_call_id",))
 
     def fields(self, row: RawRow) -> dict[str, Any]:
         """Return the source's fields. Raises Rejected where one is missing, or another changes what the row means."""

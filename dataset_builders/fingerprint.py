@@ -20,7 +20,8 @@ def versions() -> dict[str, str]:
 @cache
 def code() -> str:
     """Return a hash of the builders' source, and of what they know of the prompt."""
-    prompt = [hashing.ROOT / "prompt_strategies" / name for name in ("prompt_injection.py", "template.py")]
+    names = ("messages.py", "prompt_injection.py", "template.py")
+    prompt = [hashing.ROOT / "prompt_strategies" / name for name in names]
     return hashing.source_digest([*Path(__file__).parent.rglob("*.py"), *prompt])
 
 

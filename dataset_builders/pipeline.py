@@ -28,19 +28,9 @@ from dataset_builders.near_duplicates import signature_table, signatures
 from dataset_builders.read.formats import read_rows
 from dataset_builders.read.inputs import Chunk
 from dataset_builders.recipe import DataConfig, SourceConfig
-from dataset_builders.rows import (
-    WEIGHTED_SCHEMA,
-    Conversation,
-    Labelled,
-    Message,
-    Row,
-    content_of,
-    is_weighted,
-    kind_of,
-    message_lists,
-    to_table,
-)
+from dataset_builders.rows import Conversation, Labelled, Message, Row, content_of, kind_of, message_lists
 from dataset_builders.sampling import below, draw
+from dataset_builders.schemas import TOOLS, extras_of, to_bits, to_table
 from dataset_builders.token_counts import count_tokens
 from rabbit_ko.storage import read, write, write_arrow
 
@@ -87,6 +77,7 @@ class DoneChunk:
 def rejected_row(row: Row, reason: str, evidence: str = "") -> dict[str, str]:
     """Make a rejected row of a row of a shard; what sampling drops, and a text that is kept, is named alone."""
     said = message_lists(row) | ({"label": row.label} if isinstance(row, Labelled) else {})
+    said |= {TOOLS: row.tools} if row.tools else {}
     text = "" if reason in SAMPLED_OUT + SAME_TEXT else json.dumps(said, ensure_ascii=False)
     return {"id": row.id, "source": row.source, "reason": reason, "evidence": evidence, "row": text}
 
@@ -173,7 +164,8 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     is_given = below(drawn["system_prompt"], share) & has_none
     given = zip(kept, is_given.tolist(), strict=True)
     rows = [with_system_prompt(one.row, config.system_prompt) if added else one.row for one, added in given]
-    table = to_table(kind_of(rows[0]), rows).append_column("order", pa.array(drawn["order"]))
+    extras = extras_of(rows)
+    table = to_table(kind_of(rows[0]), rows, extras).append_column("order", pa.array(drawn["order"]))
     write_arrow(f"{folder}/rows.arrow", table, ROWS_PER_RECORD_BATCH)
     digests = b"".join(xxhash.xxh3_128_digest(content_of(cleaned.row).encode()) for cleaned in kept)
     high, low = np.ascontiguousarray(np.frombuffer(digests, np.uint64).reshape(-1, 2).T)
@@ -181,10 +173,9 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     # Of two rows with one id, what they say and were decides, and not which comes first.
     tie = (high & ~np.uint64(3)) | (changed["normalized"] * 2 + changed["escaped"]).astype(np.uint64)
     keys = drawn | changed | {"content_high": high, "content_low": low, "tie": tie}
-    is_multi_turn = np.array([len(cleaned.row.prompt) for cleaned in kept]) + has_none > 2
-    has_weights = table.schema.field(2) == WEIGHTED_SCHEMA.field(2)
-    weighted = np.array([has_weights and is_weighted(row) for row in rows])
-    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "weighted": weighted}
+    is_multi_turn = np.array([[turn["role"] for turn in cleaned.row.prompt].count("user") > 1 for cleaned in kept])
+    needed = np.array([to_bits(extras_of([row])) if extras else 0 for row in rows], np.uint8)
+    keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "extras": needed}
     if tokenizer:
         keys["tokens"] = count_tokens(tokenizer, rows)
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))

@@ -1,42 +1,51 @@
-"""The rows of the shards: their types and schemas, the rule that their messages obey, and their ids."""
+"""The rows of the shards: their types, the rule that their messages obey, and their ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
-from operator import itemgetter
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
-import pyarrow as pa
 import xxhash
 
+from dataset_builders.calls import find_call_mistake, load_calls
 from dataset_builders.ids import printable_id
 from prompt_strategies.messages import find_order_mistake
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
 GREETING = "greeting before the first question"
-
-Folder = Literal["sft", "dpo", "kto", "rejected"]
+REASONING, CALLS = "reasoning_content", "tool_calls"
+# The texts of a message beside its content.
+_TEXTS = (REASONING, CALLS, "tool_call_id")
 
 
 class Message(TypedDict):
-    """One turn; `role` is system, user or assistant. An answer with a `weight` of 0 is context and never a target."""
+    """One turn; `role` is system, user, assistant or tool. The fields beside `content` are there where they say more.
+
+    weight: 0 for an answer that is context and never a target. reasoning_content: the thoughts before an answer.
+    tool_calls: JSON of `[{"type": "function", "id": ..., "function": {"name": ..., "arguments": {...}}}]`, in which
+    the id is not always there. tool_call_id: of a tool's result, that of its call.
+    """
 
     role: str
     content: str
     weight: NotRequired[int]
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[str]
+    tool_call_id: NotRequired[str]
 
 
 @dataclass(frozen=True)
 class Conversation:
     """An SFT row: at most one system message, first, then user and assistant in turn, ending with assistant.
 
-    notes: what became of the raw row on the way, to be counted; it is in no shard.
+    Results of tools stand between a call and the next answer. tools: JSON of their definitions. notes: what became of
+    the raw row on the way, to be counted; it is in no shard.
     """
 
     id: str
     source: str
     messages: list[Message]
+    tools: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -46,54 +55,38 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Preference:
-    """A DPO row: a prompt that ends with the user's question, and two answers of one assistant message each."""
+    """A DPO row: a prompt that ends with a question or results of tools, and two answers of one message each."""
 
     id: str
     source: str
     prompt: list[Message]
     chosen: list[Message]
     rejected: list[Message]
+    tools: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A KTO row: a prompt that ends with the user's question, an answer of one assistant message, and its label."""
+    """A KTO row: a prompt as in a DPO row, an answer of one assistant message, and its label."""
 
     id: str
     source: str
     prompt: list[Message]
     completion: list[Message]
     label: bool
+    tools: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 Row = Conversation | Preference | Labelled
 
-_ROLE_AND_CONTENT = [("role", pa.string()), ("content", pa.string())]
-_MESSAGES = pa.list_(pa.struct(_ROLE_AND_CONTENT))
-_WEIGHTED = pa.list_(pa.struct([*_ROLE_AND_CONTENT, ("weight", pa.int8())]))
-_KEYS = [("id", pa.string()), ("source", pa.string())]
-SCHEMAS: dict[Folder, pa.Schema] = {
-    "sft": pa.schema([*_KEYS, ("messages", _MESSAGES)]),
-    "dpo": pa.schema([*_KEYS, ("prompt", _MESSAGES), ("chosen", _MESSAGES), ("rejected", _MESSAGES)]),
-    "kto": pa.schema([*_KEYS, ("prompt", _MESSAGES), ("completion", _MESSAGES), ("label", pa.bool_())]),
-    "rejected": pa.schema([*_KEYS, *((name, pa.string()) for name in ("reason", "evidence", "row"))]),
-}
-# That of SFT shards where a row of them has an answer with a weight of 0.
-WEIGHTED_SCHEMA = pa.schema([*_KEYS, ("messages", _WEIGHTED)])
 _KINDS: dict[type[Row], RowKind] = {Conversation: "sft", Preference: "dpo", Labelled: "kto"}
 
 
 def kind_of(row: Row) -> RowKind:
     """Return the kind of a row, which is the folder of its shard."""
     return _KINDS[type(row)]
-
-
-def from_shard(fields: Mapping[str, Any]) -> Row:
-    """Return a row of a shard, given by its columns."""
-    kind = Conversation if "messages" in fields else Labelled if "label" in fields else Preference
-    return kind(**fields)
 
 
 def all_messages(row: Row) -> list[Message]:
@@ -111,47 +104,39 @@ def message_lists(row: Row) -> dict[str, Any]:
 
 def content_of(row: Row) -> str:
     """Return a text that is the same for rows that say and teach the same."""
-    if isinstance(row, Labelled):
-        return f"{chr(0).join(contents(all_messages(row)))}\0{row.label}"
-    return said_by(all_messages(row))
+    said = said_by(all_messages(row), row.tools)
+    return f"{said}\0{row.label}" if isinstance(row, Labelled) else said
 
 
-def said_by(messages: Sequence[Message]) -> str:
-    """Return a text that is the same for messages that say and teach the same."""
-    said = "\0".join([message["content"] for message in messages])
-    return f"{said}\0{[*map(len, messages)]}" if sum(map(len, messages)) > 2 * len(messages) else said
+def said_by(messages: Sequence[Message], tools: str | None = None) -> str:
+    """Return a text that is the same for messages that say and teach the same with the same tools."""
+    said = "\0".join(contents(messages))
+    if has_extras(messages):
+        told = (f"{at} {name} {turn[name]}" for at, turn in enumerate(messages) for name in _TEXTS if name in turn)  # type: ignore[literal-required]
+        said = "\0".join([said, str([*map(len, messages)]), *told])
+    return f"{said}\0{tools}" if tools else said
 
 
-def is_weighted(row: Row) -> bool:
-    """Tell whether a row has an answer that is no target."""
-    return isinstance(row, Conversation) and any("weight" in message for message in row.messages)
+def has_extras(messages: Sequence[Message]) -> bool:
+    """Tell whether a message has more than a role and a content."""
+    return sum(map(len, messages)) > 2 * len(messages)
+
+
+def spoken(messages: Sequence[Message]) -> list[Message]:
+    """Return messages with all their texts as contents: reasoning and calls are messages of roles of those names."""
+    if not has_extras(messages):
+        return list(messages)
+    said = []
+    for message in messages:
+        others = [(name, message.get(name)) for name in (REASONING, CALLS)]
+        said += [Message(role=name, content=str(text)) for name, text in others if text]
+        said.append(Message(role=message["role"], content=message["content"]))
+    return said
 
 
 def contents(messages: Sequence[Message]) -> list[str]:
     """Return what the messages say."""
     return [message["content"] for message in messages]
-
-
-def to_table(folder: Folder, rows: Sequence[Any]) -> pa.Table:
-    """Return rows of one kind, or rejected ones as dicts, as a table in the schema of their shards."""
-    if folder == "rejected":
-        return pa.Table.from_pylist(list(rows), schema=SCHEMAS[folder])
-    columns = {name: [getattr(row, name) for row in rows] for name in SCHEMAS[folder].names}
-    is_plain = folder != "sft" or set(map(len, chain.from_iterable(columns["messages"]))) <= {2}
-    schema = SCHEMAS[folder] if is_plain else WEIGHTED_SCHEMA
-    return pa.Table.from_arrays([_column(columns[field.name], field.type) for field in schema], schema=schema)
-
-
-def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    if not pa.types.is_list(kind):
-        return pa.array(values, kind)
-    # Five times as fast as leaving lists of dicts to pyarrow.
-    messages, parts = list(chain.from_iterable(values)), list(kind.value_type)
-    fields = [pa.array(map(itemgetter(name), messages), pa.string()) for name in ("role", "content")]
-    if len(parts) > len(fields):
-        fields.append(pa.array([message.get("weight") for message in messages], parts[-1].type))
-    offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(fields, fields=parts))
 
 
 def system(content: str) -> list[Message]:
@@ -169,7 +154,9 @@ def assistant(content: str) -> Message:
     return {"role": "assistant", "content": content}
 
 
-def conversation(key: str, source: str, messages: Sequence[Message], notes: tuple[str, ...] = ()) -> Conversation:
+def conversation(
+    key: str, source: str, messages: Sequence[Message], notes: tuple[str, ...] = (), tools: str | None = None
+) -> Conversation:
     """Make an SFT row; turns after the last answer that is a target are dropped.
 
     Raises Rejected where that is no conversation.
@@ -180,33 +167,50 @@ def conversation(key: str, source: str, messages: Sequence[Message], notes: tupl
     if not end:
         has_answer = any(message["role"] == "assistant" for message in messages)
         raise Rejected("no answer is to be trained: `weight` is 0, or `train` false" if has_answer else "no answer")
-    return Conversation(key, source, in_order(messages[:end], last="assistant"), notes)
+    return Conversation(key, source, in_order(messages[:end], last="assistant"), tools, notes)
 
 
-def preference(key: str, source: str, prompt: Sequence[Message], chosen: str, rejected: str) -> Preference:
+def preference(
+    key: str, source: str, prompt: Sequence[Message], chosen: Message, rejected: Message, tools: str | None = None
+) -> Preference:
     """Make a DPO row. Raises Rejected where an answer is empty, both are the same, or the prompt is none."""
     prompt, notes = as_prompt(prompt)
     for side, answer in (("chosen", chosen), ("rejected", rejected)):
-        if not answer.strip():
+        if _is_empty(answer):
             raise Rejected(f"empty {side}")
-    if chosen.strip() == rejected.strip():
+    if _answered(chosen) == _answered(rejected):
         raise Rejected("chosen equals rejected")
-    return Preference(key, source, prompt, [assistant(chosen)], [assistant(rejected)], notes)
+    return Preference(key, source, prompt, [chosen], [rejected], tools, notes)
 
 
-def labelled(key: str, source: str, prompt: Sequence[Message], completion: str, label: bool) -> Labelled:
+def labelled(
+    key: str, source: str, prompt: Sequence[Message], completion: Message, label: bool, tools: str | None = None
+) -> Labelled:
     """Make a KTO row. Raises Rejected where the answer is empty, or the prompt is none."""
     prompt, notes = as_prompt(prompt)
-    if not completion.strip():
+    if _is_empty(completion):
         raise Rejected("empty completion")
-    return Labelled(key, source, prompt, [assistant(completion)], label, notes)
+    return Labelled(key, source, prompt, [completion], label, tools, notes)
+
+
+def _is_empty(answer: Message) -> bool:
+    return not answer["content"].strip() and CALLS not in answer
+
+
+def _answered(answer: Message) -> tuple[Any, ...]:
+    functions = [call["function"] for call in load_calls(answer)]
+    return answer["content"].strip(), answer.get(REASONING), functions
 
 
 def as_prompt(messages: Sequence[Message]) -> tuple[list[Message], tuple[str, ...]]:
     """Return a prompt whose answers, none of which is a target, have no weight, and notes. Raises Rejected."""
     messages, notes = without_greeting(messages)
-    messages = [Message(role=message["role"], content=message["content"]) for message in messages]
-    return in_order(messages, last="user"), notes
+    return in_order(without_weights(messages), last="user"), notes
+
+
+def without_weights(messages: Sequence[Message]) -> list[Message]:
+    """Return messages without what says which of them are targets."""
+    return [{name: value for name, value in message.items() if name != "weight"} for message in messages]  # type: ignore[misc]
 
 
 def without_greeting(messages: Sequence[Message]) -> tuple[Sequence[Message], tuple[str, ...]]:
@@ -219,7 +223,10 @@ def without_greeting(messages: Sequence[Message]) -> tuple[Sequence[Message], tu
 
 def in_order(messages: Sequence[Message], last: str) -> list[Message]:
     """Return messages without a blank system one. Raises Rejected where roles are out of order or a turn is blank."""
-    if mistake := find_order_mistake(messages, last):
+    mistake = find_order_mistake(messages, last)
+    if (mistake or has_extras(messages)) and (called := find_call_mistake(messages)):
+        raise Rejected(called)
+    if mistake:
         if any(message["role"] == "system" for message in messages[1:]):
             is_second = messages[0]["role"] == "system"
             raise Rejected("more than one system message" if is_second else "a system message after the first turn")

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from dataset_builders.manifest import MANIFEST, Manifest, Shard
 from dataset_builders.pipeline import ROWS_PER_RECORD_BATCH, DoneChunk, rejected_row
-from dataset_builders.rows import SCHEMAS, WEIGHTED_SCHEMA, Folder, from_shard, to_table
+from dataset_builders.schemas import SCHEMAS, Folder, fitted, from_shard, schema_of, to_table
 from dataset_builders.split import SPLITS, STATUSES, TRAIN, Split
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import RowKind
@@ -71,7 +71,7 @@ def plan_shards(splits: Mapping[RowKind, Split], chunks: Sequence[DoneChunk], ou
     keys = [read_arrow(file, ["order"])["order"].to_numpy() for file in files]
     rejected = [Rows(file, np.arange(len(order)), order) for file, order in zip(files, keys, strict=True)]
     for kind, split in splits.items():
-        schema = WEIGHTED_SCHEMA if kind == "sft" and split.is_weighted else SCHEMAS[kind]
+        schema = schema_of(kind, split.extras)
         for number, name in enumerate(SPLITS):
             wanted = _rows_of(split, split.statuses == number) + (_repeats_of(split) if name == TRAIN else [])
             tasks += _plan(wanted, ShardTask(out, kind, name, [], schema), rows)
@@ -129,7 +129,7 @@ def _plan(chunks: Sequence[Rows], all_rows: ShardTask, rows_per_shard: int) -> l
 def write_shard(task: ShardTask) -> Shard:
     """Write a shard with zstd; return what it holds. Raises OSError."""
     columns, schema = task.schema.names, task.schema.append(pa.field("order", pa.uint64()))
-    table = pa.concat_tables([_read(rows).select(schema.names).cast(schema) for rows in task.slices])
+    table = pa.concat_tables([fitted(_read(rows), schema) for rows in task.slices])
     others = ["id"] if task.folder != "rejected" else columns
     places = pc.sort_indices(table, [(name, "ascending") for name in ("order", *others)])
     sink = pa.BufferOutputStream()

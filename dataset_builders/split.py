@@ -14,6 +14,7 @@ from dataset_builders.near_duplicates import Duplicate, Indices, near_duplicates
 from dataset_builders.pipeline import DUPLICATE_ID, EXACT_DUPLICATE, OVER_MAX, OVER_SHARE, DoneChunk
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below
+from dataset_builders.schemas import from_bits
 from rabbit_ko.storage import read_arrow
 
 SPLITS = TRAIN, TEST = ("train", "test")
@@ -58,9 +59,9 @@ class Split:
         return np.asarray(self._keys.get(name, np.zeros(0, np.uint64)))
 
     @property
-    def is_weighted(self) -> bool:
-        """Whether a row that is kept has an answer with a weight of 0."""
-        return bool(self.column("weighted")[self.statuses < len(SPLITS)].any())
+    def extras(self) -> set[str]:
+        """The columns that a row that is kept needs, and most do not."""
+        return from_bits(int(np.bitwise_or.reduce(self.column("extras")[self.statuses < len(SPLITS)])))
 
     def take(self, rows: Indices, name: str, file: str) -> pa.ChunkedArray:
         """Read a column that the chunks have left for some rows, in their order, from those chunks that hold them."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_builders.manifest import TokenizerInput
-from dataset_builders.rows import Row, all_messages, contents
+from dataset_builders.rows import Row, all_messages, contents, spoken
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.storage import read, write
 
@@ -63,14 +63,19 @@ def _find(name: str) -> Path:
 
 
 def count_tokens(path: str, rows: Sequence[Row]) -> npt.NDArray[np.uint32]:
-    """Return the tokens of each row's messages, as plain text; of a pair, those of the prompt and of both answers."""
-    tokenizer, messages = _load(path), [contents(all_messages(row)) for row in rows]
+    """Return the tokens of each row's messages and tools, as plain text; of a pair, with both of its answers."""
+    tokenizer, messages = _load(path), [_texts(row) for row in rows]
     texts = list(chain.from_iterable(messages))
     parts = (texts[start : start + TEXTS] for start in range(0, len(texts), TEXTS))
     encoded = (tokenizer.encode_batch_fast(some, add_special_tokens=False) for some in parts)
     lengths = [len(text) for some in encoded for text in some]
     starts = list(accumulate(map(len, messages), initial=0))[:-1]
     return np.add.reduceat(np.array(lengths, np.uint32), starts)
+
+
+def _texts(row: Row) -> list[str]:
+    said = contents(spoken(all_messages(row)))
+    return [*said, row.tools] if row.tools else said
 
 
 @cache

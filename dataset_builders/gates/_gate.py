@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from dataset_builders.gates.benchmarks import NO_BENCHMARKS, BenchmarkIndex
 from dataset_builders.gates.letters import Letters, fold
-from dataset_builders.rows import Labelled, Message, Row, all_messages, contents, kind_of
+from dataset_builders.rows import CALLS, REASONING, Labelled, Message, Row, all_messages, contents, kind_of, spoken
 from dataset_builders.strict import Strict
 from rabbit_ko.methods import RowKind
 
@@ -21,6 +21,8 @@ from rabbit_ko.methods import RowKind
 Action = Annotated[
     Literal["reject", "report", "off"], BeforeValidator(lambda action: "off" if action is False else action)
 ]
+# The roles of what is said in JSON.
+_DATA = (CALLS, "tool")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -50,6 +52,12 @@ class Batch:
         """A text for each row: its messages, one a line, without the system message that rows may share."""
         return pa.array(["\n".join(contents(messages)) for messages in self._spoken], pa.string())
 
+    @property
+    def prose(self) -> pa.StringArray:
+        """The same, without calls of tools and their results, which are data."""
+        said = ((each for each in messages if each["role"] not in _DATA) for messages in self._spoken)
+        return pa.array(["\n".join(contents([*messages])) for messages in said], pa.string())
+
     @cached_property
     def letters(self) -> Letters:
         """The letters of each row's messages, without those of the system message."""
@@ -58,16 +66,26 @@ class Batch:
 
     @property
     def answer_letters(self) -> npt.NDArray[np.bool_]:
-        """Which of `letters` are an answer's, and not that of a rejected or badly labelled one."""
-        is_answer = np.array([message["role"] == "assistant" for messages in self._spoken for message in messages])
-        is_bad = [kind_of(row) == "dpo" or (isinstance(row, Labelled) and not row.label) for row in self.rows]
-        is_answer[(np.cumsum([len(messages) for messages in self._spoken]) - 1)[is_bad]] = False
+        """Which of `letters` are an answer's or its reasoning's, and not those of a rejected or bad one."""
+        is_answer = self._has_role("assistant", REASONING)
+        ends = np.cumsum([len(messages) for messages in self._spoken])
+        for end, row in zip(ends.tolist(), self.rows, strict=True):
+            if kind_of(row) == "dpo" or (isinstance(row, Labelled) and not row.label):
+                is_answer[end - len(spoken(all_messages(row)[-1:])) : end] = False
         return np.repeat(is_answer, self._message_letters.lengths)
+
+    @property
+    def content_letters(self) -> npt.NDArray[np.bool_]:
+        """Which of `letters` are what users and answers say, without reasoning, calls of tools and their results."""
+        return np.repeat(self._has_role("user", "assistant"), self._message_letters.lengths)
+
+    def _has_role(self, *roles: str) -> npt.NDArray[np.bool_]:
+        return np.array([message["role"] in roles for messages in self._spoken for message in messages])
 
     @cached_property
     def _spoken(self) -> list[list[Message]]:
         rows = map(all_messages, self.rows)
-        return [messages[1:] if messages[0]["role"] == "system" else messages for messages in rows]
+        return [spoken(messages[1:] if messages[0]["role"] == "system" else messages) for messages in rows]
 
     @cached_property
     def _message_letters(self) -> Letters:

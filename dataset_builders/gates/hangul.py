@@ -7,7 +7,7 @@ from dataset_builders.gates.letters import is_hangul
 
 
 class Hangul(Settings):
-    """The least share of Hangul among a row's letters; digits are no letters of a language."""
+    """The least share of Hangul among the letters that are said to a user or by one; digits are no letters."""
 
     min: Share = 0.1
 
@@ -18,7 +18,8 @@ def find_foreign(batch: Batch, settings: Hangul) -> dict[int, str]:
         return {}
     text = batch.letters
     is_digit = (text.codes >= ord("0")) & (text.codes <= ord("9"))
-    masks = ~is_digit, is_hangul(text.codes)
+    said = batch.content_letters
+    masks = ~is_digit & said, is_hangul(text.codes) & said
     letters, hangul = (np.diff(np.append(0, np.cumsum(mask))[text.offsets]) for mask in masks)
     shares = hangul / np.maximum(letters, 1)
     found = np.flatnonzero((shares < settings.min) & (letters > 0))

@@ -8,7 +8,7 @@ from dataset_builders.gates._gate import Batch, Gate, Settings
 
 
 class Length(Settings):
-    """Characters of all messages together, but for the system message."""
+    """Characters of all messages together, reasoning and calls included, but for the system message."""
 
     min: int = Field(default=4, ge=0)
     max: int = Field(default=50_000, gt=0)

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from dataset_builders.gates._gate import Batch, Gate, Settings
-from dataset_builders.rows import all_messages
+from dataset_builders.rows import all_messages, contents, spoken
 
 
 class LengthRatio(Settings):
@@ -16,7 +16,7 @@ def find_unlike_lengths(batch: Batch, settings: LengthRatio) -> dict[int, str]:
     """Return the preferences whose answers are too unlike in length."""
     found = {}
     for number, row in enumerate(batch.rows):
-        chosen, rejected = (len(message["content"]) for message in all_messages(row)[-2:])
+        chosen, rejected = (sum(map(len, contents(spoken([answer])))) for answer in all_messages(row)[-2:])
         if max(chosen, rejected) > settings.max * max(min(chosen, rejected), 1):
             found[number] = f"{chosen:,} and {rejected:,} characters"
     return found

@@ -84,7 +84,7 @@ def find_subjects(batch: Batch, settings: Subjects) -> dict[int, str]:
     """Return the rows whose subject is one of those to be dropped."""
     if not settings.drop:
         return {}
-    return {row: said for row, said in subjects(batch.texts).items() if said.partition(":")[0] in settings.drop}
+    return {row: said for row, said in subjects(batch.prose).items() if said.partition(":")[0] in settings.drop}
 
 
 def subjects(texts: pa.StringArray) -> dict[int, str]:

@@ -9,22 +9,15 @@ import orjson
 
 from dataset_builders.read.bounds import ROW_BYTES, SHOWN_LETTERS, TOO_LARGE
 from dataset_builders.read.broken import Broken
-from rabbit_ko.errors import printable
+from rabbit_ko.errors import Rejected, printable
 
 MAX_DEPTH = 100
+_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _TOO_LARGE = 1 << 63
 
 
-class _Duplicate(Exception):
-    pass
-
-
 class _NeedsCare(Exception):
-    pass
-
-
-class _TooDeep(Exception):
     pass
 
 
@@ -89,29 +82,37 @@ def _check_scalar(value: Any) -> int:
 def _read_exactly(line: bytes) -> dict[str, Any] | Broken:
     """Read what takes longer: NaN, halves of surrogate pairs, of which the row is told later, and what is broken."""
     try:
-        row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=lambda _: None)
-        _check_depth(row)
+        row = load_json(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return Broken("broken unicode", repr(line))
-    except _Duplicate as duplicate:
-        return Broken(f"duplicate key `{duplicate}`", line.decode(errors="replace"))
-    except (_TooDeep, RecursionError):
-        return Broken(f"nested more than {MAX_DEPTH} deep", line.decode(errors="replace"))
+    except Rejected as error:
+        return Broken(str(error), line.decode(errors="replace"))
     except ValueError:
         return Broken("broken JSON", line.decode(errors="replace"))
     return row if isinstance(row, dict) else Broken("not an object", line.decode(errors="replace"))
 
 
-def _check_depth(value: Any, depth: int = 1) -> None:
+def load_json(text: str) -> Any:
+    """Return what JSON says, NaN as null. Raises ValueError, and Rejected for a key twice or too many levels."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=lambda _: None)
+    except RecursionError:
+        raise Rejected(_TOO_DEEP) from None
+    check_depth(value)
+    return value
+
+
+def check_depth(value: Any, depth: int = 1) -> None:
+    """Raise Rejected where lists and objects stand in each other more than MAX_DEPTH deep."""
     if depth > MAX_DEPTH:
-        raise _TooDeep
+        raise Rejected(_TOO_DEEP)
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_depth(item, depth + 1)
+        check_depth(item, depth + 1)
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise _Duplicate(printable(counts.most_common(1)[0][0][:40]))
+        raise Rejected(f"duplicate key `{printable(counts.most_common(1)[0][0][:40])}`")
     return found

@@ -6,25 +6,28 @@ from typing import Any
 from dataset_builders.sources._text import is_empty, is_missing
 from rabbit_ko.errors import Rejected
 
-TOOLS = ("tools", "functions", "tool_calls", "function_call")
+TOOLS = ("tools", "functions")
+CALLS = ("tool_calls", "function_call")
 REASONING = ("reasoning_content", "reasoning", "thinking")
 MEDIA = ("images", "image", "audios", "audio", "videos", "video")
-UNSUPPORTED = frozenset((*TOOLS, *REASONING, *MEDIA, "train_detail"))
+# Of a turn, and of a row, for which none of them is read by its source.
+UNSUPPORTED = frozenset((*TOOLS, *MEDIA, "train_detail"))
+OF_ANSWERS = frozenset((*CALLS, *REASONING))
 # With a 0 or false, a row or an answer is not to be trained; a loss of 0.0 is a figure.
 LOSS = "loss"
 SWITCHES = frozenset(("train", "training", LOSS))
 WEIGHT = "weight"
 LABELS = frozenset(("label", "kto_tag"))
 HISTORY = "history"
-OF_TURNS = UNSUPPORTED | SWITCHES | {WEIGHT}
+OF_TURNS = UNSUPPORTED | OF_ANSWERS | SWITCHES | {WEIGHT}
 OF_ROWS = OF_TURNS | LABELS | {HISTORY}
 
 _TRUE, _FALSE = ("true", "1", "1.0", "+1"), ("false", "0", "0.0", "-1", "-1.0")
 
 
-def check_supported(item: Mapping[str, Any]) -> None:
-    """Raise Rejected where a row or turn has a field that cannot be rendered, and more than an empty one."""
-    if named := sorted(name for name in UNSUPPORTED & item.keys() if not is_empty(item[name])):
+def check_supported(item: Mapping[str, Any], names: frozenset[str] = UNSUPPORTED) -> None:
+    """Raise Rejected where a row or turn has one of these fields, and more than an empty one."""
+    if named := sorted(name for name in names & item.keys() if not is_empty(item[name])):
         raise Rejected(f"`{named[0]}` is not supported")
 
 
@@ -68,7 +71,7 @@ def check_row(row: Mapping[str, Any], read: frozenset[str], numbers_are_labels: 
         advice = f"need the source `labelled`{columns}, or `ignore_columns: [{named[0]}]`"
         raise Rejected(f"`{named[0]}`: rows with a label {advice}")
     fields = {name: row[name] for name in there}
-    check_supported(fields)
+    check_supported(fields, UNSUPPORTED | OF_ANSWERS)
     if not is_empty(fields.get(HISTORY)):
         raise Rejected(f"`{HISTORY}` is not supported by this source")
     if name := switch_off(fields):

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from dataset_builders.rows import Message, contents, system, user
+from dataset_builders.rows import Message, contents, said_by, system, user, without_weights
+from dataset_builders.sources._meaning import TOOLS
 from dataset_builders.sources._source import RawRow, with_system
 from dataset_builders.sources._text import composed, text
 from dataset_builders.sources._turns import history, is_material, turns_or_text
 from rabbit_ko.errors import Rejected
 
-PROMPT_FIELDS = ("prompt", "input", "system", "history", "context")
+PROMPT_FIELDS = ("prompt", "input", "system", "history", "context", *TOOLS)
 
 
-def answer(row: RawRow, field: str) -> tuple[list[Message], str]:
+def answer(row: RawRow, field: str) -> tuple[list[Message], Message]:
     """Return the turns before a field's answer, and the answer. Raises Rejected where there is none at the end."""
     messages = turns_or_text(row, field, "assistant")
     if not messages:
@@ -20,7 +21,7 @@ def answer(row: RawRow, field: str) -> tuple[list[Message], str]:
         raise Rejected(f"{field} does not end with an answer")
     if "weight" in messages[-1]:
         raise Rejected(f"{field} is not to be trained: `weight` is 0, or `train` false")
-    return messages[:-1], messages[-1]["content"]
+    return messages[:-1], messages[-1]
 
 
 def find_prompt(row: RawRow, before: Mapping[str, list[Message]]) -> list[Message]:
@@ -34,12 +35,12 @@ def find_prompt(row: RawRow, before: Mapping[str, list[Message]]) -> list[Messag
     if not told:
         if not any(message["role"] != "system" for message in given):
             raise Rejected("no prompt")
-        return given
+        return without_weights(given)
     field, messages = next(iter(told.items()))
     for other, others in told.items():
         if _said(others) != _said(messages):
             raise Rejected(f"`{field}` and `{other}` differ before their answers")
-    return _agreed(given, messages, field)
+    return without_weights(_agreed(given, messages, field))
 
 
 def _given(row: RawRow) -> list[Message]:
@@ -81,4 +82,4 @@ def _split(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
 
 
 def _said(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    return [(message["role"], composed(message["content"])) for message in messages]
+    return [(message["role"], composed(said_by([message]))) for message in without_weights(messages)]

@@ -9,7 +9,6 @@ from dataset_builders.rows import (
     Message,
     Row,
     assistant,
-    contents,
     conversation,
     preference,
     row_id,
@@ -19,6 +18,7 @@ from dataset_builders.rows import (
     without_greeting,
 )
 from dataset_builders.sources._text import composed, text
+from dataset_builders.sources._tools import tools
 from dataset_builders.sources._turns import STYLES, Style, history, turn, turns
 from rabbit_ko.methods import RowKind
 
@@ -60,17 +60,17 @@ def exchange(
         prompt = [*system(text(row, system_field)), user(question)]
         if "history" in row:
             prompt[-1:-1] = history(row)
-        answers = [text(row, name) for name in answer_fields]
-        name = row_id(source, [*contents(prompt), *answers], upstream=row.get(key))
+        answers = [assistant(text(row, name)) for name in answer_fields]
+        name = row_id(source, [said_by([*prompt, *answers])], upstream=row.get(key))
         if len(answers) == 1:
-            return conversation(name, source, [*prompt, assistant(answers[0])])
-        return preference(name, source, prompt, *answers)
+            return conversation(name, source, [*prompt, *answers])
+        return preference(name, source, prompt, answers[0], answers[1])
 
     return convert
 
 
 def turn_list(field: str, style: Style) -> Callable[[RawRow, str], Row]:
-    """Return the rule for a list of turns, as they stand up to the last answer, with `system` and `id` beside it.
+    """Return the rule for a list of turns, up to the last answer, with `system`, tools and `id` beside it.
 
     style: the keys by which a turn without any is described; turns in the other style are read, too.
     """
@@ -78,8 +78,9 @@ def turn_list(field: str, style: Style) -> Callable[[RawRow, str], Row]:
 
     def convert(row: RawRow, source: str) -> Row:
         messages = with_system(text(row, "system"), turns(row, field, style))
-        name = row_id(source, [said_by(messages)], upstream=row.get("id"))
-        return conversation(name, source, *without_greeting(messages))
+        offered = tools(row)
+        name = row_id(source, [said_by(messages, offered)], upstream=row.get("id"))
+        return conversation(name, source, *without_greeting(messages), offered)
 
     return convert
 

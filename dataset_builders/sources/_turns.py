@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataset_builders.rows import Message, assistant, user
-from dataset_builders.sources._meaning import check_supported, has_meaning, switch_off
+from dataset_builders.sources._meaning import CALLS, OF_ANSWERS, check_supported, has_meaning, switch_off
 from dataset_builders.sources._text import INVISIBLE, check_type, is_empty, is_missing, shown, text, visible
+from dataset_builders.sources._tools import answer, call_id, calls
 from rabbit_ko.errors import Rejected
 
 _SYSTEMS, _USERS = ("system", "developer"), ("human", "user", "prompter")
 _ASSISTANTS = ("gpt", "assistant", "chatgpt", "bot", "model", "ai")
+_RESULTS = ("tool", "function", "observation", "tool_response", "function_response", "ipython")
 ROLES = dict.fromkeys(_SYSTEMS, "system") | dict.fromkeys(_USERS, "user") | dict.fromkeys(_ASSISTANTS, "assistant")
-TOOL_ROLES = ("tool", "function", "observation", "function_call", "tool_call", "tool_response", "ipython")
+ROLES |= dict.fromkeys(_RESULTS, "tool")
+# Of turns that are calls, as ShareGPT has them.
+CALL_ROLES = ("function_call", "tool_call")
 
 # Of what is written as Python: reading it takes 500 bytes of memory a letter.
 PYTHON_LETTERS = 256_000
@@ -64,7 +68,9 @@ def turns_or_text(row: Mapping[str, Any], field: str, speaker: str) -> list[Mess
     """Return the turns of a field: one of `speaker` where it is a text, none where it is blank. Raises Rejected."""
     value = _read(row, field, speaker)
     if isinstance(value, str):
-        return [Message(role=speaker, content=value)] if value else []
+        if not value:
+            return []
+        return [answer(value, {}) if speaker == "assistant" else Message(role=speaker, content=value)]
     if isinstance(value, dict):
         value = [value]
     check_type(value, list, field, "text or a list of turns")
@@ -85,26 +91,38 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     """Return one turn, in `style` or the other one; an answer that is not to be trained has a weight of 0."""
     check_type(item, dict, field, f"made of objects with `{style[0]}` and `{style[1]}`")
     role, content = item.get(style[0]), item.get(style[1])
-    is_text = isinstance(content, str) and content[:1] != "["
+    is_text = isinstance(content, str) and content.lstrip()[:1] not in ("[", "<")
     if is_text and len(item) == 2 and isinstance(role, str) and role in ROLES:
         return {"role": ROLES[role], "content": text(item, style[1])}
-    off = None
+    is_off = False
     if has_meaning(item):
         check_supported(item)
-        off = switch_off(item)
+        is_off = switch_off(item) is not None
     if role is None or style[1] not in item:
         style = _other_style(item, field, style)
-        role = item[style[0]]
-    said = _said(item, style[1])
-    if off and _role(role) == "assistant":
-        return {"role": "assistant", "content": said, "weight": 0}
-    return {"role": _role(role), "content": said}
+    role, words = _role(item[style[0]]), style[1]
+    if role in CALL_ROLES:
+        return answer("", item, calls(item.get(words), role), is_off)
+    if role == "assistant":
+        return answer(_said(item, words), item, is_off=is_off)
+    if named := sorted(name for name in OF_ANSWERS & item.keys() if not is_empty(item[name])):
+        raise Rejected(f"`{named[0]}` of a turn with the role `{role}`")
+    return _result(item, words) if role == "tool" else {"role": role, "content": _said(item, words)}
+
+
+def _result(item: Mapping[str, Any], field: str) -> Message:
+    """Return what a tool answered; its own lists, in a text, are no parts of a content."""
+    content = text(item, field) if isinstance(item.get(field), str) else _said(item, field)
+    if called := call_id(item, "tool_call_id"):
+        return {"role": "tool", "content": content, "tool_call_id": called}
+    return {"role": "tool", "content": content}
 
 
 def _other_style(item: Mapping[str, Any], field: str, style: Style) -> Style:
-    for other in STYLES:
-        if item.get(other[0]) is not None and other[1] in item:
-            return other
+    has_calls = any(not is_empty(item.get(name)) for name in CALLS)
+    for speaker, words in STYLES:
+        if item.get(speaker) is not None and (words in item or has_calls):
+            return speaker, words
     if missing := set(style) - item.keys():
         raise Rejected(f"`{field}` has a turn without `{min(missing)}`")
     return style
@@ -112,15 +130,15 @@ def _other_style(item: Mapping[str, Any], field: str, style: Style) -> Style:
 
 def _role(role: Any) -> str:
     name = str(role).strip().lower()
-    if name in TOOL_ROLES:
-        raise Rejected(f"role `{name}` is not supported")
+    if name in CALL_ROLES:
+        return name
     if name not in ROLES:
         raise Rejected(f"unknown role `{shown(role)}`")
     return ROLES[name]
 
 
 def _said(item: Mapping[str, Any], field: str) -> str:
-    content = item[field]
+    content = item.get(field)
     if isinstance(content, str) and _begins_parts(content):
         found = _load(content)
         is_parts = isinstance(found, list) and all(isinstance(part, dict) and "type" in part for part in found)

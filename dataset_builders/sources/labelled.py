@@ -1,10 +1,11 @@
 """Your own answers with a label, true for a good one: `prompt` and `completion`, or `messages` up to the answer."""
 
-from dataset_builders.rows import Labelled, contents, labelled, row_id
+from dataset_builders.rows import Labelled, labelled, row_id, said_by
 from dataset_builders.sources._meaning import label
 from dataset_builders.sources._prompts import PROMPT_FIELDS, answer, find_prompt
 from dataset_builders.sources._source import RawRow, Source
 from dataset_builders.sources._text import is_empty
+from dataset_builders.sources._tools import tools
 from rabbit_ko.errors import Rejected
 
 
@@ -18,8 +19,9 @@ def convert(row: RawRow, source: str) -> Labelled:
         raise Rejected("both `completion` and `messages`" if fields else missing)
     before, completion = answer(row, fields[0])
     prompt = find_prompt(row, {fields[0]: before})
-    key = row_id(source, [*contents(prompt), completion, str(good)], upstream=row.get("id"))
-    return labelled(key, source, prompt, completion, good)
+    offered = tools(row)
+    key = row_id(source, [said_by([*prompt, completion], offered), str(good)], upstream=row.get("id"))
+    return labelled(key, source, prompt, completion, good, offered)
 
 
 SOURCE = Source(

@@ -13,7 +13,7 @@ import xxhash
 
 from dataset_builders.gates.letters import is_hangul
 from dataset_builders.manifest import MANIFEST, Manifest
-from dataset_builders.rows import SCHEMAS, Folder
+from dataset_builders.schemas import Folder, is_schema_of
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import Array
 
@@ -68,7 +68,7 @@ def read_shards(data: Path, manifest: Manifest, folder: Folder) -> Iterator[pa.T
         try:
             # An error of Python's own names the file.
             with path.open("rb") as file, pq.ParquetFile(file) as parquet:
-                if parquet.metadata.num_rows != shard.rows or parquet.schema_arrow.names != SCHEMAS[folder].names:
+                if parquet.metadata.num_rows != shard.rows or not is_schema_of(folder, parquet.schema_arrow):
                     raise UserError(f"{path}: not the shard that {MANIFEST} describes; build the data again")
                 for batch in parquet.iter_batches(BATCH):
                     split = pa.array([path.name.split("-")[0]] * len(batch), pa.string())

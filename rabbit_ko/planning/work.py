@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from axolotl_plugins.checks.model_files import check_configs, loading
+from axolotl_plugins.checks.model_files import accept_any_width, check_configs, loading
 from dataset_builders.manifest import MANIFEST, read_manifest
 from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.sources import SOURCES, find_upstream
@@ -198,6 +198,7 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
     if tokenizer is None:
         base = Path(stage.base_model)
         check_configs(base)
+        accept_any_width()
         options = {"local_files_only": True, "trust_remote_code": False}
         with loading(f"{base}: the tokenizer cannot be loaded", base):
             try:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary, fingerprint_of
-from dataset_builders.rows import SCHEMAS, Folder
+from dataset_builders.schemas import SCHEMAS, Folder
 from rabbit_ko.methods import RowKind
 
 STATED = "https://huggingface.co/datasets/org/upstream"

@@ -9,7 +9,7 @@ from datasets import load_dataset
 
 from dataset_builders.build import build
 from dataset_builders.recipe import load_config
-from dataset_builders.rows import SCHEMAS, WEIGHTED_SCHEMA
+from dataset_builders.schemas import SCHEMAS, schema_of
 from dataset_builders.verify import verify
 from prompt_strategies.messages import every_answer, last_answer
 from tests.dataset_builders.files import OFF, build_rows, file_contents, read_rows, write_config, write_jsonl
@@ -34,7 +34,9 @@ def test_shards_have_weights_only_where_a_row_of_theirs_has_one(tmp_path: Path) 
     build_rows(tmp_path, "messages", WEIGHTED, rows_per_shard=9, test_size=0.2)
     schemas = [pq.read_schema(path) for path in (tmp_path / "data/sft").glob("*.parquet")]
     assert len(schemas) > 4
-    assert all(schema == WEIGHTED_SCHEMA != SCHEMAS["sft"] for schema in schemas), "and then all of them have"
+    assert all(schema == schema_of("sft", {"weight"}) != SCHEMAS["sft"] for schema in schemas), (
+        "and then all of them have"
+    )
     verify(str(tmp_path / "data"))
     loaded = load_dataset(str(tmp_path / "data/sft"), cache_dir=str(tmp_path / "cache"))
     assert {len(each) for part in loaded.values() for each in part["messages"]} == {4}

@@ -47,6 +47,8 @@ ANSWERS = {
     "rejected": "\n\nAssistant: 나쁜 답",
     "label": True,
     "completion": "답",
+    "tools": '[{"name": "날씨"}]',
+    "functions": [{"name": "날씨"}],
 }
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import MANIFEST, Manifest, Shard, SourceSummary
-from dataset_builders.rows import SCHEMAS, Folder
+from dataset_builders.schemas import SCHEMAS, Folder
 from rabbit_ko.methods import RowKind
 
 Rows = list[dict[str, Any]]

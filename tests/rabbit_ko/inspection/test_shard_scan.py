@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset_builders.rows import SCHEMAS
+from dataset_builders.schemas import SCHEMAS
 from rabbit_ko.inspection.data_report import converted
 from rabbit_ko.inspection.pages import Bar, bars, length_bars, percent
 from rabbit_ko.inspection.shard_scan import lowest_draws, measure_messages

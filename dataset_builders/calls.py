@@ -1,0 +1,61 @@
+"""Calls of tools within a row: whether each has its result, and the texts that their JSON is made of."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rabbit_ko.errors import Rejected
+
+NO_CALL, NO_RESULT = "a tool's result without its call", "a call without its result"
+OTHER_ID, SAME_ID = "`tool_call_id` names no call of the answer before", "two calls of an answer have the same `id`"
+
+
+def find_call_mistake(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return what is wrong with calls and results, or None where each call, but those of the last turn, has its own.
+
+    A result without an id is that of the first call that has none so far.
+    """
+    waiting: list[str | None] = []
+    for message in messages:
+        if message["role"] == "tool":
+            if not waiting:
+                return NO_CALL
+            called = message.get("tool_call_id") or waiting[0]
+            if called not in waiting:
+                return OTHER_ID
+            waiting.remove(called)
+            continue
+        if waiting:
+            return NO_RESULT
+        waiting = [call.get("id") for call in load_calls(message)]
+        named = [name for name in waiting if name is not None]
+        if len(set(named)) < len(named):
+            return SAME_ID
+    return NO_RESULT if waiting and messages[-1]["role"] == "tool" else None
+
+
+def load_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the calls of a message of a row; none where it has none."""
+    calls: list[dict[str, Any]] = json.loads(message.get("tool_calls") or "[]")
+    return calls
+
+
+def to_json(value: Any) -> str:
+    """Return a value as JSON in a shard."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def change_texts(text: str, change: Callable[[str], str]) -> str:
+    """Return JSON with each text in it, keys included, changed. Raises Rejected where that makes one key of two."""
+    return to_json(_changed(json.loads(text), change))
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        changed = {change(name): _changed(item, change) for name, item in value.items()}
+        if len(changed) < len(value):
+            raise Rejected("two keys of an object have the same name")
+        return changed
+    if isinstance(value, list):
+        return [_changed(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
