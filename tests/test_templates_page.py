@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from itertools import chain, pairwise
 from typing import Any
 
-import pytest
-from axolotl.utils.chat_templates import get_chat_template
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.messages import last_answer
-from prompt_strategies.native_renderer import TODAY, with_fixed_date
+from prompt_strategies.native_renderer import TODAY
 from prompt_strategies.renderer import Sample, renderer_for
 from prompt_strategies.sft import join_prefixes
 from prompt_strategies.tokens import Dropped, Example
-from tests.conftest import ROOT, _load_tokenizer
+from tests.conftest import ROOT
+from tests.stages import in_llama_format
 
 PAGE = (ROOT / "docs/templates.md").read_text(encoding="utf-8")
 ROW, ROW_WITH_CALLS = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
@@ -51,14 +50,6 @@ def as_diff(tokenizer: PreTrainedTokenizerBase, example: Example) -> Iterator[st
         yield f"{'+' if inside == {1} else ' '} {line[0]}".rstrip()
 
 
-@pytest.fixture
-def llama() -> PreTrainedTokenizerBase:
-    """A tokenizer that speaks Llama-3.2's format, as its makers and the page have it."""
-    tokenizer = _load_tokenizer("smoke")
-    tokenizer.eos_token, tokenizer.chat_template = "<|eot_id|>", with_fixed_date(get_chat_template("llama3_2_vision"))
-    return tokenizer
-
-
 def shown(tokenizer: PreTrainedTokenizerBase, kind: str, raw: dict[str, Any]) -> str:
     """The block that the page has to show."""
     [example] = trained(kind, tokenizer, raw)
@@ -69,8 +60,9 @@ def shown(tokenizer: PreTrainedTokenizerBase, kind: str, raw: dict[str, Any]) ->
 
 
 def test_the_page_shows_one_row_as_each_template_trains_it(
-    smoke_tokenizer: PreTrainedTokenizerBase, llama: PreTrainedTokenizerBase
+    smoke_tokenizer: PreTrainedTokenizerBase,
 ) -> None:
+    llama = in_llama_format(smoke_tokenizer)
     for kind, tokenizer in (("qir", smoke_tokenizer), ("iir", smoke_tokenizer), ("native", llama)):
         assert shown(tokenizer, kind, ROW) in PAGE
     assert f"{TODAY:%d %b %Y}" in PAGE
