@@ -73,7 +73,8 @@ def main() -> None:
         joined, alone = measure(native_tokenizer(template, load_tokenizer), rows)
         for name, cost in (("every turn", joined), ("one row a target", alone)):
             print(f"{template}, {name}: {cost.rows:,} rows, {cost.tokens:,} tokens, {cost.trained:,} of them trained")
-        print(f"{template}: {1 - joined.tokens / alone.tokens:.1%} fewer tokens, {1 - joined.rows / alone.rows:.1%} rows")
+        fewer = [1 - each / other for each, other in ((joined.tokens, alone.tokens), (joined.rows, alone.rows))]
+        print(f"{template}: {fewer[0]:.1%} fewer tokens, {fewer[1]:.1%} fewer rows")
 
 
 if __name__ == "__main__":
