@@ -10,6 +10,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from axolotl_plugins.callbacks import LOG
+from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import reason
 
 
@@ -24,6 +25,7 @@ def prepare_process() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     TelemetryManager.get_instance().enabled = False
     checks.HfApi = LenientHub
+    accept_any_width()
 
 
 class LenientHub(HfApi):

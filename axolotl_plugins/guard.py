@@ -126,8 +126,8 @@ class Guard(BasePlugin):
             cfg["guard_driver"] = json.dumps([str(Path.cwd()), self.given, self.overrides], default=str)
         else:
             switch_off_lora_kernels(cfg, LOG.info)
-        cfg["chat_template"] = "jinja"
         cfg["chat_template_jinja"] = stage_chat_template(cfg)
+        cfg["chat_template"] = "jinja"
         identity.set_prepared_path(cfg)
 
     def get_input_args(self) -> str:

@@ -26,7 +26,8 @@ from prompt_strategies.tokens import (
     encode_rendered,
     fit,
 )
-from rabbit_ko.errors import UserError, reason, suggest
+from rabbit_ko.documents import read_text
+from rabbit_ko.errors import UserError, suggest
 
 # For templates that write today's date, which would be another one each day: that in Llama 3's where it knows none.
 TODAY = date(2024, 7, 26)
@@ -56,23 +57,27 @@ def resolve_chat_template(config: Mapping[str, Any], tokenizer: Tokenizer) -> st
 
     One that writes today's date gets a fixed one. Raises UserError where there is none.
     """
-    from axolotl.utils.chat_templates import get_chat_template
-    from axolotl.utils.chat_templates.base import _CHAT_TEMPLATES
-
     choice, given = config.get("chat_template"), config.get("chat_template_jinja")
     if given and "{" in str(given):
         found = str(given)
     elif given:
-        found = _read(Path(str(given)))
+        found = read_text(Path(str(given)), "name a Jinja file in chat_template_jinja")
     elif choice in (None, "tokenizer_default"):
         if not tokenizer.chat_template:
             raise UserError("chat_template: missing, and the base's tokenizer has none; name axolotl's, or a file")
         found = _own(tokenizer)
-    elif choice in _CHAT_TEMPLATES:
-        found = get_chat_template(choice)
+    elif choice in known_templates():
+        found = known_templates()[choice]
     else:
-        raise UserError(f"chat_template: unknown template `{choice}`{suggest(str(choice), _CHAT_TEMPLATES)}")
+        raise UserError(f"chat_template: unknown template `{choice}`{suggest(str(choice), known_templates())}")
     return with_fixed_date(found)
+
+
+def known_templates() -> dict[str, str]:
+    """Return the chat templates that axolotl brings, by its names for them."""
+    from axolotl.utils.chat_templates.base import _CHAT_TEMPLATES
+
+    return dict(_CHAT_TEMPLATES)
 
 
 def _own(tokenizer: Tokenizer) -> str:
@@ -80,13 +85,6 @@ def _own(tokenizer: Tokenizer) -> str:
         return str(tokenizer.get_chat_template())
     except ValueError:  # of several, and none of them for all
         raise UserError(f"chat_template: the base has {', '.join(tokenizer.chat_template)}; give a file") from None
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"chat_template_jinja: {file}: {reason(error)}") from None
 
 
 def with_fixed_date(chat_template: str) -> str:

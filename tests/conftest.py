@@ -8,7 +8,8 @@ import runpy
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -61,30 +62,27 @@ def _process_stays_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tokenizers() -> dict[str, PreTrainedTokenizerBase]:
-    """The tokenizers loaded so far, by name; see `tokenizer`."""
-    return {}
+def load() -> Callable[[str], PreTrainedTokenizerBase]:
+    """What returns a tokenizer by its name, always the same one; it skips the test where that is absent."""
+    return cache(load_tokenizer)
 
 
 @pytest.fixture(params=TOKENIZERS)
 def tokenizer(
-    request: pytest.FixtureRequest, tokenizers: dict[str, PreTrainedTokenizerBase]
+    request: pytest.FixtureRequest, load: Callable[[str], PreTrainedTokenizerBase]
 ) -> PreTrainedTokenizerBase:
     """Each tokenizer at hand: the smoke recipe's own, and public ones that this repository may not ship."""
-    name = request.param
-    if name not in tokenizers:
-        tokenizers[name] = _load_tokenizer(name)
-    return tokenizers[name]
+    return load(request.param)
 
 
 @pytest.fixture(scope="session")
-def smoke_tokenizer(tokenizers: dict[str, PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+def smoke_tokenizer(load: Callable[[str], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
     """The smoke recipe's tokenizer, made on the spot."""
-    tokenizers.setdefault("smoke", _load_tokenizer("smoke"))
-    return tokenizers["smoke"]
+    return load("smoke")
 
 
-def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Make the smoke recipe's tokenizer, or read a public one; skips the test where that is absent."""
     if name == "smoke":
         script = runpy.run_path(str(ROOT / "axolotl_configs" / "smoke" / "make_base_model.py"))
         return script["make_tokenizer"]()

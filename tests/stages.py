@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +15,8 @@ from axolotl.utils.config import normalize_config, validate_config
 from axolotl.utils.dict import DictDefault
 from safetensors.numpy import save_file
 from transformers import LlamaConfig, PreTrainedTokenizerBase
+
+from prompt_strategies.native_renderer import resolve_chat_template
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,6 +52,14 @@ def save_base(folder: Path, tokenizer: PreTrainedTokenizerBase, **config: Any) -
     eos = {"eos_token_id": tokenizer.eos_token_id, **config}
     LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=script["CONTEXT"], **eos).save_pretrained(folder)
     put_weights(folder / "model.safetensors")
+
+
+def in_llama_format(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Return a copy of the smoke tokenizer that speaks Llama-3.2's format, with a fixed date."""
+    spoken = deepcopy(tokenizer)
+    spoken.eos_token = "<|eot_id|>"
+    spoken.chat_template = resolve_chat_template({"chat_template": "llama3_2_vision"}, spoken)
+    return spoken
 
 
 def put_weights(file: Path, value: float = 0.0) -> None:

@@ -63,6 +63,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Make a model of about a million weights, pre-trained on preferences alone, so that SFT meets new rows."""
+    torch.set_num_threads(1)  # the same sums on any number of cores, and no slower where they are busy
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -78,7 +79,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         dtype="float32",
     )
     model = LlamaForCausalLM(config)
-    documents = [text + EOS for text in chain.from_iterable(map(sample_texts, PREFERENCES))]
+    documents = [text + tokenizer.eos_token for text in chain.from_iterable(map(sample_texts, PREFERENCES))]
     pretrain(model, torch.tensor([*chain.from_iterable(tokenizer(documents).input_ids)]))
     return model
 
@@ -116,11 +117,8 @@ def _texts(value: Any) -> list[str]:
     return [*chain.from_iterable(map(_texts, items))]
 
 
-def main(folder: Path) -> None:
-    """Write the tokenizer and the model; the folder appears when both are written."""
-    torch.set_num_threads(1)  # the same sums on any number of cores, and no slower where they are busy
-    tokenizer = make_tokenizer()
-    model = make_model(tokenizer)
+def save(tokenizer: PreTrainedTokenizerFast, model: LlamaForCausalLM, folder: Path) -> None:
+    """Write a tokenizer and its model; the folder appears when both are written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".base-", dir=folder.parent) as scratch:
         new = Path(scratch) / "base"
@@ -129,6 +127,12 @@ def main(folder: Path) -> None:
         make_readable(new)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
+
+
+def main(folder: Path) -> None:
+    """Make the base and write it into a folder."""
+    tokenizer = make_tokenizer()
+    save(tokenizer, make_model(tokenizer), folder)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,17 @@ def check_adapter_fits(model: Any, folder: Path) -> None:
         raise UserError(f"{folder / ADAPTER}: is of another model: {said}; {remedy(folder)}")
 
 
+def accept_any_width() -> None:
+    """Let transformers load a Llama whose heads do not divide its width, as Kanana's do not, which name their own.
+
+    Its versions 5 refuse that config, and the model takes it: https://github.com/huggingface/transformers/issues/46082
+    """
+    from transformers import LlamaConfig  # slow to import; few checks need it
+
+    kept = [check for check in LlamaConfig.__class_validators__ if check.__name__ != "validate_architecture"]
+    LlamaConfig.__class_validators__ = kept
+
+
 @contextmanager
 def loading(what: str, folder: Path) -> Iterator[None]:
     """Raise UserError for whatever transformers, peft, tokenizers or safetensors raise where they load a folder.

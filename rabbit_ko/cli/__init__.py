@@ -13,7 +13,16 @@ from typing import Any
 from click import Command, Group, Parameter, UsageError
 from typer.main import get_command
 
-from rabbit_ko.cli import data, doctor, evaluate, look, plan, publish, train  # noqa: F401  each adds to `app`
+from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
+    data,
+    doctor,
+    evaluate,
+    look,
+    plan,
+    publish,
+    template,
+    train,
+)
 from rabbit_ko.cli.app import app, told
 from rabbit_ko.errors import suggest
 from rabbit_ko.secrets import remember_url

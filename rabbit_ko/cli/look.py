@@ -118,9 +118,14 @@ def look(
     Example: `rabbit data look my-answers.xlsx`
     """
     from dataset_builders.look import look as look_at
-    from prompt_strategies.template import TEMPLATES
+    from prompt_strategies.template import TEMPLATES, Native
     from rabbit_ko.inspection.look import print_look
 
     if template not in TEMPLATES:
         raise UnknownName(f"--template: unknown template `{template}`{suggest(template, TEMPLATES)}")
-    print_look(Terminal(soft_wrap=True), look_at(file, subset or None, split), TEMPLATES[template], n)
+    if isinstance(chosen := TEMPLATES[template], Native):
+        raise UnknownName(
+            f"--template: `{template}` is that of a base's tokenizer, and a file has none; look in another here, and "
+            "with `rabbit inspect` at the rows of a recipe that has it"
+        )
+    print_look(Terminal(soft_wrap=True), look_at(file, subset or None, split), chosen, n)

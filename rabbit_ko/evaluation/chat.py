@@ -6,7 +6,7 @@ from typing import Any
 
 from prompt_strategies.messages import Messages, without_oldest_exchange
 from rabbit_ko.errors import printable
-from rabbit_ko.evaluation.models import load_stage
+from rabbit_ko.evaluation.models import encode_chat, load_stage, stops
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.terminal import BREAKS, say
 
@@ -29,26 +29,29 @@ def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperatur
 def answer(
     model: Any, tokenizer: Any, messages: Messages, max_new_tokens: int, temperature: float
 ) -> tuple[str, bool]:
-    """Stream an answer to the conversation, or to what of it fits; return it, and whether the model ended it."""
-    options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+    """Stream an answer to the conversation, or to what of it fits; return it, and whether the model ended it.
+
+    Raises UserError where the stage's prompt has no place for the conversation.
+    """
     left: Messages | None = messages
     while left:
-        prompt = tokenizer.apply_chat_template(left, **options)
+        prompt = encode_chat(tokenizer, left, return_tensors="pt")
         fits = prompt["input_ids"].shape[1] + max_new_tokens <= model.config.max_position_embeddings
         left = None if fits else without_oldest_exchange(left)
 
+    ends = stops(model, tokenizer)
     sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.9} if temperature else {"do_sample": False}
     output = model.generate(
         **prompt.to(model.device),
         **sampling,
         max_new_tokens=max_new_tokens,
         repetition_penalty=1.1,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=ends,
         pad_token_id=tokenizer.pad_token_id,
         streamer=_streamer(tokenizer),
     )
     ids = output[0, prompt["input_ids"].shape[1] :].tolist()
-    return tokenizer.decode(ids, skip_special_tokens=True), ids[-1:] == [tokenizer.eos_token_id]
+    return tokenizer.decode(ids, skip_special_tokens=True), ids[-1] in ends
 
 
 def _streamer(tokenizer: Any) -> Any:

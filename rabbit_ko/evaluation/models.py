@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, check_adapter_fits, check_model, loading
-from prompt_strategies.chat_template import chat_template
+from axolotl_plugins.checks.model_files import (
+    ADAPTER_CONFIG,
+    accept_any_width,
+    check_adapter_fits,
+    check_model,
+    loading,
+)
 from prompt_strategies.messages import Messages
 from prompt_strategies.tokens import adds_bos
 from rabbit_ko.documents import read_object
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.stages import BASE, Stage, adapter_base
 from rabbit_ko.hub import hub_id
 from rabbit_ko.run_record import check_run, remedy
@@ -22,17 +27,20 @@ class Answer(NamedTuple):
 
 
 def load_tokenizer(stage: Stage) -> Any:
-    """Load a stage's tokenizer, with the recipe's prompt as chat template and one BOS. Raises UserError."""
+    """Load a stage's tokenizer, with its prompt as chat template and one BOS before a bare text. Raises UserError."""
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
     check_stage(stage)
+    accept_any_width()
     folder = Path(stage.model)
     with loading(f"{stage.model}: the tokenizer cannot be loaded", folder):
         tokenizer = AutoTokenizer.from_pretrained(stage.model, trust_remote_code=stage.trusted)
         tokenizer("가")
-    tokenizer.chat_template = chat_template(stage.template)
+    tokenizer.chat_template = stage.chat_template
     tokenizer.padding_side = "left"
+    if stage.name == BASE and not stage.headings:
+        tokenizer.eos_token = (stage.config.get("special_tokens") or {}).get("eos_token") or tokenizer.eos_token
     if tokenizer.eos_token_id is None:
         raise UserError(f"{stage.model}: its tokenizer names no token that ends an answer; {remedy(folder)}")
     if tokenizer.pad_token_id is None:
@@ -94,16 +102,31 @@ def adapter_rank(folder: Path) -> int:
 
 
 def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[Answer]:
-    """Answer conversations in one batch, greedily."""
+    """Answer conversations in one batch, greedily. Raises UserError."""
     import torch
 
-    prompts = tokenizer.apply_chat_template(
-        conversations, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
-    )
+    prompts, ends = encode_chat(tokenizer, conversations, padding=True, return_tensors="pt"), stops(model, tokenizer)
     greedy = {"do_sample": False, "temperature": None, "top_p": None, "pad_token_id": tokenizer.pad_token_id}
     with torch.inference_mode():
-        output = model.generate(**prompts.to(model.device), max_new_tokens=max_new_tokens, **greedy)
-    ends = model.generation_config.eos_token_id
-    ends = set(ends if isinstance(ends, list) else [ends])
+        output = model.generate(
+            **prompts.to(model.device), max_new_tokens=max_new_tokens, eos_token_id=ends, **greedy
+        )
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
-    return [Answer(tokenizer.decode(ids, skip_special_tokens=True), ends.isdisjoint(ids)) for ids in answers]
+    return [Answer(tokenizer.decode(ids, skip_special_tokens=True), set(ends).isdisjoint(ids)) for ids in answers]
+
+
+def encode_chat(tokenizer: Any, messages: Messages | list[Messages], **options: Any) -> Any:
+    """Encode a conversation, or several, up to the next answer. Raises UserError where its template refuses it.
+
+    Reasoning stands in earlier answers as the model wrote it; what becomes of that is the chat template's.
+    """
+    try:
+        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, **options)
+    except Exception as error:  # a template raises whatever it likes
+        raise UserError(f"the chat template refuses this conversation: {reason(error)}") from None
+
+
+def stops(model: Any, tokenizer: Any) -> list[int]:
+    """Return the ids that end an answer: those that the model's generation config stops at, and the EOS."""
+    ends = model.generation_config.eos_token_id
+    return sorted({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None})

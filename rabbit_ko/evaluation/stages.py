@@ -4,11 +4,13 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from axolotl_plugins.checks.base_model import stage_chat_template
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, BASE_OF_ADAPTER, trusts
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
@@ -36,14 +38,31 @@ class Stage:
         """The folder of the stage's results."""
         return Recipe(self.recipe).results / self.name
 
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What the stage was trained with, and for the base what the recipe's first stage is trained with."""
+        is_base = self.name == BASE
+        return _first_config(Recipe(self.recipe)) if is_base else read_run(Path(self.model)).config
+
     @property
-    def template(self) -> Template:
-        """The prompt's template: the one that the stage was trained with, and for the base that of the recipe."""
-        if self.name == BASE:
-            config, file = _first_config(Recipe(self.recipe)), Recipe(self.recipe).folder / "sft.yaml"
-        else:
-            config, file = read_run(Path(self.model)).config, Path(self.model) / RUN_FILE
-        return template_for(text_at(file, config, "datasets", 0, "type"))
+    def headings(self) -> Template | None:
+        """The prompt's template; None where the prompt is what a tokenizer's own chat template renders."""
+        template = template_for(self._text("datasets", 0, "type"))
+        return template if isinstance(template, Template) else None
+
+    @cached_property
+    def chat_template(self) -> str:
+        """The prompt as a chat template, a native one as the run saved it, or as a run on the base would.
+
+        Raises UserError where the base has none.
+        """
+        if self.headings:
+            return chat_template(self.headings)
+        return stage_chat_template(self.config) if self.name == BASE else self._text("chat_template_jinja")
+
+    def _text(self, *keys: str | int) -> str:
+        place = Recipe(self.recipe).folder / "sft.yaml" if self.name == BASE else Path(self.model) / RUN_FILE
+        return text_at(place, self.config, *keys)
 
     @property
     def trusted(self) -> bool:
@@ -54,8 +73,8 @@ class Stage:
 
     @property
     def prompt(self) -> str:
-        """A hash of the prompt's template."""
-        return xxhash.xxh3_128_hexdigest(chat_template(self.template).encode())
+        """A hash of the prompt's chat template."""
+        return xxhash.xxh3_128_hexdigest(self.chat_template.encode())
 
 
 def find_stage(recipe: str, name: str = "") -> Stage:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,26 +13,16 @@ import pyarrow.dataset as ds
 from rich.table import Column, Table
 from rich.text import Text
 
-from prompt_strategies.tokens import Ids, special_ids
 from rabbit_ko.errors import UserError, printable, reason
 from rabbit_ko.inspection.pages import quantile, render
+from rabbit_ko.inspection.pieces import answers, count_tokens, print_pieces
 from rabbit_ko.storage import write
-from rabbit_ko.terminal import BREAKS, Terminal, say, say_json, shown, silence
+from rabbit_ko.terminal import Terminal, say, say_json, shown, silence
 
 if TYPE_CHECKING:
     from axolotl_plugins.checks.rows import TokenizedRow
 
 SHOWN_DROPPED = 200
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The shortest run of tokens that makes whole characters; nearly always one token."""
-
-    text: str
-    ids: tuple[int, ...]
-    trained: bool
-    special: bool
 
 
 @dataclass
@@ -65,28 +55,6 @@ def summarize(rows: Iterable["TokenizedRow"]) -> SplitSummary:
         summary.trained[row.source] += row.trained
         summary.shortened += row.dropped_exchanges > 0
     return summary
-
-
-def answers(tokenizer: Any, row: "TokenizedRow") -> dict[str, list[Piece]]:
-    """Return a row in pieces once for each answer, by what the answer is called; SFT's only one has no name."""
-    names = ("chosen", "rejected") if len(row.answers) == 2 else ("",)
-    prompt = list(_pieces(tokenizer, row.prompt, False))
-    return {
-        name: [*prompt, *_pieces(tokenizer, answer, True)] for name, answer in zip(names, row.answers, strict=False)
-    }
-
-
-def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
-    special = special_ids(tokenizer)
-    pending: tuple[int, ...] = ()
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        pending += (token,)
-        text = tokenizer.decode(pending, clean_up_tokenization_spaces=False)
-        # A character of UTF-8 has at most four bytes; tokens that make none by then are not going to make one.
-        is_whole = "\N{REPLACEMENT CHARACTER}" not in text or len(pending) == 4
-        if is_whole or following is None or following in special:
-            yield Piece(text, pending, trained, token in special)
-            pending = ()
 
 
 def load_stage(config: Path, debug: bool = False, **overrides: Any) -> tuple[Any, Any]:
@@ -159,20 +127,14 @@ def render_rows(title: str, cfg: Any, tokenizer: Any, shown: list["TokenizedRow"
 
 
 def print_row(console: Terminal, tokenizer: Any, row: "TokenizedRow") -> None:
-    """Print a row with each of its answers: prompt tokens dim, trained ones green, special ones boxed."""
+    """Print a row once for each of its answers, token by token."""
     dropped = f"  dropped: {row.dropped.value}" if row.dropped else ""
     shortened = f"  {row.dropped_exchanges} oldest exchanges dropped" if row.dropped_exchanges else ""
     for name, pieces in (answers(tokenizer, row) or {dropped: []}).items():
-        counts = f"  {len(row.prompt)} + {sum(len(piece.ids) for piece in pieces if piece.trained)} tokens"
+        counts = f"  {count_tokens(pieces, trained=False)} + {count_tokens(pieces, trained=True)} tokens"
         title = f"  {printable(row.source)}  {name}{counts if pieces else ''}"
         console.print(Text.assemble((printable(row.id), "bold"), title, (shortened, "yellow")))
-        console.print(Text.assemble(*map(_styled, pieces), "\n"), soft_wrap=True)
-
-
-def _styled(piece: Piece) -> tuple[str, str]:
-    if piece.special:
-        return f"⟦{piece.text}⟧", "bold reverse green" if piece.trained else "reverse"
-    return printable(piece.text, keep=BREAKS), "green" if piece.trained else "dim"
+        print_pieces(console, pieces)
 
 
 def print_summary(console: Terminal, summary: SplitSummary, sequence_len: int) -> None:

@@ -91,8 +91,8 @@ def kept_bytes(stage: Stage) -> int:
 def layer_bytes(stage: Stage) -> int:
     """Return what one decoder layer keeps for each token."""
     shape = stage.shape
-    # The inputs of two norms, which the model's own makes float32.
-    norms = 2 * shape.hidden_size * (HALF if stage.fused_norm else FULL)
+    # The inputs of its norms, which the model's own makes float32.
+    norms = shape.normed_width * (HALF if stage.fused_norm else FULL)
     # Query, key, value and output, and a float32 normalizer for each head.
     key = shape.kv_width if stage.grouped_attention else shape.query_width
     attention = HALF * (2 * shape.query_width + 2 * key) + FULL * shape.heads

@@ -1,4 +1,4 @@
-"""What a stage's YAML says about memory and work, with axolotl's defaults, and the shape of its Llama."""
+"""What a stage's YAML says about memory and work, with axolotl's defaults, and the shape of its model."""
 
 from dataclasses import astuple
 from math import ceil
@@ -20,6 +20,11 @@ SHAPES = Path(__file__).parent / "shapes"
 KNOWN = {
     "beomi/Llama-3-Open-Ko-8B": "llama-3-8b",
     **dict.fromkeys(("meta-llama/Llama-3.2-3B-Instruct", "CarrotAI/Llama-3.2-Rabbit-Ko-3B-Instruct"), "llama-3.2-3b"),
+    # The file is Nano's, whose successor has its width and heads, and is taken to have its other sizes.
+    **dict.fromkeys(
+        ("kakaocorp/kanana-nano-2.1b-instruct", "kakaocorp/kanana-1.5-2.1b-instruct-2505"), "kanana-2.1b"
+    ),
+    "Qwen/Qwen3-4B": "qwen3-4b",
 }
 
 # Whatever axolotl takes for a yes, such as `bf16: auto`.
@@ -30,7 +35,7 @@ class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alia
     """The sizes in a model's config; `heads x head_dim` is the width of a query."""
 
     name: str
-    model_type: Literal["llama", "mistral"] = Field(exclude=True)
+    model_type: Literal["llama", "mistral", "qwen3"] = Field(exclude=True)
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -47,6 +52,16 @@ class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alia
     @property
     def kv_width(self) -> int:
         return self.kv_heads * self.head_dim
+
+    @property
+    def has_head_norms(self) -> bool:
+        """Whether each layer has a norm of its queries and one of its keys, beside the two of all models here."""
+        return self.model_type == "qwen3"
+
+    @property
+    def normed_width(self) -> int:
+        """The width of what a layer's norms read."""
+        return 2 * self.hidden_size + (self.query_width + self.kv_width if self.has_head_norms else 0)
 
     @property
     def linears(self) -> list[tuple[int, int]]:
@@ -67,8 +82,9 @@ class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alia
 
     @property
     def parameters(self) -> int:
-        """All weights, with two norms a layer and one after the last."""
-        return self.linear_parameters + self.embedding_parameters + (2 * self.layers + 1) * self.hidden_size
+        """All weights, with the norms of each layer and one after the last."""
+        norms = 2 * self.hidden_size + (2 * self.head_dim if self.has_head_norms else 0)
+        return self.linear_parameters + self.embedding_parameters + self.layers * norms + self.hidden_size
 
     @property
     def matmul_parameters(self) -> int:
@@ -150,7 +166,7 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
 
 
 def load_shape(base_model: str) -> ModelShape:
-    """Return the shape of a recipe's base, from `shapes/` or its folder. Raises UserError where there is no Llama."""
+    """Return the shape of a recipe's base, from `shapes/` or its folder. Raises UserError where it is not known."""
     path = SHAPES / f"{KNOWN[base_model]}.json" if base_model in KNOWN else Path(base_model) / "config.json"
     if not path.is_file():
         raise UserError(
@@ -161,7 +177,7 @@ def load_shape(base_model: str) -> ModelShape:
         given = {key: value for key, value in read_object(path, remedy(path.parent)).items() if value is not None}
         return ModelShape.model_validate({**given, "name": KNOWN.get(base_model, base_model)})
     except (ValueError, LookupError) as error:
-        known = "not the config of a model of the kinds llama, mistral"
+        known = "not the config of a model of the kinds llama, mistral, qwen3"
         raise UserError(f"{path}: {known}: {reason(error)[:200]}") from None
 
 

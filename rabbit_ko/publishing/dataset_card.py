@@ -1,16 +1,20 @@
 """The dataset card: the hub's YAML header, and a body in English and Korean, whose figures are the manifest's."""
 
+import json
 import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCardData
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Template as CardTemplate
 
 from dataset_builders.manifest import Manifest, Shard
-from prompt_strategies.template import render_answer, render_prompt, template_for
+from prompt_strategies.messages import is_plain
+from prompt_strategies.template import Template, render_answer, render_prompt, template_for
 from rabbit_ko.markdown import cell, code, fence, link
 from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.recipes import Recipe, read_config, recipe_names
@@ -35,19 +39,24 @@ def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str
             parts[Path(shard.file).name.split("-")[0]].append(shard)
     title, first = repo.split("/")[-1], next(iter(splits))
     prompt_type = find_prompt_type(folder, first)
-    shard = [*splits[first]["train"], *splits[first]["test"]][0]
+    files = [folder / shard.file for parts in splits.values() for shards in parts.values() for shard in shards]
+    [row] = next(pq.ParquetFile(files[0]).iter_batches(batch_size=1)).to_pylist()
+    rendered = _render(row, prompt_type)
     body = card_template("dataset_card.md.jinja").render(
         title=title,
         repo=repo,
         manifest=manifest,
         splits=splits,
-        template=prompt_type.removeprefix("prompt_strategies.").split("_")[0],
-        example=_example(folder / shard.file, prompt_type),
+        template=rendered and prompt_type.removeprefix("prompt_strategies.").split("_")[0],
+        example=_cut(rendered, "diff")
+        if rendered
+        else _cut(json.dumps(_given(row), ensure_ascii=False, indent=1), "json"),
+        extras=sorted({name for file in files for name in _extras(file)}),
     )
     return f"---\n{_header(manifest, title, splits).to_yaml()}\n---\n\n{body.rstrip()}\n"
 
 
-def card_template(name: str, **filters: Callable[..., str]) -> Template:
+def card_template(name: str, **filters: Callable[..., str]) -> CardTemplate:
     """Return one of the templates beside this file, with the filters of Markdown and those given."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -83,14 +92,37 @@ def _header(manifest: Manifest, title: str, splits: Splits) -> DatasetCardData:
     )
 
 
-def _example(shard: Path, prompt_type: str) -> str:
-    """Return a shard's first row as the model reads it, in a diff whose lines with `+` are trained."""
-    [row] = next(pq.ParquetFile(shard).iter_batches(batch_size=1)).to_pylist()
+def _render(row: dict[str, Any], prompt_type: str) -> str:
+    """Return a row as the model reads it, in a diff whose lines with `+` are trained; nothing where that is a base's.
+
+    A base's own chat template is not at hand here, and only that renders tools and reasoning.
+    """
     messages = row.get("messages") or [*row["prompt"], *(row.get("chosen") or row["completion"])]
-    prompt, answer = render_prompt(template_for(prompt_type), messages[:-1]), render_answer(messages[-1])
+    template = template_for(prompt_type)
+    if not isinstance(template, Template) or row.get("tools") or not is_plain(messages):
+        return ""
+    prompt, answer = render_prompt(template, messages[:-1]), render_answer(messages[-1])
     lines = [
         *(f"  {line}" for line in prompt.removesuffix("\n").split("\n")),
         *(f"+ {line}" for line in answer.split("\n")),
     ]
-    text = "\n".join(lines)
-    return fence(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]} ...", "diff")
+    return "\n".join(lines)
+
+
+def _given(value: Any) -> Any:
+    """Return a value without what is null in it, such as calls in a message without any."""
+    if isinstance(value, dict):
+        return {key: _given(inner) for key, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _cut(text: str, language: str) -> str:
+    return fence(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]} ...", language)
+
+
+def _extras(shard: Path) -> list[str]:
+    """Return the fields of a shard that only rows with tools or reasoning have."""
+    schema = pq.read_schema(shard)
+    messages = schema.field("messages" if "messages" in schema.names else "prompt").type.value_type
+    fields = [field.name for field in messages if field.name not in ("role", "content", "weight")]
+    return [*fields, *(name for name in schema.names if name == "tools")]

@@ -5,7 +5,6 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from prompt_strategies.template import Template, render_answer, render_prompt
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import generate
@@ -40,7 +39,7 @@ def read_picked(file: Path) -> PickedAnswer:
         raise UserError(f"{file}: not an answer to show; write YAML with `question:` and `answer:`") from None
 
 
-def make_examples(model: Any, tokenizer: Any, template: Template, system_prompt: str) -> list[Example]:
+def make_examples(model: Any, tokenizer: Any, system_prompt: str) -> list[Example]:
     """Let the model answer one question, under the system prompt if there is one, and two in turn without it."""
     made = []
     for system, questions in ((system_prompt, SINGLE_TURN), ("", MULTI_TURN)):
@@ -48,8 +47,8 @@ def make_examples(model: Any, tokenizer: Any, template: Template, system_prompt:
         for question in questions:
             messages.append({"role": "user", "content": question})
             [answer] = generate(model, tokenizer, [messages], MAX_NEW_TOKENS)
+            prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             messages.append({"role": "assistant", "content": answer.text})
             cuts.append(answer.is_cut)
-        said = f"{render_prompt(template, messages[:-1])}{render_answer(messages[-1])}"
-        made.append(Example(f"{tokenizer.bos_token or ''}{said}{'' if cuts[-1] else tokenizer.eos_token}", any(cuts)))
+        made.append(Example(f"{prompt}{answer.text.strip()}{'' if cuts[-1] else tokenizer.eos_token}", any(cuts)))
     return made

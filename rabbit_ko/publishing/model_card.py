@@ -42,7 +42,7 @@ def write_card(
     facts = gather(recipe, stage, license)
     model, tokenizer = load_stage(facts.stage)
     system_prompt = facts.manifest.config["system_prompt"] if system_prompt_shares(facts) else ""
-    answers = examples.make_examples(model, tokenizer, facts.stage.template, system_prompt)
+    answers = examples.make_examples(model, tokenizer, system_prompt)
     file, tokens = Path(facts.stage.model) / CARD_FILE, (tokenizer.bos_token or "", tokenizer.eos_token or "")
     write(str(file), render_card(facts, answers, language, tokens, **picked).encode())
     stale = facts.table.in_state(State.STALE)

@@ -1,7 +1,7 @@
 """What a model card is written from: the runs that led to a stage's model, their data, and the measured figures."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, Field
@@ -17,7 +17,7 @@ from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import METHODS
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
-from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe
+from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 from rabbit_ko.run_record import RunRecord, check_run, remedy, text_at
 
 
@@ -52,7 +52,11 @@ class Rows(BaseModel):
 
 
 class Run(RunRecord):
-    """A finished training run, as `run.json` has it. seconds: earlier versions of this project did not write it."""
+    """A finished training run, as `run.json` has it.
+
+    seconds: earlier versions of this project did not write it. chat_template_date: what a native chat template that
+    asks for the day's date is given.
+    """
 
     git: Git = Git()
     device: Device
@@ -64,6 +68,7 @@ class Run(RunRecord):
     last_train_loss: float | None
     first_evaluation: dict[str, float]
     last_evaluation: dict[str, float]
+    chat_template_date: date | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,17 @@ class Facts:
     table: Table
     results: dict[str, Result]
     license: str
+
+    @property
+    def is_own_template(self) -> bool:
+        """Whether a native prompt is that of the base's own chat template, and not of one that the recipe names."""
+        config = read_config(self.recipe.config(next(iter(self.runs))))
+        return not (config.get("chat_template") or config.get("chat_template_jinja"))
+
+    @property
+    def template_date(self) -> date | None:
+        """The date that the chat template writes in the place of the day's."""
+        return self.runs[self.stage.name].chat_template_date
 
     @property
     def trusting(self) -> list[str]:

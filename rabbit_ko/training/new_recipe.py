@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import stop_tokens
+from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.recipes import CONFIGS, Recipe
 
@@ -89,6 +90,7 @@ def special_tokens(base: str) -> dict[str, str]:
 def _load(base: str) -> Any:
     from transformers import AutoTokenizer
 
+    accept_any_width()
     try:
         return AutoTokenizer.from_pretrained(Path(base) if Path(base).is_dir() else base, trust_remote_code=False)
     except (OSError, ValueError) as error:

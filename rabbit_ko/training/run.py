@@ -135,7 +135,8 @@ def make_base(recipe: Recipe) -> bool:
     made_of = folder / "made_of.txt"
     prompt = [ROOT / "prompt_strategies" / name for name in ("template.py", "chat_template.py")]
     samples = (ROOT / "dataset_builders" / "samples").glob("*")
-    now = source_digest([*prompt, *samples]) + " " + source_digest([ROOT / script])
+    scripts = {ROOT / script, ROOT / CONFIGS / "smoke" / script.name}  # one may build on that of smoke
+    now = source_digest([*prompt, *samples]) + " " + source_digest(scripts)
     if (folder / "model.safetensors").exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == now:
         return False
     run_logged(

@@ -1,4 +1,4 @@
-"""The smoke recipe's base is the same every time, and appears whole or not at all."""
+"""The bases of the smoke recipes are the same every time, and appear as a whole or not at all."""
 
 import hashlib
 import runpy
@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer, GenerationConfig
 
 from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
-    """The script's names."""
-    return runpy.run_path(str(ROOT / "axolotl_configs" / "smoke" / "make_base_model.py"))
+    """The names of the smoke recipe's script."""
+    return run_script("smoke")
+
+
+def run_script(recipe: str) -> dict[str, Any]:
+    """The names of a recipe's script."""
+    return runpy.run_path(str(ROOT / "axolotl_configs" / recipe / "make_base_model.py"))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -26,6 +32,22 @@ def test_two_bases_are_the_same_bytes(script: dict[str, Any], tmp_path: Path) ->
     script["main"](tmp_path / "two")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     assert "model.safetensors" in digests(tmp_path / "one")
+
+
+def test_the_base_of_smoke_native_has_the_format_of_llama_3_2(script: dict[str, Any], tmp_path: Path) -> None:
+    run_script("smoke-native")["main"](tmp_path / "native")
+    script["make_tokenizer"]().save_pretrained(tmp_path / "smoke")
+    smoke, native = digests(tmp_path / "smoke"), digests(tmp_path / "native")
+    assert native["tokenizer.json"] == smoke["tokenizer.json"]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "native")
+    stops = GenerationConfig.from_pretrained(tmp_path / "native").eos_token_id
+    assert tokenizer.convert_ids_to_tokens(stops) == ["<|end_of_text|>", "<|eot_id|>"]
+    assert tokenizer.eos_token == "<|eot_id|>"
+    assert tokenizer.bos_token == tokenizer.decode(tokenizer("").input_ids) == "<|begin_of_text|>"
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "안녕?"}], tokenize=False)
+    assert rendered.startswith(
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: "
+    )
 
 
 def test_a_disk_that_fills_up_leaves_nothing(

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,7 @@ CHAT = "local-chat-completions"
 
 
 @cache
-def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str, in_prompt: bool) -> Any:
+def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str) -> Any:
     """Make the harness's model of a kind, once, with the stage's tokenizer. Raises UserError where that fails."""
     from lm_eval.api.registry import get_model
 
@@ -25,7 +25,7 @@ def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str
         load_tokenizer(stage).save_pretrained(tokenizer)
         try:
             if server:
-                options = _options_of_server(stage, server, kind, tokenizer, in_prompt)
+                options = _options_of_server(stage, server, kind, tokenizer)
             else:
                 options = _options_here(stage, kind, tokenizer, batch_size)
             with nullcontext() if server else loading(stage.model, Path(stage.model)):
@@ -45,7 +45,7 @@ def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str
     return lm
 
 
-def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str, in_prompt: bool) -> dict[str, Any]:
+def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str) -> dict[str, Any]:
     from transformers import AutoConfig
 
     check_reachable(server)
@@ -56,9 +56,7 @@ def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str
         return options | {"tokenizer_backend": None}
     place = adapter_base(Path(stage.model)) or stage.model
     context = AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted).get_text_config()
-    # The recipe's prompt starts with BOS as it is.
-    options |= {"tokenizer": tokenizer, "add_bos_token": not in_prompt}
-    return options | {"max_length": context.max_position_embeddings}
+    return options | {"tokenizer": tokenizer, "max_length": context.max_position_embeddings}
 
 
 def _options_here(stage: Stage, kind: str, tokenizer: str, batch_size: str) -> dict[str, Any]:
@@ -68,23 +66,33 @@ def _options_here(stage: Stage, kind: str, tokenizer: str, batch_size: str) -> d
     options: dict[str, Any] = {"trust_remote_code": stage.trusted}
     options |= {"pretrained": base or model, "tokenizer": tokenizer, "dtype": "auto", "batch_size": "auto"}
     if kind == "vllm":
+        # The harness would tell the chat template to think, which training leaves to it.
+        options["enable_thinking"] = None
         return options | ({"lora_local_path": model, "max_lora_rank": adapter_rank(Path(model))} if base else {})
     on_gpu = torch.cuda.is_available()
     options["batch_size"] = batch_size if on_gpu or batch_size != "auto" else "8"
     return options | {"device": "cuda" if on_gpu else "cpu"} | ({"peft": model} if base else {})
 
 
-def encode_apart(lm: Any, in_prompt: bool) -> None:
-    """Let the harness's model encode a prompt and the answer after it apart, as in training, or as the harness does.
+def encode_as_trained(lm: Any, stage: Stage, in_prompt: bool) -> None:
+    """Let the harness's model encode a stage's prompt and the answer after it as training does, or as the harness.
 
-    The harness encodes them together, and takes the line break at the prompt's end for a part of the answer.
+    The harness takes the line break at the prompt's end for a part of the answer, and puts BOS before a prompt for
+    which the chat template writes none.
     """
     vars(lm).pop("_encode_pair", None)
+    lm.add_bos_token = not in_prompt
     if in_prompt and hasattr(lm, "_encode_pair"):
-        lm._encode_pair = lambda prompt, answer: (
-            lm.tok_encode(prompt),
-            lm.tok_encode(answer, add_special_tokens=False),
-        )
+        lm._encode_pair = partial(_encode_apart if stage.headings else _encode_jointly, lm)
+
+
+def _encode_apart(lm: Any, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+    return lm.tok_encode(prompt), lm.tok_encode(answer, add_special_tokens=False)
+
+
+def _encode_jointly(lm: Any, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+    ids = lm.tok_encode(prompt)
+    return ids, lm.tok_encode(prompt + answer)[len(ids) :]
 
 
 def count_truncated(lm: Any, samples: dict[str, list[dict[str, Any]]]) -> int:

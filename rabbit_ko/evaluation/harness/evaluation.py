@@ -14,7 +14,7 @@ import xxhash
 
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.endpoint import Endpoint
-from rabbit_ko.evaluation.harness.backends import CHAT, count_truncated, encode_apart, load_model
+from rabbit_ko.evaluation.harness.backends import CHAT, count_truncated, encode_as_trained, load_model
 from rabbit_ko.evaluation.harness.suites import TASKS_FOLDER, Suite
 from rabbit_ko.evaluation.records import Model, Result, Sample, Score, save_result
 from rabbit_ko.evaluation.stages import Stage
@@ -24,7 +24,7 @@ from rabbit_ko.evaluation.stages import Stage
 class Evaluation:
     """What is asked for. limit: the first items of each task. hub_dir: a folder laid out like the hub, in its place.
 
-    template: whether to ask in the recipe's prompt; by default only where answers are generated.
+    template: whether to ask in the stage's prompt; by default only where answers are generated.
     """
 
     stage: Stage
@@ -36,7 +36,7 @@ class Evaluation:
     batch_size: str = "auto"
 
     def in_prompt(self, suite: Suite) -> bool:
-        """Tell whether a suite's questions are asked in the recipe's prompt."""
+        """Tell whether a suite's questions are asked in the stage's prompt."""
         return suite.generates if self.template is None else self.template
 
     def settings(self, suite: Suite) -> dict[str, Any]:
@@ -47,10 +47,10 @@ class Evaluation:
 
     def model_for(self, suite: Suite) -> Any:
         """Return the harness's model for a suite. Raises UserError where it cannot be loaded."""
-        kind, in_prompt = self.backend, self.in_prompt(suite)
+        kind = self.backend
         if self.server:
-            kind = CHAT if suite.generates and in_prompt else "local-completions"
-        return load_model(self.stage, kind, self.server, self.batch_size, in_prompt or not self.server)
+            kind = CHAT if suite.generates and self.in_prompt(suite) else "local-completions"
+        return load_model(self.stage, kind, self.server, self.batch_size)
 
 
 def evaluate(evaluation: Evaluation, suite: Suite, model: Model) -> Result | None:
@@ -107,7 +107,7 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite, lm: Any) -> dict[str,
     for name in ("lm_eval", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     in_prompt = evaluation.in_prompt(suite)
-    encode_apart(lm, in_prompt)
+    encode_as_trained(lm, evaluation.stage, in_prompt)
     # Inside the folder the harness takes `skt/kobest_v1` for a local path.
     with chdir(evaluation.hub_dir or "."):
         if suite.prepare:

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from prompt_strategies.chat_template import chat_template
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
 from rabbit_ko.evaluation.logickor.questions import Question, Strategy, conversation
-from rabbit_ko.evaluation.models import generate, load_stage
+from rabbit_ko.evaluation.models import encode_chat, generate, load_stage
 from rabbit_ko.evaluation.stages import Stage
 
 BATCH = 8
@@ -46,7 +45,7 @@ def answer_all(
         identity |= {"url": server.url, "model": server.model, "fingerprint": model}
         answer: Callable[[list[Prompt], Write], None] = partial(_ask_server, server, wanted)
     else:
-        identity |= {"model": model, "template": chat_template(stage.template)}
+        identity |= {"model": model, "template": stage.chat_template}
         answer = partial(_generate, cache(partial(load_stage, stage)), wanted)
     known = {record["key"]: record["text"] for record in records(journal, key=str, text=str)}
     answers: dict[str, tuple[str, ...]] = {question.name: () for question in questions}
@@ -100,8 +99,7 @@ def room_for_answer(model: Any, tokenizer: Any, prompt: Prompt, wanted: int) -> 
     context = model.config.get_text_config().max_position_embeddings
 
     def left(messages: Messages) -> int:
-        taken = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        return int(context - len(taken["input_ids"]))
+        return int(context - len(encode_chat(tokenizer, messages)["input_ids"]))
 
     room = left(prompt.messages)
     if prompt.turn == 1:

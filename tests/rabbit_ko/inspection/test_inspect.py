@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from axolotl.loaders import load_tokenizer
 from click.testing import CliRunner
+from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
 from axolotl_plugins.checks.rows import TokenizedRow, tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
 from rabbit_ko.cli import main
-from rabbit_ko.inspection.inspect_stage import answers, command, print_row, print_summary, render_rows, summarize
+from rabbit_ko.inspection.inspect_stage import command, print_row, print_summary, render_rows, summarize
+from rabbit_ko.inspection.pieces import answers
 from rabbit_ko.terminal import Terminal
-from tests.stages import load_on_cpu
+from tests.stages import in_llama_format, load_on_cpu, save_base
 
 
 def row_of(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> TokenizedRow:
@@ -57,13 +60,49 @@ def test_every_row_is_shown_or_dropped_with_its_reason(stage: Any) -> None:
     assert summary.trained.total() == sum(row.trained for row in rows)
 
 
+@pytest.fixture
+def native_stage(smoke_recipe: Path, smoke_tokenizer: PreTrainedTokenizerBase) -> Any:
+    """A stage that trains every answer in the base's own format."""
+    save_base(smoke_recipe / "runs/smoke/base", in_llama_format(smoke_tokenizer))
+    rows = {"path": "data/smoke/sft", "type": "prompt_strategies.native_every_turn"}
+    sets = {f"{name}datasets": [{**rows, "split": split}] for name, split in (("", "train"), ("test_", "test"))}
+    cfg = load_on_cpu("sft", **sets)
+    return cfg, load_tokenizer(cfg)
+
+
+def test_each_answer_of_a_native_row_is_shown_as_trained(native_stage: Any) -> None:
+    cfg, tokenizer = native_stage
+    [row, *_] = [row for row in tokenized_rows(cfg, tokenizer, "train") if row.earlier]
+    pieces = answers(tokenizer, row)[""]
+    assert [token for piece in pieces for token in piece.ids] == row.prompt + row.answers[0]
+    spoken = [tokenizer.decode(row.prompt[start:end]) for start, end in row.earlier]
+    trained = "".join(piece.text for piece in pieces if piece.trained)
+    assert trained == "".join([*spoken, tokenizer.decode(row.answers[0])])
+    assert trained.count("<|eot_id|>") == len(row.earlier) + 1
+    source = render_rows("smoke sft", cfg, tokenizer, [row], summarize([row]))
+    assert Page(source).trained == trained
+    assert f"· {row.length - row.trained} + {row.trained} tokens" in source
+    console = Terminal(record=True, width=200)
+    print_row(console, tokenizer, row)
+    assert f"  {row.length - row.trained} + {row.trained} tokens" in console.export_text()
+
+
+def test_a_control_token_is_boxed_whether_or_not_it_is_marked_as_special(
+    smoke_tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer = deepcopy(smoke_tokenizer)
+    tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("   ", special=False)])
+    row = row_of(tokenizer, "질문   <think>", "답")
+    assert [piece.text for piece in answers(tokenizer, row)[""] if piece.special] == ["<think>", "<|end_of_text|>"]
+
+
 class Page(HTMLParser):
     """The text of a page's tokens and their ids, and whatever would have to be loaded from elsewhere."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.text, self.ids, self.loaded = "", list[int](), list[str]()
-        self.in_tokens = False
+        self.text, self.trained, self.ids, self.loaded = "", "", list[int](), list[str]()
+        self.in_tokens = self.is_trained = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -72,12 +111,14 @@ class Page(HTMLParser):
         self.in_tokens = tag == "span" and "title" in found
         if self.in_tokens:
             self.ids += map(int, str(found["title"]).split())
+            self.is_trained = "t" in str(found["class"]).split()
 
     def handle_endtag(self, tag: str) -> None:
         self.in_tokens = False
 
     def handle_data(self, data: str) -> None:
         self.text += data if self.in_tokens else ""
+        self.trained += data if self.in_tokens and self.is_trained else ""
 
 
 def test_the_page_shows_every_token_with_its_id_and_loads_nothing(stage: Any) -> None:

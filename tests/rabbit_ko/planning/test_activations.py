@@ -3,28 +3,31 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from axolotl_plugins.processes import Batch
 from rabbit_ko.planning.memory import kept_bytes, layer_bytes, logits_bytes
+from rabbit_ko.planning.stage import ModelShape
 from tests.rabbit_ko.planning.stages import TINY, stage
 
 ROWS, LENGTH, RANK = 3, 40, 8
 
 
-def saved(layers: int, rank: int | None) -> int:
+def saved(shape: ModelShape, layers: int, rank: int | None) -> int:
     """The bytes that autograd keeps of a padded batch in bf16, weights aside."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=TINY.vocab_size,
-        hidden_size=TINY.hidden_size,
-        intermediate_size=TINY.intermediate_size,
+    config = AutoConfig.for_model(
+        shape.model_type,
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
         num_hidden_layers=layers,
-        num_attention_heads=TINY.heads,
-        num_key_value_heads=TINY.kv_heads,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
         attn_implementation="sdpa",
     )
-    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model = AutoModelForCausalLM.from_config(config).to(torch.bfloat16)
     if rank:
         model = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear"))
         model.enable_input_require_grads()
@@ -39,7 +42,7 @@ def saved(layers: int, rank: int | None) -> int:
 
     mask = torch.ones(ROWS, LENGTH, dtype=torch.long)
     mask[0, LENGTH // 2 :] = 0
-    ids = torch.randint(0, TINY.vocab_size, mask.shape)
+    ids = torch.randint(0, shape.vocab_size, mask.shape)
     autocast = torch.autocast("cpu", dtype=torch.bfloat16)
     with autocast, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model(input_ids=ids, attention_mask=mask, use_cache=False)
@@ -47,13 +50,16 @@ def saved(layers: int, rank: int | None) -> int:
     return sum(storage.nbytes() for storage in kept.values())
 
 
-def test_a_layer_with_lora_keeps_what_the_formula_says() -> None:
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_a_layer_with_lora_keeps_what_the_formula_says(kind: str) -> None:
+    shape = TINY.model_copy(update={"model_type": kind})
     tokens, layers = ROWS * LENGTH, 2
-    each = (saved(2 + layers, RANK) - saved(2, RANK)) / layers
+    each = (saved(shape, 2 + layers, RANK) - saved(shape, 2, RANK)) / layers
     # Beside what grows with the tokens: the adapters' weights as bf16, a mask, and a scale for each norm.
-    adapters = 2 * TINY.lora_parameters(RANK) // TINY.layers
-    mask, scales = 2 * ROWS * LENGTH * LENGTH, 2 * 4 * tokens
-    assert each == tokens * layer_bytes(stage(shape=TINY, rank=RANK)) + adapters + mask + scales
+    adapters = 2 * shape.lora_parameters(RANK) // shape.layers
+    heads = shape.heads + shape.kv_heads if shape.has_head_norms else 0
+    mask, scales = 2 * ROWS * LENGTH * LENGTH, (2 + heads) * 4 * tokens
+    assert each == tokens * layer_bytes(stage(shape=shape, rank=RANK)) + adapters + mask + scales
 
 
 def test_with_checkpointing_a_layer_keeps_its_input_alone() -> None:

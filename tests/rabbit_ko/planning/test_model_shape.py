@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, PreTrainedModel
 
+from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import KNOWN, SHAPES, ModelShape, load_shape
 
@@ -19,10 +20,17 @@ def shape_of(path: Path) -> ModelShape:
     return load_shape(next(base for base, name in KNOWN.items() if name == path.stem))
 
 
-def on_meta(path: Path) -> LlamaForCausalLM:
+def read_config(path: Path) -> PreTrainedConfig:
+    """A file as transformers reads it."""
+    accept_any_width()
+    return AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def on_meta(path: Path) -> PreTrainedModel:
     """The model of a config, without memory for its weights."""
     with torch.device("meta"):
-        return LlamaForCausalLM(LlamaConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))))
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(read_config(path))
+        return model
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -38,15 +46,17 @@ def test_lora_weights_are_those_of_peft(path: Path, rank: int) -> None:
     assert shape_of(path).lora_parameters(rank) == model.get_nb_trainable_parameters()[0]
 
 
-@pytest.mark.parametrize(("name", "billions"), [("llama-3-8b", 8.03), ("llama-3.2-3b", 3.21)])
+@pytest.mark.parametrize(
+    ("name", "billions"), [("llama-3-8b", 8.03), ("llama-3.2-3b", 3.21), ("kanana-2.1b", 2.09), ("qwen3-4b", 4.02)]
+)
 def test_the_models_have_the_sizes_that_they_are_known_by(name: str, billions: float) -> None:
     assert round(shape_of(SHAPES / f"{name}.json").parameters / 1e9, 2) == billions
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_configs_keep_the_position_encoding(path: Path) -> None:
-    rope = LlamaConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))).rope_parameters
-    assert rope["rope_theta"] == 500_000.0
+    rope = read_config(path).rope_parameters
+    assert rope["rope_theta"] == (1_000_000.0 if "qwen3" in path.stem else 500_000.0)
     assert rope["rope_type"] == ("llama3" if "3.2" in path.stem else "default")
 
 
@@ -76,6 +86,7 @@ def test_an_unknown_base_is_one_line(in_tmp: Path, base: str, message: str) -> N
 def test_a_config_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(
-        UserError, match=r"(not the config of a model of the kinds llama, mistral|damaged: |holds no JSON object)"
+        UserError,
+        match=r"(not the config of a model of the kinds llama, mistral, qwen3|damaged: |holds no JSON object)",
     ):
         load_shape(str(tmp_path))
