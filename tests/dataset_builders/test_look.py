@@ -193,11 +193,6 @@ def test_calls_results_tools_and_reasoning_are_shown_and_why_in_no_template(
         in said
     )
     assert QIR.response + "맑습니다.<EOS>" in said
-    assert run("data", "look", "mine.jsonl", "--template", "native") == 0
-    said = capsys.readouterr().out
-    assert shown in said
-    assert "drop such a row" not in said
-    assert "user: 서울 날씨는?\nassistant: 맑습니다.\n" in said
     pair = {"prompt": turns[:1], "chosen": turns[1:2], "rejected": "몰라요, 정말로."}
     write_jsonl(Path("pairs.jsonl"), [pair])
     assert run("data", "look", "pairs.jsonl") == 0
