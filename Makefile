@@ -43,7 +43,7 @@ help: ## list targets, recipes and variables
 	@echo '  PYTHON=python3.12 EXTRAS=train,gpu,dev   setup: the interpreter, and what to install'
 	@echo 'recipes (RECIPE=...)'
 	@for recipe in axolotl_configs/*/sft.yaml; do name=$$(basename "$$(dirname "$$recipe")"); \
-		printf '  %-17s %s\n' "$$name" "$$(head -1 "$$recipe" | cut -c3-)"; done
+		printf '  %-19s %s\n' "$$name" "$$(head -1 "$$recipe" | cut -c3-)"; done
 	@if test -x $(BIN)/rabbit; then $(BIN)/rabbit --help; else echo 'commands: after `make setup`'; fi
 
 setup: $(READY) ## make .venv, and install torch and the project

@@ -10,10 +10,11 @@ NO_CALL, NO_RESULT = "a tool's result without its call", "a call without its res
 OTHER_ID, SAME_ID = "`tool_call_id` names no call of the answer before", "two calls of an answer have the same `id`"
 
 
-def find_call_mistake(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return what is wrong with calls and results, or None where each call, but those of the last turn, has its own.
+def find_call_mistake(messages: Sequence[Mapping[str, Any]], last: str) -> str | None:
+    """Return what is wrong with calls and results, or None where each call has its own.
 
-    A result without an id is that of the first call that has none so far.
+    Calls of the last turn need none where that is to be an answer: `last` is `assistant`, and not `user`. A result
+    without an id is that of the first call that has none so far.
     """
     waiting: list[str | None] = []
     for message in messages:
@@ -31,7 +32,8 @@ def find_call_mistake(messages: Sequence[Mapping[str, Any]]) -> str | None:
         named = [name for name in waiting if name is not None]
         if len(set(named)) < len(named):
             return SAME_ID
-    return NO_RESULT if waiting and messages[-1]["role"] == "tool" else None
+    is_open = waiting and (last == "user" or messages[-1]["role"] == "tool")
+    return NO_RESULT if is_open else None
 
 
 def load_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:

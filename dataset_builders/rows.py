@@ -224,7 +224,7 @@ def without_greeting(messages: Sequence[Message]) -> tuple[Sequence[Message], tu
 def in_order(messages: Sequence[Message], last: str) -> list[Message]:
     """Return messages without a blank system one. Raises Rejected where roles are out of order or a turn is blank."""
     mistake = find_order_mistake(messages, last)
-    if (mistake or has_extras(messages)) and (called := find_call_mistake(messages)):
+    if (mistake or has_extras(messages)) and (called := find_call_mistake(messages, last)):
         raise Rejected(called)
     if mistake:
         if any(message["role"] == "system" for message in messages[1:]):

@@ -29,8 +29,8 @@ from rabbit_ko.errors import reason
 Verdict = Literal["holds", "rows", "broken"]
 SYSTEM = {"role": "system", "content": TOLD}
 TWO_TURNS = (QUESTION, ANSWER, QUESTION_AGAIN, ANSWER_AGAIN)
-# A word, then all that a careless template would trim, join or escape, and a word.
-INNER = f"{ASKED}  <b>\t&amp;'\"\n\n\n한글 {SAID}"
+# A word, then all that a careless template would trim, join, escape or fold, and a word.
+INNER = f"{ASKED}  <Ab>\t&amp;'\"\n\n\n한글 {SAID}"
 LONGEST = 100_000
 
 
@@ -112,18 +112,24 @@ def _check_stops(tokenizer: Tokenizer, stops: Sequence[int]) -> Finding:
 
 
 def _check_bos(renderer: NativeRenderer) -> Finding:
-    promise, tokenizer, text = "one BOS, wherever it is read", renderer.tokenizer, renderer.render([QUESTION])
-    [ids] = encode_rendered(tokenizer, [text])
-    count = ids.count(tokenizer.bos_token_id) if tokenizer.bos_token_id is not None else 0
-    if count > 1 or (count and not renderer.has_bos):
-        where = f"{count} times" if count > 1 else "within the prompt"
-        return Finding(promise, "broken", f"it writes {tokenizer.bos_token} {where}", text)
-    if adds_bos(tokenizer) and not count:
+    promise, tokenizer = "one BOS, wherever it is read", renderer.tokenizer
+    texts = [_attempt(renderer, messages) for messages in ([QUESTION], [SYSTEM, QUESTION], TWO_TURNS[:-1])]
+    for text, ids in zip(texts, encode_rendered(tokenizer, texts), strict=True):
+        places = [place for place, token in enumerate(ids) if token == tokenizer.bos_token_id]
+        if places not in ([], [0]):
+            where = f"{len(places)} times" if len(places) > 1 else "within the prompt"
+            return Finding(promise, "broken", f"it writes {tokenizer.bos_token} {where}", text)
+    if adds_bos(tokenizer) and not renderer.has_bos:
         said = f"the tokenizer puts {tokenizer.bos_token} in front of texts, and the template does not write it, so"
         return Finding(
-            promise, "broken", f"{said} that preferences would be read with it, and a server's without", text
+            promise, "broken", f"{said} that preferences would be read with it, and a server's without", texts[0]
         )
-    return Finding(promise, "holds", f"{tokenizer.bos_token} begins each prompt" if count else "there is none", text)
+    return Finding(
+        promise,
+        "holds",
+        f"{tokenizer.bos_token} begins each prompt" if renderer.has_bos else "there is none",
+        texts[0],
+    )
 
 
 def _check_continuation(renderer: NativeRenderer) -> Finding:
@@ -133,7 +139,7 @@ def _check_continuation(renderer: NativeRenderer) -> Finding:
         prompt, full = renderer.render([QUESTION]), renderer.render([QUESTION, ANSWER], is_prompt=False)
         return Finding(promise, "broken", "with an answer the prompt is another text", f"{prompt}\n---\n{full}")
     if isinstance(row, Dropped):
-        return Finding(promise, "broken", row.value)
+        return Finding(promise, "broken", row.value, _attempt(renderer, [QUESTION, ANSWER], is_prompt=False))
     prompt, [answer] = row
     [ids] = encode_rendered(renderer.tokenizer, [answer])
     if not renderer.outside.isdisjoint(ids[:-1]) or any(marker in answer.casefold() for marker in renderer.markers):
@@ -169,6 +175,8 @@ def _check_turns(renderer: NativeRenderer) -> Finding:
     text = _attempt(renderer, TWO_TURNS[:-1])
     if isinstance(row, Dropped):
         return Finding(promise, "broken", row.value, text)
+    if any(text.count(message["content"]) > 1 for message in TWO_TURNS[:-1]):
+        return Finding(promise, "broken", "it writes a message twice", text)
     return Finding(promise, "holds", "a conversation of two questions", text)
 
 

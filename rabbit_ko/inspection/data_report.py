@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from dataset_builders.manifest import Manifest, read_manifest
 from rabbit_ko.inspection.pages import render
 from rabbit_ko.inspection.shard_scan import measure_messages, scan_shards
 from rabbit_ko.inspection.token_lengths import count_tokens
+from rabbit_ko.inspection.turns import names_of, parts
 from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.recipes import Recipe
 
@@ -20,13 +21,27 @@ from rabbit_ko.recipes import Recipe
 class Turn(BaseModel):
     role: str
     content: str
+    reasoning_content: str | None = None
+    tool_calls: str | None = None
 
 
 Turns = Annotated[list[Turn], Field(min_length=1)]
+
+
+class Converted(BaseModel, extra="forbid"):
+    """The columns of a rejected row that was converted before it was rejected."""
+
+    messages: Turns | None = None
+    prompt: Turns | None = None
+    chosen: Turns | None = None
+    rejected: Turns | None = None
+    completion: Turns | None = None
+    label: bool | None = None
+    tools: str | None = None
+
+
 # A duplicate's evidence is the id of the row that was kept, and how alike they are.
 kept_id = partial(re.sub, r" \([\d.]+ alike\)$", "")
-# Answers with a label have one among their messages.
-CONVERTED = TypeAdapter[dict[str, Turns | bool]](dict[str, Turns | bool])
 
 
 def render_report(recipe: Recipe, max_tokenized: int, samples: int) -> str:
@@ -53,6 +68,8 @@ def render_report(recipe: Recipe, max_tokenized: int, samples: int) -> str:
         reasons=sum((Counter(source.rejected) for source in manifest.sources), Counter[str]()).most_common(),
         rejected=rejected,
         converted=converted,
+        parts=parts,
+        names_of=names_of,
     )
 
 
@@ -85,8 +102,8 @@ def _describe(
 
 
 def converted(text: str) -> dict[str, Any] | None:
-    """Return a rejected row's messages where it was converted before it was rejected; None where it is raw."""
+    """Return a rejected row's columns where it was converted before it was rejected; None where it is raw."""
     try:
-        return CONVERTED.validate_json(text) or None
+        return Converted.model_validate_json(text).model_dump(exclude_none=True) or None
     except ValidationError:
         return None

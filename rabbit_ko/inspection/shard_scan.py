@@ -13,6 +13,7 @@ import xxhash
 
 from dataset_builders.gates.letters import is_hangul
 from dataset_builders.manifest import MANIFEST, Manifest
+from dataset_builders.rows import CALLS, REASONING
 from dataset_builders.schemas import Folder, is_schema_of
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import Array
@@ -89,9 +90,9 @@ def _draw(rows: pa.Table) -> Array:
 def measure_messages(rows: pa.Table) -> dict[str, Array]:
     """Return arrays with one entry for each row, of any kind.
 
-    characters: of all messages, in preferences of the prompt and the longer answer. exchanges: the user's turns.
-    system_prompt: whether there is one. hangul: the share of Hangul among the letters, without the system message,
-    which a recipe may add itself; NaN for a row without letters.
+    characters: of all messages with reasoning and calls, in preferences of the prompt and the longer answer.
+    exchanges: the user's turns. system_prompt: whether there is one. hangul: the share of Hangul among the letters of
+    questions and answers, without the system message, which a recipe may add itself; NaN for a row without letters.
     """
     lists = [field.name for field in rows.schema if pa.types.is_list(field.type)]
     prompt, *answers = (_sums(rows[name].combine_chunks()) for name in lists)
@@ -106,17 +107,21 @@ def measure_messages(rows: pa.Table) -> dict[str, Array]:
 
 
 def _sums(column: pa.ListArray) -> dict[str, Array]:
-    """Return sums over the messages of each row; letters are counted without digits and the system message."""
+    """Return sums over the messages of each row; letters are those of users and answers, without digits."""
     turns, owners = column.flatten(), pc.list_parent_indices(column).to_numpy()
     contents = turns.field("content").fill_null("")
-    is_user, is_system = (pc.equal(turns.field("role"), role).to_numpy(False) for role in ("user", "system"))
+    is_user, is_system, is_result = (
+        pc.equal(turns.field("role"), role).to_numpy(False) for role in ("user", "system", "tool")
+    )
     lengths = pc.utf8_length(contents).to_numpy()
+    others = (turns.field(name) for name in (REASONING, CALLS) if turns.type.get_field_index(name) >= 0)
+    all_lengths = sum((pc.utf8_length(texts.fill_null("")).to_numpy() for texts in others), lengths)
     codes = np.frombuffer("".join(contents.to_pylist()).encode("utf-32-le"), np.uint32)
     kinds, ends = _letter_kinds()[np.minimum(codes, 0xFFFF)], np.cumsum(lengths)
-    sums = {"characters": lengths, "user": is_user, "system": is_system}
+    sums = {"characters": all_lengths, "user": is_user, "system": is_system}
     for least, name in enumerate(("letters", "hangul"), start=1):
         up_to = np.concatenate(([0], np.cumsum(kinds >= least, dtype=np.int32)))
-        sums[name] = (up_to[ends] - up_to[ends - lengths]) * ~is_system
+        sums[name] = (up_to[ends] - up_to[ends - lengths]) * ~(is_system | is_result)
     return {name: np.bincount(owners, values, len(column)).astype(np.int32) for name, values in sums.items()}
 
 

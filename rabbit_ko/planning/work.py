@@ -23,6 +23,7 @@ from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.sources import SOURCES, find_upstream
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.stage import Stage
+from rabbit_ko.recipes import read_config
 
 # What the rows of an SFT evaluation are padded to a multiple of; the guard sees to it where training is packed.
 PAD_TO = 64
@@ -190,7 +191,9 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
     """Return the lengths of some sequences, by the base's tokenizer; empty where it or the data is not there."""
     from transformers import AutoTokenizer
 
+    from prompt_strategies.native_renderer import resolve_chat_template
     from prompt_strategies.renderer import renderer_for
+    from prompt_strategies.template import Native, template_for
     from prompt_strategies.tokens import Example, Sample
 
     if not (stage.data / MANIFEST).exists():
@@ -205,6 +208,10 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
                 tokenizer = AutoTokenizer.from_pretrained(stage.base_model, **options)
             except (OSError, ValueError):
                 return []
+    if isinstance(template_for(stage.prompt), Native):
+        config = read_config(stage.path)
+        tokenizer.chat_template = resolve_chat_template(config, tokenizer)
+        tokenizer.eos_token = (config.get("special_tokens") or {}).get("eos_token") or tokenizer.eos_token
     rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
     if stage.kind == "sft":
         samples = [Sample(row["messages"][:-1], (row["messages"][-1],), row.get("tools")) for row in rows]

@@ -39,8 +39,8 @@ def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str
             parts[Path(shard.file).name.split("-")[0]].append(shard)
     title, first = repo.split("/")[-1], next(iter(splits))
     prompt_type = find_prompt_type(folder, first)
-    shard = [*splits[first]["train"], *splits[first]["test"]][0]
-    [row] = next(pq.ParquetFile(folder / shard.file).iter_batches(batch_size=1)).to_pylist()
+    files = [folder / shard.file for parts in splits.values() for shards in parts.values() for shard in shards]
+    [row] = next(pq.ParquetFile(files[0]).iter_batches(batch_size=1)).to_pylist()
     rendered = _render(row, prompt_type)
     body = card_template("dataset_card.md.jinja").render(
         title=title,
@@ -51,7 +51,7 @@ def render_card(manifest: Manifest, folder: Path, repo: str = "org/name") -> str
         example=_cut(rendered, "diff")
         if rendered
         else _cut(json.dumps(_given(row), ensure_ascii=False, indent=1), "json"),
-        extras=sorted({name for each in manifest.shards for name in _extras(folder / each.file)}),
+        extras=sorted({name for file in files for name in _extras(file)}),
     )
     return f"---\n{_header(manifest, title, splits).to_yaml()}\n---\n\n{body.rstrip()}\n"
 

@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dataset_builders.recipe import load_config
 from dataset_builders.sources import SOURCES
+from prompt_strategies.template import Native, template_for
 from rabbit_ko.errors import UserError
 from rabbit_ko.planning.memory import GIB, estimate
 from rabbit_ko.planning.stage import load_shape, read_stage
+from rabbit_ko.recipes import read_config
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "axolotl_configs"
@@ -49,6 +52,22 @@ def test_the_base_of_rabbit_ko_2412_is_named_by_a_line_that_can_be_planned() -> 
     text = (CONFIGS / "rabbit-ko-3b/sft.yaml").read_text(encoding="utf-8")
     [base] = re.findall(r"base_model: (CarrotAI/\S+)", text)
     assert load_shape(base).parameters == load_shape("meta-llama/Llama-3.2-3B-Instruct").parameters
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_rabbit_s_native_recipe_differs_from_its_qir_one_in_the_prompt_alone(stage: str) -> None:
+    native = (CONFIGS / f"rabbit-ko-3b-native/{stage}.yaml").read_text(encoding="utf-8")
+    as_qir = native.replace("rabbit-ko-3b-native", "rabbit-ko-3b").replace("strategies.native", "strategies.qir")
+    assert yaml.safe_load(as_qir) == read_config(CONFIGS / f"rabbit-ko-3b/{stage}.yaml")
+
+
+@pytest.mark.parametrize("name", ["rabbit-ko-3b-native", "kanana-2.1b", "qwen3-4b"])
+def test_a_native_recipe_for_a_gpu_trains_both_stages_in_one_format_on_rabbit_s_data(name: str) -> None:
+    assert (CONFIGS / name / "data.yaml").readlink() == Path("../rabbit-ko-3b/data.yaml")
+    for stage in ("sft", "dpo"):
+        config = read_config(CONFIGS / name / f"{stage}.yaml")
+        assert isinstance(template_for(config["datasets"][0]["type"]), Native)
+        assert config["attn_implementation"] == "auto"
 
 
 def test_the_a100_of_the_card_is_the_one_that_the_plan_fits_on() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 from axolotl.integrations.base import PluginManager
+from transformers import PreTrainedTokenizerBase
 
 from axolotl_plugins.resume.identity import dataset_fingerprints, remove_unfinished, run_identity, stage_identity
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.template import IIR, QIR
+from prompt_strategies.template import IIR, Native, template_for
 from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
 from tests.dataset_builders.files import write_jsonl
@@ -20,8 +21,12 @@ STAGES = sorted(ROOT.glob("axolotl_configs/*/sft.yaml")) + sorted(ROOT.glob("axo
 
 
 @pytest.fixture
-def recipe(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory in which every recipe has its shards, its merged model, and the smoke recipe's base."""
+def recipe(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory in which every recipe has its shards, its merged model, and a smoke recipe its base.
+
+    Every base has the smoke recipe's tokenizer, for whoever looks at that.
+    """
+    monkeypatch.setattr("axolotl_plugins.checks.base_model.load_base_tokenizer", lambda _: smoke_tokenizer)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     shutil.copytree(ROOT / "axolotl_configs", in_tmp / "axolotl_configs")
     for stage in STAGES:
@@ -29,7 +34,7 @@ def recipe(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for split in ("train", "test"):
             (folder / f"{split}-00000-of-00001.parquet").write_bytes(b"rows")
-        for folder in (Path("runs") / stage.parent.name / "sft/merged", Path("runs/smoke/base")):
+        for folder in (Path("runs") / stage.parent.name / name for name in ("sft/merged", "base")):
             write_jsonl(in_tmp / folder / "model.safetensors", [])
             write_jsonl(in_tmp / folder / "config.json", [{}])
     return in_tmp / "axolotl_configs"
@@ -43,9 +48,13 @@ def rewrite(path: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_stage_of_every_recipe_passes_axolotls_validation(recipe: Path, stage: Path) -> None:
+def test_every_stage_of_every_recipe_passes_axolotls_validation(
+    recipe: Path, smoke_tokenizer: PreTrainedTokenizerBase, stage: Path
+) -> None:
     cfg = load_stage(recipe / stage.parent.name / stage.name)
-    assert cfg.chat_template_jinja == chat_template(IIR if "iir" in cfg.datasets[0].type else QIR)
+    template = template_for(cfg.datasets[0].type)
+    own = smoke_tokenizer.chat_template if isinstance(template, Native) else chat_template(template)
+    assert (cfg.chat_template, cfg.chat_template_jinja) == ("jinja", own)
     assert cfg.output_dir == f"runs/{stage.parent.name}/{stage.stem}"
 
 

@@ -166,8 +166,9 @@ def test_the_command_shows_rows_as_they_are_trained_and_the_entry(
 def test_pairs_and_labelled_rows_are_shown_with_what_their_answers_are(in_tmp: Path) -> None:
     write_jsonl(Path("pairs.jsonl"), [{"prompt": "질문입니다", "chosen": "좋은 답", "rejected": "나쁜 답"}])
     write_jsonl(Path("labels.jsonl"), [{"prompt": "질문입니다", "completion": "나쁜 답", "label": False}])
-    shown = [dict(answers(look(path).kept[0])) for path in ("pairs.jsonl", "labels.jsonl")]
-    assert shown == [{"chosen": "좋은 답", "rejected": "나쁜 답"}, {"bad": "나쁜 답"}]
+    shown = [answers(look(path).kept[0]) for path in ("pairs.jsonl", "labels.jsonl")]
+    said = [{title: str(answer["content"]) for title, answer in each} for each in shown]
+    assert said == [{"chosen": "좋은 답", "rejected": "나쁜 답"}, {"bad": "나쁜 답"}]
 
 
 def test_options_can_be_variables_and_the_hub_may_be_asked(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

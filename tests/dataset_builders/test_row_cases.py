@@ -1,5 +1,6 @@
 """The shared cases about rows, each through a build: what their README says that a user has a right to."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,8 @@ CONVERSATIONS: dict[str, tuple[list[list[str]], dict[str, int]]] = {
         {},
     ),
     "msg_reasoning": (
-        [["user: 17 곱하기 23은 얼마?", "assistant: <think>\n17*20=340, 17*3=51\n</think>\n\n391입니다."]],
-        {"`reasoning_content` is not supported": 2},
+        [["user: 17 곱하기 23은 얼마?", "assistant: 391입니다."], ["user: 17 곱하기 23은?", "assistant: 391입니다."]],
+        {"an answer of reasoning alone": 1},
     ),
     "msg_roles": (
         [
@@ -131,8 +132,19 @@ CONVERSATIONS: dict[str, tuple[list[list[str]], dict[str, int]]] = {
         {"unknown role `사용자`": 1},
     ),
     "msg_tool_calls": (
-        [["user: 오늘 날씨 어때요?", "assistant: 맑고 선선합니다."]],
-        {"`tool_calls` is not supported": 4},
+        [
+            ["user: 오늘 날씨 어때요?", "assistant: 맑고 선선합니다."],
+            ["user: 서울 날씨 알려줘", "assistant: ", 'tool: {"temp":21}', "assistant: 서울은 지금 21도입니다."],
+            ["user: 서울 날씨 알려줘 둘", "assistant: "],
+            [
+                "user: 계산해 줘",
+                "assistant: 네, 계산해 보겠습니다.",
+                "user: 고마워요",
+                "assistant: 도구를 부르겠습니다.",
+            ],
+            ["user: 계산 둘 해 줘", "assistant: "],
+        ],
+        {},
     ),
     "msg_weight": (
         [["user: 첫 질문", "assistant: 틀린 답", "user: 다시", "assistant: 맞는 답"]],
@@ -175,6 +187,16 @@ def test_conversations_hold_what_they_said(name: str, tmp_path: Path, monkeypatc
     assert summary.rejected == rejected
     greetings = {"greeting before the first question": 2} if name == "sharegpt_gpt_first" else {}
     assert summary.reported == greetings
+
+
+def test_reasoning_and_calls_are_kept_beside_what_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, thoughtful = build_case("msg_reasoning", tmp_path / "reasoning", monkeypatch)
+    assert [row["messages"][-1]["reasoning_content"] for row in thoughtful] == ["17*20=340, 17*3=51"] * 2
+    _, calling = build_case("msg_tool_calls", tmp_path / "calls", monkeypatch)
+    calls = [json.loads(text) for row in calling for message in row["messages"] if (text := message["tool_calls"])]
+    assert {call["id"] for [call] in calls} == {"a1"}
+    called = sorted(f"{call['function']['name']} {call['function']['arguments']}" for [call] in calls)
+    assert called == ["get_weather {'city': '서울'}", "w {}", "w {}", "w {}"]
 
 
 def test_an_answer_of_weight_0_is_marked_as_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

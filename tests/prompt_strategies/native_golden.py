@@ -7,7 +7,6 @@ writes tests/golden/native_*.txt anew. A trained span stands between ⟦ and ⟧
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +17,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 import prompt_strategies
-from prompt_strategies.native_renderer import with_fixed_date
 from tests.prompt_strategies.conversations import ROWS, answer
-from tests.prompt_strategies.native_templates import Load, native_tokenizer
+from tests.prompt_strategies.native_templates import native_tokenizer
 from tests.prompt_strategies.trl import tokenize_with_trl
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -30,13 +28,6 @@ KINDS = ("native", "native_every_turn")
 SEQUENCE_LEN = 4096
 REJECTED = answer("모르겠습니다.")
 Trained = list[tuple[int, bool]]
-
-
-def golden_tokenizer(template: str, load: Load) -> PreTrainedTokenizerBase:
-    """Return a template's tokenizer as the guard leaves it, with a fixed date."""
-    tokenizer = native_tokenizer(template, load)
-    tokenizer.chat_template = with_fixed_date(str(tokenizer.chat_template))
-    return tokenizer
 
 
 def sft(kind: str, tokenizer: PreTrainedTokenizerBase, row: str) -> list[Trained]:
@@ -102,7 +93,7 @@ def main() -> None:
     PluginManager.get_instance().register(GUARD)
     with tempfile.TemporaryDirectory() as scratch:
         for name, template in TEMPLATES.items():
-            tokenizer = golden_tokenizer(template, cache(load_tokenizer))
+            tokenizer = native_tokenizer(template, load_tokenizer)
             golden(name).write_text(text_of(tokenizer, Path(scratch)), encoding="utf-8")
 
 

@@ -14,6 +14,8 @@ from axolotl.utils.chat_templates import get_chat_template
 from tokenizers import AddedToken, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from prompt_strategies.native_renderer import with_fixed_date
+
 Load = Callable[[str], PreTrainedTokenizerBase]
 
 
@@ -142,14 +144,30 @@ MAKERS = {
     "qwen_25": _QWEN,
 }
 
+# Why no row can be trained: the answer's beginning is not what is asked with, or the turn has no end of its own.
+DROPS_ALL = {
+    "command_a_rag": "TURN_INSIDE",
+    "command_a_tool_use": "TURN_INSIDE",
+    "gemma4": "NOT_CONTINUED",
+    "gemma4_unified": "NOT_CONTINUED",
+    "llava": "NO_END",
+}
+# Why those with a system prompt cannot: Gemma 2 has none, and Mistral's leaves a question that is answered.
+DROPS_SYSTEM = {
+    "gemma": "REFUSED",
+    "mistral_v2v3": "NOT_CONTINUED",
+    "mistral_v3_tekken": "NOT_CONTINUED",
+    "pixtral": "NOT_CONTINUED",
+}
+
 
 def native_tokenizer(name: str, load: Load) -> PreTrainedTokenizerBase:
-    """Return a template's tokenizer, with that template; `load` returns a tokenizer by its name."""
+    """Return a template's tokenizer as the guard leaves it, with a fixed date; `load` returns one by its name."""
     maker = MAKERS[name]
     base = load(maker.on)
     template = get_chat_template(maker.template or name, tokenizer=base)
     tokenizer = with_tokens(base, maker)
-    tokenizer.chat_template = template
+    tokenizer.chat_template = with_fixed_date(template)
     return tokenizer
 
 

@@ -1,6 +1,7 @@
 """What is trained of a few rows in Llama-3.2's format and in Qwen3's: golden files, and a count by other means."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,9 @@ from tests.prompt_strategies.native_golden import (
     Trained,
     dpo,
     golden,
-    golden_tokenizer,
     sft,
     text_of,
 )
-from tests.prompt_strategies.native_templates import Load
 
 # What stands before an answer, as the makers write it.
 BEFORE_ANSWERS = {
@@ -44,42 +43,42 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def native(name: str, load: Load) -> PreTrainedTokenizerBase:
+def tokenizer(name: str, native: Callable[[str], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
     """Its tokenizer."""
-    return golden_tokenizer(TEMPLATES[name], load)
+    return native(TEMPLATES[name])
 
 
-def test_the_text_and_the_ids_are_golden(name: str, native: PreTrainedTokenizerBase, tmp_path: Path) -> None:
-    assert text_of(native, tmp_path) == golden(name).read_text(encoding="utf-8")
+def test_the_text_and_the_ids_are_golden(name: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    assert text_of(tokenizer, tmp_path) == golden(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_token_is_trained_or_not_as_its_place_in_the_text_says(
-    name: str, native: PreTrainedTokenizerBase, row: str, kind: str
+    name: str, tokenizer: PreTrainedTokenizerBase, row: str, kind: str
 ) -> None:
-    found = sft(kind, native, row)
+    found = sft(kind, tokenizer, row)
     if (name, row) in DROPPED:
         assert len(found) < len(targets(kind, ROWS[row][0]))
     else:
-        assert found == expected(native, row, kind, BEFORE_ANSWERS[name])
+        assert found == expected(tokenizer, row, kind, BEFORE_ANSWERS[name])
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_dpo_reads_the_last_target_of_sft(
-    name: str, native: PreTrainedTokenizerBase, row: str, tmp_path: Path
+    name: str, tokenizer: PreTrainedTokenizerBase, row: str, tmp_path: Path
 ) -> None:
-    found = dpo(native, row, tmp_path)
+    found = dpo(tokenizer, row, tmp_path)
     if (name, row) in DROPPED:
         assert found == []
         return
     chosen, rejected = found
-    [(text, (start, end))] = rendered([ROWS[row][0]], ROWS[row][1], native, BEFORE_ANSWERS[name])
-    assert chosen == by_offsets(native, text, [(start, end)])
+    [(text, (start, end))] = rendered([ROWS[row][0]], ROWS[row][1], tokenizer, BEFORE_ANSWERS[name])
+    assert chosen == by_offsets(tokenizer, text, [(start, end)])
     asked = [token for token in chosen if not token[1]]
     assert [token for token in rejected if not token[1]] == asked
-    assert native.decode([token for token, trained in rejected if trained]).endswith(
-        f"모르겠습니다.{native.eos_token}"
+    assert tokenizer.decode([token for token, trained in rejected if trained]).endswith(
+        f"모르겠습니다.{tokenizer.eos_token}"
     )
 
 

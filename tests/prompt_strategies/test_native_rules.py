@@ -1,6 +1,7 @@
 """Rules that hold for any conversation in a base's own format, whichever makers its format is of."""
 
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,14 +10,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from prompt_strategies import native, native_every_turn
+import prompt_strategies
 from prompt_strategies.messages import Messages, every_answer
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.tokens import Dropped, Example, Sample
 from tests.prompt_strategies.conversations import answer, system, user
-from tests.prompt_strategies.native_golden import golden_tokenizer
-from tests.prompt_strategies.native_templates import Load, control_tokens
+from tests.prompt_strategies.native_templates import control_tokens
 from tests.prompt_strategies.test_exactness import FRAGMENTS
 
 # Of the makers whose formats are least alike.
@@ -58,9 +58,11 @@ def rows(texts: st.SearchStrategy[str], exchanges: int = 3) -> st.SearchStrategy
 
 
 @pytest.fixture(params=TEMPLATES)
-def tokenizer(request: pytest.FixtureRequest, load: Load) -> PreTrainedTokenizerBase:
+def tokenizer(
+    request: pytest.FixtureRequest, native: Callable[[str], PreTrainedTokenizerBase]
+) -> PreTrainedTokenizerBase:
     """The tokenizer of each template."""
-    return golden_tokenizer(request.param, load)
+    return native(request.param)
 
 
 def samples(conversations: list[Any]) -> list[Sample]:
@@ -71,10 +73,10 @@ def examples(tokenizer: PreTrainedTokenizerBase, conversations: list[Any], limit
     return renderer_for("prompt_strategies.native", tokenizer).tokenize(samples(conversations), limit)
 
 
-def trained(module: Any, tokenizer: PreTrainedTokenizerBase, messages: Messages, limit: int = 4096) -> list[Any]:
+def trained(kind: str, tokenizer: PreTrainedTokenizerBase, messages: Messages, limit: int = 4096) -> list[Any]:
     """The ids and labels of each sequence of a conversation."""
-    table = module.load(tokenizer, SimpleNamespace(sequence_len=limit)).tokenize_prompt({"messages": [messages]})
-    columns = table.to_pydict()
+    strategy = getattr(prompt_strategies, kind).load(tokenizer, SimpleNamespace(sequence_len=limit))
+    columns = strategy.tokenize_prompt({"messages": [messages]}).to_pydict()
     return list(zip(columns["input_ids"], columns["labels"], strict=True))
 
 
@@ -142,7 +144,7 @@ def test_each_answer_of_a_sequence_stands_behind_the_prompt_that_asks_for_it(
         asked = [target[:-1] for target in every_answer(messages)]
         alone = [row for row in examples(tokenizer, list(every_answer(messages))) if isinstance(row, Example)]
         prompts = []
-        for ids, labels in trained(native_every_turn, tokenizer, messages):
+        for ids, labels in trained("native_every_turn", tokenizer, messages):
             starts = [
                 at for at, label in enumerate(labels) if label != IGNORE_INDEX and labels[at - 1] == IGNORE_INDEX
             ]
@@ -162,4 +164,4 @@ def test_one_exchange_is_the_same_row_in_both_strategies(
     tokenizer: PreTrainedTokenizerBase, conversations: Any
 ) -> None:
     for messages in conversations:
-        assert trained(native, tokenizer, messages) == trained(native_every_turn, tokenizer, messages)
+        assert trained("native", tokenizer, messages) == trained("native_every_turn", tokenizer, messages)

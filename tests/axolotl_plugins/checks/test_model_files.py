@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from pydantic import ValidationError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from axolotl_plugins.checks.config import GuardArgs, check_config
-from axolotl_plugins.checks.model_files import TRUST, check_foreign_code, check_model, loading, trusts
+from axolotl_plugins.checks.model_files import (
+    TRUST,
+    accept_any_width,
+    check_foreign_code,
+    check_model,
+    loading,
+    trusts,
+)
 from rabbit_ko.errors import UserError
 from rabbit_ko.recipes import GUARD, Recipe
 from rabbit_ko.training.run import Launch, check_before, parse_overrides
@@ -178,3 +187,17 @@ def test_whatever_a_library_raises_where_it_loads_is_one_line(tmp_path: Path, er
 def test_what_is_no_fault_of_a_file_passes(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)), loading("the model cannot be loaded", tmp_path):
         raise error
+
+
+def test_a_llama_whose_heads_do_not_divide_its_width_is_loaded_and_runs(
+    tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """As Kanana's, whose config transformers 5 refuses, and with it the tokenizer beside it."""
+    smoke_tokenizer.save_pretrained(tmp_path)
+    sizes = {"hidden_size": 28, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 16}
+    config = {"model_type": "llama", "vocab_size": 99, "intermediate_size": 32, "num_hidden_layers": 1, **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    accept_any_width()
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path))
+    assert model(input_ids=torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, 99)
+    assert AutoTokenizer.from_pretrained(tmp_path).eos_token == smoke_tokenizer.eos_token

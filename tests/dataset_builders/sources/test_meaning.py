@@ -20,15 +20,19 @@ ROWS: dict[str, dict[str, Any]] = {
     "labelled": {"prompt": "질문", "completion": "답", "label": True},
 }
 CALL = {"function": {"name": "날씨", "arguments": "{}"}}
-UNSUPPORTED: list[tuple[str, Any]] = [
+TOOLS: list[tuple[str, Any]] = [
     ("tools", [{"name": "날씨"}]),
     ("tools", '[{"name": "날씨"}]'),
     ("functions", [{"name": "날씨"}]),
+]
+OF_ANSWERS: list[tuple[str, Any]] = [
     ("tool_calls", [CALL]),
     ("function_call", CALL["function"]),
     ("reasoning_content", "생각"),
     ("reasoning", "생각"),
     ("thinking", "생각"),
+]
+MEDIA: list[tuple[str, Any]] = [
     ("images", ["a.png"]),
     ("image", {"bytes": "", "path": "a.png"}),
     ("audio", "a.wav"),
@@ -44,13 +48,21 @@ def convert(source: str, row: dict[str, Any], **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("source", ROWS)
-@pytest.mark.parametrize(("name", "value"), UNSUPPORTED)
-def test_a_field_that_cannot_be_rendered_rejects_the_row_by_its_name(source: str, name: str, value: Any) -> None:
+@pytest.mark.parametrize(("name", "value"), [*TOOLS, *OF_ANSWERS, *MEDIA])
+def test_a_field_that_a_source_does_not_read_rejects_the_row_by_its_name(source: str, name: str, value: Any) -> None:
+    if name in SOURCES[source].optional:
+        assert convert(source, ROWS[source] | {name: value}).tools
+        return
     with pytest.raises(Rejected, match=f"^`{name}` is not supported$"):
         convert(source, ROWS[source] | {name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), UNSUPPORTED)
+def test_the_sources_for_ones_own_turns_read_tools() -> None:
+    reading = {name for name in ROWS if "tools" in SOURCES[name].optional}
+    assert reading == {"messages", "sharegpt", "preference", "labelled"}
+
+
+@pytest.mark.parametrize(("name", "value"), [*TOOLS, *MEDIA])
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_turn_with_such_a_field_rejects_the_row_by_its_name(place: int, name: str, value: Any) -> None:
     turns = [turn | ({name: value} if number == place else {}) for number, turn in enumerate(CHAT)]
@@ -58,18 +70,21 @@ def test_a_turn_with_such_a_field_rejects_the_row_by_its_name(place: int, name: 
         convert("messages", {"messages": turns})
 
 
-def test_a_turn_of_a_tool_call_alone_names_the_call() -> None:
-    with pytest.raises(Rejected, match=r"^`tool_calls` is not supported$"):
-        convert("messages", {"messages": [CHAT[0], {"role": "assistant", "tool_calls": [CALL]}]})
+@pytest.mark.parametrize(("name", "value"), OF_ANSWERS)
+@pytest.mark.parametrize("role", ["user", "system", "tool"])
+def test_what_only_an_answer_has_rejects_another_turn_by_its_name(role: str, name: str, value: Any) -> None:
+    with pytest.raises(Rejected, match=f"^`{name}` of a turn with the role `{role}`$"):
+        convert("messages", {"messages": [{"role": role, "content": "가", name: value}, *CHAT]})
 
 
 @pytest.mark.parametrize("source", ROWS)
 @pytest.mark.parametrize("value", EMPTY)
 def test_empty_fields_are_nothing(source: str, value: Any) -> None:
-    extra = dict.fromkeys({name for name, _ in UNSUPPORTED} | {"history"}, value)
+    fields = {name for name, _ in (*TOOLS, *OF_ANSWERS, *MEDIA)}
+    extra = dict.fromkeys(fields | {"history"}, value)
     expected = convert(source, ROWS[source])
     assert convert(source, ROWS[source] | (extra if value is not False else {})) == expected
-    turns = [turn | dict.fromkeys({name for name, _ in UNSUPPORTED}, value) for turn in CHAT]
+    turns = [turn | dict.fromkeys(fields, value) for turn in CHAT]
     assert convert("messages", {"messages": turns}).messages == CHAT
 
 

@@ -1,15 +1,18 @@
 """Chat asks a stage, and a long conversation loses its oldest exchanges, as in training."""
 
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from axolotl.utils.chat_templates import get_chat_template
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from rabbit_ko.errors import printable
 from rabbit_ko.evaluation.chat import answer
+from rabbit_ko.evaluation.models import encode_chat, generate, stops
 from rabbit_ko.terminal import BREAKS
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe
@@ -54,6 +57,31 @@ def test_an_answer_says_whether_it_ended_by_itself(
         model.lm_head.weight[smoke_tokenizer.eos_token_id] = model.model.embed_tokens.weight.mean(0)
     model.generation_config.suppress_tokens = [i for i in range(len(smoke_tokenizer)) if i != 1]
     assert answer(model, smoke_tokenizer, question, max_new_tokens=5, temperature=0) == ("", True)
+
+
+def test_an_answer_ends_at_each_token_that_the_generation_config_stops_at(
+    model: Any, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    end_of_turn = smoke_tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    model.generation_config.eos_token_id = [3, end_of_turn]
+    assert stops(model, smoke_tokenizer) == [smoke_tokenizer.eos_token_id, 3, end_of_turn]
+    question = [{"role": "user", "content": "안녕하세요?"}]
+    for stop in stops(model, smoke_tokenizer):
+        model.generation_config.suppress_tokens = [token for token in range(len(smoke_tokenizer)) if token != stop]
+        assert answer(model, smoke_tokenizer, question, max_new_tokens=5, temperature=0) == ("", True)
+        assert generate(model, smoke_tokenizer, [question, question], 5) == [("", False)] * 2
+
+
+def test_what_a_model_thought_goes_back_to_the_template_which_takes_it_out_of_earlier_answers(
+    smoke_tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer = deepcopy(smoke_tokenizer)
+    tokenizer.chat_template = get_chat_template("qwen3")
+    question, thought = {"role": "user", "content": "1+1?"}, "<think>\n하나에 하나를 더한다.\n</think>\n\n2입니다."
+    messages = [question, {"role": "assistant", "content": thought}, question]
+    read = tokenizer.decode(encode_chat(tokenizer, messages)["input_ids"])
+    assert "2입니다." in read
+    assert "하나에 하나를" not in read
 
 
 def test_a_conversation_that_is_too_long_loses_its_oldest_exchanges(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import find_stage, fingerprint
@@ -40,7 +41,7 @@ def adapter_on_a_base(folder: Path) -> Path:
 
 def test_the_base_is_the_model_of_the_first_stage(recipes: Path) -> None:
     assert find_stage("aog-8b", "base").model == "beomi/Llama-3-Open-Ko-8B"
-    assert find_stage("aog-8b", "base").template is QIR
+    assert find_stage("aog-8b", "base").headings is QIR
 
 
 def test_a_recipe_trained_on_other_headings_is_asked_under_them(in_tmp: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_recipe_trained_on_other_headings_is_asked_under_them(in_tmp: Path) ->
         f"plugins: [{GUARD}]\nbase_model: org/model\n"
         "datasets: [{path: data/mine/dpo, type: prompt_strategies.iir_dpo}]\n"
     )
-    assert find_stage("mine", "base").template is IIR
+    assert find_stage("mine", "base").headings is IIR
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,8 @@ def test_a_trained_stage_is_asked_in_the_prompt_of_its_training(recipes: Path) -
     finish("sft")
     Path("runs/aog-8b/sft/run.json").write_text('{"config": {"datasets": [{"type": "prompt_strategies.iir"}]}}')
     trained, base = (find_stage("aog-8b", name) for name in ("sft", "base"))
-    assert (trained.template, base.template) == (IIR, QIR)
+    assert (trained.headings, base.headings) == (IIR, QIR)
+    assert (trained.chat_template, base.chat_template) == (chat_template(IIR), chat_template(QIR))
     assert trained.prompt != base.prompt
 
 

@@ -72,7 +72,7 @@ def test_a_raw_row_is_shown_as_it_is(text: str) -> None:
     assert converted(text) is None
     found = converted(SAME)
     assert found
-    assert [turn.model_dump() for turn in found["messages"]] == SFT[-1]["messages"]
+    assert found["messages"] == SFT[-1]["messages"]
 
 
 def test_a_share_that_is_nearly_none_or_all_does_not_look_so() -> None:

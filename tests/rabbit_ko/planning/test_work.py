@@ -1,11 +1,13 @@
 """Rows, steps, operations and hours."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
 
 from axolotl_plugins.loss import PAD_TO_MULTIPLE_OF
 from axolotl_plugins.processes import Batch
@@ -21,9 +23,12 @@ from rabbit_ko.planning.work import (
     hours,
     packed_share,
     padded_share,
+    row_lengths,
     token_flops,
     work_of,
 )
+from rabbit_ko.recipes import GUARD
+from tests.dataset_builders.data_folder import make_data_folder, row
 from tests.rabbit_ko.planning.stages import LLAMA_8B, stage
 
 # As it was once written: tokens a second count padding, of which a plan knows nothing.
@@ -149,6 +154,21 @@ def test_lengths_are_measured_given_or_assumed_and_it_is_said_which() -> None:
     assert measured.tokens_from == "2 sequences of data/x, tokenized"
     assert describe_rows(planned, [100, 300], (2, ""), 150.0).tokens_from == "as you say"
     assert "assumed" in describe_rows(planned, [], (2, "")).tokens_from
+
+
+def test_native_rows_are_as_long_as_the_template_that_is_named_makes_them(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    make_data_folder(in_tmp / "data/mine")
+    path = in_tmp / "sft.yaml"
+    named = f"plugins: [{GUARD}]\nchat_template: llama3\nspecial_tokens: {{eos_token: <|eot_id|>}}\n"
+    path.write_text(named, encoding="utf-8")
+    tokenizer = deepcopy(smoke_tokenizer)
+    planned = stage(path=path, data=Path("data/mine"), prompt="prompt_strategies.native")
+    found = row_lengths(planned, tokenizer)
+    rows = [row("sft", number)["messages"] for number in range(5)]
+    assert tokenizer.chat_template != smoke_tokenizer.chat_template
+    assert found == [len(ids) for ids in tokenizer.apply_chat_template(rows, return_dict=True)["input_ids"]]
 
 
 def test_measured_speed_of_the_same_model_gives_hours_on_as_many_gpus_or_more(tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """The dataset card: its header as the hub reads it, its figures, and text that would break the page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dataset_builders.build import build
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import Manifest, SourceSummary
+from dataset_builders.recipe import load_config
 from rabbit_ko.markdown import cell, fence, link
 from rabbit_ko.methods import RowKind
 from rabbit_ko.publishing.dataset_card import render_card
 from rabbit_ko.recipes import GUARD
+from tests.conftest import ROOT
 from tests.dataset_builders.data_folder import STATED, make_data_folder, row, summary, write_shard
 
 APACHE = known("Apache-2.0", STATED)
@@ -141,6 +145,32 @@ def test_a_folder_of_no_recipe_has_an_example_in_qir(in_tmp: Path) -> None:
     card = card_of(in_tmp / "elsewhere", summary("sft", APACHE))
     assert "  ### Question:\n  질문 0?\n" in card
     assert "rabbit-ko's `qir` template" in card
+
+
+def test_a_native_recipe_s_example_is_the_row_itself_since_its_base_renders_it(in_tmp: Path) -> None:
+    put_recipe(sft="native_every_turn")
+    card = card_of(in_tmp / "data/mine", summary("sft", APACHE))
+    shown = json.loads(card.split("```json\n")[1].split("```")[0])
+    assert shown == row("sft", 0)
+    for said in ("its tokenizer's own chat template renders the", "그 토크나이저의 채팅 템플릿이"):
+        assert said in card
+    assert "### Question:" not in card
+
+
+def test_a_row_with_tools_is_shown_as_it_is_and_its_fields_are_named(tmp_path: Path) -> None:
+    config = load_config(ROOT / "axolotl_configs/smoke-native/data.yaml")
+    tools = [
+        entry.model_copy(update={"path": str(ROOT / entry.path)})
+        for entry in config.sources
+        if entry.name in ("tools_ko", "tools_ko_dpo")
+    ]
+    manifest = build(config.model_copy(update={"sources": tools}), tmp_path / "data")
+    card = render_card(manifest, tmp_path / "data")
+    shown = json.loads(card.split("```json\n")[1].split("```")[0])
+    assert any("tool_calls" in message for message in shown["messages"])
+    assert "null" not in json.dumps(shown)
+    assert card.count("have `reasoning_content`, `tool_call_id`, `tool_calls`, `tools`, named as chat templates") == 1
+    assert card.count("`reasoning_content`, `tool_call_id`, `tool_calls`, `tools`도 있습니다") == 1
 
 
 def with_answer(folder: Path, answer: str) -> tuple[Manifest, Path]:

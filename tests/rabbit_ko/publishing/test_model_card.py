@@ -205,6 +205,36 @@ def test_the_code_for_an_adapter_names_its_base_and_its_rank(in_tmp: Path) -> No
     assert f"[{ON_THE_HUB}](https://huggingface.co/{ON_THE_HUB})" in card
 
 
+@pytest.mark.parametrize(
+    ("named", "dated", "expected"),
+    [
+        ({}, {}, "it is what the base model's own chat template renders. The saved tokenizer has that template. The"),
+        (
+            {"chat_template": "chatml"},
+            {},
+            "it is what the chat template that was chosen for it renders. The saved tokenizer has that template. The",
+        ),
+        (
+            {},
+            {"chat_template_date": "2024-07-26"},
+            "The saved tokenizer has that template, with 2024-07-26 in the place of the day's date, as in training.",
+        ),
+    ],
+)
+def test_a_native_stage_has_a_prompt_of_its_base_and_no_headings(
+    trained: Path, named: dict[str, str], dated: dict[str, Any], expected: str
+) -> None:
+    entry = {"path": "data/mine/sft", "type": "prompt_strategies.native"}
+    config = {"base_model": str(MODELS["base"]), "datasets": [entry], "chat_template_jinja": "{{ messages }}"}
+    put_run("sft", str(MODELS["base"]), config=config, **dated)
+    file = Path("axolotl_configs/mine/sft.yaml")
+    file.write_text(file.read_text(encoding="utf-8") + "".join(f"{key}: {it}\n" for key, it in named.items()))
+    card = card_of("sft")
+    assert expected in " ".join(card.split())
+    assert "###" not in card.split("## The prompt")[1].split("### A single turn")[0]
+    assert ("기반 모델의 원래 채팅 템플릿" in card_of("sft", "ko")) == (not named)
+
+
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_the_manifest_is_known_to_be_of_the_shards_of_a_run(trained: Path, stage: str) -> None:
     [entry] = facts_of(stage).runs[stage].datasets

@@ -66,7 +66,7 @@ def blocks(text: str, language: str) -> list[str]:
 def test_the_examples_are_the_likeliest_answers_to_the_prompts_that_are_shown(models: Path) -> None:
     stage = find_stage("mine", "sft")
     model, tokenizer = load_stage(stage)
-    single, multi = make_examples(model, tokenizer, QIR, "짧게 답하세요.")
+    single, multi = make_examples(model, tokenizer, "짧게 답하세요.")
     asked = [{"role": "system", "content": "짧게 답하세요."}, {"role": "user", "content": SINGLE_TURN[0]}]
     [answer] = generate(model, tokenizer, [asked], TOKENS)
     assert single.text == f"{tokenizer.bos_token}{render_prompt(QIR, asked)}{answer.text.strip()}"
@@ -82,7 +82,7 @@ def test_an_answer_that_ends_by_itself_ends_with_eos_and_is_not_called_cut(model
     (MODELS["sft"] / "adapter_model.safetensors").unlink()
     shutil.copytree(MODELS["sft"] / "merged", MODELS["sft"], dirs_exist_ok=True)
     model, tokenizer = load_stage(find_stage("mine", "sft"))
-    for example in make_examples(model, tokenizer, QIR, ""):
+    for example in make_examples(model, tokenizer, ""):
         assert example.text.endswith(f"### Response:\n{tokenizer.eos_token}")
         assert not example.is_cut
 

@@ -6,15 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from axolotl.utils.chat_templates import get_chat_template
+from transformers import PreTrainedTokenizerBase
 
+from prompt_strategies.tokens import encode, encode_prompts, encode_rendered
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
-from rabbit_ko.evaluation.harness.backends import count_truncated, encode_apart
+from rabbit_ko.evaluation.harness.backends import count_truncated, encode_as_trained
 from rabbit_ko.evaluation.harness.evaluation import Evaluation, data_fingerprint
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, write_result
 from rabbit_ko.evaluation.stages import Stage, fingerprint
-from tests.rabbit_ko.evaluation.results.result_folder import retrain
+from rabbit_ko.recipes import GUARD
+from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe, retrain
 
 GSM8K = SUITES["gsm8k_ko"]
 MODEL = Model(path="runs/mine/sft", fingerprint="abc", backend="hf")
@@ -117,19 +121,53 @@ def test_a_servers_model_is_known_by_its_name_and_by_the_stage_that_it_is_said_t
 
 
 class Encoder:
-    """What the harness's models have in common."""
+    """What the harness's models have in common, with a real tokenizer."""
 
-    def _encode_pair(self, prompt: str, answer: str) -> str:
+    add_bos_token: bool | None = None
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+
+    def _encode_pair(self, prompt: str, answer: str) -> Any:
         return prompt + answer
 
-    def tok_encode(self, text: str, **options: Any) -> list[Any]:
-        return [text, options]
+    def tok_encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
+        adds = self.add_bos_token if add_special_tokens is None else add_special_tokens
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=adds)
+        return ids
 
 
-def test_a_prompt_and_the_answer_behind_it_are_encoded_apart_as_in_training() -> None:
-    lm = Encoder()
-    encode_apart(lm, True)
-    apart: Any = lm._encode_pair("### Response:\n", "예")
-    assert apart == (["### Response:\n", {}], ["예", {"add_special_tokens": False}])
-    encode_apart(lm, False)
+def stage_of(kind: str) -> Stage:
+    """The base of a recipe whose rows are of a type."""
+    make_recipe()
+    entry = f"plugins: [{GUARD}]\ndatasets: [{{path: data/mine/sft, type: {kind}}}]\n"
+    Path("axolotl_configs/mine/sft.yaml").write_text(f"base_model: {MODELS['base']}\n{entry}", encoding="utf-8")
+    return Stage("mine", "base", str(MODELS["base"]))
+
+
+def test_a_prompt_and_the_answer_behind_it_are_encoded_apart_as_in_training(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    lm, bos = Encoder(smoke_tokenizer), smoke_tokenizer.bos_token
+    encode_as_trained(lm, stage_of("prompt_strategies.qir"), True)
+    apart: Any = lm._encode_pair(f"{bos}### Response:\n", " 예")
+    assert apart == (*encode_prompts(smoke_tokenizer, ["### Response:\n"]), *encode(smoke_tokenizer, [" 예"]))
+    encode_as_trained(lm, Stage("mine", "base", str(MODELS["base"])), False)
     assert lm._encode_pair("가", "나") == "가나"
+    assert lm.tok_encode("가")[0] == smoke_tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize("name", ["llama3", "chatml"])
+def test_a_native_prompt_is_encoded_with_its_answer_and_without_a_bos_that_its_template_does_not_write(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, name: str
+) -> None:
+    lm = Encoder(smoke_tokenizer)
+    encode_as_trained(lm, stage_of("prompt_strategies.native"), True)
+    question = [{"role": "user", "content": "질문"}]
+    prompt = smoke_tokenizer.apply_chat_template(
+        question, chat_template=get_chat_template(name), tokenize=False, add_generation_prompt=True
+    )
+    ids, answer = lm._encode_pair(prompt, "예")
+    assert [*ids, *answer] == encode_rendered(smoke_tokenizer, [f"{prompt}예"])[0]
+    assert [ids] == encode_rendered(smoke_tokenizer, [prompt])
+    assert ids.count(smoke_tokenizer.bos_token_id) == (1 if name == "llama3" else 0)
