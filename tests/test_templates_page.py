@@ -14,9 +14,9 @@ from dataset_builders.rows import Conversation
 from dataset_builders.sources import SOURCES
 from prompt_strategies.messages import last_answer
 from prompt_strategies.native_renderer import TODAY
-from prompt_strategies.renderer import Sample, renderer_for
+from prompt_strategies.renderer import renderer_for
 from prompt_strategies.sft import join_prefixes
-from prompt_strategies.tokens import Dropped, Example
+from prompt_strategies.tokens import Dropped, Example, Sample
 from rabbit_ko.cli import main
 from tests.conftest import ROOT
 from tests.stages import in_llama_format, save_base
