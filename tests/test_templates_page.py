@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from dataset_builders.rows import Conversation
 from dataset_builders.sources import SOURCES
 from prompt_strategies.messages import last_answer
-from prompt_strategies.native_renderer import TODAY
+from prompt_strategies.native_template import TODAY
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.sft import join_prefixes
 from prompt_strategies.tokens import Dropped, Example, Sample

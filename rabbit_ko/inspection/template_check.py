@@ -12,7 +12,7 @@ from axolotl_plugins.checks.base_model import load_base_tokenizer, looks_like_a_
 from axolotl_plugins.checks.model_files import check_configs
 from prompt_strategies.conformance import Finding, check_template
 from prompt_strategies.messages import Messages, every_answer
-from prompt_strategies.native_renderer import known_templates, resolve_chat_template
+from prompt_strategies.native_template import known_templates, resolve_chat_template
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.tokens import Dropped, Example, Sample
 from rabbit_ko.errors import UnknownName, UserError, printable, suggest

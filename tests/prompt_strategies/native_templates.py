@@ -15,7 +15,7 @@ from axolotl.utils.chat_templates import get_chat_template
 from tokenizers import AddedToken, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from prompt_strategies.native_renderer import with_fixed_date
+from prompt_strategies.native_template import with_fixed_date
 
 Load = Callable[[str], PreTrainedTokenizerBase]
 

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from dataset_builders.rows import Conversation, Row
 from prompt_strategies.messages import Messages, every_answer
-from prompt_strategies.native_renderer import with_fixed_date
+from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.tokens import Example, Sample
 from tests.conftest import ROOT
