@@ -12,6 +12,7 @@ from prompt_strategies.native_renderer import (
     ANSWER_AGAIN,
     ASKED,
     CALL,
+    CONTENTS,
     QUESTION,
     QUESTION_AGAIN,
     SAID,
@@ -31,6 +32,7 @@ TWO_TURNS = (QUESTION, ANSWER, QUESTION_AGAIN, ANSWER_AGAIN)
 # A word, then all that a careless template would trim, join, escape or fold, and a word.
 INNER = f"{ASKED}  <Ab>\t&amp;'\"\n\n\n한글 {SAID}"
 LONGEST = 100_000
+_DRAWS = re.compile(r"\|\s*random\b|\blipsum\s*\(")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _check_rendering(renderer: NativeRenderer) -> Finding | None:
 
 
 def _check_repeats(renderer: NativeRenderer) -> Finding:
-    promise, used = "renders the same each time", re.search(r"\|\s*random\b|\blipsum\s*\(", renderer.chat_template)
+    promise, used = "renders the same each time", _DRAWS.search(renderer.chat_template)
     if used:
         return Finding(promise, "broken", f"it draws at random: `{used[0].strip()}`", used[0])
     text, again = renderer.render([QUESTION]), renderer.render([QUESTION])
@@ -93,7 +95,7 @@ def _check_end(renderer: NativeRenderer) -> Finding:
     text = renderer.render([QUESTION, ANSWER], is_prompt=False)
     behind = text.rpartition(SAID)[2]
     if eos not in behind:
-        first = next(iter(renderer.controls.findall(behind)), "")
+        first = min(filter(behind.__contains__, renderer.controls), key=behind.index, default="")
         advice = f"; set `special_tokens.eos_token: {first}`" if first else ""
         return Finding(promise, "broken", f"{eos} does not follow the answer, but {behind[:40]!r}{advice}", text)
     if behind.strip().startswith(eos + eos):
@@ -201,7 +203,7 @@ def _check_prefixes(renderer: NativeRenderer) -> Finding:
 
 def _check_injection(renderer: NativeRenderer) -> Finding:
     promise, turns = "no text of a row begins a turn", _attempt(renderer, TWO_TURNS[:-1])
-    frames = re.split(f"{ASKED}|{SAID}", turns)[:2]
+    frames = CONTENTS.split(turns)[:-1]
     if not all(frame.strip() for frame in frames[1:]):
         return Finding(promise, "broken", "nothing but white space stands between two turns", turns)
     if renderer.markers:

@@ -30,6 +30,7 @@ _KEYS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id")
 # Words that no template writes, for the contents of probes.
 ASKED, SAID, ASKED_AGAIN, SAID_AGAIN, TOLD = "qx1zq", "ax1za", "qx2zq", "ax2za", "sx1zs"
 THOUGHT, TOOL, RESULT = "tx1zt", "fx1zf", "rx1zr"
+CONTENTS = re.compile("|".join((ASKED, SAID, ASKED_AGAIN)))
 QUESTION = {"role": "user", "content": ASKED}
 ANSWER = {"role": "assistant", "content": SAID}
 QUESTION_AGAIN = {"role": "user", "content": ASKED_AGAIN}
@@ -81,25 +82,32 @@ class NativeRenderer:
         return frozenset(added.intersection(ids).difference(beside)) | {self.tokenizer.eos_token_id}
 
     @cached_property
-    def controls(self) -> re.Pattern[str]:
-        """What finds texts that would be read as control tokens: special ones, and others that stand in turns."""
+    def controls(self) -> tuple[str, ...]:
+        """The texts that would be read as control tokens: special ones, and others that stand in turns."""
         probes = ([QUESTION, CALL, TOOL_RESULT, ANSWER], [QUESTION, THINKING], [QUESTION, ANSWER, QUESTION_AGAIN])
         text = "".join(map(self._frame, probes))
-        tokens = self.tokenizer.added_tokens_decoder.values()
-        shaped = re.compile(r"<\|.*\|>", re.DOTALL).fullmatch
-        found = (
-            re.escape(token.content)
-            for token in tokens
-            if token.special or (token.content.strip() and (token.content in text or shaped(token.content)))
+        names = {token.content: token.special for token in self.tokenizer.added_tokens_decoder.values()}
+        return tuple(
+            name
+            for name, is_special in names.items()
+            if is_special or (name.strip() and (name in text or (name[:2], name[-2:]) == ("<|", "|>")))
         )
-        return re.compile("|".join(found) or "(?!)")
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        return frozenset(control[0] for control in self.controls)
+
+    def find_control(self, text: str) -> str | None:
+        """Return a control token that stands in a text, or None."""
+        if not any(map(text.__contains__, self._beginnings)):  # nearly always, and soon told
+            return None
+        return next(filter(text.__contains__, self.controls), None)
 
     @cached_property
     def markers(self) -> tuple[str, ...]:
         """The plain texts that begin a turn where no control token does: none of them may stand in a message."""
         text = self._frame([QUESTION, ANSWER, QUESTION_AGAIN])
-        frames = re.split("|".join((ASKED, SAID, ASKED_AGAIN)), text)
-        plain = (marker.strip() for marker in frames if not self.controls.search(marker))
+        plain = (marker.strip() for marker in CONTENTS.split(text) if not self.find_control(marker))
         return tuple(dict.fromkeys(marker.casefold() for marker in plain if marker))
 
     def _frame(self, messages: Messages, *, is_prompt: bool = True) -> str:
@@ -154,7 +162,7 @@ class NativeRenderer:
             return Dropped.MALFORMED
         said = [text for message in (*sample.prompt, *sample.answers) for text in _texts(message)]
         whole = "\n".join([*said, sample.tools or ""])
-        if self.controls.search(whole):
+        if self.find_control(whole):
             return Dropped.CONTROL
         if self.markers and any(marker in whole.casefold() for marker in self.markers):
             return Dropped.FAKE_TURN

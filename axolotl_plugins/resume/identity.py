@@ -118,7 +118,8 @@ def tokenizer_fingerprint(config: Mapping[str, Any]) -> str:
 
 def chat_template_fingerprint(config: Mapping[str, Any]) -> str:
     """Return what tells a native stage's chat template from others; empty for other prompts and for axolotl's own."""
-    if not any(str(entry.get("type")).startswith("prompt_strategies.native") for entry in config["datasets"]):
+    kinds = [str(entry.get("type")) for entry in config.get("datasets") or ()]
+    if not any(kind.startswith("prompt_strategies.native") for kind in kinds):
         return ""
     if file := config.get("chat_template_jinja"):
         return file_digest(Path(file)) if Path(file).is_file() else ""
