@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from jinja2 import Environment
+
 from prompt_strategies.messages import Messages, every_answer
 from prompt_strategies.native_renderer import (
     ANSWER,
@@ -15,9 +17,9 @@ from prompt_strategies.native_renderer import (
     QUESTION,
     QUESTION_AGAIN,
     SAID,
+    SYSTEM,
     THINKING,
     TODAY,
-    TOLD,
     TOOL_RESULT,
     TOOLS,
     NativeRenderer,
@@ -27,11 +29,12 @@ from prompt_strategies.tokens import Dropped, Example, Sample, Tokenizer, adds_b
 from rabbit_ko.errors import reason
 
 Verdict = Literal["holds", "rows", "broken"]
-SYSTEM = {"role": "system", "content": TOLD}
 TWO_TURNS = (QUESTION, ANSWER, QUESTION_AGAIN, ANSWER_AGAIN)
 # A word, then all that a careless template would trim, join, escape or fold, and a word.
 INNER = f"{ASKED}  <Ab>\t&amp;'\"\n\n\n한글 {SAID}"
 LONGEST = 100_000
+# What draws at random in Jinja, as a filter, by its name in `map`, or as a function.
+DRAWN = ("random", "lipsum")
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,14 @@ def _check_rendering(renderer: NativeRenderer) -> Finding | None:
 
 
 def _check_repeats(renderer: NativeRenderer) -> Finding:
-    promise, used = "renders the same each time", re.search(r"\|\s*random\b|\blipsum\s*\(", renderer.chat_template)
-    if used:
-        return Finding(promise, "broken", f"it draws at random: `{used[0].strip()}`", used[0])
+    promise = "renders the same each time"
+    pieces = [(kind, piece) for _, kind, piece in Environment().lex(renderer.chat_template)]
+    if used := next((piece for kind, piece in pieces if kind != "data" and piece.strip("'\"") in DRAWN), None):
+        return Finding(promise, "broken", f"it draws at random: `{used}`", used)
     text, again = renderer.render([QUESTION]), renderer.render([QUESTION])
     if text != again:
         return Finding(promise, "broken", "two renderings of one conversation differ", again)
-    if "None" in text:
+    if "None" in text and not any("None" in piece for kind, piece in pieces if kind in ("data", "string")):
         return Finding(promise, "broken", "it writes `None` for what a conversation has not", text)
     return Finding(promise, "holds", "it depends on nothing but the conversation")
 
@@ -160,12 +164,12 @@ def _check_merging(renderer: NativeRenderer) -> Finding:
 
 def _check_contents(renderer: NativeRenderer) -> Finding:
     promise, said = "writes what is said", {**QUESTION, "content": INNER}
-    text = renderer.render([said])
+    text = _attempt(renderer, [said])
     if INNER not in text:
         return Finding(promise, "broken", "it changes the text of a message", text)
     if renderer.texts(Sample([said], ({**ANSWER, "content": INNER},))) is Dropped.CHANGED:
         return Finding(promise, "broken", "it changes the text of an answer", text)
-    around = renderer.render([{**QUESTION, "content": f" \n{ASKED}\n "}])
+    around = _attempt(renderer, [{**QUESTION, "content": f" \n{ASKED}\n "}])
     strips = f" \n{ASKED}\n " not in around
     return Finding(promise, "holds", "without white space around it" if strips else "white space around it included")
 

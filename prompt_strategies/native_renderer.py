@@ -32,11 +32,14 @@ from rabbit_ko.errors import UserError, suggest
 # For templates that write today's date, which would be another one each day: that in Llama 3's where it knows none.
 TODAY = date(2024, 7, 26)
 _NOW = re.compile(r"""strftime_now\(\s*(["'])([^"']*)\1\s*\)""")
+_ANY_NOW = re.compile(r"\bstrftime_now\s*\(")
 _KEYS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id")
 
 # Words that no template writes, for the contents of probes.
 ASKED, SAID, ASKED_AGAIN, SAID_AGAIN, TOLD = "qx1zq", "ax1za", "qx2zq", "ax2za", "sx1zs"
-THOUGHT, TOOL, RESULT = "tx1zt", "fx1zf", "rx1zr"
+THOUGHT, TOOL, GIVEN, RESULT = "tx1zt", "fx1zf", "vx1zv", "rx1zr"
+_WORDS = re.compile("|".join((ASKED, SAID, ASKED_AGAIN, TOLD)))
+SYSTEM = {"role": "system", "content": TOLD}
 QUESTION = {"role": "user", "content": ASKED}
 ANSWER = {"role": "assistant", "content": SAID}
 QUESTION_AGAIN = {"role": "user", "content": ASKED_AGAIN}
@@ -45,7 +48,9 @@ THINKING = {**ANSWER, "reasoning_content": THOUGHT}
 CALL = {
     "role": "assistant",
     "content": "",
-    "tool_calls": json.dumps([{"id": "call00001", "type": "function", "function": {"name": TOOL, "arguments": {}}}]),
+    "tool_calls": json.dumps(
+        [{"id": "call00001", "type": "function", "function": {"name": TOOL, "arguments": {GIVEN: GIVEN}}}]
+    ),
 }
 TOOL_RESULT = {"role": "tool", "content": RESULT, "tool_call_id": "call00001"}
 _DEFINITION = {"name": TOOL, "description": TOOL, "parameters": {"type": "object", "properties": {}}}
@@ -88,9 +93,13 @@ def _own(tokenizer: Tokenizer) -> str:
 
 
 def with_fixed_date(chat_template: str) -> str:
-    """Return a chat template whose `strftime_now` gives the parts of one date, wherever it is rendered."""
+    """Return a chat template whose `strftime_now` gives the parts of one date, wherever it is rendered.
+
+    One that asks for the date in a form that only rendering tells is returned as it is.
+    """
     formats = sorted({found[2] for found in _NOW.finditer(chat_template)})
-    if not formats or has_fixed_date(chat_template):
+    is_all = len(_NOW.findall(chat_template)) == len(_ANY_NOW.findall(chat_template))
+    if not (formats and is_all) or has_fixed_date(chat_template):
         return chat_template
     dates = json.dumps({form: TODAY.strftime(form) for form in formats})
     return f"{{%- macro strftime_now(format) %}}{{{{- {dates}[format] }}}}{{%- endmacro %}}{chat_template}"
@@ -114,13 +123,19 @@ class NativeRenderer:
 
     @cached_property
     def responses(self) -> tuple[str, ...]:
-        """The generation prompts: what the template writes between a question, or a tool's result, and an answer."""
+        """The generation prompts as their ids are decoded: what stands between a question, or a result, and an answer.
+
+        Some control tokens swallow white space beside them, which no decoding brings back.
+        """
         behind_question, has_tools = self._response([QUESTION]), RESULT in self._frame([QUESTION, CALL, TOOL_RESULT])
         return behind_question, *([self._response([QUESTION, CALL, TOOL_RESULT])] if has_tools else [])
 
     def _response(self, prompt: Messages) -> str:
         with_it, without = (self._frame(prompt, is_prompt=is_prompt) for is_prompt in (True, False))
-        return with_it.removeprefix(without) if with_it.startswith(without) else ""
+        [ids] = encode_rendered(
+            self.tokenizer, [with_it.removeprefix(without) if with_it.startswith(without) else ""]
+        )
+        return str(self.tokenizer.decode(ids))
 
     @cached_property
     def has_bos(self) -> bool:
@@ -138,9 +153,9 @@ class NativeRenderer:
 
     @cached_property
     def controls(self) -> re.Pattern[str]:
-        """What finds texts that would be read as control tokens: special ones, and others that stand in turns."""
+        """What finds texts that would be read as control tokens: special ones, and others of the template."""
         probes = ([QUESTION, CALL, TOOL_RESULT, ANSWER], [QUESTION, THINKING], [QUESTION, ANSWER, QUESTION_AGAIN])
-        text = "".join(map(self._frame, probes))
+        text = "".join((*map(self._frame, probes), self.chat_template))
         tokens = self.tokenizer.added_tokens_decoder.values()
         shaped = re.compile(r"<\|.*\|>", re.DOTALL).fullmatch
         found = (
@@ -153,13 +168,17 @@ class NativeRenderer:
     @cached_property
     def markers(self) -> tuple[str, ...]:
         """The plain texts that begin a turn where no control token does: none of them may stand in a message."""
-        text = self._frame([QUESTION, ANSWER, QUESTION_AGAIN])
-        frames = re.split("|".join((ASKED, SAID, ASKED_AGAIN)), text)
+        bos = self.tokenizer.bos_token or ""
+        texts = map(self._frame, ([SYSTEM, QUESTION], [QUESTION, ANSWER, QUESTION_AGAIN]))
+        frames = [each for text in texts for each in _WORDS.split(text.removeprefix(bos))]
         plain = (marker.strip() for marker in frames if not self.controls.search(marker))
         return tuple(dict.fromkeys(marker.casefold() for marker in plain if marker))
 
     def _frame(self, messages: Messages, *, is_prompt: bool = True) -> str:
-        tools = TOOLS if any(message.get("tool_calls") for message in messages) else None
+        has_calls = any(message.get("tool_calls") for message in messages)
+        return self._attempt(messages, TOOLS if has_calls else None, is_prompt=is_prompt)
+
+    def _attempt(self, messages: Messages, tools: str | None, *, is_prompt: bool = True) -> str:
         try:
             return self.render(messages, tools, is_prompt=is_prompt)
         except Exception:  # a template raises whatever it likes
@@ -209,7 +228,7 @@ class NativeRenderer:
         if find_order_mistake(sample.prompt, last="user") or not all(map(_is_answer, sample.answers)):
             return Dropped.MALFORMED
         said = [text for message in (*sample.prompt, *sample.answers) for text in _texts(message)]
-        whole = "\n".join([*said, sample.tools or ""])
+        whole = "\n".join([*said, *_leaves(json.loads(sample.tools or "[]"))])
         if self.controls.search(whole):
             return Dropped.CONTROL
         if self.markers and any(marker in whole.casefold() for marker in self.markers):
@@ -236,8 +255,7 @@ class NativeRenderer:
 
     def _find_loss(self, sample: Sample, prompt: str, answers: tuple[str, ...]) -> Dropped | None:
         """Return why not all that a sample says stands in its texts, in order but for the system prompt."""
-        names = _names(json.loads(sample.tools or "[]"))
-        if not all(name in prompt for name in names):
+        if not self._has_tools_in(sample, prompt):
             return Dropped.NOT_RENDERED
         at = 0
         for message in sample.prompt:
@@ -250,15 +268,23 @@ class NativeRenderer:
             if place < 0:
                 return Dropped.NOT_RENDERED if message["role"] == "tool" else Dropped.CHANGED
             at = place + len(content)
-            if not all(name in prompt[at:] for name in _names(_calls(message))):
+            if not all(_place(part, prompt, at) >= 0 for part in _parts(_calls(message))):
                 return Dropped.NOT_RENDERED
         for answer, text in zip(sample.answers, answers, strict=True):
-            parts = [(answer.get("reasoning_content") or "").strip(), *_names(_calls(answer))]
-            if not all(part in text for part in parts):
+            parts = [(answer.get("reasoning_content") or "").strip(), *_parts(_calls(answer))]
+            if not all(_place(part, text, 0) >= 0 for part in parts):
                 return Dropped.NOT_RENDERED
             if answer["content"].strip() not in text:
                 return Dropped.CHANGED
         return None
+
+    def _has_tools_in(self, sample: Sample, prompt: str) -> bool:
+        """Tell whether tools and calls make a prompt another one, and the names of all tools stand in it."""
+        names = [str(each.get("function", each)["name"]) for each in json.loads(sample.tools or "[]")]
+        plain = [{**message, "tool_calls": None} for message in sample.prompt]
+        without = [self._attempt(sample.prompt, None)] if sample.tools else []
+        without += [self._attempt(plain, sample.tools)] if any(map(_calls, sample.prompt)) else []
+        return prompt not in without and all(name in prompt for name in names)
 
 
 def _place(content: str, text: str, start: int) -> int:
@@ -280,14 +306,27 @@ def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return json.loads(calls) if isinstance(calls, str) and calls else calls or []
 
 
-def _names(functions: list[dict[str, Any]]) -> list[str]:
-    return [str(each.get("function", each)["name"]) for each in functions]
+def _parts(calls: list[dict[str, Any]]) -> list[str]:
+    """Return the names of functions that are called, and the texts in their arguments."""
+    functions = [call.get("function", call) for call in calls]
+    return [part for each in functions for part in (str(each["name"]), *_leaves(each.get("arguments")))]
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:
     """Return all that a message says."""
-    calls = json.dumps(_calls(message), ensure_ascii=False) if message.get("tool_calls") else ""
-    return [message["content"], message.get("reasoning_content") or "", calls]
+    said = (message["content"], message.get("reasoning_content"), message.get("tool_call_id"))
+    return [*(text or "" for text in said), *_leaves(_calls(message))]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Yield each text in a value of JSON, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _leaves([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
 
 
 def _is_answer(message: Mapping[str, Any]) -> bool:
