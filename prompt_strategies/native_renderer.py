@@ -123,7 +123,7 @@ class NativeRenderer:
 
     @cached_property
     def responses(self) -> tuple[str, ...]:
-        """The generation prompts as their ids are decoded: what stands between a question, or a result, and an answer.
+        """The generation prompts as they are decoded: what stands between a question, or a result, and an answer.
 
         Some control tokens swallow white space beside them, which no decoding brings back.
         """
@@ -280,9 +280,10 @@ class NativeRenderer:
 
     def _has_tools_in(self, sample: Sample, prompt: str) -> bool:
         """Tell whether tools and calls make a prompt another one, and the names of all tools stand in it."""
-        names = [str(each.get("function", each)["name"]) for each in json.loads(sample.tools or "[]")]
+        tools = json.loads(sample.tools or "[]")
+        names = [str(each.get("function", each)["name"]) for each in tools]
         plain = [{**message, "tool_calls": None} for message in sample.prompt]
-        without = [self._attempt(sample.prompt, None)] if sample.tools else []
+        without = [self._attempt(sample.prompt, None)] if tools else []
         without += [self._attempt(plain, sample.tools)] if any(map(_calls, sample.prompt)) else []
         return prompt not in without and all(name in prompt for name in names)
 
