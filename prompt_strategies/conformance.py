@@ -19,12 +19,11 @@ from prompt_strategies.native_renderer import (
     SAID,
     SYSTEM,
     THINKING,
-    TODAY,
     TOOL_RESULT,
     TOOLS,
     NativeRenderer,
-    has_fixed_date,
 )
+from prompt_strategies.native_template import TODAY, has_fixed_date
 from prompt_strategies.tokens import Dropped, Example, Sample, Tokenizer, adds_bos, encode_rendered
 from rabbit_ko.errors import reason
 

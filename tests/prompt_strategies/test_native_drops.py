@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from axolotl_plugins.checks.rows import _broken_rule
 from prompt_strategies.conformance import check_template
 from prompt_strategies.messages import Messages
-from prompt_strategies.native_renderer import with_fixed_date
+from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.sft import to_columns
 from prompt_strategies.tokens import Dropped, Example, Sample
