@@ -168,11 +168,20 @@ class NativeRenderer:
             return Dropped.MALFORMED
         said = [text for message in (*sample.prompt, *sample.answers) for text in _texts(message)]
         whole = "\n".join([*said, *_leaves(json.loads(sample.tools or "[]"))])
-        if self.controls.search(whole):
+        if any(self.controls.search(text) for text in (whole, self._normalized(whole))):
             return Dropped.CONTROL
         if self.markers and any(marker in whole.casefold() for marker in self.markers):
             return Dropped.FAKE_TURN
         return None
+
+    def _normalized(self, text: str) -> str:
+        """Return a text as it is searched for added tokens, where that is behind the normalizer; nothing otherwise."""
+        return self._normalizer.normalize_str(text) if self._normalizer else ""
+
+    @cached_property
+    def _normalizer(self) -> Any:
+        is_behind = any(token.normalized for token in self.tokenizer.added_tokens_decoder.values())
+        return self.tokenizer.backend_tokenizer.normalizer if is_behind and self.tokenizer.is_fast else None
 
     def texts(self, sample: Sample) -> tuple[str, tuple[str, ...]] | Dropped:
         """Return a prompt's text and its answers', each up to the end of its turn, or why there are none."""
