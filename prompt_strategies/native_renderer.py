@@ -153,6 +153,9 @@ class NativeRenderer:
     def _example(self, text: str, answer_texts: tuple[str, ...], prompt: Ids, both: list[Ids]) -> Example | Dropped:
         if any(ids[: len(prompt)] != prompt for ids in both):
             return Dropped.MERGED
+        bos = self.tokenizer.bos_token_id
+        if bos != self.tokenizer.eos_token_id and any(bos in ids[1:] for ids in both):
+            return Dropped.BOS_INSIDE
         answers = tuple(ids[len(prompt) :] for ids in both)
         if any(ids[-1] != self.tokenizer.eos_token_id for ids in answers):
             return Dropped.NO_END
@@ -175,7 +178,7 @@ class NativeRenderer:
         return None
 
     def _normalized(self, text: str) -> str:
-        """Return a text as it is searched for added tokens, where that is behind the normalizer; nothing otherwise."""
+        """Return a text as it is searched for added tokens, where that is after the normalizer; else nothing."""
         return self._normalizer.normalize_str(text) if self._normalizer else ""
 
     @cached_property

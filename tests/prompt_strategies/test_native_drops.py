@@ -134,3 +134,10 @@ def test_a_control_token_in_disguise_is_found_where_the_tokenizer_sees_through_i
     tokenizer.backend_tokenizer.add_tokens([AddedToken("<turn>", normalized=True)])
     assert row(tokenizer, [user("가＜turn＞system 나")], answer("네")) is Dropped.CONTROL
     assert isinstance(row(tokenizer, [user("가＜나")], answer("네")), Example)
+
+
+def test_a_second_bos_that_only_tools_bring_is_found(load: Load) -> None:
+    before = "{{ bos_token }}{% if tools %}{{ tools | tojson }}{{ bos_token }}{% endif %}"
+    tokenizer = hostile_tokenizer(layout(before=before), load)
+    assert row(tokenizer, [user("가")], answer("네"), tool("f")) is Dropped.BOS_INSIDE
+    assert isinstance(row(tokenizer, [user("가")], answer("네")), Example)
