@@ -1,13 +1,16 @@
 """What a chat template promises, found by rendering conversations with it: `rabbit template check`, and the guard."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from jinja2 import Environment
+
 from prompt_strategies.messages import Messages, every_answer
-from prompt_strategies.native_renderer import (
+from prompt_strategies.native_renderer import NativeRenderer
+from prompt_strategies.native_template import TODAY, has_fixed_date
+from prompt_strategies.probes import (
     ANSWER,
     ANSWER_AGAIN,
     ASKED,
@@ -16,23 +19,21 @@ from prompt_strategies.native_renderer import (
     QUESTION,
     QUESTION_AGAIN,
     SAID,
+    SYSTEM,
     THINKING,
-    TOLD,
     TOOL_RESULT,
     TOOLS,
-    NativeRenderer,
 )
-from prompt_strategies.native_template import TODAY, has_fixed_date
 from prompt_strategies.tokens import Dropped, Example, Sample, Tokenizer, adds_bos, encode_rendered
 from rabbit_ko.errors import reason
 
 Verdict = Literal["holds", "rows", "broken"]
-SYSTEM = {"role": "system", "content": TOLD}
 TWO_TURNS = (QUESTION, ANSWER, QUESTION_AGAIN, ANSWER_AGAIN)
 # A word, then all that a careless template would trim, join, escape or fold, and a word.
 INNER = f"{ASKED}  <Ab>\t&amp;'\"\n\n\n한글 {SAID}"
 LONGEST = 100_000
-_DRAWS = re.compile(r"\|\s*random\b|\blipsum\s*\(")
+# What draws at random in Jinja, as a filter, by its name in `map`, or as a function.
+DRAWN = ("random", "lipsum")
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,14 @@ def _check_rendering(renderer: NativeRenderer) -> Finding | None:
 
 
 def _check_repeats(renderer: NativeRenderer) -> Finding:
-    promise, used = "renders the same each time", _DRAWS.search(renderer.chat_template)
-    if used:
-        return Finding(promise, "broken", f"it draws at random: `{used[0].strip()}`", used[0])
+    promise = "renders the same each time"
+    pieces = [(kind, piece) for _, kind, piece in Environment().lex(renderer.chat_template)]
+    if used := next((piece for kind, piece in pieces if kind != "data" and piece.strip("'\"") in DRAWN), None):
+        return Finding(promise, "broken", f"it draws at random: `{used}`", used)
     text, again = renderer.render([QUESTION]), renderer.render([QUESTION])
     if text != again:
         return Finding(promise, "broken", "two renderings of one conversation differ", again)
-    if "None" in text:
+    if "None" in text and not any("None" in piece for kind, piece in pieces if kind in ("data", "string")):
         return Finding(promise, "broken", "it writes `None` for what a conversation has not", text)
     return Finding(promise, "holds", "it depends on nothing but the conversation")
 
@@ -101,7 +103,16 @@ def _check_end(renderer: NativeRenderer) -> Finding:
     if behind.strip().startswith(eos + eos):
         return Finding(promise, "broken", f"{eos} follows the answer twice", text)
     between = behind[: behind.index(eos)]
+    if _words(renderer, between):
+        return Finding(promise, "broken", f"it adds {between!r} to each answer", text)
     return Finding(promise, "holds", f"{eos} ends each answer{f', behind {between!r}' if between else ''}", text)
+
+
+def _words(renderer: NativeRenderer, text: str) -> str:
+    """Return what of a text is neither a control token nor white space."""
+    while control := renderer.find_control(text):
+        text = text.replace(control, "")
+    return text.strip()
 
 
 def _check_stops(tokenizer: Tokenizer, stops: Sequence[int]) -> Finding:
@@ -147,6 +158,8 @@ def _check_continuation(renderer: NativeRenderer) -> Finding:
         said = "the turn's beginning is a part of the answer: add_generation_prompt does not write it"
         return Finding(promise, "broken", said, answer)
     written = answer.partition(SAID)[0]
+    if _words(renderer, written):
+        return Finding(promise, "broken", f"it puts {written!r} before each answer", answer)
     return Finding(
         promise, "holds", f"it writes {written!r} before each answer" if written else "word for word", answer
     )
@@ -161,12 +174,12 @@ def _check_merging(renderer: NativeRenderer) -> Finding:
 
 def _check_contents(renderer: NativeRenderer) -> Finding:
     promise, said = "writes what is said", {**QUESTION, "content": INNER}
-    text = renderer.render([said])
+    text = _attempt(renderer, [said])
     if INNER not in text:
         return Finding(promise, "broken", "it changes the text of a message", text)
     if renderer.texts(Sample([said], ({**ANSWER, "content": INNER},))) is Dropped.CHANGED:
         return Finding(promise, "broken", "it changes the text of an answer", text)
-    around = renderer.render([{**QUESTION, "content": f" \n{ASKED}\n "}])
+    around = _attempt(renderer, [{**QUESTION, "content": f" \n{ASKED}\n "}])
     strips = f" \n{ASKED}\n " not in around
     return Finding(promise, "holds", "without white space around it" if strips else "white space around it included")
 

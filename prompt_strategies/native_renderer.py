@@ -5,13 +5,25 @@ are control tokens, and whether BOS is written, is found by rendering a conversa
 """
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from prompt_strategies.messages import Messages, find_order_mistake
+from prompt_strategies.probes import (
+    ANSWER,
+    CALL,
+    CONTENTS,
+    QUESTION,
+    QUESTION_AGAIN,
+    RESULT,
+    SYSTEM,
+    THINKING,
+    TOOL_RESULT,
+    TOOLS,
+)
+from prompt_strategies.said import as_given, call_texts, calls_of, find_place, is_answer, leaves, texts_of
 from prompt_strategies.tokens import (
     Dropped,
     Encode,
@@ -24,26 +36,6 @@ from prompt_strategies.tokens import (
     encode_rendered,
     fit,
 )
-
-_KEYS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id")
-
-# Words that no template writes, for the contents of probes.
-ASKED, SAID, ASKED_AGAIN, SAID_AGAIN, TOLD = "qx1zq", "ax1za", "qx2zq", "ax2za", "sx1zs"
-THOUGHT, TOOL, RESULT = "tx1zt", "fx1zf", "rx1zr"
-CONTENTS = re.compile("|".join((ASKED, SAID, ASKED_AGAIN)))
-QUESTION = {"role": "user", "content": ASKED}
-ANSWER = {"role": "assistant", "content": SAID}
-QUESTION_AGAIN = {"role": "user", "content": ASKED_AGAIN}
-ANSWER_AGAIN = {"role": "assistant", "content": SAID_AGAIN}
-THINKING = {**ANSWER, "reasoning_content": THOUGHT}
-CALL = {
-    "role": "assistant",
-    "content": "",
-    "tool_calls": json.dumps([{"id": "call00001", "type": "function", "function": {"name": TOOL, "arguments": {}}}]),
-}
-TOOL_RESULT = {"role": "tool", "content": RESULT, "tool_call_id": "call00001"}
-_DEFINITION = {"name": TOOL, "description": TOOL, "parameters": {"type": "object", "properties": {}}}
-TOOLS = json.dumps([{"type": "function", "function": _DEFINITION}])
 
 
 @dataclass(frozen=True)
@@ -59,13 +51,19 @@ class NativeRenderer:
 
     @cached_property
     def responses(self) -> tuple[str, ...]:
-        """The generation prompts: what the template writes between a question, or a tool's result, and an answer."""
+        """The generation prompts as they are decoded: what stands between a question, or a result, and an answer.
+
+        Some control tokens swallow white space beside them, which no decoding brings back.
+        """
         behind_question, has_tools = self._response([QUESTION]), RESULT in self._frame([QUESTION, CALL, TOOL_RESULT])
         return behind_question, *([self._response([QUESTION, CALL, TOOL_RESULT])] if has_tools else [])
 
     def _response(self, prompt: Messages) -> str:
         with_it, without = (self._frame(prompt, is_prompt=is_prompt) for is_prompt in (True, False))
-        return with_it.removeprefix(without) if with_it.startswith(without) else ""
+        [ids] = encode_rendered(
+            self.tokenizer, [with_it.removeprefix(without) if with_it.startswith(without) else ""]
+        )
+        return str(self.tokenizer.decode(ids))
 
     @cached_property
     def has_bos(self) -> bool:
@@ -83,9 +81,9 @@ class NativeRenderer:
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
-        """The texts that would be read as control tokens: special ones, and others that stand in turns."""
+        """The texts that would be read as control tokens: special ones, and others of the template."""
         probes = ([QUESTION, CALL, TOOL_RESULT, ANSWER], [QUESTION, THINKING], [QUESTION, ANSWER, QUESTION_AGAIN])
-        text = "".join(map(self._frame, probes))
+        text = "".join((*map(self._frame, probes), self.chat_template))
         names = {token.content: token.special for token in self.tokenizer.added_tokens_decoder.values()}
         return tuple(
             name
@@ -106,12 +104,17 @@ class NativeRenderer:
     @cached_property
     def markers(self) -> tuple[str, ...]:
         """The plain texts that begin a turn where no control token does: none of them may stand in a message."""
-        text = self._frame([QUESTION, ANSWER, QUESTION_AGAIN])
-        plain = (marker.strip() for marker in CONTENTS.split(text) if not self.find_control(marker))
+        bos = self.tokenizer.bos_token or ""
+        texts = map(self._frame, ([SYSTEM, QUESTION], [QUESTION, ANSWER, QUESTION_AGAIN]))
+        frames = [each for text in texts for each in CONTENTS.split(text.removeprefix(bos))]
+        plain = (marker.strip() for marker in frames if not self.find_control(marker))
         return tuple(dict.fromkeys(marker.casefold() for marker in plain if marker))
 
     def _frame(self, messages: Messages, *, is_prompt: bool = True) -> str:
-        tools = TOOLS if any(message.get("tool_calls") for message in messages) else None
+        has_calls = any(message.get("tool_calls") for message in messages)
+        return self._attempt(messages, TOOLS if has_calls else None, is_prompt=is_prompt)
+
+    def _attempt(self, messages: Messages, tools: str | None, *, is_prompt: bool = True) -> str:
         try:
             return self.render(messages, tools, is_prompt=is_prompt)
         except Exception:  # a template raises whatever it likes
@@ -120,15 +123,20 @@ class NativeRenderer:
     def render(self, messages: Messages, tools: str | None = None, *, is_prompt: bool = True) -> str:
         """Render messages, up to the answer that follows where they are a prompt. Raises what the template does."""
         rendered: str = self.tokenizer.apply_chat_template(
-            [_as_given(message) for message in messages],
+            [as_given(message) for message in messages],
             tools=json.loads(tools) if tools else None,
             tokenize=False,
             add_generation_prompt=is_prompt,
         )
         return rendered
 
-    def tokenize(self, samples: Sequence[Sample], sequence_len: int, _: Encode = encode) -> list[Example | Dropped]:
-        """Encode samples, a prompt with each of its answers; each is an example, or dropped with a reason."""
+    def tokenize(
+        self, samples: Sequence[Sample], sequence_len: int, encode: Encode = encode
+    ) -> list[Example | Dropped]:
+        """Encode samples, a prompt with each of its answers; each is an example, or dropped with a reason.
+
+        encode: encodes plain texts, of which there are none here.
+        """
         return fit(samples, sequence_len, self._encode)
 
     def _encode(self, samples: list[Sample]) -> Iterator[Example | Dropped]:
@@ -147,6 +155,9 @@ class NativeRenderer:
     def _example(self, text: str, answer_texts: tuple[str, ...], prompt: Ids, both: list[Ids]) -> Example | Dropped:
         if any(ids[: len(prompt)] != prompt for ids in both):
             return Dropped.MERGED
+        bos = self.tokenizer.bos_token_id
+        if bos != self.tokenizer.eos_token_id and any(bos in ids[1:] for ids in both):
+            return Dropped.BOS_INSIDE
         answers = tuple(ids[len(prompt) :] for ids in both)
         if any(ids[-1] != self.tokenizer.eos_token_id for ids in answers):
             return Dropped.NO_END
@@ -158,15 +169,24 @@ class NativeRenderer:
         return prompt.removeprefix(self.tokenizer.bos_token) if adds_bos(self.tokenizer) else prompt
 
     def _find_mistake(self, sample: Sample) -> Dropped | None:
-        if find_order_mistake(sample.prompt, last="user") or not all(map(_is_answer, sample.answers)):
+        if find_order_mistake(sample.prompt, last="user") or not all(map(is_answer, sample.answers)):
             return Dropped.MALFORMED
-        said = [text for message in (*sample.prompt, *sample.answers) for text in _texts(message)]
-        whole = "\n".join([*said, sample.tools or ""])
-        if self.find_control(whole):
+        said = [text for message in (*sample.prompt, *sample.answers) for text in texts_of(message)]
+        whole = "\n".join([*said, *leaves(json.loads(sample.tools or "[]"))])
+        if any(self.find_control(text) for text in (whole, self._normalized(whole))):
             return Dropped.CONTROL
         if self.markers and any(marker in whole.casefold() for marker in self.markers):
             return Dropped.FAKE_TURN
         return None
+
+    def _normalized(self, text: str) -> str:
+        """Return a text as it is searched for added tokens, where that is after the normalizer; else nothing."""
+        return self._normalizer.normalize_str(text) if self._normalizer else ""
+
+    @cached_property
+    def _normalizer(self) -> Any:
+        is_behind = any(token.normalized for token in self.tokenizer.added_tokens_decoder.values())
+        return self.tokenizer.backend_tokenizer.normalizer if is_behind and self.tokenizer.is_fast else None
 
     def texts(self, sample: Sample) -> tuple[str, tuple[str, ...]] | Dropped:
         """Return a prompt's text and its answers', each up to the end of its turn, or why there are none."""
@@ -188,8 +208,7 @@ class NativeRenderer:
 
     def _find_loss(self, sample: Sample, prompt: str, answers: tuple[str, ...]) -> Dropped | None:
         """Return why not all that a sample says stands in its texts, in order but for the system prompt."""
-        names = _names(json.loads(sample.tools or "[]"))
-        if not all(name in prompt for name in names):
+        if not self._has_tools_in(sample, prompt):
             return Dropped.NOT_RENDERED
         at = 0
         for message in sample.prompt:
@@ -198,49 +217,25 @@ class NativeRenderer:
                 if content not in prompt:
                     return Dropped.CHANGED
                 continue
-            place = _place(content, prompt, at)
+            place = find_place(content, prompt, at)
             if place < 0:
                 return Dropped.NOT_RENDERED if message["role"] == "tool" else Dropped.CHANGED
             at = place + len(content)
-            if not all(name in prompt[at:] for name in _names(_calls(message))):
+            if not all(find_place(part, prompt, at) >= 0 for part in call_texts(calls_of(message))):
                 return Dropped.NOT_RENDERED
         for answer, text in zip(sample.answers, answers, strict=True):
-            parts = [(answer.get("reasoning_content") or "").strip(), *_names(_calls(answer))]
-            if not all(part in text for part in parts):
+            parts = [(answer.get("reasoning_content") or "").strip(), *call_texts(calls_of(answer))]
+            if not all(find_place(part, text, 0) >= 0 for part in parts):
                 return Dropped.NOT_RENDERED
             if answer["content"].strip() not in text:
                 return Dropped.CHANGED
         return None
 
-
-def _place(content: str, text: str, start: int) -> int:
-    """Return where a content stands in a text from `start` on, as it is or as in JSON; -1 where it does not."""
-    place = text.find(content, start)
-    return place if place >= 0 else text.find(json.dumps(content, ensure_ascii=False)[1:-1], start)
-
-
-def _as_given(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message as a client gives it: without what it has not, and its calls as objects."""
-    given = {"content": "", **{key: message[key] for key in _KEYS if message.get(key) is not None}}
-    if calls := _calls(message):
-        given["tool_calls"] = calls
-    return given
-
-
-def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    calls = message.get("tool_calls")
-    return json.loads(calls) if isinstance(calls, str) and calls else calls or []
-
-
-def _names(functions: list[dict[str, Any]]) -> list[str]:
-    return [str(each.get("function", each)["name"]) for each in functions]
-
-
-def _texts(message: Mapping[str, Any]) -> list[str]:
-    """Return all that a message says."""
-    calls = json.dumps(_calls(message), ensure_ascii=False) if message.get("tool_calls") else ""
-    return [message["content"], message.get("reasoning_content") or "", calls]
-
-
-def _is_answer(message: Mapping[str, Any]) -> bool:
-    return message["role"] == "assistant" and bool(message["content"].strip() or message.get("tool_calls"))
+    def _has_tools_in(self, sample: Sample, prompt: str) -> bool:
+        """Tell whether tools and calls make a prompt another one, and the names of all tools stand in it."""
+        tools = json.loads(sample.tools or "[]")
+        names = [str(each.get("function", each)["name"]) for each in tools]
+        plain = [{**message, "tool_calls": None} for message in sample.prompt]
+        without = [self._attempt(sample.prompt, None)] if tools else []
+        without += [self._attempt(plain, sample.tools)] if any(map(calls_of, sample.prompt)) else []
+        return prompt not in without and all(name in prompt for name in names)

@@ -14,6 +14,7 @@ from rabbit_ko.errors import UserError, suggest
 # For templates that write today's date, which would be another one each day: that in Llama 3's where it knows none.
 TODAY = date(2024, 7, 26)
 _NOW = re.compile(r"""strftime_now\(\s*(["'])([^"']*)\1\s*\)""")
+_ANY_NOW = re.compile(r"\bstrftime_now\s*\(")
 
 
 def resolve_chat_template(config: Mapping[str, Any], tokenizer: Tokenizer) -> str:
@@ -52,9 +53,13 @@ def _own(tokenizer: Tokenizer) -> str:
 
 
 def with_fixed_date(chat_template: str) -> str:
-    """Return a chat template whose `strftime_now` gives the parts of one date, wherever it is rendered."""
+    """Return a chat template whose `strftime_now` gives the parts of one date, wherever it is rendered.
+
+    One that asks for the date in a form that only rendering tells is returned as it is.
+    """
     formats = sorted({found[2] for found in _NOW.finditer(chat_template)})
-    if not formats or has_fixed_date(chat_template):
+    is_all = len(_NOW.findall(chat_template)) == len(_ANY_NOW.findall(chat_template))
+    if not (formats and is_all) or has_fixed_date(chat_template):
         return chat_template
     dates = json.dumps({form: TODAY.strftime(form) for form in formats})
     return f"{{%- macro strftime_now(format) %}}{{{{- {dates}[format] }}}}{{%- endmacro %}}{chat_template}"

@@ -63,6 +63,7 @@ class Dropped(StrEnum):
     CHANGED = "the chat template drops, moves or changes the text of a message"
     NOT_CONTINUED = "the chat template writes another prompt once there is an answer"
     NO_END = "the chat template does not end the answer with EOS"
+    BOS_INSIDE = "the chat template writes BOS within the row"
     TURN_INSIDE = "the chat template begins a turn within the answer"
     MERGED = "the answer's first token would merge with the prompt's last"
 

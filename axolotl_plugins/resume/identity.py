@@ -118,11 +118,14 @@ def tokenizer_fingerprint(config: Mapping[str, Any]) -> str:
 
 def chat_template_fingerprint(config: Mapping[str, Any]) -> str:
     """Return what tells a native stage's chat template from others; empty for other prompts and for axolotl's own."""
-    kinds = [str(entry.get("type")) for entry in config.get("datasets") or ()]
-    if not any(kind.startswith("prompt_strategies.native") for kind in kinds):
+    if not any(
+        str(entry.get("type")).startswith("prompt_strategies.native") for entry in config.get("datasets") or []
+    ):
         return ""
-    if file := config.get("chat_template_jinja"):
-        return file_digest(Path(file)) if Path(file).is_file() else ""
+    if given := config.get("chat_template_jinja"):
+        return "" if "{" in given or not Path(given).is_file() else file_digest(Path(given))
+    if config.get("chat_template") not in (None, "tokenizer_default"):
+        return ""
     name = config.get("tokenizer_config") or config["base_model"]
     return _fingerprint(name, "model", config.get("revision_of_model"), "chat_template*", "tokenizer_config.json")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from axolotl_plugins.resume.checkpoints import find_checkpoint, mark_complete
-from axolotl_plugins.resume.identity import FREE, dataset_fingerprints, run_identity
+from axolotl_plugins.resume.identity import FREE, chat_template_fingerprint, dataset_fingerprints, run_identity
 from rabbit_ko.errors import UserError
 from tests.axolotl_plugins.test_run_file import config
 
@@ -73,3 +73,15 @@ def test_another_number_of_processes_is_another_run(
 def test_options_that_decide_about_nothing_trained_may_change(complete: dict[str, Any]) -> None:
     others = dict.fromkeys([*FREE, "use_wandb", "wandb_project", "mlflow_tracking_uri", "use_tensorboard"], "changed")
     assert find_checkpoint(Path(), identity({**complete, **others}), print)
+
+
+def test_only_a_file_and_the_base_are_read_for_the_chat_template(in_tmp: Path) -> None:
+    native: dict[str, Any] = {"base_model": "base", "datasets": [{"type": "prompt_strategies.native"}]}
+    Path("base").mkdir()
+    for name in ("base/chat_template.jinja", "my.jinja"):
+        Path(name).write_text(name)
+    given = [{}, {"chat_template_jinja": "my.jinja"}]
+    assert len({chat_template_fingerprint(native | some) for some in given} - {""}) == 2
+    inline = "{% for message in messages %}" + "x" * 300
+    for some in ({"chat_template_jinja": inline}, {"chat_template": "llama3"}):
+        assert chat_template_fingerprint(native | some) == ""
