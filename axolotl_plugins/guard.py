@@ -56,7 +56,7 @@ from axolotl_plugins.resume.checkpoints import STATE_FILE
 from axolotl_plugins.resume.packing import keep_order
 from axolotl_plugins.run_file import write_run_file
 from axolotl_plugins.run_folder import check_output_dir, hold
-from prompt_strategies.native_renderer import TODAY, has_fixed_date
+from prompt_strategies.native_template import TODAY, has_fixed_date
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
 from rabbit_ko.recipes import RUN_FILE, expand_base

@@ -173,7 +173,7 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     # Of two rows with one id, what they say and were decides, and not which comes first.
     tie = (high & ~np.uint64(3)) | (changed["normalized"] * 2 + changed["escaped"]).astype(np.uint64)
     keys = drawn | changed | {"content_high": high, "content_low": low, "tie": tie}
-    is_multi_turn = np.array([[turn["role"] for turn in cleaned.row.prompt].count("user") > 1 for cleaned in kept])
+    is_multi_turn = np.array([_is_multi_turn(cleaned.row.prompt) for cleaned in kept])
     needed = np.array([to_bits(extras_of([row])) if extras else 0 for row in rows], np.uint8)
     keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "extras": needed}
     if tokenizer:
@@ -181,6 +181,10 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))
     if found := [cleaned.signature for cleaned in kept if cleaned.signature is not None]:
         write_arrow(f"{folder}/signatures.arrow", signature_table(found))
+
+
+def _is_multi_turn(prompt: list[Message]) -> bool:
+    return len(prompt) > 2 and [message["role"] for message in prompt].count("user") > 1
 
 
 def with_system_prompt(row: Row, content: str) -> Row:

@@ -4,14 +4,14 @@ Messages and rows may have fields that most have not. A folder of shards has col
 rows needs, the same in all of its files.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from dataset_builders.rows import Conversation, Labelled, Preference, Row, all_messages, has_extras
+from dataset_builders.rows import Conversation, Labelled, Preference, Row, all_messages
 
 Folder = Literal["sft", "dpo", "kto", "rejected"]
 
@@ -46,12 +46,12 @@ def is_schema_of(folder: Folder, schema: pa.Schema) -> bool:
     return bool(schema == schema_of(folder, names))
 
 
-def extras_of(rows: Iterable[Row]) -> set[str]:
+def extras_of(rows: Sequence[Row]) -> set[str]:
     """Return those of EXTRAS that some of the rows need."""
-    rows = list(rows)
     found = {TOOLS} if any(row.tools for row in rows) else set()
-    extra = (messages for messages in map(all_messages, rows) if has_extras(messages))
-    return found.union(*chain.from_iterable(extra)) & set(EXTRAS)
+    messages = list(chain.from_iterable(map(all_messages, rows)))
+    is_plain = set(map(len, messages)) <= {2}
+    return found if is_plain else found.union(*messages) & set(EXTRAS)
 
 
 def to_bits(extras: Collection[str]) -> int:

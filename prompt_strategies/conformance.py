@@ -16,13 +16,12 @@ from prompt_strategies.native_renderer import (
     QUESTION_AGAIN,
     SAID,
     THINKING,
-    TODAY,
     TOLD,
     TOOL_RESULT,
     TOOLS,
     NativeRenderer,
-    has_fixed_date,
 )
+from prompt_strategies.native_template import TODAY, has_fixed_date
 from prompt_strategies.tokens import Dropped, Example, Sample, Tokenizer, adds_bos, encode_rendered
 from rabbit_ko.errors import reason
 

@@ -16,7 +16,7 @@ from axolotl.utils.dict import DictDefault
 from safetensors.numpy import save_file
 from transformers import LlamaConfig, PreTrainedTokenizerBase
 
-from prompt_strategies.native_renderer import resolve_chat_template
+from prompt_strategies.native_template import resolve_chat_template
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from openai import OpenAI
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from prompt_strategies.messages import Messages, every_answer
-from prompt_strategies.native_renderer import with_fixed_date
+from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.sft import IGNORE_INDEX
 from rabbit_ko.evaluation.models import encode_chat, generate, load_stage
 from rabbit_ko.evaluation.stages import Stage

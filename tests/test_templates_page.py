@@ -4,35 +4,32 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
+import pytest
 from transformers import PreTrainedTokenizerBase
 
+from dataset_builders.rows import Conversation
+from dataset_builders.sources import SOURCES
 from prompt_strategies.messages import last_answer
-from prompt_strategies.native_renderer import TODAY
-from prompt_strategies.renderer import Sample, renderer_for
+from prompt_strategies.native_template import TODAY
+from prompt_strategies.renderer import renderer_for
 from prompt_strategies.sft import join_prefixes
-from prompt_strategies.tokens import Dropped, Example
+from prompt_strategies.tokens import Dropped, Example, Sample
+from rabbit_ko.cli import main
 from tests.conftest import ROOT
-from tests.stages import in_llama_format
+from tests.stages import in_llama_format, save_base
 
 PAGE = (ROOT / "docs/templates.md").read_text(encoding="utf-8")
 ROW, ROW_WITH_CALLS = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 
 
-def as_row(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
-    """A row's messages and tools, calls and tools as JSON."""
-    messages = [
-        {**turn, "tool_calls": json.dumps(turn["tool_calls"], ensure_ascii=False)} if "tool_calls" in turn else turn
-        for turn in raw["messages"]
-    ]
-    return messages, json.dumps(raw["tools"], ensure_ascii=False) if "tools" in raw else None
-
-
 def trained(kind: str, tokenizer: PreTrainedTokenizerBase, raw: dict[str, Any]) -> list[Example | Dropped]:
-    """The row as a stage of this type trains it."""
-    messages, tools = as_row(raw)
-    samples = [Sample(target[:-1], (target[-1],), tools) for target in last_answer(messages)]
+    """The row as the source `messages` reads it, and a stage of this type trains it."""
+    row = SOURCES["messages"].convert(raw, "page")
+    assert isinstance(row, Conversation)
+    samples = [Sample(target[:-1], (target[-1],), row.tools) for target in last_answer(row.messages)]
     return join_prefixes(renderer_for(f"prompt_strategies.{kind}", tokenizer).tokenize(samples, 4_096))
 
 
@@ -66,3 +63,32 @@ def test_the_page_shows_one_row_as_each_template_trains_it(
     for kind, tokenizer in (("qir", smoke_tokenizer), ("iir", smoke_tokenizer), ("native", llama)):
         assert shown(tokenizer, kind, ROW) in PAGE
     assert f"{TODAY:%d %b %Y}" in PAGE
+
+
+@pytest.mark.parametrize("tokenizer", ["qwen3"], indirect=True)
+def test_the_page_shows_a_row_with_calls_and_reasoning_as_qwen3_trains_it(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert shown(tokenizer, "native", ROW_WITH_CALLS) in PAGE
+
+
+def test_rows_with_calls_or_reasoning_are_dropped_by_the_other_templates(
+    smoke_tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    for kind in ("qir", "iir"):
+        assert set(trained(kind, smoke_tokenizer, ROW_WITH_CALLS)) == {Dropped.NOT_RENDERED}
+
+
+def test_the_page_names_every_reason_to_drop_a_row() -> None:
+    assert {reason.value for reason in Dropped} == set(re.findall(r"^\| `([^`]+)` \| ", PAGE, re.MULTILINE))
+
+
+def test_the_report_on_the_page_is_what_the_command_prints(
+    smoke_tokenizer: PreTrainedTokenizerBase, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stops = smoke_tokenizer.convert_tokens_to_ids(["<|end_of_text|>", "<|eot_id|>"])
+    base = "runs/smoke-native/base"
+    save_base(in_tmp / base, in_llama_format(smoke_tokenizer), eos_token_id=stops)
+    assert f"rabbit template check {base}`" in PAGE
+    with pytest.raises(SystemExit):
+        main(["template", "check", base])
+    report = capsys.readouterr().out.partition("\nAs it would be trained")[0].rstrip()
+    assert f"```\n{report}\n```" in PAGE

@@ -12,7 +12,7 @@ from axolotl_plugins.checks.model_files import ADAPTER, ADAPTER_CONFIG, BASE_OF_
 from axolotl_plugins.resume.identity import base_fingerprint, shards_fingerprint
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.conformance import check_template
-from prompt_strategies.native_renderer import resolve_chat_template
+from prompt_strategies.native_template import resolve_chat_template
 from prompt_strategies.template import Native, template_for
 from prompt_strategies.tokens import encode
 from rabbit_ko import storage

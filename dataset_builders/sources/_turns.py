@@ -24,6 +24,9 @@ CALL_ROLES = ("function_call", "tool_call")
 # Of what is written as Python: reading it takes 500 bytes of memory a letter.
 PYTHON_LETTERS = 256_000
 
+# What text may begin with where it is more than a text: parts, or reasoning, after blanks.
+_BEGIN_MORE = frozenset("[< \t\n\r\v\f\u00a0\u3000\ufeff")
+
 # The keys of a turn's speaker and words.
 Style = tuple[str, str]
 CHAT, SHAREGPT = STYLES = (("role", "content"), ("from", "value"))
@@ -91,7 +94,7 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     """Return one turn, in `style` or the other one; an answer that is not to be trained has a weight of 0."""
     check_type(item, dict, field, f"made of objects with `{style[0]}` and `{style[1]}`")
     role, content = item.get(style[0]), item.get(style[1])
-    is_text = isinstance(content, str) and content.lstrip()[:1] not in ("[", "<", "\ufeff")
+    is_text = isinstance(content, str) and content[:1] not in _BEGIN_MORE
     if is_text and len(item) == 2 and isinstance(role, str) and role in ROLES:
         return {"role": ROLES[role], "content": text(item, style[1])}
     is_off = False

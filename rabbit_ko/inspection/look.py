@@ -11,7 +11,7 @@ from dataset_builders.read.files import shown_note
 from dataset_builders.rows import Conversation, Labelled, Message, Row, all_messages
 from dataset_builders.sources import SOURCES
 from prompt_strategies.messages import is_plain
-from prompt_strategies.template import Native, Template, render_answer, render_prompt
+from prompt_strategies.template import Template, render_answer, render_prompt
 from rabbit_ko.errors import printable
 from rabbit_ko.inspection.turns import names_of, parts
 from rabbit_ko.secrets import redact
@@ -21,13 +21,11 @@ _NOT_RENDERED = "tools or reasoning: `qir` and `iir` drop such a row, `native` r
 LICENSE_HINT = "    # license: <the one that its owner gives it, such as Apache-2.0>\n"
 
 
-def print_look(console: Terminal, found: Look, template: Template | Native, count: int) -> None:
-    """Print the first rows in a template, or turn by turn where it has no text of its own for them, and the entry."""
+def print_look(console: Terminal, found: Look, template: Template, count: int) -> None:
+    """Print the first rows in a template, or turn by turn where they have tools or reasoning, and the entry."""
     for number, row in enumerate(found.kept[:count], start=1):
         console.print(f"--- row {number}, {printable(row.id)}", style="dim")
-        if isinstance(template, Native):
-            _print_turns(console, row)
-        elif row.tools or not is_plain(all_messages(row)):
+        if row.tools or not is_plain(all_messages(row)):
             console.print(f"({_NOT_RENDERED})", style="dim")
             _print_turns(console, row)
         else:

@@ -42,7 +42,7 @@ def answers(tokenizer: Any, row: "TokenizedRow | Example") -> dict[str, list[Pie
 def _pieces(tokenizer: Any, tokens: Ids, trained: bool) -> Iterator[Piece]:
     special = _control_ids(tokenizer)
     pending: tuple[int, ...] = ()
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in zip(tokens, chain(tokens[1:], [None]), strict=False):
         pending += (token,)
         text = tokenizer.decode(pending, clean_up_tokenization_spaces=False)
         # A character of UTF-8 has at most four bytes; tokens that make none by then are not going to make one.

@@ -12,9 +12,9 @@ from axolotl_plugins.checks.base_model import load_base_tokenizer, looks_like_a_
 from axolotl_plugins.checks.model_files import check_configs
 from prompt_strategies.conformance import Finding, check_template
 from prompt_strategies.messages import Messages, every_answer
-from prompt_strategies.native_renderer import known_templates, resolve_chat_template
-from prompt_strategies.renderer import Sample, renderer_for
-from prompt_strategies.tokens import Dropped
+from prompt_strategies.native_template import known_templates, resolve_chat_template
+from prompt_strategies.renderer import renderer_for
+from prompt_strategies.tokens import Dropped, Example, Sample
 from rabbit_ko.errors import UnknownName, UserError, printable, suggest
 from rabbit_ko.inspection.pieces import Piece, answers, print_pieces
 from rabbit_ko.terminal import BREAKS, Terminal
@@ -99,8 +99,9 @@ def render_rows(tokenizer: Any) -> Iterator[tuple[str, list[list[Piece]] | str]]
     for name, (messages, tools) in ROWS.items():
         samples = [Sample(target[:-1], (target[-1],), tools) for target in every_answer(messages)]
         found = join_prefixes(renderer.tokenize(samples, SEQUENCE_LEN))
+        kept = [row for row in found if isinstance(row, Example)]
         why = next((row.value for row in found if isinstance(row, Dropped)), None)
-        yield name, why or [pieces for row in found for pieces in answers(tokenizer, row).values()]
+        yield name, why or [pieces for row in kept for pieces in answers(tokenizer, row).values()]
 
 
 def print_report(console: Terminal, tokenizer: Any, findings: Sequence[Finding]) -> None:

@@ -191,7 +191,7 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
     """Return the lengths of some sequences, by the base's tokenizer; empty where it or the data is not there."""
     from transformers import AutoTokenizer
 
-    from prompt_strategies.native_renderer import resolve_chat_template
+    from prompt_strategies.native_template import resolve_chat_template
     from prompt_strategies.renderer import renderer_for
     from prompt_strategies.template import Native, template_for
     from prompt_strategies.tokens import Example, Sample

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.checks.model_files import ADAPTER
 from axolotl_plugins.resume.identity import run_identity, shards_fingerprint
-from prompt_strategies.native_renderer import TODAY, has_fixed_date, with_fixed_date
+from prompt_strategies.native_template import TODAY, has_fixed_date, with_fixed_date
 from tests.axolotl_plugins.test_guard_rows import load_datasets, refusal
 from tests.stages import load_on_cpu, put_weights, save_base
 

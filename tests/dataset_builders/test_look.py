@@ -171,6 +171,36 @@ def test_pairs_and_labelled_rows_are_shown_with_what_their_answers_are(in_tmp: P
     assert said == [{"chosen": "좋은 답", "rejected": "나쁜 답"}, {"bad": "나쁜 답"}]
 
 
+def test_calls_results_tools_and_reasoning_are_shown_and_why_in_no_template(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = {"name": "weather", "arguments": {"city": "서울"}}
+    turns = [
+        {"role": "user", "content": "서울 날씨는?"},
+        {"role": "assistant", "tool_calls": [call], "reasoning": "물어보자"},
+        {"role": "tool", "content": "맑음"},
+        {"role": "assistant", "content": "맑습니다."},
+    ]
+    write_jsonl(Path("mine.jsonl"), [{"messages": turns, "tools": [{"name": "weather"}]}, {"messages": turns[::3]}])
+    shown = (
+        "tools: weather\nuser: 서울 날씨는?\nassistant, reasoning: 물어보자\n"
+        'assistant, call: weather {"city": "서울"}\ntool: 맑음\nassistant: 맑습니다.\n'
+    )
+    assert run("data", "look", "mine.jsonl") == 0
+    said = capsys.readouterr().out
+    assert (
+        f"(tools or reasoning: `qir` and `iir` drop such a row, `native` renders it as the base has it)\n{shown}"
+        in said
+    )
+    assert QIR.response + "맑습니다.<EOS>" in said
+    pair = {"prompt": turns[:1], "chosen": turns[1:2], "rejected": "몰라요, 정말로."}
+    write_jsonl(Path("pairs.jsonl"), [pair])
+    assert run("data", "look", "pairs.jsonl") == 0
+    said = capsys.readouterr().out
+    assert "(chosen) assistant, reasoning: 물어보자\n(chosen) assistant, call: weather" in said
+    assert "(rejected) assistant: 몰라요, 정말로.\n" in said
+
+
 def test_options_can_be_variables_and_the_hub_may_be_asked(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

@@ -31,7 +31,7 @@ TOOL_ROWS, TOOL_PAIRS = sample_rows("tools_ko"), sample_rows("tools_ko_dpo")
 ALL_FIELDS = {"reasoning_content", "tool_calls", "tool_call_id"}
 
 
-def tool_row(number: int = 1, **changes: str) -> dict[str, Any]:
+def tool_row(number: int = 1, /, **changes: str) -> dict[str, Any]:
     """A row that has each field, with some texts of it changed."""
     said = {"question": f"{number}번 도시의 날씨는?", "thought": "날씨를 물어보자", "city": "서울", "key": "city"}
     said |= {

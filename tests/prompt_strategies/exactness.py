@@ -61,8 +61,11 @@ def compare(
         "chosen": [messages[-1:] for messages in conversations],
         "rejected": [[assistant(f"{messages[-1]['content']}?!")] for messages in conversations],
     }
-    options = {"template": TEMPLATES[name], "sequence_len": SEQUENCE_LEN, "source": ""}
-    texts = Dataset.from_dict(to_preference_texts(batch, tokenizer=tokenizer, **options))
+    texts = Dataset.from_dict(
+        to_preference_texts(
+            batch, tokenizer=tokenizer, template=TEMPLATES[name], sequence_len=SEQUENCE_LEN, source=""
+        )
+    )
     preferences = tokenize_with_trl(texts, tokenizer, folder) if len(texts) else []
     kept = [messages for messages, row in zip(conversations, rows, strict=True) if isinstance(row, Example)]
     dropped = Counter(row.name for row in rows if isinstance(row, Dropped))

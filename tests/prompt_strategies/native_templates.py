@@ -7,6 +7,7 @@ whether white space beside them is swallowed, what ends a turn, and whether BOS 
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from axolotl.utils.chat_templates import get_chat_template
 from tokenizers import AddedToken, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from prompt_strategies.native_renderer import with_fixed_date
+from prompt_strategies.native_template import with_fixed_date
 
 Load = Callable[[str], PreTrainedTokenizerBase]
 
@@ -173,17 +174,8 @@ def native_tokenizer(name: str, load: Load) -> PreTrainedTokenizerBase:
 
 def with_tokens(base: PreTrainedTokenizerBase, maker: Maker) -> PreTrainedTokenizerFast:
     """Return a copy of a fast tokenizer that has a maker's control tokens, BOS and turn's end."""
-    backend = type(base.backend_tokenizer).from_str(base.backend_tokenizer.to_str())
-    sides: dict[str, Any] = {"lstrip": maker.strips == "both", "rstrip": maker.strips in ("both", "right")}
-    bos = (maker.bos,) if maker.bos else ()
-    backend.add_special_tokens([AddedToken(token, normalized=False) for token in bos])
-    special = (maker.end, *maker.special)
-    backend.add_special_tokens([AddedToken(token, normalized=False, **sides) for token in special])
-    backend.add_tokens([AddedToken(token, normalized=False, **sides) for token in maker.plain])
-    if maker.on == "smoke":
-        backend.post_processor = _post_processor(maker, backend)
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
+        tokenizer_object=_with_added(base, maker) if maker.on == "smoke" else base.backend_tokenizer,
         bos_token=maker.bos,
         eos_token=maker.end,
         pad_token=base.pad_token or maker.end,
@@ -191,11 +183,20 @@ def with_tokens(base: PreTrainedTokenizerBase, maker: Maker) -> PreTrainedTokeni
     )
 
 
-def _post_processor(maker: Maker, backend: Any) -> Any:
-    if maker.bos is None or not maker.adds_bos:
-        return processors.ByteLevel(trim_offsets=False)
-    single = f"{maker.bos} $A"
-    return processors.TemplateProcessing(single=single, special_tokens=[(maker.bos, backend.token_to_id(maker.bos))])
+def _with_added(base: PreTrainedTokenizerBase, maker: Maker) -> Any:
+    backend = deepcopy(base.backend_tokenizer)
+    sides: dict[str, Any] = {"lstrip": maker.strips == "both", "rstrip": maker.strips in ("both", "right")}
+    bos = (maker.bos,) if maker.bos else ()
+    backend.add_special_tokens([AddedToken(token, normalized=False) for token in bos])
+    special = (maker.end, *maker.special)
+    backend.add_special_tokens([AddedToken(token, normalized=False, **sides) for token in special])
+    backend.add_tokens([AddedToken(token, normalized=False, **sides) for token in maker.plain])
+    if maker.bos and maker.adds_bos:
+        ids = [(maker.bos, backend.token_to_id(maker.bos))]
+        backend.post_processor = processors.TemplateProcessing(single=f"{maker.bos} $A", special_tokens=ids)
+    else:
+        backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    return backend
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

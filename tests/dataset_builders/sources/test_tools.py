@@ -106,7 +106,8 @@ def test_keys_and_nulls_of_arguments_that_are_text_stay_and_nulls_of_objects_are
     assert '"arguments": {"나": 1.5, "가": null, "다": [null, {"라": null}]}' in stay.messages[-1]["tool_calls"]
     go = convert([ASK, {"role": "assistant", "function_call": {"name": "f", "arguments": arguments}}])
     assert '"arguments": {"나": 1.5, "다": [null, {}]}' in go.messages[-1]["tool_calls"]
-    for nothing in ({}, {"arguments": None}, {"arguments": ""}, {"arguments": {}}):
+    nothings: list[dict[str, Any]] = [{}, {"arguments": None}, {"arguments": ""}, {"arguments": {}}]
+    for nothing in nothings:
         row = convert([ASK, {"role": "assistant", "function_call": {"name": "f", **nothing}}])
         assert json.loads(row.messages[-1]["tool_calls"])[0]["function"] == {"name": "f", "arguments": {}}
 

@@ -136,6 +136,8 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
         ("plan --recipe smok", "RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
         ("merge --stage sfft", "STAGE=sfft: there is no such stage; did you mean `sft`?"),
         ("inspect --stage ipo", "STAGE=ipo: recipe smoke has no such stage; did you mean `dpo`?"),
+        ("data look rows.jsonl --template native", "--template: `native` is that of a base's tokenizer, and a file"),
+        ("data look rows.jsonl --template quir", "--template: unknown template `quir`; did you mean `qir`?"),
         ("chat --stage sfft", "STAGE=sfft: there is no such stage; did you mean `sft`?"),
         ("eval --stage base --tasks kobset", "TASKS=kobset: there is no task `kobset`; tasks: kobest"),
         ("sft --sharding zero9", "SHARDING=zero9: there is no such sharding; known are ddp, fsdp2"),

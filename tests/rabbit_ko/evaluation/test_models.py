@@ -7,7 +7,8 @@ import pytest
 from axolotl.utils.chat_templates import get_chat_template
 from transformers import PreTrainedTokenizerBase
 
-from prompt_strategies.native_renderer import NativeRenderer, with_fixed_date
+from prompt_strategies.native_renderer import NativeRenderer
+from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.template import QIR, render_prompt
 from prompt_strategies.tokens import encode_prompts, encode_rendered

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from dataset_builders.rows import Conversation, Row
 from prompt_strategies.messages import Messages, every_answer
-from prompt_strategies.native_renderer import with_fixed_date
+from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.tokens import Example, Sample
 from tests.conftest import ROOT
@@ -54,7 +54,8 @@ def test_a_server_reads_the_prompts_of_training(
     tokenizer.chat_template = with_fixed_date(get_chat_template("llama3_2_vision"))
     rows = [row.messages for row in smoke_rows if isinstance(row, Conversation)]
     long, short = ([row for row in rows if (len(row) > 3) is is_long][:EACH] for is_long in (True, False))
-    asked = [sample for messages in (*long, *short, MULTI_TURN) for sample in samples(messages)]
+    plain: list[Messages] = [*long, *short, MULTI_TURN]
+    asked = [sample for messages in plain for sample in samples(messages)]
     asked += [sample for messages, tools in ROWS.values() for sample in samples(messages, tools)]
     asked += samples(ONE_CALL[:1] + MULTI_TURN[-1:], TOOLS)
     examples = renderer_for("prompt_strategies.native", tokenizer).tokenize(asked, 4096)

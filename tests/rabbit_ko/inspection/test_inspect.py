@@ -60,6 +60,14 @@ def test_every_row_is_shown_or_dropped_with_its_reason(stage: Any) -> None:
     assert summary.trained.total() == sum(row.trained for row in rows)
 
 
+def test_a_row_that_is_dropped_is_shown_by_its_reason(stage: Any) -> None:
+    rows = [row for row in tokenized_rows(stage[0], stage[1], "train") if row.dropped]
+    console = Terminal(record=True, width=200)
+    print_row(console, stage[1], rows[0])
+    assert f"{rows[0].id}  {rows[0].source}    dropped: {Dropped.TOO_LONG}" in console.export_text()
+    assert rows[0].id in render_rows("smoke sft", stage[0], stage[1], rows, summarize(rows))
+
+
 @pytest.fixture
 def native_stage(smoke_recipe: Path, smoke_tokenizer: PreTrainedTokenizerBase) -> Any:
     """A stage that trains every answer in the base's own format."""

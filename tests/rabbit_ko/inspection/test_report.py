@@ -19,6 +19,7 @@ from rabbit_ko.cli import main
 from rabbit_ko.inspection import shard_scan
 from rabbit_ko.inspection.data_report import render_report
 from rabbit_ko.recipes import Recipe
+from tests.conftest import SAMPLES, sample_rows
 from tests.dataset_builders.files import write_config, write_jsonl
 from tests.interruptions import room_for
 from tests.rabbit_ko.inspection.data_folder import DPO, REJECTED, SFT, rejected_row, write_folder
@@ -173,6 +174,20 @@ def test_labelled_rows_have_a_part_of_the_page_with_their_labels(recipe: Path, t
         "the kept one of two that say the same is shown"
     )
     assert "Not counted: ROWS=0, or no stage of the recipe trains on these rows." in page
+
+
+def test_rows_with_tools_and_reasoning_are_shown_with_them(recipe: Path, tmp_path: Path) -> None:
+    rows = [row | {"id": f"again {row['id']}"} for row in sample_rows("tools_ko")] + sample_rows("tools_ko")
+    paths = {"messages": write_jsonl(tmp_path / "rows.jsonl", rows), "preference": SAMPLES / "tools_ko_dpo.jsonl"}
+    entries = [{"source": source, "path": str(path)} for source, path in paths.items()]
+    quality = {"action": "off", "exact_duplicates": {"action": "reject"}}
+    build(load_config(write_config(tmp_path / "data.yaml", *entries, quality=quality)), DATA)
+    page = text_of(report(samples=50))
+    assert "tools get_weather, get_air_quality user 지금 부산 날씨 어때?" in page
+    assert 'assistant, call get_weather {"city": "부산"} tool {"기온": 18, "하늘": "맑음"} assistant 부산은' in page
+    assert "assistant, reasoning 17 × 20 = 340이고" in page
+    assert 'chosen, call get_weather {"city": "전주"} rejected 전주는 아마' in page
+    assert "assistant, call" in page.split("Duplicates reason")[1]
 
 
 def test_a_folder_without_rows_still_has_a_page(recipe: Path) -> None:

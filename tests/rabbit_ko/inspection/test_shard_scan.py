@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset_builders.schemas import SCHEMAS
+from dataset_builders.schemas import SCHEMAS, schema_of
 from rabbit_ko.inspection.data_report import converted
 from rabbit_ko.inspection.pages import Bar, bars, length_bars, percent
 from rabbit_ko.inspection.shard_scan import lowest_draws, measure_messages
@@ -29,6 +29,17 @@ def test_rows_are_measured_as_by_counting_them_one_by_one() -> None:
     pair = measure_messages(pa.Table.from_pylist([dpo_row("1", "질문", "abcd", "나쁜 답변")], SCHEMAS["dpo"]))
     assert (pair["characters"].tolist(), pair["exchanges"].tolist()) == ([2 + 5], [1])
     assert pair["hangul"] == pytest.approx([6 / 10])
+
+
+def test_calls_and_reasoning_count_as_characters_and_what_tools_say_is_no_share_of_hangul() -> None:
+    calling = {"role": "assistant", "content": "", "reasoning_content": "음음", "tool_calls": "[123]"}
+    result = {"role": "tool", "content": "abcd", "tool_call_id": "c1"}
+    row = sft_row("1", "가나")
+    row["messages"] += [calling, result, {"role": "assistant", "content": "다a"}]
+    extras = {"reasoning_content", "tool_calls", "tool_call_id"}
+    measured = measure_messages(pa.Table.from_pylist([row], schema_of("sft", extras)))
+    assert (measured["characters"].tolist(), measured["exchanges"].tolist()) == ([2 + 2 + 5 + 4 + 2], [1])
+    assert measured["hangul"] == pytest.approx([3 / 4])
 
 
 def test_the_lowest_draws_of_each_group_are_found_and_null_is_no_group() -> None:
