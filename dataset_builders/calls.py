@@ -36,6 +36,23 @@ def find_call_mistake(messages: Sequence[Mapping[str, Any]], last: str) -> str |
     return NO_RESULT if is_open else None
 
 
+def by_calls(messages: Sequence[Any]) -> list[Any]:
+    """Return messages of which `find_call_mistake` finds none, with results in the order of their calls.
+
+    Few templates render ids: to their models, the first result is that of the first call.
+    """
+    places, turn, waiting = list[tuple[int, int]](), 0, list[tuple[int, str | None]]()
+    for message in messages:
+        place = -1
+        if message["role"] == "tool":
+            place = next(at for at, name in waiting if message.get("tool_call_id") in (None, name))
+            waiting = [call for call in waiting if call[0] != place]
+        else:
+            turn, waiting = turn + 1, list(enumerate(call.get("id") for call in load_calls(message)))
+        places.append((turn, place))
+    return [messages[at] for at in sorted(range(len(messages)), key=places.__getitem__)]
+
+
 def load_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the calls of a message of a row; none where it has none."""
     calls: list[dict[str, Any]] = json.loads(message.get("tool_calls") or "[]")

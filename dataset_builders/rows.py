@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 
 import xxhash
 
-from dataset_builders.calls import find_call_mistake, load_calls
+from dataset_builders.calls import by_calls, find_call_mistake, load_calls
 from dataset_builders.ids import printable_id
 from prompt_strategies.messages import find_order_mistake
 from rabbit_ko.errors import Rejected
@@ -232,7 +232,8 @@ def in_order(messages: Sequence[Message], last: str) -> list[Message]:
             raise Rejected("more than one system message" if is_second else "a system message after the first turn")
         raise Rejected(mistake)
     is_blank = messages[0]["role"] == "system" and not messages[0]["content"].strip()
-    return list(messages[1:] if is_blank else messages)
+    said = messages[1:] if is_blank else messages
+    return by_calls(said) if has_extras(said) else list(said)
 
 
 def row_id(source: str, contents: Sequence[str], upstream: Any = None) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils.logging import set_verbosity_error
 
-from axolotl_plugins.checks.model_files import ADAPTER, ADAPTER_CONFIG, BASE_OF_ADAPTER, check_model, loading, trusts
+from axolotl_plugins.checks.model_files import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    BASE_OF_ADAPTER,
+    accept_any_width,
+    check_model,
+    loading,
+    trusts,
+)
 from axolotl_plugins.resume.identity import base_fingerprint, shards_fingerprint
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.conformance import check_template
@@ -95,6 +103,7 @@ def load_base_tokenizer(cfg: Any) -> Any:
     from transformers import AutoTokenizer  # slow to import; `rabbit sft` needs only the other checks
 
     name = cfg.get("tokenizer_config") or cfg["base_model"]
+    accept_any_width()
     with loading(f"{name}: the tokenizer cannot be loaded", Path(name)):
         return AutoTokenizer.from_pretrained(
             name, revision=cfg.get("revision_of_model"), trust_remote_code=trusts(cfg)

@@ -41,7 +41,7 @@ _begins_data = re.compile(
 ).match
 _key_of_speaker, _key_of_words = (
     re.compile(rf"""["'](?:{names})\\{{0,9}}["']\s{{0,9}}:""", re.IGNORECASE).search
-    for names in ("role|from", "content|value")
+    for names in ("role|from", "content|value|tool_calls|function_call")
 )
 _begins_parts = re.compile(r"""\[\s*+\{\s*+["']""").match
 _SPEAKERS = "((?ai:Human|User|Assistant|AI|Bot))"
@@ -122,13 +122,22 @@ def _result(item: Mapping[str, Any], field: str) -> Message:
 
 
 def _other_style(item: Mapping[str, Any], field: str, style: Style) -> Style:
-    has_calls = any(not is_empty(item.get(name)) for name in CALLS)
-    for speaker, words in STYLES:
-        if item.get(speaker) is not None and (words in item or has_calls):
-            return speaker, words
+    if found := _style_of(item):
+        return found
     if missing := set(style) - item.keys():
         raise Rejected(f"`{field}` has a turn without `{min(missing)}`")
     return style
+
+
+def _is_turn(item: Mapping[str, Any]) -> bool:
+    return any(item.keys() >= set(keys) for keys in STYLES) or _style_of(item) is not None
+
+
+def _style_of(item: Mapping[str, Any]) -> Style | None:
+    """Return the keys of a turn; one that calls tools needs no words."""
+    has_calls = any(not is_empty(item.get(name)) for name in CALLS)
+    found = (it for it in STYLES if item.get(it[0]) is not None and (it[1] in item or has_calls))
+    return next(found, None)
 
 
 def _role(role: Any) -> str:
@@ -182,9 +191,7 @@ def _parse(value: str, field: str, speaker: str) -> str | list[Any]:
     if _begins_object(value):
         found = _load(value)
         items = found if isinstance(found, list) else [found]
-        if found and all(
-            isinstance(item, dict) and any(item.keys() >= set(keys) for keys in STYLES) for item in items
-        ):
+        if found and all(isinstance(item, dict) and _is_turn(item) for item in items):
             return items
         if found is None and _begins_turn(value):
             raise Rejected(f"`{field}` looks like a list of turns, but cannot be read")

@@ -65,10 +65,16 @@ def test_one_call_in_the_older_forms(role: str) -> None:
         assert (row.messages[1]["tool_calls"], row.messages[2]) == (expected, {"role": "tool", "content": "맑음"})
 
 
-def test_results_say_which_call_they_are_of_in_any_order() -> None:
+def test_results_that_say_which_call_they_are_of_in_another_order_stand_in_the_order_of_the_calls() -> None:
     results = [{**RESULTS[0], "tool_call_id": "c1"}, {**RESULTS[1], "tool_call_id": "c0", "content": '[{"a": 1}]'}]
-    row = convert([ASK, {"role": "assistant", "tool_calls": NAMED_CALLS}, *results, SAID])
-    assert row.messages[2:4] == results
+    calling = {"role": "assistant", "tool_calls": NAMED_CALLS}
+    row = convert([ASK, calling, *results, SAID, ASK, calling, *results[::-1], SAID])
+    assert row.messages[2:4] == row.messages[7:9] == results[::-1]
+    assert [message["role"] for message in row.messages] == ["user", "assistant", "tool", "tool", "assistant"] * 2
+    judged = SOURCES["preference"].convert(
+        {"prompt": [ASK, calling, *results], "chosen": [SAID], "rejected": [{**SAID, "content": "모릅니다."}]}, "x"
+    )
+    assert judged.prompt[2:] == results[::-1]
     assert json.loads(row.messages[1]["tool_calls"]) == NAMED_CALLS
 
 
@@ -320,3 +326,17 @@ def test_rows_that_differ_in_calls_reasoning_or_tools_have_other_ids() -> None:
         convert([ASK, SAID | {"reasoning": "가", "weight": 0}, ASK, SAID]),
     ]
     assert len({row.id for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("turn", [CALLING[1], CALLING[5]])
+def test_a_turn_of_calls_needs_no_content_where_turns_are_json_in_a_text_either(turn: dict[str, Any]) -> None:
+    messages = [ASK, turn, *RESULTS, SAID]
+    assert convert(json.dumps(messages)) == convert(messages)  # type: ignore[arg-type]
+    for chosen in (json.dumps(turn), json.dumps([turn])):
+        pair = SOURCES["preference"].convert({"prompt": [ASK], "chosen": chosen, "rejected": [SAID]}, "x")
+        assert pair.chosen == [convert([ASK, turn]).messages[-1]]  # type: ignore[union-attr]
+
+
+def test_thoughts_behind_a_byte_order_mark_are_reasoning() -> None:
+    answer = {"role": "assistant", "content": "\ufeff<think>생각</think>답입니다."}
+    assert convert([ASK, answer]).messages[-1]["reasoning_content"] == "생각"

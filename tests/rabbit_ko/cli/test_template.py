@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from axolotl.utils.chat_templates import get_chat_template
-from transformers import PreTrainedTokenizerBase
+from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 from rabbit_ko.cli import main
 from tests.stages import in_llama_format, save_base
 
 Result = tuple[int, str, str]
 END_OF_TURN = "<|eot_id|>"
+REFUSING = LlamaConfig.__class_validators__
 CODE = json.dumps({"auto_map": {"AutoTokenizer": ["tokenizing.Tokenizer", None]}})
 
 
@@ -69,6 +70,15 @@ def test_without_a_model_beside_the_tokenizer_nothing_is_said_of_where_it_stops(
     code, shown, _ = check(capsys, model)
     assert code == 0
     assert "generation stops" not in shown
+
+
+def test_a_model_whose_heads_do_not_divide_its_width_has_a_report(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LlamaConfig, "__class_validators__", REFUSING)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "hidden_size": 66, "head_dim": 16}))
+    assert check(capsys, model)[0] == 0
 
 
 def test_a_template_is_taken_by_its_name_or_from_a_file(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
