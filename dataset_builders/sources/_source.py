@@ -20,6 +20,7 @@ from dataset_builders.rows import (
 from dataset_builders.sources._text import composed, text
 from dataset_builders.sources._tools import tools
 from dataset_builders.sources._turns import STYLES, Style, history, turn, turns
+from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
 __all__ = ["RawRow", "Source", "exchange", "text", "turn", "turn_list", "turns"]
@@ -79,6 +80,8 @@ def turn_list(field: str, style: Style) -> Callable[[RawRow, str], Row]:
     def convert(row: RawRow, source: str) -> Row:
         messages = with_system(text(row, "system"), turns(row, field, style))
         offered = tools(row)
+        if offered and any("<tool_call>" in message["content"] for message in messages):
+            raise Rejected("calls of tools within a text; give them as `tool_calls`, or as turns of `function_call`")
         name = row_id(source, [said_by(messages, offered)], upstream=row.get("id"))
         return conversation(name, source, *without_greeting(messages), offered)
 

@@ -99,8 +99,14 @@ def _called(item: Mapping[str, Any]) -> str:
 
 
 def _split(content: str) -> tuple[str, str]:
-    """Return the reasoning that a text begins with, empty where there is none, and what follows it."""
+    """Return the reasoning that a text begins with, empty where there is none, and what follows it.
+
+    Some models are given the beginning by their prompt, so that their answers have the end alone, on a line.
+    """
     begun = content.lstrip()
+    thought, closed, said = begun.partition(f"\n{_CLOSE}\n")
+    if closed and _OPEN not in thought:
+        return thought.strip(), said.lstrip()
     if not begun.startswith(_OPEN):
         return "", content
     thought, closed, said = begun.removeprefix(_OPEN).partition(_CLOSE)

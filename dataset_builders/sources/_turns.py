@@ -94,7 +94,7 @@ def turn(item: Any, field: str, style: Style = CHAT) -> Message:
     """Return one turn, in `style` or the other one; an answer that is not to be trained has a weight of 0."""
     check_type(item, dict, field, f"made of objects with `{style[0]}` and `{style[1]}`")
     role, content = item.get(style[0]), item.get(style[1])
-    is_text = isinstance(content, str) and content[:1] not in _BEGIN_MORE
+    is_text = isinstance(content, str) and content[:1] not in _BEGIN_MORE and "</think>" not in content
     if is_text and len(item) == 2 and isinstance(role, str) and role in ROLES:
         return {"role": ROLES[role], "content": text(item, style[1])}
     is_off = False

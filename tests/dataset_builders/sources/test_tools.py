@@ -52,6 +52,13 @@ def test_calls_are_the_same_in_every_form(source: str, calling: dict[str, Any]) 
     }
 
 
+def test_calls_within_a_text_are_a_reason_where_tools_are_given() -> None:
+    hidden = {"role": "assistant", "content": f"<tool_call>\n{json.dumps(SEOUL)}\n</tool_call>"}
+    assert convert([ASK, hidden]).messages[-1] == hidden
+    with pytest.raises(Rejected, match="calls of tools within a text; give them as `tool_calls`"):
+        convert([ASK, hidden], tools=[FUNCTION])
+
+
 @pytest.mark.parametrize("role", ["tool", "function", "observation", "tool_response", "function_response"])
 def test_one_call_in_the_older_forms(role: str) -> None:
     expected = json.dumps(PLAIN_CALLS[:1], ensure_ascii=False)
@@ -148,6 +155,7 @@ THOUGHTS = [
     {"content": "\n <think>먼저\n생각</think>답"},
     {"content": "<think>\n먼저\n생각\n</think>\n\n답", "reasoning": "먼저\n생각"},
     {"content": "<think></think>답", "reasoning": "먼저\n생각"},
+    {"content": "먼저\n생각\n</think>\n\n답"},
     {"content": [{"type": "text", "text": "<think>먼저\n생각</think>답"}]},
 ]
 
