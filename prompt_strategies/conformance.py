@@ -59,7 +59,15 @@ def check_template(tokenizer: Tokenizer, stops: Sequence[int] | None = None) -> 
         return [end]
     checks: tuple[Callable[[NativeRenderer], Finding], ...] = (
         *(_check_repeats, _check_bos, _check_continuation, _check_merging, _check_contents, _check_turns),
-        *(_check_system, _check_prefixes, _check_injection, _check_date, _check_tools, _check_reasoning),
+        *(
+            _check_additions,
+            _check_system,
+            _check_prefixes,
+            _check_injection,
+            _check_date,
+            _check_tools,
+            _check_reasoning,
+        ),
     )
     found = [check(renderer) for check in checks]
     return [end, *found, *([] if stops is None else [_check_stops(tokenizer, stops)])]
@@ -103,16 +111,7 @@ def _check_end(renderer: NativeRenderer) -> Finding:
     if behind.strip().startswith(eos + eos):
         return Finding(promise, "broken", f"{eos} follows the answer twice", text)
     between = behind[: behind.index(eos)]
-    if _words(renderer, between):
-        return Finding(promise, "broken", f"it adds {between!r} to each answer", text)
     return Finding(promise, "holds", f"{eos} ends each answer{f', behind {between!r}' if between else ''}", text)
-
-
-def _words(renderer: NativeRenderer, text: str) -> str:
-    """Return what of a text is neither a control token nor white space."""
-    while control := renderer.find_control(text):
-        text = text.replace(control, "")
-    return text.strip()
 
 
 def _check_stops(tokenizer: Tokenizer, stops: Sequence[int]) -> Finding:
@@ -158,11 +157,20 @@ def _check_continuation(renderer: NativeRenderer) -> Finding:
         said = "the turn's beginning is a part of the answer: add_generation_prompt does not write it"
         return Finding(promise, "broken", said, answer)
     written = answer.partition(SAID)[0]
-    if _words(renderer, written):
-        return Finding(promise, "broken", f"it puts {written!r} before each answer", answer)
     return Finding(
         promise, "holds", f"it writes {written!r} before each answer" if written else "word for word", answer
     )
+
+
+def _check_additions(renderer: NativeRenderer) -> Finding:
+    promise, row = "trains no words but the answer's", renderer.texts(Sample([QUESTION], (ANSWER,)))
+    text = "" if isinstance(row, Dropped) else row[1][0]
+    added = text.replace(SAID, " ")
+    while control := renderer.find_control(added):
+        added = added.replace(control, " ")
+    if added.strip():
+        return Finding(promise, "broken", f"it adds {added.strip()!r} to each answer", text)
+    return Finding(promise, "holds", "beside it stand control tokens and white space alone")
 
 
 def _check_merging(renderer: NativeRenderer) -> Finding:

@@ -50,6 +50,11 @@ REFUSED = {
         "filler text": layout(before="{{ bos_token }}{{ lipsum(n=1) }}\n"),
         "None for what is absent": layout(turn=_HEADER + "{{ m.content }}{{ m.name or none }}<|eot_id|>"),
     },
+    "trains no words but the answer's": {
+        "an advertisement behind each answer": layout(
+            turn=for_role("assistant", _HEADER + "{{ m.content }} example.com<|eot_id|>")
+        ),
+    },
     "writes no date of today": {
         "the date in a form of its own": layout(
             before="{{ bos_token }}{% set form = '%d %b %Y %H:%M:%S' %}{{ strftime_now(form) }}\n"
