@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from prompt_strategies.messages import calls_of
 from rabbit_ko.errors import Rejected
 
 NO_CALL, NO_RESULT = "a tool's result without its call", "a call without its result"
@@ -28,7 +29,7 @@ def find_call_mistake(messages: Sequence[Mapping[str, Any]], last: str) -> str |
             continue
         if waiting:
             return NO_RESULT
-        waiting = [call.get("id") for call in load_calls(message)]
+        waiting = [call.get("id") for call in calls_of(message)]
         named = [name for name in waiting if name is not None]
         if len(set(named)) < len(named):
             return SAME_ID
@@ -48,15 +49,9 @@ def by_calls(messages: Sequence[Any]) -> list[Any]:
             place = next(at for at, name in waiting if message.get("tool_call_id") in (None, name))
             waiting = [call for call in waiting if call[0] != place]
         else:
-            turn, waiting = turn + 1, list(enumerate(call.get("id") for call in load_calls(message)))
+            turn, waiting = turn + 1, list(enumerate(call.get("id") for call in calls_of(message)))
         places.append((turn, place))
     return [messages[at] for at in sorted(range(len(messages)), key=places.__getitem__)]
-
-
-def load_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the calls of a message of a row; none where it has none."""
-    calls: list[dict[str, Any]] = json.loads(message.get("tool_calls") or "[]")
-    return calls
 
 
 def to_json(value: Any) -> str:

@@ -6,9 +6,9 @@ from typing import Any, NotRequired, TypedDict
 
 import xxhash
 
-from dataset_builders.calls import by_calls, find_call_mistake, load_calls
+from dataset_builders.calls import by_calls, find_call_mistake
 from dataset_builders.ids import printable_id
-from prompt_strategies.messages import find_order_mistake
+from prompt_strategies.messages import calls_of, find_order_mistake
 from rabbit_ko.errors import Rejected
 from rabbit_ko.methods import RowKind
 
@@ -198,7 +198,7 @@ def _is_empty(answer: Message) -> bool:
 
 
 def _answered(answer: Message) -> tuple[Any, ...]:
-    functions = [call["function"] for call in load_calls(answer)]
+    functions = [call["function"] for call in calls_of(answer)]
     return answer["content"].strip(), answer.get(REASONING), functions
 
 

@@ -59,15 +59,8 @@ def check_template(tokenizer: Tokenizer, stops: Sequence[int] | None = None) -> 
         return [end]
     checks: tuple[Callable[[NativeRenderer], Finding], ...] = (
         *(_check_repeats, _check_bos, _check_continuation, _check_merging, _check_contents, _check_turns),
-        *(
-            _check_additions,
-            _check_system,
-            _check_prefixes,
-            _check_injection,
-            _check_date,
-            _check_tools,
-            _check_reasoning,
-        ),
+        *(_check_additions, _check_system, _check_prefixes, _check_injection, _check_date, _check_tools),
+        _check_reasoning,
     )
     found = [check(renderer) for check in checks]
     return [end, *found, *([] if stops is None else [_check_stops(tokenizer, stops)])]

@@ -4,6 +4,7 @@ A message has `role` and `content`, and an assistant's may have `reasoning_conte
 OpenAI's API has, in JSON. Results of calls follow as messages of the role `tool`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,12 @@ def find_order_mistake(messages: Messages, last: str) -> str | None:
         return "roles out of order"
     spoken = (turn for turn, kind in zip(turns, kinds, strict=True) if kind in ("user", "assistant"))
     return None if all((turn["content"] or "").strip() for turn in spoken) else "empty turn"
+
+
+def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a message's calls of tools as objects."""
+    calls = message.get("tool_calls")
+    return json.loads(calls) if isinstance(calls, str) and calls else calls or []
 
 
 def _has_calls(message: Mapping[str, Any]) -> bool:

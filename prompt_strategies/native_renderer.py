@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prompt_strategies.messages import Messages, find_order_mistake
+from prompt_strategies.messages import Messages, calls_of, find_order_mistake
 from prompt_strategies.probes import (
     ANSWER,
     CALL,
@@ -23,7 +23,7 @@ from prompt_strategies.probes import (
     TOOL_RESULT,
     TOOLS,
 )
-from prompt_strategies.said import as_given, call_texts, calls_of, find_place, is_answer, leaves, texts_of
+from prompt_strategies.said import as_given, call_texts, find_place, is_answer, leaves, texts_of
 from prompt_strategies.tokens import (
     Dropped,
     Encode,

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prompt_strategies.messages import calls_of
+
 _KEYS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id")
 
 
@@ -19,12 +21,6 @@ def as_given(message: Mapping[str, Any]) -> dict[str, Any]:
     if calls := calls_of(message):
         given["tool_calls"] = calls
     return given
-
-
-def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a message's calls of tools as objects."""
-    calls = message.get("tool_calls")
-    return json.loads(calls) if isinstance(calls, str) and calls else calls or []
 
 
 def call_texts(calls: list[dict[str, Any]]) -> list[str]:

@@ -49,14 +49,8 @@ SPREAD = (
 
 # What decides about the tokens of a row.
 OPTIONS = (
-    *(
-        "added_tokens_overrides",
-        "chat_template_jinja",
-        "datasets",
-        "eval_sequence_len",
-        "excess_length_strategy",
-        "min_sample_len",
-    ),
+    *("added_tokens_overrides", "chat_template_jinja", "datasets", "eval_sequence_len"),
+    *("excess_length_strategy", "min_sample_len"),
     *("sequence_len", "special_tokens", "test_datasets", "tokenizer_legacy", "tokenizer_type", "tokenizer_use_fast"),
     "tokens",
 )

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataset_builders.calls import load_calls, to_json
+from dataset_builders.calls import to_json
+from prompt_strategies.messages import calls_of
 
 
 def parts(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the texts of a message, each under its role, and behind that what it is where it is no content."""
-    role, content, calls = message["role"], message["content"], load_calls(message)
+    role, content, calls = message["role"], message["content"], calls_of(message)
     if reasoning := message.get("reasoning_content"):
         yield f"{role}, reasoning", reasoning
     if content or not calls:

@@ -189,7 +189,7 @@ SOME_ROWS = {
         None,
         "REFUSED",
     ),
-    "a turn left out for a word": (
+    "a turn dropped for a word": (
         layout(turn="{% if '날씨' not in m.content %}" + _TURN + "{% endif %}"),
         None,
         "CHANGED",
