@@ -95,7 +95,8 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
     """
     from openai import AsyncOpenAI
 
-    queue, errors = iter(items), list[BaseException]()
+    queue, errors, came = iter(items), list[BaseException](), list[int]()
+    running: Any = None
 
     async def worker(ask: Ask) -> None:
         for item in queue:
@@ -106,14 +107,21 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
             if errors:
                 return
 
-    def stop(number: int, _: object) -> None:
-        errors.append(KeyboardInterrupt())
-        signal.signal(number, before[number])
-        say("stopping when the requests under way are answered; once more to stop now", is_error=True)
+    def stop(number: int) -> None:
+        came.append(number)
+        if len(came) == 1:
+            errors.append(KeyboardInterrupt())
+            say("stopping when the requests under way are answered; once more to stop now", is_error=True)
+        else:
+            running.cancel()
 
     async def work_on_all() -> None:
-        # The loop has a handler of Ctrl-C by now, to which a second one is left.
-        before.update({int(number): signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)})
+        nonlocal running
+        running, loop = asyncio.current_task(), asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in before:
+            # The loop calls it between two steps, so that no signal ends one in the middle.
+            loop.add_signal_handler(number, stop, number)
         # The client insists on a key; a local server has none.
         settings: Any = {"api_key": endpoint.key or "none", "timeout": endpoint.timeout, "max_retries": RETRIES}
         settings["http_client"] = BoundedClient(endpoint.timeout)
@@ -122,10 +130,13 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
                 await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
         finally:
             for number, handler in before.items():
+                loop.remove_signal_handler(number)
                 signal.signal(number, handler)
 
-    before: dict[int, Any] = {}
-    asyncio.run(work_on_all())
+    try:
+        asyncio.run(work_on_all())
+    except asyncio.CancelledError:
+        signal.raise_signal(came[-1])
     if errors:
         raise errors[0]
 
