@@ -7,7 +7,7 @@ from typing import Any
 
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.methods import METHODS, Method
+from rabbit_ko.methods import METHODS, Method, find_method, stage_method
 from rabbit_ko.secrets import check_no_secret, remember
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
@@ -53,8 +53,10 @@ class Recipe:
 
     @property
     def methods(self) -> list[Method]:
-        """The methods that the recipe has a YAML for, in the order in which they are trained."""
-        return [method for method in METHODS.values() if self.config(method.name).exists()]
+        """The methods that the recipe has a YAML for, in the order in which they are trained, then their rounds."""
+        rounds = [method for path in self.folder.glob("*-*.yaml") if (method := find_method(path.stem))]
+        rounds.sort(key=lambda method: [int(part) if part.isdigit() else part for part in method.name.split("-")])
+        return [*(method for method in METHODS.values() if self.config(method.name).exists()), *rounds]
 
     @property
     def finished(self) -> list[Method]:
@@ -69,9 +71,13 @@ class Recipe:
         """Return the folder of a stage's run."""
         return self.runs / stage
 
+    def pairs(self, stage: str) -> Path:
+        """Return the folder of the pairs of answers that a stage's model gives."""
+        return DATA / "pairs" / self.name / stage
+
     def parent(self, stage: str) -> str | None:
         """Return the stage whose merged model a stage starts from; None where that is the base."""
-        parent = METHODS[stage].parent
+        parent = stage_method(stage).parent
         return parent if parent and self.config(parent).exists() else None
 
 
