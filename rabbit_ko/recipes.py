@@ -104,6 +104,11 @@ def is_built(rows: Path) -> bool:
     return rows.is_relative_to(DATA) and rows.name in ROW_KINDS
 
 
+def data_of_recipe(folder: Path) -> Path:
+    """Return the data of the recipe that a folder of shards is of: that folder, or of pairs, those they began with."""
+    return DATA / folder.relative_to(PAIRS).parts[0] if PAIRS in folder.parents else folder
+
+
 def data_folders(config: Mapping[str, Any]) -> set[Path]:
     """Return the folders of the built shards that a stage's config trains on."""
     entries = config.get("datasets")
