@@ -105,7 +105,7 @@ def is_built(rows: Path) -> bool:
 
 
 def data_of_recipe(folder: Path) -> Path:
-    """Return the data of the recipe that a folder of shards is of: that folder, or of pairs, those they began with."""
+    """Return the data of the recipe that a folder of shards is of: that folder, or that which pairs began with."""
     return DATA / folder.relative_to(PAIRS).parts[0] if PAIRS in folder.parents else folder
 
 
