@@ -1,11 +1,10 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
@@ -13,9 +12,8 @@ from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
 from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
-from dataset_builders.strict import Strict, check_unique
-from rabbit_ko.documents import read_yaml
-from rabbit_ko.errors import UserError, suggest
+from dataset_builders.strict import Strict, check_unique, read_strict
+from rabbit_ko.errors import suggest
 from rabbit_ko.methods import ROW_KINDS, RowKind
 
 SYSTEM_PROMPT = (
@@ -115,14 +113,7 @@ class DataConfig(Strict):
 
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
-    try:
-        return DataConfig.model_validate(read_yaml(path))
-    except ValidationError as error:
-        found = error.errors()[0]
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
-        said = str(found.get("ctx", {}).get("error", found["msg"]))
-        shown = "" if found["type"] in ("missing", "value_error") else f", not {reprlib.repr(found['input'])}"
-        raise UserError(": ".join(filter(None, (str(path), place, said + shown)))) from None
+    return read_strict(DataConfig, path)
 
 
 def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:
