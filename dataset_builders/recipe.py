@@ -1,8 +1,8 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -10,6 +10,7 @@ from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
+from dataset_builders.read.files import is_data
 from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique, read_strict
@@ -39,6 +40,14 @@ class SourceConfig(Location):
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None
     license_accepted: str = Field(default="", pattern=r"^$|\S")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_its_file(cls, given: Any) -> Any:
+        source, path = (given.get(key) for key in ("source", "path")) if isinstance(given, dict) else (None, None)
+        if not isinstance(source, str) or source not in SOURCES or not isinstance(path, str) or is_data(path):
+            return given
+        return {**given, "path": str(PurePath(path, file))} if (file := SOURCES[source].file) else given
 
     @field_validator("source")
     @classmethod
