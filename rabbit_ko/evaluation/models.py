@@ -106,6 +106,16 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
+def context_of(stage: Stage) -> int:
+    """Return how many tokens a stage's model can read and write. Raises UserError."""
+    from transformers import AutoConfig
+
+    place = adapter_base(Path(stage.model)) or stage.model
+    with loading(f"{place}: the model's config cannot be loaded", Path(place)):
+        config = AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted)
+    return int(config.get_text_config().max_position_embeddings)
+
+
 def adapter_rank(folder: Path) -> int:
     """Return the rank of the adapter in a folder. Raises UserError."""
     rank = read_object(folder / ADAPTER_CONFIG, remedy(folder)).get("r")
@@ -115,7 +125,11 @@ def adapter_rank(folder: Path) -> int:
 
 
 def generate(
-    model: Any, tokenizer: Any, conversations: Sequence[Messages], max_new_tokens: int, sampling: Sampling | None = None
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Messages],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
 ) -> list[Answer]:
     """Answer conversations in one batch: each once and greedily, or as sampling says, n answers one after the other.
 
@@ -123,7 +137,10 @@ def generate(
     """
     import torch
 
-    prompts, ends = encode_chat(tokenizer, [*conversations], padding=True, return_tensors="pt"), stops(model, tokenizer)
+    prompts, ends = (
+        encode_chat(tokenizer, [*conversations], padding=True, return_tensors="pt"),
+        stops(model, tokenizer),
+    )
     options: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
     if sampling:
         torch.manual_seed(sampling.seed)
@@ -136,7 +153,9 @@ def generate(
         with torch.inference_mode():
             output = model.generate(**prompts.to(model.device), **options)
     except torch.OutOfMemoryError:
-        raise UserError(f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size") from None
+        raise UserError(
+            f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size"
+        ) from None
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
     return [_answer(tokenizer, ids, ends, sampling.stop if sampling else ()) for ids in answers]
 
