@@ -18,7 +18,15 @@ from rabbit_ko.terminal import say
 from rabbit_ko.web import BoundedClient, explained, is_place
 
 Item = TypeVar("Item")
-Ask = Callable[..., Awaitable[str]]  # takes messages and settings of the request, and gives the answer's text
+
+
+class Reply(str):
+    """The text of an answer. ended: whether the model ended it; one that was cut or filtered is not."""
+
+    ended = False
+
+
+Ask = Callable[..., Awaitable[Reply]]  # takes messages and settings of the request
 
 # The client waits 0.5, 1, 2, 4, 8, 8, ... seconds in between, or as long as the server asks.
 RETRIES = 8
@@ -154,7 +162,7 @@ def ask_for_each(
         raise errors[0]
 
 
-async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> str:
+async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> Reply:
     from openai import APIError
 
     try:
@@ -171,7 +179,9 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
         raise endpoint.failure(f"answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
-    return endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
+    reply = Reply(endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else "")
+    reply.ended = isinstance(text, str) and getattr(choices[0], "finish_reason", None) == "stop"
+    return reply
 
 
 def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
