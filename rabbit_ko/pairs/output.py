@@ -43,10 +43,10 @@ _JUDGED = pa.schema(
 
 
 class PairsRecord(BaseModel, extra="forbid"):
-    """`pairs.json`, which is written last. made_of: hashes of all that decides on the pairs.
+    """`pairs.json`, which is written last. made_of: hashes of all that decides them.
 
-    rows: of the prompts' shards that gave none, by reason. answers: by what they are. outcomes: prompts by what became
-    of them, which sum to `prompts`. files: checksums. fingerprint: that of the shards.
+    rows: how many gave no prompt, by reason. answers: how many, by what they are. outcomes: how many prompts, by what
+    became of them; they sum to `prompts`. files: checksums. fingerprint: that of the shards.
     """
 
     schema_version: int = 1
