@@ -115,7 +115,11 @@ def adapter_rank(folder: Path) -> int:
 
 
 def generate(
-    model: Any, tokenizer: Any, conversations: Sequence[Messages], max_new_tokens: int, sampling: Sampling | None = None
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Messages],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
 ) -> list[Answer]:
     """Answer conversations in one batch: each once and greedily, or as sampling says, n answers one after the other.
 
@@ -123,7 +127,10 @@ def generate(
     """
     import torch
 
-    prompts, ends = encode_chat(tokenizer, [*conversations], padding=True, return_tensors="pt"), stops(model, tokenizer)
+    prompts, ends = (
+        encode_chat(tokenizer, [*conversations], padding=True, return_tensors="pt"),
+        stops(model, tokenizer),
+    )
     options: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
     if sampling:
         torch.manual_seed(sampling.seed)
@@ -136,7 +143,9 @@ def generate(
         with torch.inference_mode():
             output = model.generate(**prompts.to(model.device), **options)
     except torch.OutOfMemoryError:
-        raise UserError(f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size") from None
+        raise UserError(
+            f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size"
+        ) from None
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
     return [_answer(tokenizer, ids, ends, sampling.stop if sampling else ()) for ids in answers]
 

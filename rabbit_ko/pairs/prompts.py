@@ -48,7 +48,9 @@ def draw_prompts(rows: Iterable[Row], most: int | None, data: DataConfig) -> Pro
     """Draw prompts by the recipe's seed and their ids, which no order can change; each is taken once."""
     dropped, firsts = Counter[str](), dict[str, Prompt]()
     rows = list(rows)
-    order = dict(zip((row.id for row in rows), draw(data.seed, [row.id for row in rows])["sample"].tolist(), strict=True))
+    order = dict(
+        zip((row.id for row in rows), draw(data.seed, [row.id for row in rows])["sample"].tolist(), strict=True)
+    )
     for row in sorted(rows, key=lambda row: (order[row.id], row.id)):
         prompt = without_weights(row.prompt)
         if row.tools or not is_plain(prompt):
