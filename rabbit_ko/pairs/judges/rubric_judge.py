@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations, permutations
+from itertools import permutations
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -20,13 +19,13 @@ from rabbit_ko.evaluation.judging import ATTEMPTS, ask_as_allowed
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.pairs.judges import verdicts
 from rabbit_ko.pairs.judges.rubric import FOLDER, ask_about
-from rabbit_ko.pairs.judges.verdicts import Mode, read_verdict
+from rabbit_ko.pairs.judges.verdicts import Mode, read_verdict, scored
 from rabbit_ko.pairs.records import Case, Judgement, Prompt, Verdict, Work
 
 # Of several verdicts on the same, each is drawn by itself.
 TEMPERATURE = 0.7
 # Characters a token, of Korean in the tokenizers of Llama 3 (1.48 in conversations, 1.51 in articles) and of Qwen 3
-# (1.36 and 1.35): NLPY's ChatbotData and KoBEST. English has three times as many.
+# (1.36 and 1.35), measured on ChatbotData and KoBEST. English has three times as many.
 CHARACTERS_PER_TOKEN = 1.4
 # What stands for a verdict that is not there yet, in characters.
 VERDICT = 200
@@ -49,7 +48,7 @@ class Question(NamedTuple):
     key: str
 
 
-class Reply(NamedTuple):
+class Statement(NamedTuple):
     """What the judge said to one request, or why the server refused it."""
 
     score: float | None
@@ -57,7 +56,7 @@ class Reply(NamedTuple):
     refused: bool = False
 
 
-Replies = dict[str, list[Reply]]
+Replies = dict[str, list[Statement]]
 
 
 @dataclass(frozen=True)
@@ -125,9 +124,10 @@ class RubricJudge:
                 messages = ask_about(self.config.mode, prompt, texts, again=bool(before))
                 try:
                     text = await ask_as_allowed(ask, messages, settings)
-                    reply = Reply(read_verdict(self.config.mode, text), text)
+                    score = read_verdict(self.config.mode, text) if text.ended else None
+                    reply = Statement(score, text)
                 except Refused as refused:
-                    reply = Reply(None, str(refused), refused=True)
+                    reply = Statement(None, str(refused), refused=True)
                 notes.take(prompt, question, reply)
             update()
 
@@ -148,9 +148,7 @@ class RubricJudge:
     def _judgement(self, case: Case, questions: Sequence[Question], replies: Replies) -> Judgement:
         found = [(question.places, replies[question.key][-1]) for question in questions]
         said = tuple(Verdict(places, reply.score, reply.text) for places, reply in found)
-        if self.config.mode == "pairwise":
-            return _compared([answer.text for answer in case[1]], said)
-        return Judgement(tuple(_mean(said, (place,)) for place in range(len(case[1]))), said)
+        return scored(self.config.mode, [answer.text for answer in case[1]], said)
 
 
 @dataclass(frozen=True)
@@ -162,14 +160,14 @@ class _Notes:
     replies: Replies
     refusals: list[dict[str, Any]] = field(default_factory=list)
 
-    def take(self, prompt: Prompt, question: Question, reply: Reply) -> None:
+    def take(self, prompt: Prompt, question: Question, reply: Statement) -> None:
         """Take a reply, which is on disk when this returns. Raises UserError."""
         self.replies[question.key].append(reply)
         record = {"key": question.key, "id": prompt.id, "answers": question.places, **reply._asdict()}
         self.refusals.append({**record, "judge": self.judge})
         if not reply.refused:
             self._write()
-        elif len(self.refusals) == REFUSALS:
+        elif len(self.refusals) >= REFUSALS:
             raise UserError(f"{reply.text}; so it was {REFUSALS} times in a row, and no verdict could be had")
 
     def end(self) -> None:
@@ -188,40 +186,10 @@ def _known(journal: Path) -> Replies:
     replies: Replies = defaultdict(list)
     for record in records(journal, key=str, text=str):
         score = record.get("score")
-        reply = Reply(score if isinstance(score, float) else None, record["text"], record.get("refused") is True)
+        reply = Statement(score if isinstance(score, float) else None, record["text"], record.get("refused") is True)
         replies[record["key"]].append(reply)
     return replies
 
 
-def _is_settled(replies: Sequence[Reply]) -> bool:
+def _is_settled(replies: Sequence[Statement]) -> bool:
     return len(replies) >= ATTEMPTS or any(reply.refused or reply.score is not None for reply in replies)
-
-
-def _mean(said: Iterable[Verdict], places: tuple[int, ...]) -> float | None:
-    scores = [verdict.score for verdict in said if verdict.answers == places and verdict.score is not None]
-    return fmean(scores) if scores else None
-
-
-def _compared(texts: Sequence[str], said: Sequence[Verdict]) -> Judgement:
-    """Return the shares of wins; a tie is half of one, and so is what cannot be read or came out otherwise."""
-    shares: list[list[float]] = [[] for _ in texts]
-    readable, disagreed = set[int](), set[tuple[int, int]]()
-    for pair in combinations(range(len(texts)), 2):
-        one, other = pair
-        first, second = _mean(said, pair), _mean(said, pair[::-1])
-        won = 0.5
-        if first is not None and second is not None:
-            readable |= {*pair}
-            orders = {_winner(first), 1 - _winner(second)}
-            won = orders.pop() if len(orders) == 1 else 0.5
-            disagreed |= {pair} if orders else set()
-        elif texts[one] == texts[other]:
-            readable |= {*pair}
-        shares[one].append(won)
-        shares[other].append(1 - won)
-    scores = [fmean(share) if place in readable else None for place, share in enumerate(shares)]
-    return Judgement(tuple(scores), tuple(said), frozenset(disagreed))
-
-
-def _winner(mean: float) -> float:
-    return 0.5 if mean == 0.5 else float(mean > 0.5)
