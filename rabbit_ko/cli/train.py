@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,9 +11,12 @@ from rich.table import Table
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
 from rabbit_ko.cli.data import build_recipe, data_status
 from rabbit_ko.errors import UserError
-from rabbit_ko.methods import METHODS, Method
-from rabbit_ko.recipes import Recipe, find_recipe
+from rabbit_ko.methods import METHODS, Method, round_of, stage_method
+from rabbit_ko.recipes import Recipe, data_folders, find_recipe, read_config
 from rabbit_ko.terminal import Terminal, say, say_json
+
+if TYPE_CHECKING:
+    from rabbit_ko.training.run import Launch
 
 Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, `--key=value ...`")]
 Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
@@ -27,16 +30,28 @@ Accelerate = Annotated[
 Fresh = Annotated[bool, typer.Option("--fresh", help="train anew, and remove what there is of the stage")]
 
 
+Round = Annotated[
+    int | None,
+    typer.Option("--round", metavar="N", min=1, max=99, help="on pairs of what the stage before it answers"),
+]
+
+
 def _help(method: Method) -> str:
     rows = "conversations" if method.rows == "sft" else "preference pairs"
     start = f"the merged {method.parent} model" if method.parent else "the recipe's base model"
-    return f"""Train a stage on {rows}: {method.name}.
+    name = method.name
+    rounds = (
+        f"`--round 2` trains `{name}-2`, from `{name}-1` and on pairs of its answers.\n\n    "
+        if method.parent
+        else ""
+    )
+    return f"""Train a stage on {rows}: {name}.
 
-    Starts from {start}, and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{method.name}`. The
+    Starts from {start}, and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{name}`. The
     data are built first where they are not up to date. A run that was interrupted resumes from its last complete
     checkpoint. One that is up to date, by its config, shards, prompt and base, is not trained again.
 
-    Example: `rabbit {method.name} --recipe aog-8b --args=--micro-batch-size=2`
+    {rounds}Example: `rabbit {name} --recipe aog-8b --args=--micro-batch-size=2`
     """
 
 
@@ -48,22 +63,52 @@ def _add(method: Method) -> None:
         sharding: Sharding = None,
         launch: Accelerate = "",
         fresh: Fresh = False,
+        number: Round = None,
     ) -> None:
-        from rabbit_ko.training.run import Launch, check_before, train
-        from rabbit_ko.training.status import State
+        from rabbit_ko.training.run import Launch
 
-        found, how = Recipe(recipe), Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
-        check_before(found, method.name, how)
-        if (parent := found.parent(method.name)) and (state := data_status(found)) != State.CURRENT:
-            raise UserError(
-                f"{method.name} starts from {parent}, and {found.data} is {state}; run `make data {method.name} "
-                f"RECIPE={recipe}`, which tells whether {parent} has to be trained again"
-            )
-        build_recipe(found)
-        if train(found, method.name, how):
-            say(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
+        how = Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
+        stage = stage_method(round_of(method.name, number)).name if number else method.name
+        train_stage(Recipe(recipe), stage, how)
 
     app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)
+
+
+def train_stage(recipe: Recipe, stage: str, how: "Launch") -> bool:
+    """Train a stage on rows that are up to date, unless it is; tell whether it was trained. Raises UserError."""
+    from rabbit_ko.training.run import check_before, train
+    from rabbit_ko.training.status import State
+
+    check_before(recipe, stage, how)
+    for of in pairs_of(recipe, stage):
+        if (state := pairs_status(recipe, of)) != State.CURRENT:
+            command = f"make pairs {stage} RECIPE={recipe.name} STAGE={of}"
+            raise UserError(f"{stage} learns from {recipe.pairs(of)}, which is {state}; run `{command}`")
+    folders = data_folders(read_config(recipe.config(stage)))
+    if recipe.data in folders or not folders:
+        if (parent := recipe.parent(stage)) and (state := data_status(recipe)) != State.CURRENT:
+            raise UserError(
+                f"{stage} starts from {parent}, and {recipe.data} is {state}; run `make data {stage} "
+                f"RECIPE={recipe.name}`, which tells whether {parent} has to be trained again"
+            )
+        build_recipe(recipe)
+    is_new = train(recipe, stage, how)
+    if is_new:
+        say(f"next: rabbit chat --recipe {recipe.name}, or rabbit eval --recipe {recipe.name} --stage {stage}")
+    return is_new
+
+
+def pairs_of(recipe: Recipe, stage: str) -> list[str]:
+    """Return the stages whose answers a stage learns from. Raises UserError where its YAML cannot be read."""
+    folders = data_folders(read_config(recipe.config(stage)))
+    return sorted(folder.name for folder in folders if folder == recipe.pairs(folder.name))
+
+
+def pairs_status(recipe: Recipe, stage: str) -> str:
+    """Return the state of the pairs of a stage's answers: missing, or up to date."""
+    from dataset_builders.manifest import MANIFEST
+
+    return "up to date" if (recipe.pairs(stage) / MANIFEST).exists() else "missing"
 
 
 for each in METHODS.values():
@@ -107,8 +152,11 @@ def status(
 
     found = use_recipe(name or recipe)
     stages = [stage_status(found, method.name) for method in found.methods]
-    states = {"data": data_status(found), **{stage.stage: str(stage) for stage in stages}}
-    done = {"data"} if states["data"] == State.CURRENT else set()
+    states = {"data": data_status(found)}
+    for stage in stages:
+        states |= {f"pairs STAGE={of}": pairs_status(found, of) for of in pairs_of(found, stage.stage)}
+        states[stage.stage] = str(stage)
+    done = {name for name, state in states.items() if state == State.CURRENT}
     done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
     following = next((name for name in states if name not in done), None)
     if as_json:
@@ -165,7 +213,8 @@ def run_all(
     if not names:
         raise UserError(f"{Recipe(recipe).folder}: no stage in it; write {Recipe(recipe).config('sft')}")
     judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
-    steps = [["data"], *([name] for name in names)]
+    pairs = {name: [["pairs", "--stage", of] for of in pairs_of(Recipe(recipe), name)] for name in names}
+    steps = [["data"], *(step for name in names for step in (*pairs[name], [name]))]
     steps += [["eval", "--stage", name] for name in ("base", *names)]
     steps += [["logickor", "--stage", name, *judged] for name in ("base", *names) if judged]
     steps += [["results"], ["card", "--stage", names[-1]]]

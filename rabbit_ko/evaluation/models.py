@@ -106,6 +106,16 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
+def context_of(stage: Stage) -> int:
+    """Return how many tokens a stage's model can read and write. Raises UserError."""
+    from transformers import AutoConfig
+
+    place = adapter_base(Path(stage.model)) or stage.model
+    with loading(f"{place}: the model's config cannot be loaded", Path(place)):
+        config = AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted)
+    return int(config.get_text_config().max_position_embeddings)
+
+
 def adapter_rank(folder: Path) -> int:
     """Return the rank of the adapter in a folder. Raises UserError."""
     rank = read_object(folder / ADAPTER_CONFIG, remedy(folder)).get("r")

@@ -27,8 +27,8 @@ TEMPERATURE = 0.7
 # Characters a token, of Korean in the tokenizers of Llama 3 (1.48 in conversations, 1.51 in articles) and of Qwen 3
 # (1.36 and 1.35), measured on ChatbotData and KoBEST. English has three times as many.
 CHARACTERS_PER_TOKEN = 1.4
-# What stands for texts that are not there yet, in characters: an answer without a reference, and a verdict.
-ANSWER, VERDICT = 500, 200
+# What stands for a verdict that is not there yet, in characters.
+VERDICT = 200
 # So many refusals, and nothing but refusals, are of the settings and not of what is asked.
 REFUSALS = 16
 
@@ -79,15 +79,17 @@ class RubricJudge:
     def _settings(self) -> dict[str, Any]:
         return {"temperature": TEMPERATURE if self.config.verdicts > 1 else 0.0}
 
-    def work(self, prompts: Sequence[Prompt], answers: int) -> Work:
-        """Return the requests for all verdicts, each of which is read at the first attempt."""
-        each = 1 if self.config.mode == "score" else 2
-        requests = self.config.verdicts * (answers if each == 1 else answers * (answers - 1))
-        characters = 0
-        for prompt in prompts:
-            texts = ask_about(self.config.mode, prompt, [prompt.reference or "-" * ANSWER] * each)
-            characters += VERDICT + sum(len(message["content"]) for message in texts)
-        return Work(requests * len(prompts), round(requests * characters / CHARACTERS_PER_TOKEN))
+    def work(self, cases: Sequence[Case], journal: Path) -> Work:
+        """Return the requests for the verdicts that are missing, each of which is read at the first attempt."""
+        replies = _known(journal)
+        questions = (question for number, case in enumerate(cases) for question in self._questions(number, case))
+        missing = {question.key: question for question in questions if not _is_settled(replies[question.key])}
+        characters = VERDICT * len(missing)
+        for question in missing.values():
+            prompt, answers = cases[question.case]
+            texts = ask_about(self.config.mode, prompt, [answers[place].text for place in question.places])
+            characters += sum(len(message["content"]) for message in texts)
+        return Work(len(missing), round(characters / CHARACTERS_PER_TOKEN))
 
     def judge(self, cases: Sequence[Case], journal: Path, most: int | None) -> list[Judgement]:
         """Judge the answers to each prompt; a request that was answered before is not sent again.

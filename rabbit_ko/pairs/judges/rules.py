@@ -46,7 +46,7 @@ class RulesJudge:
         """A hash of the rules' arguments and of the files in which they stand, not of what those import."""
         return digest([[config.model_dump(), file_digest(_source(score))] for config, score in self.rules])
 
-    def work(self, prompts: Sequence[Prompt], answers: int) -> Work:
+    def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return no work: rules ask nobody."""
         return Work()
 
