@@ -161,7 +161,7 @@ def test_the_fingerprint_is_that_of_the_weights(reward: Path, tmp_path: Path) ->
     same, other = save_model(tmp_path / "same"), save_model(tmp_path / "other", hidden_size=16)
     assert judge(reward).fingerprint == judge(same).fingerprint != judge(other).fingerprint
     assert judge(reward, max_length=5).fingerprint != judge(reward).fingerprint
-    assert judge(reward).work([case()[0]], 4) == Work()
+    assert judge(reward).work([case()], JOURNAL) == Work()
 
 
 def test_a_model_of_language_is_no_reward_model(tmp_path: Path) -> None:
