@@ -33,8 +33,9 @@ class Columns:
         self.key = next((name for name in mapped if name == "id" or name.endswith("_id")), "id")
         self.id = named.get(self.key, self.key)
         self.numbers_are_labels = source.numbers_are_labels
-        self.read = frozenset(self.columns.values()) | ignored
-        self.wanted = self.read | OF_ROWS | {self.id}
+        read = frozenset(self.columns.values()) | ignored
+        self.wanted = read | OF_ROWS | {self.id}
+        self.read = read.union(source.beside)
         self.unread = set[str]()
         # Names of which nothing more has to be asked; most rows have no others. The others are looked at once.
         self._harmless, self._seen = set(self.read), set[str]()

@@ -24,6 +24,8 @@ from rabbit_ko.errors import UserError, printable
 from rabbit_ko.methods import RowKind
 
 SAMPLE_ROWS = 500
+# What reads data of any origin; pairs of one's own model have a file of their own name.
+OF_ONES_OWN = {name: source for name, source in SOURCES.items() if source.license == NONE and not source.file}
 # What columns of judged answers are for: to train them as plain answers would train the bad ones, too.
 _RANKS: dict[RowKind, int] = {"dpo": 2, "kto": 1, "sft": 0}
 # What people call the fields of their own data, besides the fields' own names; the likeliest first.
@@ -127,9 +129,7 @@ def _entries(given: dict[str, Any], columns: Sequence[str]) -> Iterator[dict[str
     if upstream := find_upstream(given["path"]):
         yield {"source": next(name for name, source in SOURCES.items() if source is upstream), **given}
         return
-    for name, source in SOURCES.items():
-        if source.license != NONE:
-            continue
+    for name, source in OF_ONES_OWN.items():
         named = _match((*source.required, *source.optional), columns)
         if named.keys() >= set(source.required):
             renamed = {it: column for it, column in named.items() if it != column}
@@ -171,5 +171,5 @@ def _take(entry: dict[str, Any], found: Input) -> tuple[Log, list[Row], list[str
 
 
 def _advice() -> str:
-    own = ", ".join(f"`{name}`" for name, source in SOURCES.items() if source.license == NONE)
+    own = ", ".join(f"`{name}`" for name in OF_ONES_OWN)
     return f"one's own data is read by {own}, whose fields are in docs/data.md; name columns with `columns:`"

@@ -1,21 +1,20 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
-import reprlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
+from dataset_builders.read.files import is_data
 from dataset_builders.read.inputs import Location
 from dataset_builders.sources import SOURCES, find_upstream
-from dataset_builders.strict import Strict, check_unique
-from rabbit_ko.documents import read_yaml
-from rabbit_ko.errors import UserError, suggest
+from dataset_builders.strict import Strict, check_unique, read_strict
+from rabbit_ko.errors import suggest
 from rabbit_ko.methods import ROW_KINDS, RowKind
 
 SYSTEM_PROMPT = (
@@ -41,6 +40,14 @@ class SourceConfig(Location):
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None
     license_accepted: str = Field(default="", pattern=r"^$|\S")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_its_file(cls, given: Any) -> Any:
+        source, path = (given.get(key) for key in ("source", "path")) if isinstance(given, dict) else (None, None)
+        if not isinstance(source, str) or source not in SOURCES or not isinstance(path, str) or is_data(path):
+            return given
+        return {**given, "path": str(PurePath(path, file))} if (file := SOURCES[source].file) else given
 
     @field_validator("source")
     @classmethod
@@ -115,14 +122,7 @@ class DataConfig(Strict):
 
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
-    try:
-        return DataConfig.model_validate(read_yaml(path))
-    except ValidationError as error:
-        found = error.errors()[0]
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
-        said = str(found.get("ctx", {}).get("error", found["msg"]))
-        shown = "" if found["type"] in ("missing", "value_error") else f", not {reprlib.repr(found['input'])}"
-        raise UserError(": ".join(filter(None, (str(path), place, said + shown)))) from None
+    return read_strict(DataConfig, path)
 
 
 def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:

@@ -34,6 +34,8 @@ class Source:
 
     convert: a raw row by those fields, and the name in ids, to a row; it raises Rejected. upstream_rows: as its page
     says. translated: by a machine. numbers_are_labels: whether 0 and 1 under `label` are a verdict, and no class.
+    file: the one file that is read where the path is a folder. beside: columns on how its rows came to be, which stay
+    in that file, by the rows' ids.
     """
 
     rows: RowKind
@@ -44,6 +46,8 @@ class Source:
     upstream_rows: int | None = None
     translated: bool = False
     numbers_are_labels: bool = False
+    file: str = ""
+    beside: tuple[str, ...] = ()
 
 
 def exchange(

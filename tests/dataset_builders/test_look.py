@@ -91,6 +91,7 @@ JUDGED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"conversations": [ASKED, SAID, ASKED], "chosen": SAID, "rejected": "나쁜 답"}, "preference"),
     ({"instruction": "질문입니다", "output": "답변", "chosen": "답변", "rejected": "나쁜 답"}, "preference"),
+    ({"id": "1", "prompt": "질문입니다", "chosen": "답변", "rejected": "나쁜 답"}, "preference"),
     ({"instruction": "질문입니다", "output": "답변", "desirable": False}, "labelled"),
 ]
 

@@ -37,7 +37,7 @@ LIGER_LOSS = {"rl": "dpo", "dpo_use_liger_kernel": True}
         (
             {"rl": "dpo", "liger_fused_linear_cross_entropy": True},
             1,
-            "liger_fused_linear_cross_entropy: preferences have",
+            "liger_fused_linear_cross_entropy: preferences",
         ),
         ({"rl": "dpo", "lora_qkv_kernel": True}, 1, "lora_qkv_kernel: fails with a reference"),
         ({"rl": "dpo", "dpo_padding_free": True}, 1, "dpo_padding_free: TRL ignores it"),

@@ -1,0 +1,78 @@
+"""What a judge's last line says, where that is clear beyond doubt, and the scores that come of such verdicts."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import Literal
+
+from rabbit_ko.normal_form import normalize
+from rabbit_ko.pairs.records import Judgement, Verdict
+
+Mode = Literal["score", "pairwise"]
+LOWEST, HIGHEST = 1.0, 10.0
+
+# Full-width letters, digits and colons are the same; superscripts, which NFKC would turn into digits, are not.
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_SCORE = re.compile(
+    r"[\s*_`#-]*+(?:점수|score)[\s*_`]*+:[\s*_`\[(]*+([0-9]++(?:\.[0-9]++)?+)\s*+점?+(?:\s*+/\s*+10(?:\.0)?+점?+)?+"
+    r"[\s*_`\]).]*+",
+    re.IGNORECASE,
+)
+_BETTER = re.compile(
+    r"[\s*_`#-]*+(?:더 나은 답변|better)[\s*_`]*+:[\s*_`\[(]*+(?:(a)|(b)|무승부|tie)[\s*_`\]).]*+", re.IGNORECASE
+)
+
+
+def read_verdict(mode: Mode, text: str) -> float | None:
+    """Return the score of a verdict, from 1 to 10, or which of two answers is better: 1 the first, 0 the second.
+
+    0.5: neither. None where the last line is no such verdict and nothing else, or stands in thoughts that were cut.
+    """
+    lines = normalize("NFC", text).translate(_FULL_WIDTH).strip().splitlines()
+    if not lines or (lines[0].startswith("<think>") and "</think>" not in text):
+        return None
+    if mode == "pairwise":
+        found = _BETTER.fullmatch(lines[-1])
+        return {1: 1.0, 2: 0.0, None: 0.5}[found.lastindex] if found else None
+    found = _SCORE.fullmatch(lines[-1])
+    score = float(found[1]) if found else 0.0
+    return score if LOWEST <= score <= HIGHEST else None
+
+
+def scored(mode: Mode, texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
+    """Return the scores of answers with these texts: means of verdicts, or shares of wins over the other answers."""
+    if mode == "pairwise":
+        return _compared(texts, verdicts)
+    return Judgement(tuple(_mean(verdicts, (place,)) for place in range(len(texts))), tuple(verdicts))
+
+
+def _compared(texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
+    """Return the shares of wins; a tie is half of one, and so is what cannot be read or came out otherwise."""
+    shares: list[list[float]] = [[] for _ in texts]
+    readable, disagreed = set[int](), set[tuple[int, int]]()
+    for one, other in combinations(range(len(texts)), 2):
+        first, second = (0.5, 0.5) if texts[one] == texts[other] else _orders(verdicts, one, other)
+        won = first if first is not None and first == second else 0.5
+        shares[one].append(won)
+        shares[other].append(1 - won)
+        if first is not None and second is not None:
+            readable |= {one, other}
+            disagreed |= {(one, other)} if first != second else set()
+    scores = [fmean(share) if place in readable else None for place, share in enumerate(shares)]
+    return Judgement(tuple(scores), tuple(verdicts), frozenset(disagreed))
+
+
+def _orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:
+    """Return what the first of two won (1, 0.5 or 0) where the judge saw it first, and where it saw it last."""
+    first, last = _mean(verdicts, (one, other)), _mean(verdicts, (other, one))
+    return _outcome(first), None if last is None else 1 - (_outcome(last) or 0.0)
+
+
+def _mean(verdicts: Iterable[Verdict], places: tuple[int, ...]) -> float | None:
+    scores = [verdict.score for verdict in verdicts if verdict.answers == places and verdict.score is not None]
+    return fmean(scores) if scores else None
+
+
+def _outcome(mean: float | None) -> float | None:
+    return mean if mean is None or mean == 0.5 else float(mean > 0.5)
