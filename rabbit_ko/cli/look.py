@@ -10,6 +10,7 @@ import typer
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe, data_app
 from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.methods import stage_method, stages_in
 from rabbit_ko.recipes import Recipe, find_recipe
 from rabbit_ko.terminal import Terminal, say
 
@@ -89,7 +90,6 @@ def curves(recipe: RecipeName = "smoke") -> None:
     Example: `rabbit curves --recipe smoke`
     """
     from rabbit_ko.inspection.curves import draw_run
-    from rabbit_ko.methods import stage_method, stages_in
 
     found = find_recipe(recipe)
     runs = [found.run(method.name) for method in stages_in(folder.name for folder in found.runs.glob("*/"))]

@@ -50,7 +50,7 @@ class Orders:
     """What comparisons in both orders came to.
 
     readable, unreadable: verdicts on two answers. both: pairs of answers that have a readable one in each order.
-    agreed: of those, that came out alike. first: verdicts that are no tie in which the first answer is the better one.
+    agreed: of those, that came out alike. first: verdicts, ties apart, in which the first answer is the better one.
     """
 
     readable: int
