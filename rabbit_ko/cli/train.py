@@ -105,10 +105,15 @@ def pairs_of(recipe: Recipe, stage: str) -> list[str]:
 
 
 def pairs_status(recipe: Recipe, stage: str) -> str:
-    """Return the state of the pairs of a stage's answers: missing, or up to date."""
-    from dataset_builders.manifest import MANIFEST
+    """Return the state of the pairs of a stage's answers: missing, stale if of another model, or up to date. Raises UserError."""
+    from rabbit_ko.evaluation.stages import fingerprint
+    from rabbit_ko.pairs.output import read_pairs_record
 
-    return "up to date" if (recipe.pairs(stage) / MANIFEST).exists() else "missing"
+    record = read_pairs_record(recipe.pairs(stage))
+    if record is None:
+        return "missing"
+    is_current = recipe.run(stage).is_dir() and record.model == fingerprint(str(recipe.run(stage)))
+    return "up to date" if is_current else "stale"
 
 
 for each in METHODS.values():

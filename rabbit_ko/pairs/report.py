@@ -58,14 +58,14 @@ def render_pairs_report(recipe: Recipe, stage: str) -> str:
     texts = _texts(folder, {pair.id for pair in chain(*shown.values())})
     scores = [score for prompt in prompts for score in prompt.scores if score is not None]
     sides = {side: [_side(pair, place) for pair in pairs] for place, side in enumerate(("chosen", "rejected"))}
-    provenance = next(iter(pq.read_table(folder / PAIRS_FILE, columns=["sampling"]).slice(0, 1).to_pylist()), {})
+    [sampling] = pq.read_table(folder / PAIRS_FILE, columns=["sampling"])["sampling"].unique().to_pylist()
     return render(
         "report.html.jinja",
         folder=Path(__file__).parent,
         recipe=recipe.name,
         stage=stage,
         record=record,
-        sampling=json.loads(provenance.get("sampling", "{}")),
+        sampling=json.loads(sampling),
         manifest=read_manifest(str(folder)),
         pairs=len(pairs),
         scores={"all answers": value_bars(scores), **{side: value_bars(values) for side, values in sides.items()}},
