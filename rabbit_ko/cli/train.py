@@ -105,7 +105,7 @@ def pairs_of(recipe: Recipe, stage: str) -> list[str]:
 
 
 def pairs_status(recipe: Recipe, stage: str) -> str:
-    """Return the state of the pairs of a stage's answers: missing, stale if of another model, or up to date. Raises UserError."""
+    """Return the state of the pairs of a stage's answers: missing, stale if of another model, or up to date."""
     from rabbit_ko.evaluation.stages import fingerprint
     from rabbit_ko.pairs.output import read_pairs_record
 

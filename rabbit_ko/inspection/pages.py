@@ -56,7 +56,7 @@ def value_bars(values: Sequence[float]) -> list[Bar]:
     first = int(places.min())
     edges = [float(f"{(first + place) * width:.10g}") for place in range(int(places.max()) - first + 2)]
     counts = np.bincount(places - first, minlength=len(edges) - 1).tolist()
-    return [Bar(*edge, rows) for *edge, rows in zip(edges, edges[1:], counts, strict=False)]
+    return [Bar(start, end, rows) for start, end, rows in zip(edges, edges[1:], counts, strict=False)]
 
 
 def quantile(values: Numbers, share: float) -> int:
