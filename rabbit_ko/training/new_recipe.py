@@ -42,7 +42,16 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
         yield f"base_model: {base}, with {said}"
 
 
-def how_to_write(recipe: Recipe, stage: str) -> str:
+def find_config(recipe: Recipe, stage: str) -> Path:
+    """Return the place of a stage's YAML. Raises UserError where there is none, and says how to write a round's."""
+    config = recipe.config(stage)
+    if not config.exists():
+        advice = _command_for(recipe, stage)
+        raise UserError(f"recipe {recipe.name} has no {config.name}{advice and f'; write it with `{advice}`'}")
+    return config
+
+
+def _command_for(recipe: Recipe, stage: str) -> str:
     """Return the command that makes a round's YAML of that of the round before it; empty where there is none.
 
     The first round is made of the method's own YAML, whose rows are those of the recipe's data.
