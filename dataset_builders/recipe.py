@@ -2,22 +2,23 @@
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
-from dataset_builders.read.files import is_data
-from dataset_builders.read.inputs import Location
+from dataset_builders.read.files import find_path, is_data
+from dataset_builders.read.inputs import Location, may_be_on_hub
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.methods import ROW_KINDS, RowKind
+from rabbit_ko.storage import is_url
 
 SYSTEM_PROMPT = (
     "당신은 인공지능 비서입니다. 사용자가 답을 이해하기 위해 외부에서 검색할 필요가 없도록 상세한 답변을 제공하세요."
@@ -25,7 +26,10 @@ SYSTEM_PROMPT = (
 
 
 class SourceConfig(Location):
-    """One source: where its rows are, how many of them are kept, and which of them get the system prompt."""
+    """One source: where its rows are, how many of them are kept, and which of them get the system prompt.
+
+    otherwise: the entry that is taken in its place while there is nothing at its path.
+    """
 
     source: str
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
@@ -42,6 +46,8 @@ class SourceConfig(Location):
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None
     license_accepted: str = Field(default="", pattern=r"^$|\S")
+    otherwise: "SourceConfig | None" = Field(default=None, exclude=True)
+    _in_place_of: "SourceConfig | None" = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +55,7 @@ class SourceConfig(Location):
         source, path = (given.get(key) for key in ("source", "path")) if isinstance(given, dict) else (None, None)
         if not isinstance(source, str) or source not in SOURCES or not isinstance(path, str) or is_data(path):
             return given
-        return {**given, "path": str(PurePath(path, file))} if (file := SOURCES[source].file) else given
+        return {**given, "path": f"{path.rstrip('/')}/{file}"} if (file := SOURCES[source].file) else given
 
     @field_validator("source")
     @classmethod
@@ -76,6 +82,34 @@ class SourceConfig(Location):
             raise ValueError(f"share: decides by itself how many rows there are; take `{min(others)}` away")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_stand_in(self) -> "SourceConfig":
+        if not self.otherwise:
+            return self
+        own, other = (SOURCES[entry.source].rows for entry in (self, self.otherwise))
+        if self.otherwise.otherwise:
+            raise ValueError("otherwise: has an `otherwise` of its own; take that away")
+        if own != other:
+            raise ValueError(
+                f"otherwise: `{self.otherwise.label}` has {other} rows, and `{self.label}` has {own} rows"
+            )
+        if is_url(self.path) or may_be_on_hub(self.path):
+            raise ValueError(f"otherwise: needs a path of this machine, which begins with /, ~ or ., not {self.path}")
+        return self
+
+    def taken(self) -> "SourceConfig":
+        """Return this entry, or the one to be taken in its place."""
+        if not self.otherwise or Path(find_path(self.path)).exists():
+            return self
+        stand_in = self.otherwise.model_copy()
+        stand_in._in_place_of = self
+        return stand_in
+
+    @property
+    def other(self) -> "SourceConfig | None":
+        """The entry that would be taken in its place, or in whose place this one is."""
+        return self.otherwise or self._in_place_of
+
     @property
     def label(self) -> str:
         """The name in ids and in the `source` column."""
@@ -101,10 +135,22 @@ class DataConfig(Strict):
     tokenizer: str = ""
     sources: list[SourceConfig] = Field(min_length=1)
 
+    @field_validator("sources")
+    @classmethod
+    def _are_there(cls, sources: list[SourceConfig]) -> list[SourceConfig]:
+        return [entry.taken() for entry in sources]
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """A line on each source that is read in the place of another."""
+        pairs = [(entry.label, entry._in_place_of) for entry in self.sources]
+        return [f"{it.path}: not there, so `{label}` is read in its place" for label, it in pairs if it]
+
     @model_validator(mode="after")
     def _may_be_used(self) -> "DataConfig":
-        check_unique("sources", (entry.label for entry in self.sources))
-        for entry in self.sources if self.license_policy == "commercial" else ():
+        entries = [entry for taken in self.sources for entry in (taken, taken.other) if entry]
+        check_unique("sources", (entry.label for entry in entries))
+        for entry in entries if self.license_policy == "commercial" else ():
             license = entry.stated_license
             if license.commercial or entry.license_accepted:
                 continue
@@ -118,7 +164,8 @@ class DataConfig(Strict):
         if self.mix_by == "tokens" and not self.tokenizer:
             raise ValueError("mix_by: tokens are those of a tokenizer; name one, `tokenizer: <folder or hub id>`")
         for kind in ROW_KINDS:
-            _check_shares([entry for entry in self.sources if SOURCES[entry.source].rows == kind], kind)
+            for entries in (self.sources, [entry.other or entry for entry in self.sources]):
+                _check_shares([entry for entry in entries if SOURCES[entry.source].rows == kind], kind)
         return self
 
 

@@ -11,6 +11,7 @@ from rabbit_ko.methods import METHODS, Method, find_method, stage_method
 from rabbit_ko.secrets import check_no_secret, remember
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
+PAIRS = DATA / "pairs"
 # What a finished run was, written last; so a folder that has it holds a finished run.
 RUN_FILE = "run.json"
 # The plugin that every stage's YAML names.
@@ -73,7 +74,7 @@ class Recipe:
 
     def pairs(self, stage: str) -> Path:
         """Return the folder of the pairs of answers that a stage's model gives."""
-        return DATA / "pairs" / self.name / stage
+        return PAIRS / self.name / stage
 
     def parent(self, stage: str) -> str | None:
         """Return the stage whose merged model a stage starts from; None where that is the base."""
