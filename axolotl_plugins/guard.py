@@ -37,7 +37,7 @@ from axolotl_plugins.checks.base_model import (
     name_base_absolutely,
     stage_chat_template,
 )
-from axolotl_plugins.checks.config import GuardArgs, check_config
+from axolotl_plugins.checks.config import GuardArgs, check_config, set_defaults
 from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
 from axolotl_plugins.checks.model_files import ADAPTER, check_adapter_fits, check_weights
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
@@ -49,6 +49,7 @@ from axolotl_plugins.loss import (
     average_over_tokens,
     evaluate_over_tokens,
     pad_evaluation_little,
+    train_answers_only,
 )
 from axolotl_plugins.processes import count_processes, keep_batch, lay_over
 from axolotl_plugins.resume import identity
@@ -112,6 +113,7 @@ class Guard(BasePlugin):
         lay_over(cfg)
         # Axolotl's own commands take options away by setting them to None, some of which it no longer knows. Its
         # validation fills in what is nested.
+        set_defaults(cfg)
         self.given = deepcopy({key: value for key, value in cfg.items() if value is not None})
         check_config(self.given)
         if not (cfg.get("use_ray") or cfg.get("is_preprocess") or cfg.get("merge_lora")):
@@ -200,10 +202,12 @@ class Guard(BasePlugin):
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Check what the trainer will really read, and remove what says that an earlier run has ended, and how."""
         self.trainer = trainer
-        if method_of(cfg).rows == "dpo":
+        if (method := method_of(cfg)).rows != "sft":
             for split, counts in self.counts.items():
                 rows = trainer.train_dataset if split == "train" else trainer.eval_dataset
                 check_rows(cfg, trainer.processing_class, split, rows, counts["examples"], everything=False)
+            if method.rl == "orpo":
+                train_answers_only(trainer)
         else:
             average = average_over_tokens if cfg.guard_mean_over_tokens else average_over_batches
             average(trainer)

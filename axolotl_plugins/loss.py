@@ -38,6 +38,24 @@ def average_over_batches(trainer: Any) -> None:
     trainer.args.average_tokens_across_devices = False
 
 
+def train_answers_only(trainer: Any) -> None:
+    """Let ORPO's likelihood term be that of the chosen answers' tokens; TRL's is of their prompts' tokens, too.
+
+    The term is the mean over the answers' tokens in a micro-batch, as in SFT.
+    """
+    trainer.concatenated_forward = partial(_with_answers_only, trainer.concatenated_forward)
+
+
+def _with_answers_only(forward: Any, model: Any, batch: dict[str, Any]) -> tuple[Any, ...]:
+    chosen, rejected, logits, rejected_logits, _, *rest = forward(model, batch)
+    labels = batch["chosen_labels"][:, 1:].to(logits.device)
+    # Where a rejected answer is longer, the logits go on over padding.
+    loss = torch.nn.functional.cross_entropy(
+        logits[:, : labels.shape[1]].flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORE_INDEX
+    )
+    return chosen, rejected, logits, rejected_logits, loss, *rest
+
+
 def evaluate_over_tokens(trainer: Any) -> None:
     """Let a trainer's evaluation loss be the mean over the tokens of its rows, none of which counts twice."""
     trainer.get_eval_dataloader = partial(_load_all, trainer, trainer.get_eval_dataloader)

@@ -1,7 +1,7 @@
 """Prompt strategies for axolotl, by the `type` of a dataset entry; each of TEMPLATES has all of these.
 
 `prompt_strategies.qir` trains the last answer of each conversation, `prompt_strategies.qir_every_turn` each answer as
-a row, and `prompt_strategies.qir_dpo` is for pairs of answers.
+a row, `prompt_strategies.qir_dpo` is for pairs of answers, and `prompt_strategies.qir_kto` for labelled ones.
 """
 
 import sys
@@ -9,7 +9,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from prompt_strategies import dpo
+from prompt_strategies import preferences
 from prompt_strategies.messages import Targets
 from prompt_strategies.template import PREFERENCES, TARGETS, TEMPLATES, Native, Template
 
@@ -30,7 +30,8 @@ for _name, _template in TEMPLATES.items():
         sys.modules[_module.__name__] = _module
         globals()[f"{_name}{_suffix}"] = _module
     # For preferences, it calls what the type names, which has to be in a top-level package.
-    globals()[f"{_name}{PREFERENCES}"] = partial(dpo.load, _template)
+    for _rows, _suffix in PREFERENCES.items():
+        globals()[f"{_name}{_suffix}"] = partial(preferences.load, _rows, _template)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from prompt_strategies.messages import Messages, Targets, every_answer, last_answer, split_system
 from rabbit_ko.errors import UserError, suggest
 from rabbit_ko.hashing import source_digest
-from rabbit_ko.methods import RowKind
+from rabbit_ko.methods import ROW_KINDS, RowKind
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ TEMPLATES: dict[str, Template | Native] = {
 _PARTS = "".join(part for each in TEMPLATES.values() for part in astuple(each))
 LABELS = sorted(set(re.findall("### ([^#\n]+):", _PARTS)))
 
-# What follows a template's name in the `type` of conversations, and in that of preferences.
+# What follows a template's name in the `type` of conversations, and in that of pairs and of labelled answers.
 TARGETS: dict[str, Targets] = {"": last_answer, "_every_turn": every_answer}
-PREFERENCES = "_dpo"
+PREFERENCES: dict[RowKind, str] = {"dpo": "_dpo", "kto": "_kto"}
 
 
 def types_of(rows: RowKind) -> dict[str, Template | Native]:
     """Return the `type`s that a dataset entry with such rows can have, such as `prompt_strategies.qir`."""
-    suffixes = TARGETS if rows == "sft" else (PREFERENCES,)
+    suffixes = TARGETS if rows == "sft" else (PREFERENCES[rows],)
     return {f"prompt_strategies.{name}{suffix}": TEMPLATES[name] for name in TEMPLATES for suffix in suffixes}
 
 
 def template_for(kind: str) -> Template | Native:
     """Return the template that a dataset entry's `type` asks for. Raises UserError where it is unknown."""
-    known = {**types_of("sft"), **types_of("dpo")}
+    known = {kind: template for rows in ROW_KINDS for kind, template in types_of(rows).items()}
     if kind not in known:
         raise UserError(f"type: `{kind}` is not a prompt of this project{suggest(kind, known)}")
     return known[kind]

@@ -28,6 +28,11 @@ class Method:
     rl: str | None
     parent: str | None
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether the model is compared with what it was before the first step."""
+        return self.rl in ("dpo", "ipo", "kto")
+
 
 METHODS = {
     method.name: method

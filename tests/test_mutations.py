@@ -124,13 +124,13 @@ MUTATIONS = [
     ),
     Mutation(
         "keep pairs that TRL reads differently",
-        "prompt_strategies.dpo._is_read_alike",
+        "prompt_strategies.preferences._is_read_alike",
         always,
         f"{PROMPT}/test_other_tokenizers.py::test_a_pair_whose_answer_would_merge_is_dropped_in_dpo_and_counted",
     ),
     Mutation(
         "let special tokens through to TRL",
-        "prompt_strategies.dpo._is_read_alike",
+        "prompt_strategies.preferences._is_read_alike",
         always,
         f"{PROMPT}/test_prompt_injection.py::test_hostile_rows_bring_no_control_token_and_no_turn_into_dpo",
     ),

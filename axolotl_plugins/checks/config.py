@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, MutableMapping, Set
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +45,25 @@ class GuardArgs(BaseModel):
     guard_driver: str | None = None  # what Ray's driver tells its workers, in JSON; not for a YAML
 
 
+# Axolotl passes each of these to the trainer of some methods, and by others it is not read, without a word.
+OF_METHODS = {
+    **dict.fromkeys(("dpo_loss_type", "dpo_loss_weights", "dpo_label_smoothing"), ("dpo",)),
+    **dict.fromkeys(("dpo_use_weighting", "dpo_padding_free", "dpo_use_liger_kernel"), ("dpo", "ipo")),
+    "precompute_ref_log_probs": ("dpo", "ipo"),
+    **dict.fromkeys(("simpo_gamma", "cpo_alpha"), ("simpo",)),
+    "orpo_alpha": ("orpo",),
+    **dict.fromkeys(("kto_desirable_weight", "kto_undesirable_weight"), ("kto",)),
+}
+# The losses of TRL's DPO that read `label_smoothing`.
+SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}
+
+
+def set_defaults(config: MutableMapping[str, Any]) -> None:
+    """Let SimPO be SimPO: without `cpo_alpha`, TRL adds CPO's likelihood term, with a weight of 1."""
+    if config.get("rl") == "simpo" and config.get("cpo_alpha") is None:
+        config["cpo_alpha"] = 0.0
+
+
 def check_config(config: dict[str, Any]) -> None:
     """Raise UserError, in one line, for the first mistake of a stage's YAML."""
     method = method_of(config)
@@ -76,8 +95,8 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
     _refuse(config, UNWANTED)
     if config.get("adapter") and config.get("merge_method") != "legacy":
         raise UserError("merge_method: must be `legacy`; axolotl's other one keeps the base's tokenizer and template")
-    if method.rows == "dpo" and config.get("lora_model_dir"):
-        raise UserError("lora_model_dir: axolotl ignores it in DPO and starts from the bare base; merge it first")
+    if method.rl:
+        _check_preference_options(config, method.rl)
     if config.get("save_total_limit") == 1:
         raise UserError("save_total_limit: with 1, the last checkpoint goes before the next is complete; use 2")
     if config.get("use_trackio"):
@@ -92,6 +111,37 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
         raise UserError(f"base_model: {base} is not there; run `make {goal}` first")
     if not folder.is_dir() and looks_like_a_path(base):
         raise UserError(f"base_model: {base}: no such folder")
+
+
+def _check_preference_options(config: dict[str, Any], rl: str) -> None:
+    for key, methods in OF_METHODS.items():
+        if config.get(key) is not None and rl not in methods:
+            raise UserError(f"{key}: `rl: {rl}` does not read it, only {' and '.join(methods)}; take it away")
+    if config.get("lora_model_dir"):
+        raise UserError("lora_model_dir: axolotl ignores it in DPO and starts from the bare base; merge it first")
+    if config.get("sample_packing"):
+        raise UserError("sample_packing: is for SFT alone; take it away")
+    losses = set(config.get("dpo_loss_type") or ["sigmoid"])
+    if config.get("dpo_label_smoothing") and not losses & SMOOTHED:
+        said = f"TRL reads it with dpo_loss_type {', '.join(sorted(SMOOTHED))} alone"
+        raise UserError(f"dpo_label_smoothing: {said}; set `dpo_loss_type: [robust]`, or take it away")
+    for key in ("rl_beta", "simpo_gamma") if rl == "simpo" else ():
+        if config.get(key) is None:
+            raise UserError(
+                f"{key}: missing; SimPO's rewards are means over tokens: try rl_beta 2.0, simpo_gamma 1.0"
+            )
+    if rl == "kto":
+        _check_kto(config)
+
+
+def _check_kto(config: dict[str, Any]) -> None:
+    for key in ("kto_desirable_weight", "kto_undesirable_weight"):
+        if config.get(key) == 0:
+            raise UserError(f"{key}: axolotl takes 0 for 1; to train on one label, keep only its rows")
+    if int(config.get("micro_batch_size") or 1) < 2:
+        raise UserError("micro_batch_size: at least 2 in KTO, which compares each answer with the next one's in it")
+    if config.get("remove_unused_columns") is not False:
+        raise UserError("remove_unused_columns: must be false in KTO")
 
 
 def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[dict[str, Any]]:

@@ -11,20 +11,22 @@ from axolotl.utils.data.shared import load_dataset_with_config
 from xxhash import xxh3_64_intdigest
 
 from axolotl_plugins.callbacks import LOG
-from prompt_strategies import dpo
+from prompt_strategies import preferences
 from prompt_strategies.renderer import Renderer, renderer_for
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import TARGETS, template_for
 from prompt_strategies.tokens import Dropped, Example, Ids
 from rabbit_ko.errors import UserError
-from rabbit_ko.methods import method_of
+from rabbit_ko.methods import RowKind, method_of
 
 SAMPLE = 1_000
+# The columns that TRL's DPO and KTO trainers make of answers.
+ANSWER_IDS = ("chosen_ids", "rejected_ids", "completion_ids")
 
 
 @dataclass(frozen=True)
 class TokenizedRow:
-    """A row of the shards, with one answer in SFT and two in DPO; no tokens where it is dropped, and why.
+    """A row of the shards, with its answer, or the two of a pair; no tokens where it is dropped, and why.
 
     earlier: (start, end) of what is trained within the prompt. length: tokens of the prompt and the longest answer.
     trained: of all answers. total: of the prompt with each.
@@ -71,12 +73,14 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
     """Yield the rows of a batch, given by its columns, as the dataset `entry` of the config asks for them."""
     unnamed = [""] * len(next(iter(batch.values())))
     names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
-    if method_of(cfg).rows == "dpo":
-        rows = dpo.examples(batch, tokenizer, template_for(entry.type), cfg.sequence_len)
-    else:
+    if (kind := method_of(cfg).rows) == "sft":
         found = [*load_strategy(entry.type, tokenizer, cfg, entry).examples(batch)]
         names = [name for name, some in zip(names, found, strict=True) for _ in some]
         rows = [*chain.from_iterable(found)]
+    else:
+        samples = preferences.pairs(batch) if kind == "dpo" else preferences.labelled(batch)[0]
+        names = [name for name in names for _ in range(len(samples) // len(names))]
+        rows = preferences.examples(samples, tokenizer, template_for(entry.type), cfg.sequence_len, method_of(cfg).rl)
     for name, row in zip(names, rows, strict=True):
         if isinstance(row, Example):
             answers = tuple(list(answer) for answer in row.answers)
@@ -86,7 +90,7 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
 
 
 def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int, everything: bool) -> dict[str, int]:
-    """Check all rows of a split, or a sample, and return the counts for `run.json`; in DPO, a row is two sequences.
+    """Check all rows of a split, or a sample, and return the counts for `run.json`; a pair is two sequences.
 
     examples: how many answers its shards hold, or pairs. Raises UserError where a row is wrong, or too many are
     dropped.
@@ -100,7 +104,7 @@ def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int
             f"Raise sequence_len ({cfg.sequence_len}) if they are too long, or guard_max_dropped if that is meant"
         )
     checked = tokens = trained = 0
-    for ids, labels in _pairs(dataset, tokenizer, everything):
+    for ids, labels in _sequences(cfg, dataset, tokenizer, everything):
         checked += 1
         tokens += len(ids)
         trained += len(labels) - labels.count(IGNORE_INDEX)
@@ -159,22 +163,24 @@ def _targets(dataset: Any) -> int:
     return total
 
 
-def _pairs(dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
+def _sequences(cfg: Any, dataset: Any, tokenizer: Any, everything: bool) -> Iterator[tuple[Ids, Ids]]:
     """Yield (ids, labels) of all rows, or of an even sample; preferences that are texts are read as TRL does."""
     dataset = _even(dataset, None if everything else SAMPLE)
-    if "labels" in dataset.column_names:
+    names = set(dataset.column_names)
+    if "labels" in names:
         for row in dataset.select_columns(["input_ids", "labels"]):
             yield row["input_ids"], row["labels"]
         return
-    is_tokenized = "prompt_ids" in dataset.column_names
     for row in dataset:
-        if is_tokenized:
-            prompt, sides = (
-                row["prompt_ids"],
-                [row["prompt_ids"] + row[name] for name in ("chosen_ids", "rejected_ids")],
-            )
+        if "chosen_labels" in names:  # of ORPO and CPO
+            yield from ((row[f"{side}_input_ids"], row[f"{side}_labels"]) for side in preferences.SIDES)
+            continue
+        if "prompt_ids" in names:  # of DPO and KTO
+            prompt, answers = row["prompt_ids"], [row[name] for name in ANSWER_IDS if name in names]
+            sides = [prompt + answer for answer in answers]
         else:
-            prompt, *sides = dpo.trl_ids(tokenizer, row["prompt"], (row["chosen"], row["rejected"]))
+            texts = [row[name] for name in ("chosen", "rejected", "completion") if name in names]
+            prompt, *sides = preferences.trl_ids(tokenizer, row["prompt"], texts, method_of(cfg).rl)
         for ids in sides:
             yield ids, [IGNORE_INDEX] * len(prompt) + ids[len(prompt) :]
 
@@ -206,28 +212,46 @@ def _row_id(cfg: Any, tokenizer: Any, split: str, ids: Ids) -> str:
 
 def check_collator(cfg: Any, trainer: Any) -> None:
     """Collate two rows as the trainer will. Raises UserError where EOS is no longer trained in both."""
-    tokenizer, dataset = trainer.processing_class, trainer.train_dataset
-    is_dpo = method_of(cfg).rows == "dpo"
-    columns = ("input_ids", "labels", "attention_mask", "position_ids", "prompt_ids", "chosen_ids", "rejected_ids")
+    tokenizer, dataset, is_sft = trainer.processing_class, trainer.train_dataset, method_of(cfg).rows == "sft"
     ends = (dataset[0], dataset[len(dataset) - 1])
-    features: list[Any] = [{name: row[name] for name in columns if name in row} for row in ends]
-    batch = trainer.data_collator([features] if cfg.sample_packing and not is_dpo else features)
-    trained = batch["completion_mask"] == 1 if is_dpo else batch["labels"] == tokenizer.eos_token_id
-    expected = 4 if is_dpo else sum(row["labels"].count(tokenizer.eos_token_id) for row in features)
-    if int((trained & (batch["input_ids"] == tokenizer.eos_token_id)).sum()) != expected:
+    features: list[Any] = [
+        {name: value for name, value in row.items() if isinstance(value, list | bool)} for row in ends
+    ]
+    batch = trainer.data_collator([features] if cfg.sample_packing and is_sft else features)
+    found = sum(int((ids == tokenizer.eos_token_id).sum()) for ids in _trained_ids(batch))
+    expected = (
+        sum(row["labels"].count(tokenizer.eos_token_id) for row in features)
+        if is_sft
+        else len(list(_sequences(cfg, dataset.select([0, len(dataset) - 1]), tokenizer, everything=True)))
+    )
+    if found != expected:
         raise UserError(
             f"special_tokens: the collator masks EOS in padded batches (eos_token {tokenizer.eos_token!r}, pad_token "
             f"{tokenizer.pad_token!r}); give pad_token a token of its own"
         )
 
 
+def _trained_ids(batch: Any) -> Iterator[Any]:
+    """Yield the trained tokens of a batch, from what the method's trainer reads as its mask."""
+    if "completion_mask" in batch:
+        yield batch["input_ids"][batch["completion_mask"] == 1]
+        return
+    for name in ("labels", "chosen_labels", "rejected_labels"):
+        if name in batch:
+            yield batch[name][batch[name] != IGNORE_INDEX]
+
+
 def count_examples(cfg: Any, entries: Sequence[Any]) -> int:
-    """Count what a split's shards hold: pairs, or answers that the entries' types make targets."""
-    total = 0
-    for entry in entries:
-        rows = load_dataset_with_config(entry, cfg.hf_use_auth_token)
-        suffix = next(suffix for suffix in sorted(TARGETS, reverse=True) if entry.type.endswith(suffix))
-        has_calls = "tool_calls" in str(rows.features.get("messages"))
-        one_each = method_of(cfg).rows == "dpo" or not (suffix or has_calls)
-        total += len(rows) if one_each else sum(1 for row in rows for _ in TARGETS[suffix](row["messages"]))
-    return total
+    """Count what a split's shards hold: pairs, labelled answers, or answers that the entries' types make targets."""
+    return sum(_count(method_of(cfg).rows, entry, cfg.hf_use_auth_token) for entry in entries)
+
+
+def _count(kind: RowKind, entry: Any, token: Any) -> int:
+    rows = load_dataset_with_config(entry, token)
+    if kind == "kto" and "label" not in rows.column_names:
+        return len(rows) * len(preferences.SIDES)
+    suffix = next(suffix for suffix in sorted(TARGETS, reverse=True) if entry.type.endswith(suffix))
+    has_calls = "tool_calls" in str(rows.features.get("messages"))
+    if kind != "sft" or not (suffix or has_calls):
+        return len(rows)
+    return sum(1 for row in rows for _ in TARGETS[suffix](row["messages"]))

@@ -20,9 +20,9 @@ from rabbit_ko.methods import method_of
 AUTO, FALLBACK = "auto", "sdpa"
 # What does nothing beside any of the others.
 IDLE = {"liger_rope": ("lora_qkv_kernel", "lora_o_kernel"), "liger_glu_activation": ("lora_mlp_kernel",)}
-UNWANTED_IN_DPO = {
-    **dict.fromkeys(LORA_KERNELS, "fails in DPO, where axolotl patches the model before it has an adapter"),
-    "liger_fused_linear_cross_entropy": "DPO has another loss, so it does nothing",
+NO_ADAPTER = "fails with a reference model, for axolotl patches the model before it has an adapter"
+UNWANTED_WITH_RL = {
+    "liger_fused_linear_cross_entropy": "preferences have another loss, so it does nothing",
     "dpo_padding_free": "TRL ignores it since it was rewritten and pads as before",
 }
 
@@ -64,8 +64,10 @@ def check_speed(config: dict[str, Any], processes: int) -> None:
     for key, others in IDLE.items():
         if config.get(key) and any(map(config.get, others)):
             raise UserError(f"{key}: does nothing beside {' or '.join(others)}; take it away")
-    if method_of(config).rows == "dpo":
-        for key, why in UNWANTED_IN_DPO.items():
+    if (method := method_of(config)).rl:
+        # The trainers of methods without a reference get a model that has its adapter.
+        unwanted = UNWANTED_WITH_RL | (dict.fromkeys(LORA_KERNELS, NO_ADAPTER) if method.has_reference else {})
+        for key, why in unwanted.items():
             if config.get(key):
                 raise UserError(f"{key}: {why}; take it away")
         if config.get("dpo_use_liger_kernel"):

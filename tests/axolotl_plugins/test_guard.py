@@ -174,7 +174,7 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
         ({"save_total_limit": 1}, "save_total_limit: with 1, the last checkpoint goes"),
         ({"save_only_model": True}, "save_only_model: take it away: a run could not resume"),
         ({"merge_method": "memory_efficient"}, "merge_method: must be `legacy`"),
-        ({"rl": "simpo"}, "rl: `simpo` is not a method of this project; known are dpo, ipo"),
+        ({"rl": "grpo"}, "rl: `grpo` is not a method of this project; known are dpo, ipo, orpo, simpo, kto"),
         ({"base_model": "/no/such/model"}, "base_model: /no/such/model: no such folder"),
         (
             {

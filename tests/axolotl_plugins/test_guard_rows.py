@@ -18,7 +18,7 @@ from axolotl_plugins.checks.model_files import ADAPTER
 from axolotl_plugins.guard import Guard
 from axolotl_plugins.resume.identity import shards_fingerprint
 from axolotl_plugins.run_folder import LOCK
-from prompt_strategies import dpo, sft
+from prompt_strategies import preferences, sft
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import IIR
@@ -193,7 +193,7 @@ def test_dpo_starts_from_the_merged_sft_model_of_this_data(merged: Path) -> None
 
 
 def test_pairs_that_trl_would_read_otherwise_stop_dpo(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dpo, "_is_read_alike", lambda *_: True)
+    monkeypatch.setattr(preferences, "_is_read_alike", lambda *_: True)
     monkeypatch.setattr("prompt_strategies.renderer.written_bos", lambda _: "<|eot_id|>")
     assert "the control token <|eot_id|> stands within the row" in refusal("dpo")
 

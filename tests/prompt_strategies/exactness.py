@@ -12,9 +12,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import prompt_strategies
 from dataset_builders.rows import assistant
-from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.fast_tokenizer import encode_fast
 from prompt_strategies.messages import Messages
+from prompt_strategies.preferences import to_pair_texts
 from prompt_strategies.renderer import bind
 from prompt_strategies.sft import IGNORE_INDEX, to_columns
 from prompt_strategies.template import TEMPLATES
@@ -62,8 +62,8 @@ def compare(
         "rejected": [[assistant(f"{messages[-1]['content']}?!")] for messages in conversations],
     }
     texts = Dataset.from_dict(
-        to_preference_texts(
-            batch, tokenizer=tokenizer, template=TEMPLATES[name], sequence_len=SEQUENCE_LEN, source=""
+        to_pair_texts(
+            batch, tokenizer=tokenizer, template=TEMPLATES[name], sequence_len=SEQUENCE_LEN, rl="dpo", source=""
         )
     )
     preferences = tokenize_with_trl(texts, tokenizer, folder) if len(texts) else []

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from axolotl.prompt_strategies.dpo import load as load_dpo
+from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -42,7 +43,9 @@ def sft(kind: str, tokenizer: PreTrainedTokenizerBase, row: str) -> list[Trained
 def dpo(tokenizer: PreTrainedTokenizerBase, row: str, folder: Path) -> list[Trained]:
     """Return a row's prompt with its chosen answer and with its rejected one, as TRL's trainer reads them."""
     messages, tools = ROWS[row]
-    function, _ = load_dpo("prompt_strategies.native_dpo", SimpleNamespace(sequence_len=SEQUENCE_LEN), dataset_idx=0)
+    function, _ = load_dpo(
+        "prompt_strategies.native_dpo", DictDefault({"sequence_len": SEQUENCE_LEN, "rl": "dpo"}), dataset_idx=0
+    )
     pair: dict[str, Any] = {"prompt": [messages[:-1]], "chosen": [messages[-1:]], "rejected": [[REJECTED]]}
     texts = function({**pair, "tools": [tools]}, tokenizer=tokenizer)
     found = tokenize_with_trl(Dataset.from_dict(texts), tokenizer, folder) if texts["prompt"] else []

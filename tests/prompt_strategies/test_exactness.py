@@ -18,8 +18,8 @@ from dataset_builders.recipe import SYSTEM_PROMPT
 from dataset_builders.rows import Conversation, Message, assistant, system, user
 from dataset_builders.sampling import below, draw
 from prompt_strategies import qir
-from prompt_strategies.dpo import to_preference_texts
 from prompt_strategies.messages import Messages
+from prompt_strategies.preferences import to_pair_texts
 from prompt_strategies.prompt_injection import find_injection
 from prompt_strategies.template import QIR
 from prompt_strategies.tokens import Example
@@ -113,7 +113,7 @@ def test_rows_that_lost_their_oldest_exchanges_have_one_tokenization(
         "chosen": [messages[-1:] for messages in kept],
         "rejected": [[assistant("네.")] for _ in kept],
     }
-    texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=sequence_len, source="")
+    texts = to_pair_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=sequence_len, rl="dpo", source="")
     for row, preference in zip(
         examples, tokenize_with_trl(Dataset.from_dict(texts), tokenizer, tmp_path), strict=True
     ):

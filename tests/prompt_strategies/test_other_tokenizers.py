@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from axolotl_plugins.checks.base_model import check_tokenizer
 from prompt_strategies import qir
 from prompt_strategies.chat_template import chat_template
-from prompt_strategies.dpo import examples, to_preference_texts
+from prompt_strategies.preferences import examples, pairs, to_pair_texts
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.template import QIR
 from prompt_strategies.tokens import Dropped, Example
@@ -58,7 +58,7 @@ def test_an_answer_that_would_merge_with_the_prompt_is_encoded_apart_in_sft(merg
 def test_a_pair_whose_answer_would_merge_is_dropped_in_dpo_and_counted(merging: PreTrainedTokenizerBase) -> None:
     def tokenized(chosen: str, rejected: str) -> Any:
         batch = {"prompt": [row("가")[:-1]], "chosen": [row(chosen)[-1:]], "rejected": [row(rejected)[-1:]]}
-        return examples(batch, merging, QIR, 1024)[0]
+        return examples(pairs(batch), merging, QIR, 1024, "dpo")[0]
 
     assert isinstance(tokenized("가", "나"), Example)
     assert tokenized("답", "나") is tokenized("나", "답") is Dropped.READ_DIFFERENTLY
@@ -76,7 +76,7 @@ def test_trl_reads_one_bos_where_the_tokenizer_adds_none(tmp_path: Path) -> None
     tokenizer = make([])
     tokenizer.add_special_tokens({"bos_token": "<bos>"})
     batch = {"prompt": [row("가")[:-1]], "chosen": [row("가")[-1:]], "rejected": [row("나")[-1:]]}
-    texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=1024, source="")
+    texts = to_pair_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=1024, rl="dpo", source="")
     [preference] = tokenize_with_trl(Dataset.from_dict(texts), tokenizer, tmp_path)
     [(ids, labels)] = tokenize(qir, tokenizer, [row("가")])
     assert preference["prompt_ids"] == ids[: labels.count(IGNORE_INDEX)]

@@ -9,7 +9,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies import iir, qir
-from prompt_strategies.dpo import examples, to_preference_texts
+from prompt_strategies.preferences import examples, pairs, to_pair_texts
 from prompt_strategies.prompt_injection import escape, find_injection, has_fake_turn
 from prompt_strategies.template import IIR, LABELS, QIR
 from prompt_strategies.tokens import Example
@@ -118,9 +118,9 @@ def test_hostile_rows_bring_no_control_token_and_no_turn_into_dpo(
         }
         if flip:
             batch["chosen"], batch["rejected"] = batch["rejected"], batch["chosen"]
-        texts = to_preference_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=4096, source="")
+        texts = to_pair_texts(batch, tokenizer=tokenizer, template=QIR, sequence_len=4096, rl="dpo", source="")
         assert 0 < len(texts["prompt"]) < len(conversations)
-        kept = zip(conversations, examples(batch, tokenizer, QIR, 4096), strict=True)
+        kept = zip(conversations, examples(pairs(batch), tokenizer, QIR, 4096, "dpo"), strict=True)
         turns = iter([len(conversation) // 2 for conversation, row in kept if isinstance(row, Example)])
         for row in tokenize_with_trl(Dataset.from_dict(texts), tokenizer, tmp_path):
             for ids in (row["chosen_ids"], row["rejected_ids"]):

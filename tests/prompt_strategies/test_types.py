@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from axolotl.prompt_strategies import load as load_sft
 from axolotl.prompt_strategies.dpo import load as load_dpo
+from axolotl.utils.dict import DictDefault
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.messages import find_order_mistake
@@ -16,7 +16,7 @@ from prompt_strategies.template import LABELS, TEMPLATES, template_for, types_of
 from rabbit_ko.errors import UserError
 from tests.conftest import ROOT
 
-CONFIG = SimpleNamespace(sequence_len=1024)
+CONFIG = DictDefault({"sequence_len": 1024, "rl": "dpo"})
 
 
 def test_the_types_are_those_that_recipes_name() -> None:
@@ -24,7 +24,8 @@ def test_the_types_are_those_that_recipes_name() -> None:
         f"prompt_strategies.{name}"
         for name in ("qir", "qir_every_turn", "iir", "iir_every_turn", "native", "native_every_turn")
     }
-    assert types_of("dpo").keys() == {f"prompt_strategies.{name}_dpo" for name in ("qir", "iir", "native")}
+    for rows in ("dpo", "kto"):
+        assert types_of(rows).keys() == {f"prompt_strategies.{name}_{rows}" for name in ("qir", "iir", "native")}
     assert LABELS == ["Input", "Instruction", "Question", "Response"]
 
 
@@ -35,7 +36,7 @@ def test_axolotl_finds_each_sft_type(kind: str, template: Any, smoke_tokenizer: 
     assert strategy.renderer == bind(template, smoke_tokenizer)
 
 
-@pytest.mark.parametrize(("kind", "template"), types_of("dpo").items())
+@pytest.mark.parametrize(("kind", "template"), [*types_of("dpo").items(), *types_of("kto").items()])
 def test_axolotl_finds_each_preference_type(kind: str, template: Any) -> None:
     transform, _ = load_dpo(kind, CONFIG, dataset_idx=0)
     assert transform.keywords["template"] is template is template_for(kind)

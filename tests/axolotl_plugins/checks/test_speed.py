@@ -34,8 +34,12 @@ LIGER_LOSS = {"rl": "dpo", "dpo_use_liger_kernel": True}
         ({**PACKED, "attn_implementation": "auto", "multipack_real_batches": True}, 1, "multipack_real_batches: "),
         ({"liger_rope": True, "lora_o_kernel": True}, 1, "liger_rope: does nothing"),
         ({"liger_glu_activation": True, "lora_mlp_kernel": True}, 1, "liger_glu_activation: does nothing"),
-        ({"rl": "dpo", "liger_fused_linear_cross_entropy": True}, 1, "liger_fused_linear_cross_entropy: DPO has"),
-        ({"rl": "dpo", "lora_qkv_kernel": True}, 1, "lora_qkv_kernel: fails in DPO"),
+        (
+            {"rl": "dpo", "liger_fused_linear_cross_entropy": True},
+            1,
+            "liger_fused_linear_cross_entropy: preferences",
+        ),
+        ({"rl": "dpo", "lora_qkv_kernel": True}, 1, "lora_qkv_kernel: fails with a reference"),
         ({"rl": "dpo", "dpo_padding_free": True}, 1, "dpo_padding_free: TRL ignores it"),
         (
             {**LIGER_LOSS, "precompute_ref_log_probs": True},

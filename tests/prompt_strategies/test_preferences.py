@@ -1,11 +1,11 @@
 """DPO through axolotl's loader and TRL's own tokenization: the same ids as SFT."""
 
 from dataclasses import asdict
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from axolotl.prompt_strategies.dpo import load
+from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -24,7 +24,9 @@ def preferences(smoke_rows: list[Row]) -> Dataset:
 
 def transform(rows: Any, tokenizer: PreTrainedTokenizerBase, kind: str = "qir_dpo", sequence_len: int = 8192) -> Any:
     """Map rows as axolotl's `_map_dataset` does."""
-    function, options = load(f"prompt_strategies.{kind}", SimpleNamespace(sequence_len=sequence_len), dataset_idx=0)
+    function, options = load(
+        f"prompt_strategies.{kind}", DictDefault({"sequence_len": sequence_len, "rl": "dpo"}), dataset_idx=0
+    )
     batch = function(rows[:], tokenizer=tokenizer)
     assert options == {"batched": True, "remove_columns": "__all__"}
     return Dataset.from_dict(batch)
