@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
@@ -122,6 +122,10 @@ class SourceConfig(Location):
         return upstream.license if upstream else self.license or License()
 
 
+# With each entry that is not there replaced by its `otherwise`.
+Sources = Annotated[list[SourceConfig], AfterValidator(lambda entries: [entry.taken() for entry in entries])]
+
+
 class DataConfig(Strict):
     """A recipe's data."""
 
@@ -133,12 +137,7 @@ class DataConfig(Strict):
     quality: Quality = Quality()
     mix_by: Literal["rows", "tokens"] = "rows"
     tokenizer: str = ""
-    sources: list[SourceConfig] = Field(min_length=1)
-
-    @field_validator("sources")
-    @classmethod
-    def _are_there(cls, sources: list[SourceConfig]) -> list[SourceConfig]:
-        return [entry.taken() for entry in sources]
+    sources: Sources = Field(min_length=1)
 
     @property
     def stand_ins(self) -> list[str]:
