@@ -1,11 +1,18 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
@@ -14,9 +21,8 @@ from dataset_builders.licenses import License, known
 from dataset_builders.read.files import find_path, is_data
 from dataset_builders.read.inputs import Location, may_be_on_hub
 from dataset_builders.sources import SOURCES, find_upstream
-from dataset_builders.strict import Strict, check_unique
-from rabbit_ko.documents import read_yaml
-from rabbit_ko.errors import UserError, suggest
+from dataset_builders.strict import Strict, check_unique, read_strict
+from rabbit_ko.errors import suggest
 from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.storage import is_url
 
@@ -28,7 +34,8 @@ SYSTEM_PROMPT = (
 class SourceConfig(Location):
     """One source: where its rows are, how many of them are kept, and which of them get the system prompt.
 
-    otherwise: the entry that is taken in its place while there is nothing at its path.
+    path: `{recipe}` in it is the recipe's name, that of its folder. otherwise: the entry that is taken in its place
+    while there is nothing at its path.
     """
 
     source: str
@@ -51,11 +58,14 @@ class SourceConfig(Location):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_its_file(cls, given: Any) -> Any:
-        source, path = (given.get(key) for key in ("source", "path")) if isinstance(given, dict) else (None, None)
-        if not isinstance(source, str) or source not in SOURCES or not isinstance(path, str) or is_data(path):
+    def _has_a_full_path(cls, given: Any, info: ValidationInfo) -> Any:
+        path = given.get("path") if isinstance(given, dict) else None
+        if not isinstance(path, str):
             return given
-        return {**given, "path": f"{path.rstrip('/')}/{file}"} if (file := SOURCES[source].file) else given
+        path = path.replace("{recipe}", (info.context or {}).get("recipe", "{recipe}"))
+        source = SOURCES.get(str(given.get("source")))
+        is_folder = source and source.file and not is_data(path)
+        return {**given, "path": f"{path.rstrip('/')}/{source.file}" if source and is_folder else path}
 
     @field_validator("source")
     @classmethod
@@ -170,14 +180,7 @@ class DataConfig(Strict):
 
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
-    try:
-        return DataConfig.model_validate(read_yaml(path))
-    except ValidationError as error:
-        found = error.errors()[0]
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
-        said = str(found.get("ctx", {}).get("error", found["msg"]))
-        shown = "" if found["type"] in ("missing", "value_error") else f", not {reprlib.repr(found['input'])}"
-        raise UserError(": ".join(filter(None, (str(path), place, said + shown)))) from None
+    return read_strict(DataConfig, path, recipe=path.absolute().parent.name)
 
 
 def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:

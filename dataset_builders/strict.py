@@ -1,12 +1,15 @@
 """The base of all that stands in data.yaml: an unknown key is a mistake, which names the nearest known one."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from rabbit_ko.errors import suggest
+from rabbit_ko.documents import read_yaml
+from rabbit_ko.errors import UserError, suggest
 
 # Keys of earlier versions, by what each is called now.
 RENAMED = {
@@ -24,7 +27,7 @@ RENAMED = {
 
 
 class Strict(BaseModel):
-    """A part of data.yaml."""
+    """A part of data.yaml, or pairs.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -38,6 +41,24 @@ class Strict(BaseModel):
             if key not in known:
                 raise ValueError(f"{key}: unknown key{suggest(str(key), known)}")
         return given
+
+
+Part = TypeVar("Part", bound=Strict)
+
+
+def read_strict(model: type[Part], path: Path, **context: str) -> Part:
+    """Read and check a YAML file; context: for validators.
+
+    Raises UserError: one line with the file, the key and the nearest valid name.
+    """
+    try:
+        return model.model_validate(read_yaml(path), context=context)
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
+        said = str(found.get("ctx", {}).get("error", found["msg"]))
+        shown = "" if found["type"] in ("missing", "value_error") else f", not {reprlib.repr(found['input'])}"
+        raise UserError(": ".join(filter(None, (str(path), place, said + shown)))) from None
 
 
 def check_unique(what: str, names: Iterable[str]) -> None:

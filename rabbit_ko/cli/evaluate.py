@@ -52,7 +52,7 @@ def evaluate(
 
     config = read_eval_config(recipe, tasks=tasks, limit=limit, hub_dir=hub_dir)
     suites, found = find_suites(config.tasks or ",".join(SUITES)), find_stage(recipe, stage)
-    server, use_template = _model_server(model_url, model_name, 8, 300.0), template and template == "on"
+    server, use_template = model_server(model_url, model_name, 8, 300.0), template and template == "on"
     asked = (config.limit or None, use_template, config.hub_dir or "")
     evaluation = harness.Evaluation(found, *asked, backend, server, batch_size)
     model, log = model_of(found, server, backend), found.results / "log.txt"
@@ -112,7 +112,7 @@ def logickor(
 
     if not (judge_url and judge_model):
         raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
-    server = _model_server(model_url, model_name, concurrency, timeout)
+    server = model_server(model_url, model_name, concurrency, timeout)
     silence(is_debugging())
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
     file = read_eval_config(recipe, questions=questions).questions or ""
@@ -185,7 +185,8 @@ def chat(
     talk(found, prompt, system, max_new_tokens, temperature, seed)
 
 
-def _model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
+def model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
+    """Return the endpoint of a stage's server; None where none is given. Raises BadParameter, UserError."""
     from rabbit_ko.evaluation.endpoint import find_endpoint
 
     if bool(url) != bool(name):

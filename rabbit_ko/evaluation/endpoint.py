@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any, Literal, TypeVar
 
 import httpx
@@ -17,7 +18,15 @@ from rabbit_ko.terminal import say
 from rabbit_ko.web import BoundedClient, explained, is_place
 
 Item = TypeVar("Item")
-Ask = Callable[..., Awaitable[str]]  # takes messages and settings of the request, and gives the answer's text
+
+
+class Reply(str):
+    """The text of an answer. ended: whether the model ended it; one that was cut or filtered is not."""
+
+    ended = False
+
+
+Ask = Callable[..., Awaitable[Reply]]  # takes messages and settings of the request
 
 # The client waits 0.5, 1, 2, 4, 8, 8, ... seconds in between, or as long as the server asks.
 RETRIES = 8
@@ -47,6 +56,10 @@ class Endpoint:
 
 class Refused(Exception):
     """An answer that says that this one request cannot be met."""
+
+
+class _Spent(BaseException):
+    """The next request would be one too many; no Exception, after which the client would try it again."""
 
 
 def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: float) -> Endpoint:
@@ -86,16 +99,19 @@ def check_reachable(endpoint: Endpoint) -> None:
         raise _unreached(endpoint, error) from None
 
 
-def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask, Item], Awaitable[None]]) -> None:
+def ask_for_each(
+    endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask, Item], Awaitable[None]], most: int | None = None
+) -> None:
     """Work on items, as many at once as the endpoint allows; `work` gets a function that asks it for an answer.
 
-    That function raises Refused where a request cannot be met, and UserError where the next one would fail, too.
-    After an error no item is begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one
-    ends it at once. Raises the first error, or KeyboardInterrupt.
+    That function raises Refused where a request cannot be met, and UserError where the next one would fail, too, or
+    where `most` requests have been sent, of which each try of one that fails is another. After an error no item is
+    begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one ends it at once. Raises
+    the first error, or KeyboardInterrupt.
     """
     from openai import AsyncOpenAI
 
-    queue, errors, came = iter(items), list[BaseException](), list[int]()
+    queue, errors, came, sent = iter(items), list[BaseException](), list[int](), count(1)
     running: Any = None
 
     async def worker(ask: Ask) -> None:
@@ -115,6 +131,10 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
         else:
             running.cancel()
 
+    async def spend(_: httpx.Request) -> None:
+        if most is not None and next(sent) > most:
+            raise _Spent(f"MAX_REQUESTS: {most:,} have been sent, and more are needed; {KEEPS}")
+
     async def work_on_all() -> None:
         nonlocal running
         running, loop = asyncio.current_task(), asyncio.get_running_loop()
@@ -124,7 +144,8 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
             loop.add_signal_handler(number, stop, number)
         # The client insists on a key; a local server has none.
         settings: Any = {"api_key": endpoint.key or "none", "timeout": endpoint.timeout, "max_retries": RETRIES}
-        settings["http_client"] = BoundedClient(endpoint.timeout)
+        settings["http_client"] = bounded = BoundedClient(endpoint.timeout)
+        bounded.event_hooks = {**bounded.event_hooks, "request": [spend]}
         try:
             async with AsyncOpenAI(base_url=endpoint.url, **settings) as client:
                 await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
@@ -141,13 +162,15 @@ def ask_for_each(endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask,
         raise errors[0]
 
 
-async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> str:
+async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> Reply:
     from openai import APIError
 
     try:
         completion = await client.chat.completions.create(model=endpoint.model, messages=messages, **settings)
     except APIError as error:
         raise _explain(endpoint, error) from None
+    except _Spent as spent:
+        raise UserError(str(spent)) from None
     except (ValueError, RecursionError):
         completion = None
     choices = getattr(completion, "choices", None)
@@ -156,7 +179,9 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
         raise endpoint.failure(f"answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
-    return endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
+    reply = Reply(endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else "")
+    reply.ended = isinstance(text, str) and getattr(choices[0], "finish_reason", None) == "stop"
+    return reply
 
 
 def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:

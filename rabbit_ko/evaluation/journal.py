@@ -32,6 +32,27 @@ def append(journal: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{journal}: {error.strerror}; {KEEPS}") from None
 
 
+def mend(journal: Path) -> None:
+    """Cut off what a kill has left of a line at the end. Raises UserError where it cannot be written."""
+    try:
+        content = regular(journal).read_bytes() if journal.exists() else b""
+        if torn := content.rpartition(b"\n")[2]:
+            with journal.open("r+b") as file:
+                if not _is_json(torn):
+                    file.truncate(len(content) - len(torn))
+                elif file.seek(0, os.SEEK_END):
+                    file.write(b"\n")
+    except OSError as error:
+        raise UserError(f"{journal}: {error.strerror}; {KEEPS}") from None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return json.loads(line) is not None
+    except (ValueError, RecursionError):
+        return False
+
+
 def records(journal: Path, **kinds: type) -> Iterator[dict[str, Any]]:
     """Read the records that have values of these kinds; a line that a kill has torn is none.
 

@@ -1,5 +1,7 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,17 @@ class Answer(NamedTuple):
 
     text: str
     is_cut: bool
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn: n for each prompt, which end before the first of the words in stop, too."""
+
+    n: int
+    temperature: float
+    top_p: float
+    seed: int
+    stop: tuple[str, ...] = ()
 
 
 def load_tokenizer(stage: Stage) -> Any:
@@ -93,6 +106,16 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
+def context_of(stage: Stage) -> int:
+    """Return how many tokens a stage's model can read and write. Raises UserError."""
+    from transformers import AutoConfig
+
+    place = adapter_base(Path(stage.model)) or stage.model
+    with loading(f"{place}: the model's config cannot be loaded", Path(place)):
+        config = AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted)
+    return int(config.get_text_config().max_position_embeddings)
+
+
 def adapter_rank(folder: Path) -> int:
     """Return the rank of the adapter in a folder. Raises UserError."""
     rank = read_object(folder / ADAPTER_CONFIG, remedy(folder)).get("r")
@@ -101,18 +124,46 @@ def adapter_rank(folder: Path) -> int:
     return rank
 
 
-def generate(model: Any, tokenizer: Any, conversations: list[Messages], max_new_tokens: int) -> list[Answer]:
-    """Answer conversations in one batch, greedily. Raises UserError."""
+def generate(
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Messages],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+) -> list[Answer]:
+    """Answer conversations in one batch: each once and greedily, or as sampling says, n answers one after the other.
+
+    Raises UserError, also where the batch is too large for the machine.
+    """
     import torch
 
-    prompts, ends = encode_chat(tokenizer, conversations, padding=True, return_tensors="pt"), stops(model, tokenizer)
-    greedy = {"do_sample": False, "temperature": None, "top_p": None, "pad_token_id": tokenizer.pad_token_id}
-    with torch.inference_mode():
-        output = model.generate(
-            **prompts.to(model.device), max_new_tokens=max_new_tokens, eos_token_id=ends, **greedy
-        )
+    prompts, ends = (
+        encode_chat(tokenizer, [*conversations], padding=True, return_tensors="pt"),
+        stops(model, tokenizer),
+    )
+    options: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
+    if sampling:
+        torch.manual_seed(sampling.seed)
+        # What the model's own config adds to sampling is switched off.
+        options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        options |= {"num_return_sequences": sampling.n, "repetition_penalty": 1.0}
+        options |= {"stop_strings": list(sampling.stop), "tokenizer": tokenizer} if sampling.stop else {}
+    options |= {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id, "max_new_tokens": max_new_tokens}
+    try:
+        with torch.inference_mode():
+            output = model.generate(**prompts.to(model.device), **options)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size"
+        ) from None
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
-    return [Answer(tokenizer.decode(ids, skip_special_tokens=True), set(ends).isdisjoint(ids)) for ids in answers]
+    return [_answer(tokenizer, ids, ends, sampling.stop if sampling else ()) for ids in answers]
+
+
+def _answer(tokenizer: Any, ids: list[int], ends: list[int], stop: Sequence[str]) -> Answer:
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    places = [place for word in stop if (place := text.find(word)) >= 0]
+    return Answer(text[: min(places)] if places else text, set(ends).isdisjoint(ids) and not places)
 
 
 def encode_chat(tokenizer: Any, messages: Messages | list[Messages], **options: Any) -> Any:

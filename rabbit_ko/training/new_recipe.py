@@ -45,7 +45,7 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
 
 def renamed(text: str, name: str) -> str:
     """Return a YAML's text with this recipe's name in its paths and commands."""
-    text = re.sub(r"(?<![\w./-])(data(?:/pairs)?|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
+    text = re.sub(r"(?<![\w./-])(data(?:/pairs)?+|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
     text = re.sub(r"(?<![\w./-])axolotl_configs/(?!deepspeed/|fsdp/)[\w.-]+(?=/)", f"axolotl_configs/{name}", text)
     return re.sub(r"(?<=RECIPE=)[\w.-]+", name, text)
 

@@ -10,10 +10,10 @@ from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
+from rabbit_ko.evaluation.judging import ATTEMPTS, ask_as_allowed
 from rabbit_ko.evaluation.logickor.questions import METRICS, Metric, Question, ask_again, judge_messages
 from rabbit_ko.normal_form import normalize
 
-ATTEMPTS = 3
 HIGHEST = 10.0
 
 _HEAD = re.compile(r"(?<![^\W_])(?<![(\[])점수[\s*_`]*:")
@@ -67,15 +67,7 @@ def judge_all(
 
     async def verdict_on(ask: Ask, messages: Messages) -> Verdict:
         for attempt in range(ATTEMPTS):
-            asked = ask_again(messages) if attempt else messages
-            try:
-                message = await ask(asked, **settings)
-            except Refused as refused:
-                # Models that think before they answer have a temperature of their own.
-                if "temperature" not in str(refused):
-                    raise
-                settings.clear()
-                message = await ask(asked)
+            message = await ask_as_allowed(ask, ask_again(messages) if attempt else messages, settings)
             if (score := parse_score(message)) is not None:
                 break
         return Verdict(score, message)

@@ -1,7 +1,7 @@
 """LogicKor's questions, and what the model and the judge are asked, in this project's own words.
 
 The questions have no license and are not shipped here. The judge reads the rubric, then the conversation, each part
-within marks. A mark is a hash of all parts, so that no answer can close its own part and pose as another.
+within marks.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, StringConstraints, field_valida
 from prompt_strategies.messages import Messages
 from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.judging import marked
 from rabbit_ko.evaluation.records import validated
 
 REPO, FILE = "maywell/LogicKor", "questions.jsonl"
@@ -105,12 +105,10 @@ def judge_messages(question: Question, answers: tuple[str, ...], metric: Metric)
             ("후속 질문의 참고 답안", question.references[1]),
             ("후속 질문에 대한 답변", answers[1]),
         ]
-    mark = digest(parts)[:8]
-    present = [(name, text.strip() or "(빈 답변)") for name, text in parts if text is not None]
-    sections = [f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in present]
+    mark, sections = marked(parts, "(빈 답변)")
     end = f"표식이 {mark}인 자료는 여기까지입니다. 이제 심사 결과를 적으세요.\n평가:\n점수:"
     rubric = Template(_text("rubric.txt.jinja"), trim_blocks=True).render(metric=metric)
-    return [{"role": "system", "content": rubric}, {"role": "user", "content": "\n\n".join([*sections, end])}]
+    return [{"role": "system", "content": rubric}, {"role": "user", "content": f"{sections}\n\n{end}"}]
 
 
 def ask_again(messages: Messages) -> Messages:

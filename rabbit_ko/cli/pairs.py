@@ -1,0 +1,64 @@
+"""`rabbit pairs`: pairs of answers from a stage's own model."""
+
+from typing import Annotated, Any
+
+import typer
+
+from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
+from rabbit_ko.cli.evaluate import ModelName, ModelUrl, StageName, model_server
+from rabbit_ko.recipes import Recipe
+from rabbit_ko.terminal import say, say_json, silence
+
+
+@app.command()
+def pairs(
+    recipe: RecipeName = "smoke",
+    stage: StageName = "sft",
+    judge_url: Annotated[str, typer.Option(help="the judge's OpenAI-compatible server")] = "",
+    judge_model: Annotated[str, typer.Option(help="the judge's name at that server")] = "",
+    model_url: ModelUrl = "",
+    model_name: ModelName = "",
+    concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="seconds to wait for one reply")] = 120.0,
+    max_requests: Annotated[int | None, typer.Option(min=0, help="the most requests that may be sent")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer prompts several times with a stage's model, judge the answers, and make pairs of the best and the worst.
+
+    Needs a trained stage and `axolotl_configs/<recipe>/pairs.yaml`, which names prompts, sampling, judge and margins.
+    Leaves `data/pairs/<recipe>/<stage>`, which data.yaml takes as a source: `source: own_pairs`. Every answer and
+    verdict is kept as it arrives: after an interruption the same command resumes, and pays for nothing twice.
+    JUDGE_API_KEY or OPENAI_API_KEY holds the judge's key, MODEL_API_KEY that of the stage's server.
+
+    Example: `rabbit pairs --recipe rabbit-ko-3b --judge-url http://localhost:8000/v1 --judge-model NAME`
+    """
+    from rabbit_ko.evaluation.endpoint import find_endpoint
+    from rabbit_ko.pairs.making import Options, make_pairs
+
+    if bool(judge_url) != bool(judge_model):
+        raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
+    judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout) if judge_url else None
+    server = model_server(model_url, model_name, concurrency, timeout)
+    silence(is_debugging())
+    record, is_new = make_pairs(recipe, stage, Options(judge, server, max_requests))
+    if as_json:
+        say_json(record.model_dump(), indent=1)
+    else:
+        say(*_summary(record) if is_new else [], f"{Recipe(recipe).pairs(record.stage)}: {_state(is_new)}")
+
+
+def _state(is_new: bool) -> str:
+    return "made" if is_new else "up to date"
+
+
+def _summary(record: Any) -> list[str]:
+    counted = {
+        f"{record.prompts:,} prompts": record.outcomes,
+        f"{sum(record.answers.values()):,} answers": record.answers,
+        f"{sum(record.rows.values()):,} rows without a prompt": record.rows,
+    }
+    return [
+        f"{what}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
+        for what, counts in counted.items()
+        if counts
+    ]

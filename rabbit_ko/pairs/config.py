@@ -1,0 +1,64 @@
+"""`axolotl_configs/<recipe>/pairs.yaml`: which prompts are answered how, who judges, and what becomes a pair."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from dataset_builders.recipe import Sources
+from dataset_builders.strict import Strict, check_unique, read_strict
+from rabbit_ko.errors import UserError
+from rabbit_ko.pairs.judges import JudgeConfig
+from rabbit_ko.recipes import Recipe
+
+Stop = Annotated[str, Field(min_length=1)]
+
+
+class PromptsConfig(Strict):
+    """Prompts are those of the recipe's own conversations, or of sources, which are entries as in data.yaml.
+
+    max_prompts: so many of them, drawn by the seed of data.yaml and their ids; without it, all.
+    """
+
+    max_prompts: int | None = Field(default=None, gt=0)
+    sources: Sources = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_unique_names(self) -> "PromptsConfig":
+        check_unique("sources", (entry.label for entry in self.sources))
+        return self
+
+
+class SamplingConfig(Strict):
+    """How answers are drawn: n to each prompt. batch_size: answers that this machine draws at a time."""
+
+    n: int = Field(default=4, ge=2)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int = 0
+    max_new_tokens: int = Field(default=512, gt=0)
+    stop: list[Stop] = Field(default_factory=list)
+    batch_size: int = Field(default=32, gt=0)
+
+
+class PairingConfig(Strict):
+    """The least difference of two scores, and how many times as long as the other the longer answer may be."""
+
+    margin: float = Field(default=1.0, ge=0)
+    max_length_ratio: float = Field(default=2.0, ge=1)
+
+
+class PairsConfig(Strict):
+    """How a recipe's pairs are made."""
+
+    prompts: PromptsConfig = PromptsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    judge: JudgeConfig
+    pairing: PairingConfig = PairingConfig()
+
+
+def read_pairs_config(recipe: Recipe) -> PairsConfig:
+    """Read a recipe's pairs.yaml. Raises UserError where there is none, or it has a mistake."""
+    file = recipe.config("pairs")
+    if not file.exists():
+        raise UserError(f"{file}: no such file; docs/preferences.md says what stands in it")
+    return read_strict(PairsConfig, file)

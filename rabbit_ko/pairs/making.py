@@ -1,0 +1,176 @@
+"""A stage's pairs from start to end: prompts, answers, verdicts, pairs, shards; what has come is kept."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builders.build import build, current
+from dataset_builders.recipe import DataConfig, SourceConfig, load_config
+from rabbit_ko import hashing, storage
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
+from rabbit_ko.evaluation.journal import digest, locked, mend
+from rabbit_ko.evaluation.records import PACKAGES, Model, model_of
+from rabbit_ko.evaluation.stages import Stage, find_stage
+from rabbit_ko.pairs.answers import plan_answers
+from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
+from rabbit_ko.pairs.judges import make_judge
+from rabbit_ko.pairs.output import ANSWERS, RECORD, VERDICTS, PairsRecord, read_pairs_record, write_tables
+from rabbit_ko.pairs.pairing import PAIR, Judged, count_answers, judge_answers
+from rabbit_ko.pairs.prompts import Prompts, find_prompts
+from rabbit_ko.pairs.records import Judge, Work
+from rabbit_ko.recipes import Recipe
+from rabbit_ko.terminal import say
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the judge and the stage's model are served, if they are, and how many requests may be sent to them."""
+
+    judge: Endpoint | None = None
+    server: Endpoint | None = None
+    max_requests: int | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that pairs are made of."""
+
+    stage: Stage
+    model: Model
+    server: Endpoint | None
+    config: PairsConfig
+    data: DataConfig
+    judge: Judge
+    prompts: Prompts
+    folder: Path
+
+    @property
+    def made_of(self) -> dict[str, str]:
+        """A hash of each thing that decides what the pairs are."""
+        prompts = [vars(prompt) for prompt in self.prompts.taken]
+        return {
+            "model": digest([self.model.fingerprint, self.model.backend, self.model.name]),
+            "template": self.stage.prompt,
+            "prompts": digest([prompts, sorted(self.prompts.dropped.items())]),
+            "sampling": digest(self.config.sampling.model_dump()),
+            "judge": self.judge.fingerprint,
+            "pairing": digest(self.config.pairing.model_dump()),
+            "data": digest(self.shards.model_dump(mode="json")),
+            "code": hashing.source_digest(Path(__file__).parent.rglob("*.py")),
+        }
+
+    @property
+    def shards(self) -> DataConfig:
+        """The config by which the pairs become shards: the recipe's, with the pairs as its only source."""
+        pairs = SourceConfig(source="own_pairs", path=str(self.folder))
+        return self.data.model_copy(
+            update={"sources": [pairs], "license_policy": "any", "mix_by": "rows", "tokenizer": ""}
+        )
+
+
+def make_pairs(recipe: str, stage: str, options: Options) -> tuple[PairsRecord, bool]:
+    """Make the pairs of a stage's answers, or resume; return what it came to, and whether there was anything to do.
+
+    Raises UserError.
+    """
+    place, found = Recipe(recipe), find_stage(recipe, stage)
+    config, data = read_pairs_config(place), load_config(place.data_config)
+    judge, model = make_judge(config.judge, options.judge), model_of(found, options.server)
+    with locked(folder := place.pairs(found.name)):
+        prompts = find_prompts(place, config.prompts, data)
+        task = _Task(found, model, options.server, config, data, judge, prompts, folder)
+        if record := _up_to_date(task):
+            return record, False
+        for journal in (ANSWERS, VERDICTS):
+            mend(folder / journal)
+        return _publish(task, _answer_and_judge(task, options)), True
+
+
+def _up_to_date(task: _Task) -> PairsRecord | None:
+    """Return the record of pairs that are what would be made now; otherwise say what is different of those there."""
+    record = read_pairs_record(task.folder)
+    if record is None:
+        return None
+    changed = [name for name, made in task.made_of.items() if record.made_of.get(name) != made]
+    files = record.files.items()
+    if not changed and all(
+        (task.folder / name).is_file() and hashing.file_digest(task.folder / name) == sha256 for name, sha256 in files
+    ):
+        manifest = current(task.shards, task.folder)
+        if manifest and manifest.fingerprint == record.fingerprint:
+            return record
+    what = f"of another {', '.join(changed)}" if changed else "not as they were written"
+    say(f"{task.folder}: pairs are {what}; made anew, with the answers and verdicts that still hold", is_error=True)
+    return None
+
+
+def _answer_and_judge(task: _Task, options: Options) -> list[Judged]:
+    how, prompts = task.config, task.prompts.taken
+    answers = plan_answers(
+        task.stage, task.server, task.model.fingerprint, prompts, how.sampling, task.folder / ANSWERS
+    )
+    asked = [prompt for prompt in prompts if prompt.id in answers.tokens]
+    work, left = answers.work, options.max_requests
+    _announce(work, task.judge.work(asked, how.sampling.n), options)
+    answers.make()
+    if left is not None:
+        left -= work.requests
+    judged = judge_answers(task.judge, asked, answers.of_prompts(), how.pairing, task.folder / VERDICTS, left)
+    dropped = [Judged(prompt, answers.dropped[prompt.id]) for prompt in prompts if prompt.id in answers.dropped]
+    return judged + dropped
+
+
+def _announce(answers: Work, verdicts: Work, options: Options) -> None:
+    """Say what will be asked of servers, and see that they are there. Raises UserError where it is too much."""
+    work = answers + verdicts
+    if not work.requests:
+        return
+    parts = f"{answers.requests:,} for answers, {verdicts.requests:,} at most for verdicts"
+    line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
+    if options.max_requests is not None and work.requests > options.max_requests:
+        advice = "raise it, or lower `max_prompts` or `n` in pairs.yaml"
+        raise UserError(f"MAX_REQUESTS={options.max_requests}: there may be {line}; {advice}")
+    say(line, is_error=True)
+    for endpoint, asked in ((options.server, answers), (options.judge, verdicts)):
+        if endpoint and asked.requests:
+            check_reachable(endpoint)
+
+
+def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
+    """Write the tables, the shards, and last the record. Raises UserError where there is no pair."""
+    outcomes = Counter(each.outcome for each in judged)
+    if not outcomes[PAIR]:
+        said = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()) if count)
+        raise UserError(
+            f"{task.folder}: of {len(judged):,} prompts none gave a pair: {said}; see `pairing` in pairs.yaml"
+        )
+    storage.remove(str(task.folder / RECORD))
+    sampling = task.config.sampling.model_dump() | {"backend": task.model.backend, "served_as": task.model.name}
+    provenance = {
+        "stage": f"{task.stage.recipe}/{task.stage.name}",
+        "model": task.model.fingerprint,
+        "sampling": json.dumps(sampling, ensure_ascii=False),
+        "judge": task.judge.name,
+        "judge_fingerprint": task.judge.fingerprint,
+    }
+    files = write_tables(task.folder, judged, provenance)
+    manifest = build(task.shards, task.folder)
+    record = PairsRecord(
+        recipe=task.stage.recipe,
+        stage=task.stage.name,
+        model=task.model.fingerprint,
+        judge=task.judge.name,
+        made_of=task.made_of,
+        prompts=len(judged),
+        rows=dict(sorted(task.prompts.dropped.items())),
+        answers=count_answers(judged),
+        outcomes=dict(sorted(outcomes.items())),
+        files=files,
+        fingerprint=manifest.fingerprint,
+        versions=hashing.versions(PACKAGES),
+    )
+    storage.write(str(task.folder / RECORD), (record.model_dump_json(indent=1) + "\n").encode())
+    return record

@@ -1,0 +1,85 @@
+"""The prompts that a stage is asked: drawn from rows that a build has cleaned, decontaminated and deduplicated."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from dataset_builders.build import build, current
+from dataset_builders.recipe import DataConfig
+from dataset_builders.rows import Conversation, Message, Row, said_by, without_weights
+from dataset_builders.sampling import draw
+from dataset_builders.schemas import from_shard
+from dataset_builders.split import TRAIN
+from dataset_builders.verify import verify
+from prompt_strategies.messages import is_plain
+from rabbit_ko.errors import UserError
+from rabbit_ko.methods import ROW_KINDS
+from rabbit_ko.pairs.config import PromptsConfig
+from rabbit_ko.pairs.records import Prompt
+from rabbit_ko.recipes import Recipe
+
+NOT_PLAIN, SAME, OVER_MAX = "reasoning or tools", "same prompt", "over max_prompts"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts, in the order in which they are drawn, and how many rows gave none, by reason."""
+
+    taken: list[Prompt]
+    dropped: Counter[str]
+
+
+def find_prompts(recipe: Recipe, config: PromptsConfig, data: DataConfig) -> Prompts:
+    """Return the prompts of a recipe's train rows, or of the sources that are given. Raises UserError."""
+    folder = recipe.data
+    if config.sources:
+        folder = recipe.pairs("prompts")
+        _build(config, data, folder)
+    found = draw_prompts(_train_rows(folder, ROW_KINDS if config.sources else ("sft",)), config.max_prompts, data)
+    if not found.taken:
+        raise UserError(f"{folder}: no prompt in it; name sources of them in {recipe.config('pairs')}, `prompts:`")
+    return found
+
+
+def draw_prompts(rows: Iterable[Row], most: int | None, data: DataConfig) -> Prompts:
+    """Draw prompts by the recipe's seed and their ids, which no order can change; each is taken once."""
+    dropped, firsts = Counter[str](), dict[str, Prompt]()
+    rows = list(rows)
+    order = dict(
+        zip((row.id for row in rows), draw(data.seed, [row.id for row in rows])["sample"].tolist(), strict=True)
+    )
+    for row in sorted(rows, key=lambda row: (order[row.id], row.id)):
+        prompt = without_weights(row.prompt)
+        if row.tools or not is_plain(prompt):
+            dropped[NOT_PLAIN] += 1
+        elif (said := said_by(_own(prompt, data))) in firsts:
+            dropped[SAME] += 1
+        else:
+            reference = row.messages[-1]["content"] if isinstance(row, Conversation) else ""
+            firsts[said] = Prompt(row.id, row.source, prompt, reference)
+    taken = list(firsts.values())
+    if most is not None and len(taken) > most:
+        dropped[OVER_MAX] = len(taken) - most
+    return Prompts(taken[:most], dropped)
+
+
+def _own(prompt: list[Message], data: DataConfig) -> list[Message]:
+    """Return a prompt without the recipe's system prompt, which only some of the same prompts were given."""
+    return prompt[1:] if prompt[0] == {"role": "system", "content": data.system_prompt} else prompt
+
+
+def _build(config: PromptsConfig, data: DataConfig, folder: Path) -> None:
+    wanted = data.model_copy(update={"sources": config.sources, "test_size": 0.0, "mix_by": "rows", "tokenizer": ""})
+    if current(wanted, folder) is None:
+        build(wanted, folder, workers=None)
+
+
+def _train_rows(folder: Path, kinds: Iterable[str]) -> Iterator[Row]:
+    manifest = verify(str(folder))
+    for kind in kinds:
+        for shard in manifest.in_folder(kind):
+            if shard.file.startswith(f"{kind}/{TRAIN}-"):
+                yield from map(from_shard, pq.read_table(folder / shard.file).to_pylist())

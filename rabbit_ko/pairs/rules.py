@@ -1,0 +1,126 @@
+"""Rules that judge an answer without a judge. pairs.yaml names them, and functions like them in any module:
+
+def polite(prompt: Prompt, answer: Answer, ending: str = "요") -> float:
+    return float(answer.text.rstrip(" .!?").endswith(ending))
+"""
+
+import json
+import re
+from fractions import Fraction
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_builders.gates.letters import fold, is_hangul
+from rabbit_ko.normal_form import normalize
+from rabbit_ko.pairs.records import Answer, Prompt
+
+_UNITS = {"": 1, "천": 10**3, "만": 10**4, "억": 10**8, "조": 10**12}
+_NUMBER = re.compile(
+    r"(?P<sign>(?<![\w)])[-−])?+(?P<digits>[0-9]{1,3}(?:,[0-9]{3}){1,12}+(?![0-9])|[0-9]{1,40}+)"
+    r"(?P<rest>\.[0-9]{1,40}+)?+(?:/(?P<below>[1-9][0-9]{0,39}+)|\s?(?P<unit>[천만억조]))?+"
+)
+_CLOSING = " \t\r\n.!?~…\"'”’)]"
+
+
+def ends(prompt: Prompt, answer: Answer) -> float:
+    """Return 1 where the model ended the answer by itself."""
+    return float(answer.ended)
+
+
+def within(prompt: Prompt, answer: Answer, least: int = 1, most: int = 2000) -> float:
+    """Return 1 where the answer has so many characters."""
+    return float(least <= len(answer.text.strip()) <= most)
+
+
+def hangul(prompt: Prompt, answer: Answer, least: float | None = None) -> float:
+    """Return the share of Hangul among the answer's letters; with `least`, 1 where it is that or more."""
+    share = hangul_share(answer.text)
+    return share if least is None else float(share >= least)
+
+
+def hangul_share(text: str) -> float:
+    """Return the share of Hangul among the letters of a text, of which digits are none."""
+    codes = fold([normalize("NFC", text)]).codes
+    codes = codes[(codes < ord("0")) | (codes > ord("9"))]
+    return float(is_hangul(codes).mean()) if len(codes) else 0.0
+
+
+def distinct(prompt: Prompt, answer: Answer) -> float:
+    """Return the share of the answer's 5-grams of letters that are distinct: near 0 where it says the same again."""
+    hashes, _, _ = fold([answer.text]).shingles
+    return len(set(hashes.tolist())) / len(hashes) if len(hashes) else 1.0
+
+
+def ends_with(prompt: Prompt, answer: Answer, word: str) -> float:
+    """Return 1 where the answer ends with a word; punctuation after it does not count."""
+    return float(answer.text.rstrip(_CLOSING).endswith(word.rstrip(_CLOSING)))
+
+
+def matches(prompt: Prompt, answer: Answer, pattern: str) -> float:
+    """Return 1 where a regular expression matches anywhere in the answer; `^` and `$` tie it to the whole of it.
+
+    It is read by RE2, whose time is linear in the answer. Raises ValueError where it is none.
+    """
+    return float(pc.match_substring_regex(pa.scalar(answer.text), pattern).as_py())
+
+
+def is_json(prompt: Prompt, answer: Answer) -> float:
+    """Return 1 where the whole answer, or the one block of code that it is, is JSON."""
+    text = answer.text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.partition("\n")[2].removesuffix("```")
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return 0.0
+    return 1.0
+
+
+def equals(prompt: Prompt, answer: Answer) -> float:
+    """Return 1 where the answer is the prompt's reference, but for case, white space and a full stop."""
+    said, right = (" ".join(normalize("NFKC", text).split()).casefold() for text in (answer.text, prompt.reference))
+    return float(bool(right) and said.rstrip(".") == right.rstrip("."))
+
+
+def number(prompt: Prompt, answer: Answer) -> float:
+    """Return 1 where the answer's number is that of the prompt's reference, however the two are written."""
+    right = read_number(prompt.reference)
+    return float(right is not None and read_number(answer.text) == right)
+
+
+def read_number(text: str) -> Fraction | None:
+    """Return the first number after the last `####` of a text, or without that its last; None where there is none.
+
+    Read are `1,234`, `-0.5`, `3/4`, `3만 5천`, and those in full-width digits.
+    """
+    _, marks, final = normalize("NFKC", text).rpartition("####")
+    numbers = [*_NUMBER.finditer(final)]
+    if not numbers:
+        return None
+    if marks:
+        start, stop = 0, 1
+        while stop < len(numbers) and _belong(numbers[stop - 1], numbers[stop]):
+            stop += 1
+    else:
+        start, stop = len(numbers) - 1, len(numbers)
+        while start and _belong(numbers[start - 1], numbers[start]):
+            start -= 1
+    total = sum(map(_value, numbers[start:stop]), Fraction())
+    return -total if numbers[start]["sign"] else total
+
+
+def _belong(one: re.Match[str], other: re.Match[str]) -> bool:
+    """Tell whether two are parts of one number, as in `3만 5천`."""
+    is_next = not one.string[one.end() : other.start()].strip() and not other["sign"] and not other["below"]
+    return is_next and _UNITS[one["unit"] or ""] > _UNITS[other["unit"] or ""]
+
+
+def _value(found: re.Match[str]) -> Fraction:
+    value = Fraction(found["digits"].replace(",", "") + (found["rest"] or ""))
+    return value / int(found["below"] or 1) * _UNITS[found["unit"] or ""]
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
