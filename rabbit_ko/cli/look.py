@@ -77,10 +77,10 @@ def curves(recipe: RecipeName = "smoke") -> None:
     Example: `rabbit curves --recipe smoke`
     """
     from rabbit_ko.inspection.curves import draw_run
-    from rabbit_ko.methods import METHODS
+    from rabbit_ko.methods import stages_in
 
     found = find_recipe(recipe)
-    runs = [run for run in map(found.run, METHODS) if run.is_dir()]
+    runs = [found.run(method.name) for method in stages_in(folder.name for folder in found.runs.glob("*/"))]
     if not runs:
         raise UserError(f"{found.runs}: no run in it; run `make sft RECIPE={recipe}` first")
     failed = 0

@@ -9,11 +9,12 @@ from typing import Any
 from axolotl_plugins.checks.base_model import stop_tokens
 from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.methods import find_method
 from rabbit_ko.recipes import CONFIGS, Recipe
 
 # Tokens that public models have for padding, or have to spare.
 PADDING = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
-_BASE = re.compile(r"(?m)^base_model: (?:runs/([^/\n]+)/\w+/merged)?.*$")
+_BASE = re.compile(r"(?m)^base_model: (?:runs/([^/\n]+)/[\w-]+/merged)?.*$")
 
 
 def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
@@ -41,9 +42,28 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
         yield f"base_model: {base}, with {said}"
 
 
+def how_to_write(recipe: Recipe, stage: str) -> str:
+    """Return the command that makes a round's YAML of that of the round before it; empty where there is none.
+
+    The first round is made of the method's own YAML, whose rows are those of the recipe's data.
+    """
+    name, _, number = stage.partition("-")
+    before = f"{name}-{int(number) - 1}" if number > "1" else name
+    method, start = find_method(stage), find_method(before)
+    if not number or method is None or start is None or not recipe.config(before).exists():
+        return ""
+    if before == name:
+        changes = {f"runs/{recipe.name}/{name}": f"runs/{recipe.name}/{stage}"}
+        changes[f"{recipe.data}/{method.rows}"] = f"{recipe.pairs(str(method.parent))}/{method.rows}"
+    else:
+        changes = {before: stage, f"{recipe.name}/{start.parent}": f"{recipe.name}/{before}"}
+    edits = " ".join(f"-e 's#{old}#{new}#g'" for old, new in changes.items())
+    return f"sed {edits} {recipe.config(before)} > {recipe.config(stage)}"
+
+
 def renamed(text: str, name: str) -> str:
     """Return a YAML's text with this recipe's name in its paths and commands."""
-    text = re.sub(r"(?<![\w./-])(data|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
+    text = re.sub(r"(?<![\w./-])(data/pairs|data|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
     text = re.sub(r"(?<![\w./-])axolotl_configs/(?!deepspeed/|fsdp/)[\w.-]+(?=/)", f"axolotl_configs/{name}", text)
     return re.sub(r"(?<=RECIPE=)[\w.-]+", name, text)
 

@@ -8,7 +8,7 @@ from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Result, State, read_result, read_samples
 from rabbit_ko.evaluation.results.compare import Figure, How, compare, values_of
 from rabbit_ko.evaluation.stages import BASE, find_stage, fingerprint
-from rabbit_ko.methods import METHODS
+from rabbit_ko.methods import stages_in
 from rabbit_ko.recipes import Recipe
 
 LOGICKOR = "logickor"
@@ -63,8 +63,9 @@ def make_table(recipe: str, stages: tuple[str, ...] = ()) -> Table:
     stages: by default the base, and each method that the recipe has a YAML or results of. Raises UserError.
     """
     place = Recipe(recipe)
-    is_there = {name: place.config(name).exists() or (place.results / name).is_dir() for name in METHODS}
-    stages = stages or (BASE, *(name for name in METHODS if is_there[name]))
+    measured = [folder.name for folder in place.results.glob("*/")]
+    known = stages_in([*measured, *(method.name for method in place.methods)])
+    stages = stages or (BASE, *(method.name for method in known))
     results = {stage: read_results(recipe, stage) for stage in stages}
     rows: dict[tuple[str, str, str], Row] = {}
     for result in chain.from_iterable(results.values()):

@@ -118,8 +118,11 @@ def test_built_data_is_counted_and_measured(
     (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
     manifest = build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"))
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
-    sft, dpo = plans(call, "--recipe", "smoke", "--gpu-memory", "4")
-    for plan, kind in ((sft, "sft"), (dpo, "dpo")):
+    of = {plan["stage"]["method"]["name"]: plan for plan in plans(call, "--recipe", "smoke", "--gpu-memory", "4")}
+    assert of["dpo-2"]["rows"]["count"] == of["sft"]["rows"]["count"]
+    assert of["dpo-2"]["rows"]["count_from"] == "one pair for each conversation of data/smoke, at most"
+    assert of["dpo-2"]["trainable"] == of["sft"]["trainable"]
+    for plan, kind in ((of["sft"], "sft"), (of["dpo"], "dpo")):
         trained = [shard.rows for shard in manifest.in_folder(kind) if "train-" in shard.file]
         assert plan["rows"]["count"] == sum(trained)
         held_out = [shard.rows for shard in manifest.in_folder(kind) if "test-" in shard.file]

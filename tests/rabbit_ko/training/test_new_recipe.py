@@ -42,7 +42,8 @@ def test_every_path_and_command_is_the_new_recipes_own(source: str) -> None:
         config = yaml.safe_load(text)
         assert config["output_dir"] == str(mine.run(method.name))
         assert config["dataset_prepared_path"] == f"{mine.run(method.name)}/prepared"
-        assert {entry["path"] for entry in config["datasets"]} == {f"{mine.data}/{method.rows}"}
+        data = mine.pairs(str(method.parent)) if "-" in method.name else mine.data
+        assert {entry["path"] for entry in config["datasets"]} == {f"{data}/{method.rows}"}
         assert set(re.findall(r"RECIPE=([\w.-]+)", text)) <= {"mine"}
         assert f"axolotl_configs/mine/{method.name}.yaml" in text
         assert not re.search(rf"(data|runs|axolotl_configs)/{source}\b(?!-)", text)
