@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
-from rabbit_ko.cli.data import build_recipe, data_status
+from rabbit_ko.cli.data import build_recipe, data_status, stand_ins
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method, round_of, stage_method
 from rabbit_ko.recipes import Recipe, data_folders, find_recipe, read_config
@@ -161,6 +161,7 @@ def status(
     for name, state in states.items():
         table.add_row(name, state)
     Terminal(soft_wrap=True).print(table)
+    say(*stand_ins(found.data_config))
     if any(stage.state is State.RUNNING for stage in stages):
         say("next: wait for the end of what is running")
     elif any(stage.state is State.CHANGED for stage in stages):

@@ -17,7 +17,7 @@ from rabbit_ko.methods import stage_method
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, expand_base, read_config
 from rabbit_ko.run_record import write_checksums
 from rabbit_ko.terminal import say
-from rabbit_ko.training.new_recipe import how_to_write
+from rabbit_ko.training.new_recipe import find_config
 from rabbit_ko.training.process import python, run_logged
 from rabbit_ko.training.status import State, stage_status
 
@@ -76,10 +76,7 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
 
 def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
     """Raise UserError for what is wrong before anything long starts: a config, a folder in use, a stale parent."""
-    config = recipe.config(stage)
-    if not config.exists():
-        advice = how_to_write(recipe, stage)
-        raise UserError(f"recipe {recipe.name} has no {config.name}{advice and f'; write it with `{advice}`'}")
+    config = find_config(recipe, stage)
     for run in (recipe.run(name) for name in (stage, recipe.parent(stage)) if name):
         if process := holder(run):
             raise UserError(f"{run} is in use by {process}; wait for its end")
