@@ -13,6 +13,7 @@ from axolotl.utils.chat_templates import get_chat_template
 from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.recipe import load_config
+from dataset_builders.rows import user
 from prompt_strategies.native_renderer import NativeRenderer
 from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.renderer import renderer_for
@@ -135,9 +136,9 @@ def test_the_answers_to_a_prompt_differ_with_the_seed_alone() -> None:
 
 
 def test_what_cannot_be_asked_has_a_reason_and_is_not_asked() -> None:
-    good = {"role": "user", "content": "수도는?"}
+    good = user("수도는?")
     some = [
-        Prompt("long", "s", [{"role": "user", "content": "가나다라 " * 400}]),
+        Prompt("long", "s", [user("가나다라 " * 400)]),
         Prompt("odd", "s", [good, good]),
         Prompt("good", "s", [good]),
     ]
