@@ -64,17 +64,16 @@ def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says() ->
     config = read_pairs_config(Recipe("rabbit-ko-3b"))
     assert config.judge.rubric
     assert config.prompts.max_prompts
-    answers = [Answer(str(place), f"답 {place}", True) for place in range(config.sampling.n)]
-    cases = [(Prompt("1", "", [user(f"{number}번")]), answers) for number in range(config.prompts.max_prompts)]
+    case = Prompt("", "", [user("질문")]), [Answer("", str(place), True) for place in range(config.sampling.n)]
     endpoint = find_endpoint("JUDGE", "http://localhost:9/v1", "judge", 1, 1.0)
     requests = {
         mode: RubricJudge(endpoint, config.judge.rubric.model_copy(update={"mode": mode}))
-        .work(cases, Path("none.jsonl"))
+        .work([case], Path("none"))
         .requests
         for mode in ("score", "pairwise")
     }
-    assert f"Costs {requests['score']:,} requests to the judge" in text
-    assert f"{requests['pairwise'] // len(cases)} a prompt" in text
+    assert f"Costs {requests['score'] * config.prompts.max_prompts:,} requests to the judge" in text
+    assert f"{requests['pairwise']} a prompt" in text
 
 
 @pytest.mark.parametrize("name", ["orpo", "simpo", "kto"])
