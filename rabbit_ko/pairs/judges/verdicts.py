@@ -14,13 +14,15 @@ LOWEST, HIGHEST = 1.0, 10.0
 
 # Full-width letters, digits and colons are the same; superscripts, which NFKC would turn into digits, are not.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+# What judges mark a line up with: before it, at its colon, and after it.
+_BEFORE, _COLON, _AFTER = r"[\s*_`#-]*+", r"[\s*_`]*+:[\s*_`\[(]*+", r"[\s*_`\]).]*+"
+_OF_TEN = r"\s*+점?+(?:\s*+/\s*+10(?:\.0)?+점?+)?+"
 _SCORE = re.compile(
-    r"[\s*_`#-]*+(?:점수|score)[\s*_`]*+:[\s*_`\[(]*+([0-9]++(?:\.[0-9]++)?+)\s*+점?+(?:\s*+/\s*+10(?:\.0)?+점?+)?+"
-    r"[\s*_`\]).]*+",
-    re.IGNORECASE,
+    rf"{_BEFORE}(?:최종 |final )?(?:점수|score){_COLON}([0-9]++(?:\.[0-9]++)?+){_OF_TEN}{_AFTER}", re.IGNORECASE
 )
 _BETTER = re.compile(
-    r"[\s*_`#-]*+(?:더 나은 답변|better)[\s*_`]*+:[\s*_`\[(]*+(?:(a)|(b)|무승부|tie)[\s*_`\]).]*+", re.IGNORECASE
+    rf"{_BEFORE}(?:더 나은 답변|better(?: answer)?){_COLON}(?:답변 |answer )?(?:(a)|(b)|무승부|tie){_AFTER}",
+    re.IGNORECASE,
 )
 
 
