@@ -26,7 +26,7 @@ from dataset_builders.token_counts import describe_tokenizer, save_tokenizer
 from dataset_builders.verify import wrong_files
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
-from rabbit_ko.methods import ROW_KINDS
+from rabbit_ko.methods import ROW_KINDS, RowKind
 from rabbit_ko.secrets import redact
 from rabbit_ko.storage import filesystem, is_url, remove, spare_pandas
 
@@ -67,7 +67,9 @@ def build(
         chunks.sort(key=lambda chunk: chunk.folder)
         kinds = [SOURCES[entry.source].rows for entry in config.sources]
         by_kind = {kind: [it for it in chunks if kinds[it.source] == kind] for kind in ROW_KINDS}
-        splits = {kind: mix(split_rows(some, config), config) for kind, some in by_kind.items()}
+        splits: dict[RowKind, Split] = {}
+        for kind, some in by_kind.items():
+            splits[kind] = mix(split_rows(some, config, splits), config)
         sources = [
             _summarize(config.sources[number], each, number, chunks, splits[kinds[number]], bool(tokenizer))
             for number, each in enumerate(found)

@@ -1,21 +1,30 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
-from dataset_builders.read.files import is_data
-from dataset_builders.read.inputs import Location
+from dataset_builders.read.files import find_path, is_data
+from dataset_builders.read.inputs import Location, may_be_on_hub
 from dataset_builders.sources import SOURCES, find_upstream
 from dataset_builders.strict import Strict, check_unique, read_strict
 from rabbit_ko.errors import suggest
 from rabbit_ko.methods import ROW_KINDS, RowKind
+from rabbit_ko.storage import is_url
 
 SYSTEM_PROMPT = (
     "당신은 인공지능 비서입니다. 사용자가 답을 이해하기 위해 외부에서 검색할 필요가 없도록 상세한 답변을 제공하세요."
@@ -23,7 +32,11 @@ SYSTEM_PROMPT = (
 
 
 class SourceConfig(Location):
-    """One source: where its rows are, how many of them are kept, and which of them get the system prompt."""
+    """One source: where its rows are, how many of them are kept, and which of them get the system prompt.
+
+    path: `{recipe}` in it is the recipe's name, that of its folder. otherwise: the entry that is taken in its place
+    while there is nothing at its path.
+    """
 
     source: str
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
@@ -40,14 +53,19 @@ class SourceConfig(Location):
     language: str = Field(default="ko", pattern=r"^[a-z]{2,3}$")
     license: Annotated[License | None, BeforeValidator(lambda it: known(it) if isinstance(it, str) else it)] = None
     license_accepted: str = Field(default="", pattern=r"^$|\S")
+    otherwise: "SourceConfig | None" = Field(default=None, exclude=True)
+    _in_place_of: "SourceConfig | None" = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
-    def _names_its_file(cls, given: Any) -> Any:
-        source, path = (given.get(key) for key in ("source", "path")) if isinstance(given, dict) else (None, None)
-        if not isinstance(source, str) or source not in SOURCES or not isinstance(path, str) or is_data(path):
+    def _has_a_full_path(cls, given: Any, info: ValidationInfo) -> Any:
+        path = given.get("path") if isinstance(given, dict) else None
+        if not isinstance(path, str):
             return given
-        return {**given, "path": str(PurePath(path, file))} if (file := SOURCES[source].file) else given
+        path = path.replace("{recipe}", (info.context or {}).get("recipe", "{recipe}"))
+        source = SOURCES.get(str(given.get("source")))
+        is_folder = source and source.file and not is_data(path)
+        return {**given, "path": f"{path.rstrip('/')}/{source.file}" if source and is_folder else path}
 
     @field_validator("source")
     @classmethod
@@ -74,6 +92,34 @@ class SourceConfig(Location):
             raise ValueError(f"share: decides by itself how many rows there are; take `{min(others)}` away")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_stand_in(self) -> "SourceConfig":
+        if not self.otherwise:
+            return self
+        own, other = (SOURCES[entry.source].rows for entry in (self, self.otherwise))
+        if self.otherwise.otherwise:
+            raise ValueError("otherwise: has an `otherwise` of its own; take that away")
+        if own != other:
+            raise ValueError(
+                f"otherwise: `{self.otherwise.label}` has {other} rows, and `{self.label}` has {own} rows"
+            )
+        if is_url(self.path) or may_be_on_hub(self.path):
+            raise ValueError(f"otherwise: needs a path of this machine, which begins with /, ~ or ., not {self.path}")
+        return self
+
+    def taken(self) -> "SourceConfig":
+        """Return this entry, or the one to be taken in its place."""
+        if not self.otherwise or Path(find_path(self.path)).exists():
+            return self
+        stand_in = self.otherwise.model_copy()
+        stand_in._in_place_of = self
+        return stand_in
+
+    @property
+    def other(self) -> "SourceConfig | None":
+        """The entry that would be taken in its place, or in whose place this one is."""
+        return self.otherwise or self._in_place_of
+
     @property
     def label(self) -> str:
         """The name in ids and in the `source` column."""
@@ -84,6 +130,10 @@ class SourceConfig(Location):
         """What the upstream's own page states, where the path is the upstream's, or else what the entry does."""
         upstream = find_upstream(self.path)
         return upstream.license if upstream else self.license or License()
+
+
+# With each entry that is not there replaced by its `otherwise`.
+Sources = Annotated[list[SourceConfig], AfterValidator(lambda entries: [entry.taken() for entry in entries])]
 
 
 class DataConfig(Strict):
@@ -97,12 +147,19 @@ class DataConfig(Strict):
     quality: Quality = Quality()
     mix_by: Literal["rows", "tokens"] = "rows"
     tokenizer: str = ""
-    sources: list[SourceConfig] = Field(min_length=1)
+    sources: Sources = Field(min_length=1)
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """A line on each source that is read in the place of another."""
+        pairs = [(entry.label, entry._in_place_of) for entry in self.sources]
+        return [f"{it.path}: not there, so `{label}` is read in its place" for label, it in pairs if it]
 
     @model_validator(mode="after")
     def _may_be_used(self) -> "DataConfig":
-        check_unique("sources", (entry.label for entry in self.sources))
-        for entry in self.sources if self.license_policy == "commercial" else ():
+        entries = [entry for taken in self.sources for entry in (taken, taken.other) if entry]
+        check_unique("sources", (entry.label for entry in entries))
+        for entry in entries if self.license_policy == "commercial" else ():
             license = entry.stated_license
             if license.commercial or entry.license_accepted:
                 continue
@@ -116,13 +173,14 @@ class DataConfig(Strict):
         if self.mix_by == "tokens" and not self.tokenizer:
             raise ValueError("mix_by: tokens are those of a tokenizer; name one, `tokenizer: <folder or hub id>`")
         for kind in ROW_KINDS:
-            _check_shares([entry for entry in self.sources if SOURCES[entry.source].rows == kind], kind)
+            for entries in (self.sources, [entry.other or entry for entry in self.sources]):
+                _check_shares([entry for entry in entries if SOURCES[entry.source].rows == kind], kind)
         return self
 
 
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
-    return read_strict(DataConfig, path)
+    return read_strict(DataConfig, path, recipe=path.absolute().parent.name)
 
 
 def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:

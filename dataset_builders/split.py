@@ -1,7 +1,7 @@
 """The split among all rows of a kind, by the keys that chunks have left; it depends on no order of the chunks."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from dataset_builders.pipeline import DUPLICATE_ID, EXACT_DUPLICATE, OVER_MAX, O
 from dataset_builders.recipe import DataConfig
 from dataset_builders.sampling import below
 from dataset_builders.schemas import from_bits
+from rabbit_ko.methods import RowKind
 from rabbit_ko.storage import read_arrow
 
 SPLITS = TRAIN, TEST = ("train", "test")
@@ -116,6 +117,10 @@ class Split:
                 first = place
             yield int(ranked[order[place + 1]]), int(ranked[order[first]]), 1.0
 
+    def prompts(self, status: str) -> npt.NDArray[np.uint64]:
+        """Return the hashes of what is asked in the rows of a status."""
+        return np.asarray(self.column("prompt")[self.statuses == STATUSES.index(status)])
+
     def drop(self, rows: Indices | int, status: str) -> None:
         """Give the rows a status."""
         self.statuses[rows] = STATUSES.index(status)
@@ -130,8 +135,8 @@ class Split:
                 self.duplicate_of[row] = kept, similarity
 
 
-def split_rows(chunks: Iterable[DoneChunk], config: DataConfig) -> Split:
-    """Decide what becomes of the rows of one kind."""
+def split_rows(chunks: Iterable[DoneChunk], config: DataConfig, before: Mapping[RowKind, "Split"]) -> Split:
+    """Decide what becomes of the rows of one kind, `before` which others have been split."""
     split = Split(chunks)
     # Draws depend on the id alone, and only equal ids have two of them in common.
     split.drop_duplicates(DUPLICATE_ID, split.equal(("order", "sample")))
@@ -143,7 +148,7 @@ def split_rows(chunks: Iterable[DoneChunk], config: DataConfig) -> Split:
             ranked = kept[np.lexsort((split.order[kept], split.column("sample")[kept]))]
             split.drop(ranked[entry.max_samples :], OVER_MAX)
     _ask_gates(split, config)
-    _draw_test_rows(split, config.test_size)
+    _draw_test_rows(split, config.test_size, before)
     return split
 
 
@@ -158,12 +163,21 @@ def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> N
         split.drop_duplicates("near duplicate", found, action)
 
 
-def _draw_test_rows(split: Split, test_size: float) -> None:
-    """Draw the rows for testing by id; neither train nor test is left empty where both are wanted."""
+def _draw_test_rows(split: Split, test_size: float, before: Mapping[RowKind, Split]) -> None:
+    """Draw the rows for testing by id, all of a prompt by that of the first; no draw leaves a split empty.
+
+    A prompt that is tested before is tested again. Those of pairs and of labelled answers are on one side, since one
+    run can train both; that of a conversation which is trained may be tested with other answers.
+    """
     kept = split.kept()
-    if test_size and len(kept) > 1:
-        draws = split.column("test")[kept]
-        ranked = np.lexsort((split.order[kept], draws))
+    kept = kept[np.argsort(split.order[kept], kind="stable")]
+    prompts, first, rows = np.unique(split.column("prompt")[kept], return_index=True, return_inverse=True)
+    if test_size and len(prompts) > 1:
+        draws = split.column("test")[kept[first]]
+        ranked = np.lexsort((first, draws))
         is_test = below(draws, test_size)
         is_test[ranked[0]], is_test[ranked[-1]] = True, False
-        split.drop(kept[is_test], TEST)
+        for kind, other in before.items():
+            is_test |= np.isin(prompts, other.prompts(TEST))
+            is_test &= (kind == "sft") | ~np.isin(prompts, other.prompts(TRAIN))
+        split.drop(kept[is_test[rows]], TEST)

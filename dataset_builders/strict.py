@@ -46,10 +46,13 @@ class Strict(BaseModel):
 Part = TypeVar("Part", bound=Strict)
 
 
-def read_strict(model: type[Part], path: Path) -> Part:
-    """Read and check a YAML file. Raises UserError: one line with the file, the key and the nearest valid name."""
+def read_strict(model: type[Part], path: Path, **context: str) -> Part:
+    """Read and check a YAML file; context: for validators.
+
+    Raises UserError: one line with the file, the key and the nearest valid name.
+    """
     try:
-        return model.model_validate(read_yaml(path))
+        return model.model_validate(read_yaml(path), context=context)
     except ValidationError as error:
         found = error.errors()[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")

@@ -63,6 +63,16 @@ class Recipe:
         """The methods that have a finished run, in the same order."""
         return [method for method in self.methods if (self.run(method.name) / RUN_FILE).exists()]
 
+    @property
+    def last(self) -> str | None:
+        """The stage that the recipe's way ends with: DPO where it has it, or its first; None where it has none."""
+        names = [method.name for method in self.methods]
+        return "dpo" if "dpo" in names else next(iter(names), None)
+
+    def way(self, stage: str | None) -> list[str]:
+        """Return the stages that lead to a stage, each the parent of the next one, and that stage."""
+        return [*self.way(self.parent(stage)), stage] if stage else []
+
     def config(self, stage: str) -> Path:
         """Return the place of a stage's YAML."""
         return self.folder / f"{stage}.yaml"

@@ -128,9 +128,14 @@ def is_local(wanted: Location) -> bool:
         if wanted.revision or wanted.subset:
             raise UserError(f"{path}: a local path has no `revision` and no `subset`; take them away")
         return True
-    if path.startswith((".", "/", "~")) or path.count("/") != 1 or is_data(path):
+    if not may_be_on_hub(path):
         raise UserError(f"{path}: no such file or folder")
     return False
+
+
+def may_be_on_hub(path: str) -> bool:
+    """Tell whether a path where nothing is can be the name of a dataset on the hub."""
+    return not path.startswith((".", "/", "~")) and path.count("/") == 1 and not is_data(path)
 
 
 def prepare(path: str, folder: str, name: str = "") -> Prepared:

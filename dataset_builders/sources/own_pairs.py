@@ -6,6 +6,7 @@ from dataset_builders.sources.preference import convert
 PAIRS_FILE = "pairs.parquet"
 # How a pair came to be; a shard has the pair's id, by which the file says all of this.
 PROVENANCE = (
+    "source",
     "prompt_id",
     "stage",
     "model",

@@ -95,7 +95,7 @@ def measure_stage(path: Path, built: Path | None, steps: int, warmup: int, atten
     count = ceil(work.work_of(stage, rows).rows_per_step * (steps + warmup))
     with TemporaryDirectory(dir=FOLDER) as folder:
         (shards := Path(folder, "rows")).mkdir()
-        pq.write_table(work.sample_rows(data / stage.kind, count), shards / "train-00000-of-00001.parquet")
+        pq.write_table(work.sample_rows(data / stage.read, count), shards / "train-00000-of-00001.parquet")
         config, changed = changed_config(path, base, folder, steps + warmup, attention)
         Path(folder, "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         run_logged(name, ["-m", "axolotl.cli.train", f"{folder}/config.yaml"])

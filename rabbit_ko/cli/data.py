@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, use_recipe
-from rabbit_ko.errors import printable
+from rabbit_ko.errors import UserError, printable
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.secrets import redact
 from rabbit_ko.terminal import Terminal, say, say_json
@@ -49,6 +49,8 @@ def data(
         raise typer.BadParameter("--config and --out go together: a data.yaml, and the folder or URL for its shards")
     wanted, place = (config, out) if config else (use_recipe(recipe).data_config, str(Recipe(recipe).data))
     manifest, is_new = _build(wanted, place, workers, executor)
+    if not as_json:
+        say(*stand_ins(wanted))
     if is_new and not as_json:
         _print_summary(manifest, place)
     else:
@@ -59,16 +61,34 @@ def build_recipe(recipe: Recipe) -> None:
     """Build a recipe's data, on all cores, unless they are up to date."""
     manifest, is_new = _build(recipe.data_config, str(recipe.data))
     if is_new:
+        say(*stand_ins(recipe.data_config))
         _print_summary(manifest, str(recipe.data))
 
 
 def data_status(recipe: Recipe) -> str:
-    """Return the state of a recipe's data: missing, stale, or up to date."""
+    """Return the state of a recipe's data: missing, up to date, or stale with the sources that came or went."""
     from dataset_builders.build import current
+    from dataset_builders.manifest import read_manifest
     from dataset_builders.recipe import load_config
 
-    found = current(load_config(recipe.data_config), str(recipe.data))
-    return "up to date" if found else "stale" if (recipe.data / "manifest.json").exists() else "missing"
+    wanted, folder = load_config(recipe.data_config), str(recipe.data)
+    if current(wanted, folder):
+        return "up to date"
+    try:
+        had = {source.name for source in read_manifest(folder).sources}
+    except UserError:
+        return "stale" if (recipe.data / "manifest.json").exists() else "missing"
+    has = {entry.label for entry in wanted.sources}
+    said = [f"`{name}` is a source now" for name in sorted(has - had)]
+    said += [f"`{name}` is none any more" for name in sorted(had - has)]
+    return f"stale: {', '.join(said)}" if said else "stale"
+
+
+def stand_ins(config: Path) -> list[str]:
+    """Return a line on each source of a data.yaml that is read in the place of another."""
+    from dataset_builders.recipe import load_config
+
+    return load_config(config).stand_ins
 
 
 def _build(config: Path, out: str, workers: int | None = None, executor: Executor = "processes") -> tuple[Any, bool]:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
-from rabbit_ko.cli.data import build_recipe, data_status
+from rabbit_ko.cli.data import build_recipe, data_status, stand_ins
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method, round_of, stage_method
 from rabbit_ko.recipes import Recipe, data_folders, find_recipe, read_config
@@ -76,12 +76,13 @@ def _add(method: Method) -> None:
 
 def train_stage(recipe: Recipe, stage: str, how: "Launch") -> bool:
     """Train a stage on rows that are up to date, unless it is; tell whether it was trained. Raises UserError."""
+    from rabbit_ko.pairs.output import pairs_state
     from rabbit_ko.training.run import check_before, train
     from rabbit_ko.training.status import State
 
     check_before(recipe, stage, how)
     for of in pairs_of(recipe, stage):
-        if (state := pairs_status(recipe, of)) != State.CURRENT:
+        if (state := pairs_state(recipe, of)) != State.CURRENT:
             command = f"make pairs {stage} RECIPE={recipe.name} STAGE={of}"
             raise UserError(f"{stage} learns from {recipe.pairs(of)}, which is {state}; run `{command}`")
     folders = data_folders(read_config(recipe.config(stage)))
@@ -102,18 +103,6 @@ def pairs_of(recipe: Recipe, stage: str) -> list[str]:
     """Return the stages whose answers a stage learns from. Raises UserError where its YAML cannot be read."""
     folders = data_folders(read_config(recipe.config(stage)))
     return sorted(folder.name for folder in folders if folder == recipe.pairs(folder.name))
-
-
-def pairs_status(recipe: Recipe, stage: str) -> str:
-    """Return the state of the pairs of a stage's answers: missing, stale if of another model, or up to date."""
-    from rabbit_ko.evaluation.stages import fingerprint
-    from rabbit_ko.pairs.output import read_pairs_record
-
-    record = read_pairs_record(recipe.pairs(stage))
-    if record is None:
-        return "missing"
-    is_current = recipe.run(stage).is_dir() and record.model == fingerprint(str(recipe.run(stage)))
-    return "up to date" if is_current else "stale"
 
 
 for each in METHODS.values():
@@ -146,24 +135,25 @@ def status(
     ] = "smoke",
     as_json: AsJson = False,
 ) -> None:
-    """Show what there is of a recipe: its data, each stage, and the command that comes next.
+    """Show what there is of a recipe: its data, each stage, and the command that comes next on the way to DPO.
 
     A stage is missing, running, interrupted at a step, stale with what it was made of and has changed, changed with
     the file of its own that is not as it was written, or up to date. Content decides, never the time of a file.
 
     Example: `rabbit status aog-8b`
     """
+    from rabbit_ko.pairs.output import pairs_state
     from rabbit_ko.training.status import State, stage_status
 
     found = use_recipe(name or recipe)
     stages = [stage_status(found, method.name) for method in found.methods]
     states = {"data": data_status(found)}
     for stage in stages:
-        states |= {f"pairs STAGE={of}": pairs_status(found, of) for of in pairs_of(found, stage.stage)}
+        states |= {f"pairs STAGE={of}": pairs_state(found, of) for of in pairs_of(found, stage.stage)}
         states[stage.stage] = str(stage)
     done = {name for name, state in states.items() if state == State.CURRENT}
     done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
-    following = next((name for name in states if name not in done), None)
+    following = next((name for name in ("data", *found.way(found.last)) if name not in done), None)
     if as_json:
         say_json({"recipe": found.name, "stages": states, "next": following}, indent=2)
         return
@@ -171,6 +161,7 @@ def status(
     for name, state in states.items():
         table.add_row(name, state)
     Terminal(soft_wrap=True).print(table)
+    say(*stand_ins(found.data_config))
     if any(stage.state is State.RUNNING for stage in stages):
         say("next: wait for the end of what is running")
     elif any(stage.state is State.CHANGED for stage in stages):
@@ -199,27 +190,39 @@ def new(
     say(f"next: list your files in axolotl_configs/{name}/data.yaml, then make data RECIPE={name}")
 
 
+def _training(stage: str) -> list[str]:
+    name, _, number = stage.partition("-")
+    return [name, *(["--round", number] if number else [])]
+
+
 @app.command("all")
 def run_all(
     recipe: RecipeName = "smoke",
+    stage: Annotated[
+        str, typer.Option(metavar="NAME", help="the last stage: dpo, where the recipe has it; or dpo-2, orpo, ...")
+    ] = "",
     judge_url: Annotated[str, typer.Option(help="an OpenAI-compatible server that judges LogicKor's answers")] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name there")] = "",
 ) -> None:
-    """Go the whole way: data, every stage, its evaluation, LogicKor where a judge is named, results, the last card.
+    """Go the whole way: data, the stages up to the last, their evaluation, LogicKor with a judge, results, the card.
 
-    What is done is not done again, so the same command resumes after an interruption. Leaves all that the single
-    commands leave in `data/<recipe>` and `runs/<recipe>`.
+    The stages are the last one, its parent and so on; for a round, the pairs that it learns from come before it. What
+    is done is not done again, so the same command resumes after an interruption. Leaves all that the single commands
+    leave in `data/<recipe>` and `runs/<recipe>`.
 
     Example: `rabbit all --judge-url http://localhost:8000/v1 --judge-model judge`
     """
     if bool(judge_url) != bool(judge_model):
         raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
-    names = [method.name for method in Recipe(recipe).methods]
+    found = Recipe(recipe)
+    names = found.way(stage_method(stage).name if stage else found.last)
     if not names:
-        raise UserError(f"{Recipe(recipe).folder}: no stage in it; write {Recipe(recipe).config('sft')}")
+        raise UserError(f"{found.folder}: no stage in it; write {found.config('sft')}")
+    if not found.config(names[-1]).exists():
+        raise UserError(f"recipe {recipe} has no {found.config(names[-1]).name}")
     judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
-    pairs = {name: [["pairs", "--stage", of] for of in pairs_of(Recipe(recipe), name)] for name in names}
-    steps = [["data"], *(step for name in names for step in (*pairs[name], [name]))]
+    pairs = {name: [["pairs", "--stage", of, *judged] for of in pairs_of(found, name)] for name in names}
+    steps = [["data"], *(step for name in names for step in (*pairs[name], _training(name)))]
     steps += [["eval", "--stage", name] for name in ("base", *names)]
     steps += [["logickor", "--stage", name, *judged] for name in ("base", *names) if judged]
     steps += [["results"], ["card", "--stage", names[-1]]]

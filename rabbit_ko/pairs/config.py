@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from dataset_builders.recipe import SourceConfig
+from dataset_builders.recipe import Sources
 from dataset_builders.strict import Strict, check_unique, read_strict
 from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.judges import JudgeConfig
@@ -20,7 +20,7 @@ class PromptsConfig(Strict):
     """
 
     max_prompts: int | None = Field(default=None, gt=0)
-    sources: list[SourceConfig] = Field(default_factory=list)
+    sources: Sources = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _has_unique_names(self) -> "PromptsConfig":

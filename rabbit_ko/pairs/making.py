@@ -22,6 +22,7 @@ from rabbit_ko.pairs.pairing import PAIR, Contest, Judged, count_answers, hold_c
 from rabbit_ko.pairs.prompts import Prompts, find_prompts
 from rabbit_ko.pairs.records import Answer, Case, Judge, Prompt, Work
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.run_record import trained_files
 from rabbit_ko.terminal import say
 
 # Of an answer without a reference, in characters.
@@ -99,8 +100,14 @@ def _up_to_date(task: _Task) -> PairsRecord | None:
         return None
     changed = [name for name, made in task.made_of.items() if record.made_of.get(name) != made]
     files = record.files.items()
-    if not changed and all(
-        (task.folder / name).is_file() and hashing.file_digest(task.folder / name) == sha256 for name, sha256 in files
+    is_of_run = record.trained == trained_files(Path(task.stage.model))
+    if (
+        not changed
+        and is_of_run
+        and all(
+            (task.folder / name).is_file() and hashing.file_digest(task.folder / name) == sha256
+            for name, sha256 in files
+        )
     ):
         manifest = current(task.shards, task.folder)
         if manifest and manifest.fingerprint == record.fingerprint:
@@ -176,6 +183,7 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         recipe=task.stage.recipe,
         stage=task.stage.name,
         model=task.model.fingerprint,
+        trained=trained_files(Path(task.stage.model)),
         judge=task.judge.name,
         made_of=task.made_of,
         prompts=len(judged),

@@ -46,7 +46,7 @@ class Judgement:
     """What a judge holds of the answers to one prompt.
 
     scores: of each, the higher the better; None where there is none that can be read. disagreed: pairs of places, the
-    lower first, that came out otherwise in the other order.
+    lower first, that cannot be read in both orders, or came out otherwise in one of them, or than their scores.
     """
 
     scores: tuple[float | None, ...]

@@ -11,7 +11,7 @@ from axolotl_plugins import LORA_KERNELS
 from axolotl_plugins.processes import Batch, configured_batch
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.methods import Method, RowKind, method_of
+from rabbit_ko.methods import ROW_KINDS, Method, RowKind, method_of
 from rabbit_ko.recipes import RUNS, read_config
 from rabbit_ko.run_record import remedy
 
@@ -99,12 +99,14 @@ class ModelShape(BaseModel, frozen=True, validate_by_name=True, validate_by_alia
 class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=True):
     """A stage; `data` is the folder of the manifest, `rank` None where all weights are trained, `half` 16 bits.
 
+    shards: the kind of shards that it reads, which in KTO can be those of pairs; None for that of its method.
     reference_first: DPO's reference reads each row once before training, and not again in each evaluation.
     """
 
     path: Path
     method: Method
     data: Path
+    shards: RowKind | None = None
     prompt: str
     shape: ModelShape
     base_model: str
@@ -140,8 +142,17 @@ class Stage(BaseModel, frozen=True, validate_by_name=True, validate_by_alias=Tru
         return self.method.rows
 
     @property
+    def read(self) -> RowKind:
+        return self.shards or self.kind
+
+    @property
     def sequences_per_row(self) -> int:
         return 2 if self.kind == "dpo" else 1
+
+    @property
+    def untrained_passes(self) -> int:
+        """Forward passes of a row beside the trained one: the reference's, and in KTO both models' for its KL."""
+        return {"dpo": 1, "ipo": 1, "kto": 3}.get(str(self.method.rl), 0)
 
     @property
     def tokens(self) -> int:
@@ -195,6 +206,7 @@ def read_stage(path: Path) -> Stage:
             "path": path,
             "method": method,
             "data": Path(rows["path"]).parent,
+            "shards": name if (name := Path(rows["path"]).name) in ROW_KINDS else None,
             "prompt": rows["type"],
             "shape": load_shape(base),
             "base_model": base,

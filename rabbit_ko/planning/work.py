@@ -108,12 +108,13 @@ def work_of(stage: Stage, rows: Rows) -> Work:
 
 
 def evaluation_flops(stage: Stage, rows: Rows, evaluations: int) -> float:
-    """Return the operations of so many evaluations; in DPO the reference reads the pairs, too, or once before all."""
+    """Return the operations of so many evaluations; a reference reads their rows, too, or once before all."""
     positions = rows.test_count * stage.sequences_per_row * rows.tokens / rows.test_filled
     adapter = 0 if stage.rank is None else stage.shape.lora_parameters(stage.rank)
     total = evaluations * positions * forward_flops(stage, rows.context, adapter)
-    if stage.kind == "dpo" and evaluations:
-        total += (1 if stage.reference_first else evaluations) * positions * forward_flops(stage, rows.context)
+    if evaluations:
+        passes = stage.untrained_passes * (1 if stage.reference_first else evaluations)
+        total += passes * positions * forward_flops(stage, rows.context)
     return total
 
 
@@ -123,11 +124,10 @@ def hours(flops: float, gpu: Gpu, gpus: int, mfu: float = MFU) -> float:
 
 
 def token_flops(stage: Stage, context: float) -> float:
-    """Return the operations for one token in a row of `context` tokens; in DPO the reference reads it, too."""
+    """Return the operations for one token in a row of `context` tokens, with those of passes that are not trained."""
     weights, forward_attention = stage.shape.matmul_parameters, attention_flops(stage, context)
     trained = 6 * weights if stage.rank is None else 4 * weights + 6 * stage.shape.lora_parameters(stage.rank)
-    reference = forward_flops(stage, context) if stage.kind == "dpo" else 0.0
-    return trained + 3 * forward_attention + reference
+    return trained + 3 * forward_attention + stage.untrained_passes * forward_flops(stage, context)
 
 
 def forward_flops(stage: Stage, context: float, adapter: int = 0) -> float:
@@ -142,13 +142,13 @@ def attention_flops(stage: Stage, context: float) -> float:
 
 def count_rows(stage: Stage) -> tuple[int, str]:
     """Return the rows of an epoch and how they are known. Raises UserError where a source's size is not known."""
-    folder, path, kind = stage.data, stage.path.with_name("data.yaml"), stage.kind
+    folder, path, kind = stage.data, stage.path.with_name("data.yaml"), stage.read
     if (folder / MANIFEST).exists():
-        return _built_rows(folder, kind, "train"), f"{folder}/{MANIFEST}"
+        return _built_rows(stage, folder, kind, "train"), f"{folder}/{MANIFEST}"
     if folder.is_relative_to(PAIRS):
         folder, kind = Recipe(stage.recipe).data, "sft"
         if (folder / MANIFEST).exists():
-            return _built_rows(folder, kind, "train"), f"one pair for each conversation of {folder}, at most"
+            return _built_rows(stage, folder, kind, "train"), f"one pair for each conversation of {folder}, at most"
     config = load_config(path)
     amounts, shares = dict[int, float](), dict[int, float]()
     for number, source in enumerate(config.sources):
@@ -161,9 +161,8 @@ def count_rows(stage: Stage) -> tuple[int, str]:
             amounts[number] = min(rows * source.fraction, source.max_samples or rows) * source.weight
             if source.share is not None:
                 shares[number] = source.share
-    return round(
-        mix_size(amounts, shares) * (1 - config.test_size)
-    ), f"{path} and the sizes of its sources, before gates and duplicates"
+    count = round(mix_size(amounts, shares) * (1 - config.test_size)) * _examples(stage)
+    return count, f"{path} and the sizes of its sources, before gates and duplicates"
 
 
 def count_test_rows(stage: Stage, count: int) -> int:
@@ -171,16 +170,21 @@ def count_test_rows(stage: Stage, count: int) -> int:
     if not stage.evaluated:
         return 0
     if (stage.data / MANIFEST).exists():
-        built = {split: _built_rows(stage.data, stage.kind, split) for split in ("train", "test")}
+        built = {split: _built_rows(stage, stage.data, stage.read, split) for split in ("train", "test")}
         return round(count * built["test"] / max(built["train"], 1))
     path = stage.path.with_name("data.yaml")
     test_size = load_config(path).test_size if path.exists() else 0.0
     return round(count * test_size / (1 - test_size))
 
 
-def _built_rows(folder: Path, kind: RowKind, split: str) -> int:
+def _built_rows(stage: Stage, folder: Path, kind: RowKind, split: str) -> int:
     shards = read_manifest(str(folder)).in_folder(kind)
-    return sum(shard.rows for shard in shards if f"/{split}-" in shard.file)
+    return sum(shard.rows for shard in shards if f"/{split}-" in shard.file) * _examples(stage)
+
+
+def _examples(stage: Stage) -> int:
+    """Return how many rows a row of the shards is to the trainer: in KTO a pair is two answers."""
+    return 2 if (stage.kind, stage.read) == ("kto", "dpo") else 1
 
 
 def sample_rows(folder: Path, count: int) -> Any:
@@ -218,11 +222,12 @@ def row_lengths(stage: Stage, tokenizer: Any = None) -> list[int]:
         config = read_config(stage.path)
         tokenizer.chat_template = resolve_chat_template(config, tokenizer)
         tokenizer.eos_token = (config.get("special_tokens") or {}).get("eos_token") or tokenizer.eos_token
-    rows = sample_rows(stage.data / stage.kind, 2_000).to_pylist()
-    if stage.kind == "sft":
+    rows = sample_rows(stage.data / stage.read, 2_000).to_pylist()
+    if stage.read == "sft":
         samples = [Sample(row["messages"][:-1], (row["messages"][-1],), row.get("tools")) for row in rows]
     else:
-        samples = [Sample(row["prompt"], (*row["chosen"], *row["rejected"]), row.get("tools")) for row in rows]
+        answers = ("completion",) if stage.read == "kto" else ("chosen", "rejected")
+        samples = [Sample(row["prompt"], tuple(row[it][0] for it in answers), row.get("tools")) for row in rows]
     examples = renderer_for(stage.prompt, tokenizer).tokenize(samples, stage.sequence_len)
     kept = [example for example in examples if isinstance(example, Example)]
     return [len(example.prompt) + len(answer) for example in kept for answer in example.answers]

@@ -10,7 +10,7 @@ from axolotl_plugins.checks.base_model import stop_tokens
 from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import find_method
-from rabbit_ko.recipes import CONFIGS, Recipe
+from rabbit_ko.recipes import CONFIGS, PAIRS, Recipe
 
 # Tokens that public models have for padding, or have to spare.
 PADDING = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
@@ -24,6 +24,8 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"{name}: a recipe's name has letters, digits, dots, dashes and underscores only")
+    if Recipe(name).data == PAIRS:
+        raise UserError(f"{name}: {PAIRS} is the folder of all recipes' pairs; choose another name")
     target = CONFIGS / name
     if target.exists():
         raise UserError(f"{target}: is there already; choose another name")
@@ -72,7 +74,7 @@ def _command_for(recipe: Recipe, stage: str) -> str:
 
 def renamed(text: str, name: str) -> str:
     """Return a YAML's text with this recipe's name in its paths and commands."""
-    text = re.sub(r"(?<![\w./-])(data/pairs|data|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
+    text = re.sub(r"(?<![\w./-])(data(?:/pairs)?+|runs)/[\w-][\w.-]*(?=/|\s|$)", rf"\1/{name}", text)
     text = re.sub(r"(?<![\w./-])axolotl_configs/(?!deepspeed/|fsdp/)[\w.-]+(?=/)", f"axolotl_configs/{name}", text)
     return re.sub(r"(?<=RECIPE=)[\w.-]+", name, text)
 

@@ -7,12 +7,17 @@ import pytest
 import yaml
 
 from dataset_builders.recipe import load_config
+from dataset_builders.rows import user
 from dataset_builders.sources import SOURCES
 from prompt_strategies.template import Native, template_for
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import find_endpoint
+from rabbit_ko.pairs.config import read_pairs_config
+from rabbit_ko.pairs.judges.rubric_judge import RubricJudge
+from rabbit_ko.pairs.records import Prompt
 from rabbit_ko.planning.memory import GIB, estimate
 from rabbit_ko.planning.stage import load_shape, read_stage
-from rabbit_ko.recipes import read_config
+from rabbit_ko.recipes import Recipe, read_config
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "axolotl_configs"
@@ -35,6 +40,51 @@ def test_rabbit_learns_preferences_from_no_pairs_that_make_it_worse() -> None:
         one for one in load_config(CONFIGS / "rabbit-ko-3b/data.yaml").sources if SOURCES[one.source].rows == "dpo"
     ]
     assert [one.source for one in pairs] == ["orca_math_ko_dpo"]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/pairs.yaml")), ids=lambda path: path.parent.name)
+def test_a_recipe_with_pairs_takes_those_of_its_own_model_once_they_are_there(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = path.parent.name
+    read_pairs_config(Recipe(name))
+    own = f"data/pairs/{name}/sft/pairs.parquet"
+    monkeypatch.chdir(tmp_path)
+    config = CONFIGS / name / "data.yaml"
+    before = [one.path for one in load_config(config).sources if SOURCES[one.source].rows == "dpo"]
+    assert own not in before
+    (tmp_path / own).parent.mkdir(parents=True)
+    (tmp_path / own).touch()
+    after = [one.path for one in load_config(config).sources if SOURCES[one.source].rows == "dpo"]
+    assert after == ([own] if not name.startswith("smoke") else before), "smoke's rounds read pairs by themselves"
+
+
+def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says() -> None:
+    text = (CONFIGS / "rabbit-ko-3b/pairs.yaml").read_text(encoding="utf-8")
+    config = read_pairs_config(Recipe("rabbit-ko-3b"))
+    assert config.judge.rubric
+    assert config.prompts.max_prompts
+    prompts = [Prompt(str(number), "", [user("질문")]) for number in range(config.prompts.max_prompts)]
+    endpoint = find_endpoint("JUDGE", "http://localhost:9/v1", "judge", 1, 1.0)
+    requests = {
+        mode: RubricJudge(endpoint, config.judge.rubric.model_copy(update={"mode": mode}))
+        .work(prompts, config.sampling.n)
+        .requests
+        for mode in ("score", "pairwise")
+    }
+    assert f"Costs {requests['score']:,} requests to the judge" in text
+    assert f"{requests['pairwise'] // len(prompts)} a prompt" in text
+
+
+@pytest.mark.parametrize("name", ["orpo", "simpo", "kto"])
+def test_rabbit_s_other_methods_differ_from_its_dpo_in_the_method_alone(name: str) -> None:
+    dpo, other = (read_config(CONFIGS / f"rabbit-ko-3b/{stage}.yaml") for stage in ("dpo", name))
+    of_method = {"rl", "rl_beta", "simpo_gamma", "cpo_alpha", "kto_desirable_weight", "kto_undesirable_weight"}
+    of_method |= {"remove_unused_columns", "learning_rate", "warmup_ratio", "warmup_steps", "base_model"}
+    of_method |= {"micro_batch_size", "gradient_accumulation_steps", "datasets", "test_datasets"}
+    kept = dpo.keys() - of_method - {"output_dir", "dataset_prepared_path"}
+    assert {key: other[key] for key in kept} == {key: dpo[key] for key in kept}
+    assert other["datasets"][0]["path"] == dpo["datasets"][0]["path"]
 
 
 def test_pairs_of_one_s_own_are_taken_by_the_lines_that_are_commented_out(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A judge at an OpenAI-compatible server: it scores each answer by a rubric, or compares each two in both orders."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
@@ -12,6 +12,7 @@ from pydantic import Field
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dataset_builders.strict import Strict
+from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
@@ -81,14 +82,9 @@ class RubricJudge:
 
     def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return the requests for the verdicts that are missing, each of which is read at the first attempt."""
-        replies = _known(journal)
-        questions = (question for number, case in enumerate(cases) for question in self._questions(number, case))
-        missing = {question.key: question for question in questions if not _is_settled(replies[question.key])}
-        characters = VERDICT * len(missing)
-        for question in missing.values():
-            prompt, answers = cases[question.case]
-            texts = ask_about(self.config.mode, prompt, [answers[place].text for place in question.places])
-            characters += sum(len(message["content"]) for message in texts)
+        missing = _missing(self._questions(cases), _known(journal))
+        asked = (self._ask_about(cases, question) for question in missing)
+        characters = VERDICT * len(missing) + sum(len(message["content"]) for some in asked for message in some)
         return Work(len(missing), round(characters / CHARACTERS_PER_TOKEN))
 
     def judge(self, cases: Sequence[Case], journal: Path, most: int | None) -> list[Judgement]:
@@ -97,15 +93,14 @@ class RubricJudge:
         Raises UserError where the server fails, refuses everything, or needs more requests than `most`.
         """
         replies = _known(journal)
-        questions = [list(self._questions(number, case)) for number, case in enumerate(cases)]
-        wanted = {question.key: question for some in questions for question in some}
-        missing = [question for key, question in wanted.items() if not _is_settled(replies[key])]
+        questions = self._questions(cases)
+        missing, total = _missing(questions, replies), len({question.key for question in questions})
         if most is not None and len(missing) > most:
             said = f"MAX_REQUESTS: {len(missing):,} verdicts are missing, and {most:,} requests may be sent"
             raise UserError(f"{said}; raise it, or lower max_prompts")
-        with tqdm(desc="judged", initial=len(wanted) - len(missing), total=len(wanted), disable=None) as progress:
+        with tqdm(desc="judged", initial=total - len(missing), total=total, disable=None) as progress:
             self._ask_all(missing, cases, _Notes(journal, self.name, replies), progress.update, most)
-        return [self._judgement(case, some, replies) for case, some in zip(cases, questions, strict=True)]
+        return self._judgements(cases, questions, replies)
 
     def _ask_all(
         self,
@@ -118,37 +113,41 @@ class RubricJudge:
         settings = self._settings
 
         async def work(ask: Ask, question: Question) -> None:
-            prompt, answers = cases[question.case]
-            texts = [answers[place].text for place in question.places]
             while not _is_settled(before := notes.replies[question.key]):
-                messages = ask_about(self.config.mode, prompt, texts, again=bool(before))
+                messages = self._ask_about(cases, question, again=bool(before))
                 try:
                     text = await ask_as_allowed(ask, messages, settings)
                     score = read_verdict(self.config.mode, text) if text.ended else None
                     reply = Statement(score, text)
                 except Refused as refused:
                     reply = Statement(None, str(refused), refused=True)
-                notes.take(prompt, question, reply)
+                notes.take(cases[question.case][0], question, reply)
             update()
 
         ask_for_each(self.endpoint, missing, work, most)
         notes.end()
 
-    def _questions(self, number: int, case: Case) -> Iterator[Question]:
-        prompt, answers = case
-        texts = [answer.text for answer in answers]
-        places: Iterable[tuple[int, ...]] = ((place,) for place in range(len(texts)))
-        if self.config.mode == "pairwise":
-            places = (pair for pair in permutations(range(len(texts)), 2) if texts[pair[0]] != texts[pair[1]])
-        for some in places:
-            messages = ask_about(self.config.mode, prompt, [texts[place] for place in some])
-            for repetition in range(self.config.verdicts):
-                yield Question(number, some, digest([self.name, self._settings, messages, repetition]))
+    def _questions(self, cases: Sequence[Case]) -> list[Question]:
+        """Return the questions, in the order of the cases; those with the same key are one request."""
+        found = []
+        for number, (_, answers) in enumerate(cases):
+            for places in _places(self.config.mode, [answer.text for answer in answers]):
+                question = Question(number, places, "")
+                what = [self.name, self._settings, self._ask_about(cases, question)]
+                found += [question._replace(key=digest([*what, time])) for time in range(self.config.verdicts)]
+        return found
 
-    def _judgement(self, case: Case, questions: Sequence[Question], replies: Replies) -> Judgement:
-        found = [(question.places, replies[question.key][-1]) for question in questions]
-        said = tuple(Verdict(places, reply.score, reply.text) for places, reply in found)
-        return scored(self.config.mode, [answer.text for answer in case[1]], said)
+    def _ask_about(self, cases: Sequence[Case], question: Question, again: bool = False) -> Messages:
+        prompt, answers = cases[question.case]
+        return ask_about(self.config.mode, prompt, [answers[place].text for place in question.places], again)
+
+    def _judgements(self, cases: Sequence[Case], questions: Sequence[Question], replies: Replies) -> list[Judgement]:
+        said: dict[int, list[Verdict]] = defaultdict(list)
+        for question in questions:
+            reply = replies[question.key][-1]
+            said[question.case].append(Verdict(question.places, reply.score, reply.text))
+        texts = ([answer.text for answer in answers] for _, answers in cases)
+        return [scored(self.config.mode, some, said[number]) for number, some in enumerate(texts)]
 
 
 @dataclass(frozen=True)
@@ -189,6 +188,18 @@ def _known(journal: Path) -> Replies:
         reply = Statement(score if isinstance(score, float) else None, record["text"], record.get("refused") is True)
         replies[record["key"]].append(reply)
     return replies
+
+
+def _places(mode: Mode, texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the places of the answers that are asked about at a time."""
+    if mode == "score":
+        return [(place,) for place in range(len(texts))]
+    return [pair for pair in permutations(range(len(texts)), 2) if texts[pair[0]] != texts[pair[1]]]
+
+
+def _missing(questions: Iterable[Question], replies: Replies) -> list[Question]:
+    wanted = {question.key: question for question in questions}
+    return [question for key, question in wanted.items() if not _is_settled(replies[key])]
 
 
 def _is_settled(replies: Sequence[Statement]) -> bool:

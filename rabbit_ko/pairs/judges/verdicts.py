@@ -50,7 +50,8 @@ def scored(mode: Mode, texts: Sequence[str], verdicts: Sequence[Verdict]) -> Jud
 def _compared(texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
     """Return the shares of wins; a tie is half of one, and so is what cannot be read or came out otherwise."""
     shares: list[list[float]] = [[] for _ in texts]
-    readable, disagreed = set[int](), set[tuple[int, int]]()
+    beaten, disagreed = list[tuple[int, int]](), set[tuple[int, int]]()
+    readable = set[int]()
     for one, other in combinations(range(len(texts)), 2):
         first, second = (0.5, 0.5) if texts[one] == texts[other] else _orders(verdicts, one, other)
         won = first if first is not None and first == second else 0.5
@@ -58,9 +59,17 @@ def _compared(texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
         shares[other].append(1 - won)
         if first is not None and second is not None:
             readable |= {one, other}
-            disagreed |= {(one, other)} if first != second else set()
+            beaten += {1.0: [(other, one)], 0.0: [(one, other)]}.get(won, [])
+        if first is None or first != second:
+            disagreed.add((one, other))
     scores = [fmean(share) if place in readable else None for place, share in enumerate(shares)]
+    # One may win more often than another that beats it.
+    disagreed |= {_sorted(pair) for pair in beaten if (scores[pair[0]] or 0.0) > (scores[pair[1]] or 0.0)}
     return Judgement(tuple(scores), tuple(verdicts), frozenset(disagreed))
+
+
+def _sorted(pair: tuple[int, int]) -> tuple[int, int]:
+    return min(pair), max(pair)
 
 
 def _orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:

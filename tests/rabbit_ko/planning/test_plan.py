@@ -73,7 +73,7 @@ def test_every_recipe_can_be_planned_with_every_sharding(recipes: Path, call: Ca
         for plan in plans(call, "--recipe", name, "--gpus", "2", "--sharding", sharding):
             assert plan["recipe"] == name
             assert plan["memory_gib"]["total"] > 0
-            assert plan["work"]["steps"] > 1_000
+            assert plan["work"]["steps"] > 100
 
 
 @pytest.mark.parametrize(
@@ -118,15 +118,17 @@ def test_built_data_is_counted_and_measured(
     (in_tmp / "dataset_builders").symlink_to(ROOT / "dataset_builders")
     manifest = build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"))
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
-    of = {plan["stage"]["method"]["name"]: plan for plan in plans(call, "--recipe", "smoke", "--gpu-memory", "4")}
-    assert of["dpo-2"]["rows"]["count"] == of["sft"]["rows"]["count"]
-    assert of["dpo-2"]["rows"]["count_from"] == "one pair for each conversation of data/smoke, at most"
-    assert of["dpo-2"]["trainable"] == of["sft"]["trainable"]
-    for plan, kind in ((of["sft"], "sft"), (of["dpo"], "dpo")):
+    found = {plan["stage"]["method"]["name"]: plan for plan in plans(call, "--recipe", "smoke", "--gpu-memory", "4")}
+    assert found["dpo-2"]["rows"]["count"] == found["sft"]["rows"]["count"]
+    assert found["dpo-2"]["rows"]["count_from"] == "one pair for each conversation of data/smoke, at most"
+    assert found["dpo-2"]["trainable"] == found["sft"]["trainable"]
+    # In KTO a pair is two answers.
+    for stage, (kind, rows) in {"sft": ("sft", 1), "dpo": ("dpo", 1), "orpo": ("dpo", 1), "kto": ("dpo", 2)}.items():
+        plan = found[stage]
         trained = [shard.rows for shard in manifest.in_folder(kind) if "train-" in shard.file]
-        assert plan["rows"]["count"] == sum(trained)
+        assert plan["rows"]["count"] == rows * sum(trained)
         held_out = [shard.rows for shard in manifest.in_folder(kind) if "test-" in shard.file]
-        assert plan["rows"]["test_count"] == sum(held_out) > 0
+        assert plan["rows"]["test_count"] == rows * sum(held_out) > 0
         assert plan["work"]["evaluations"] == 1 + plan["stage"]["epochs"]
         assert plan["rows"]["count_from"] == "data/smoke/manifest.json"
         assert plan["rows"]["tokens_from"].endswith("sequences of data/smoke, tokenized")

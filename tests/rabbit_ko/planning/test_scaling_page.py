@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from axolotl_plugins.processes import share
+from rabbit_ko.methods import METHODS
 from rabbit_ko.planning.memory import GIB, SHARDINGS, can_estimate, estimate
 from rabbit_ko.planning.stage import read_stage
 from rabbit_ko.planning.work import GPUS
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| `([a-z0-9.-]+)` (sft|dpo) \| ([-0-9. |]+) \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| `([a-z0-9.-]+)` ([a-z]+) \| ([-0-9. |]+) \|$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("recipe", "kind", "cells"), ROWS, ids=lambda value: str(value))
@@ -29,7 +30,7 @@ def test_memory_is_what_the_calculator_estimates(recipe: str, kind: str, cells: 
 
 def test_every_stage_but_those_on_tiny_bases_is_in_the_table() -> None:
     stages = {(path.parent.name, path.stem) for path in ROOT.glob("axolotl_configs/*/*.yaml")}
-    wanted = {(name, kind) for name, kind in stages if kind in ("sft", "dpo") and not name.startswith("smoke")}
+    wanted = {(name, kind) for name, kind in stages if kind in METHODS and not name.startswith("smoke")}
     assert {(recipe, kind) for recipe, kind, _ in ROWS} == wanted
 
 

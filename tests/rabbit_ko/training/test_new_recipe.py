@@ -10,8 +10,9 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builders.recipe import load_config
 from rabbit_ko.errors import UserError
+from rabbit_ko.methods import ROW_KINDS
 from rabbit_ko.recipes import Recipe, find_recipe, recipe_names
-from rabbit_ko.training.new_recipe import copy_recipe, special_tokens
+from rabbit_ko.training.new_recipe import copy_recipe, renamed, special_tokens
 from tests.conftest import ROOT
 from tests.stages import save_base
 
@@ -42,8 +43,10 @@ def test_every_path_and_command_is_the_new_recipes_own(source: str) -> None:
         config = yaml.safe_load(text)
         assert config["output_dir"] == str(mine.run(method.name))
         assert config["dataset_prepared_path"] == f"{mine.run(method.name)}/prepared"
-        data = mine.pairs(str(method.parent)) if "-" in method.name else mine.data
-        assert {entry["path"] for entry in config["datasets"]} == {f"{data}/{method.rows}"}
+        for entry in config["datasets"]:
+            folder = Path(entry["path"])
+            assert folder.name in ROW_KINDS
+            assert folder.parent == mine.data or folder.parent.parent == mine.pairs("sft").parent
         assert set(re.findall(r"RECIPE=([\w.-]+)", text)) <= {"mine"}
         assert f"axolotl_configs/mine/{method.name}.yaml" in text
         assert not re.search(rf"(data|runs|axolotl_configs)/{source}\b(?!-)", text)
@@ -54,6 +57,15 @@ def test_every_path_and_command_is_the_new_recipes_own(source: str) -> None:
         }
         if parent := mine.parent(method.name):
             assert config["base_model"] == f"{mine.run(parent)}/merged"
+
+
+def test_pairs_are_those_of_the_new_recipe_s_own_model() -> None:
+    text = "path: data/pairs/smoke/sft\nother: data/pairs/smoke/dpo-1/dpo\nbase_model: runs/smoke/dpo-1/merged\n"
+    assert renamed(text, "mine") == text.replace("smoke", "mine")
+    assert list(copy_recipe(Recipe("rabbit-ko-3b"), "mine"))
+    [taken] = [entry for entry in load_config(Recipe("mine").data_config).sources if entry.other]
+    assert taken.other
+    assert taken.other.path == "data/pairs/mine/sft/pairs.parquet"
 
 
 def test_another_base_brings_its_tokens(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
@@ -90,6 +102,7 @@ def test_a_token_that_ends_an_answer_and_one_to_pad_with_are_named(smoke_tokeniz
         ("../x", "", "a recipe's name has letters"),
         ("", "", "a recipe's name has letters"),
         ("mine", "./no/such", "its tokenizer cannot be loaded"),
+        ("pairs", "", "data/pairs is the folder of all recipes' pairs"),
     ],
 )
 def test_what_cannot_be_copied_leaves_nothing(name: str, base: str, line: str) -> None:

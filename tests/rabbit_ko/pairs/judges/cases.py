@@ -1,6 +1,7 @@
 """Prompts with answers, judges that read them, and what comes of their verdicts."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.pairs.judges.rubric_judge import RubricConfig, RubricJudge
 from rabbit_ko.pairs.judges.verdicts import Mode
 from rabbit_ko.pairs.records import Answer, Case, Judgement, Prompt
-from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
+from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Request
 
 TEXTS = ("서울입니다.", "부산이라고 들었습니다.", "잘 모르겠지만 아마도 대구가 아닐까 합니다.", "네.")
 
@@ -40,4 +41,10 @@ def lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in JOURNAL.read_text(encoding="utf-8").splitlines()] if JOURNAL.exists() else []
 
 
+def shown(request: Request) -> list[str]:
+    """The answers that a judge is shown, in their order."""
+    return [answer for _, _, answer in _ANSWER.findall(request.text)]
+
+
 JOURNAL = Path("verdicts.jsonl")
+_ANSWER = re.compile(r"^<(답변(?: [AB])?) (\w{8})>\n(.*?)\n</\1 \2>$", re.DOTALL | re.MULTILINE)

@@ -1,7 +1,6 @@
 """A judge at a server: what it is asked and how often, what is kept, and the bound that is never exceeded."""
 
 import json
-import re
 from collections import Counter
 from itertools import count
 
@@ -9,17 +8,12 @@ import pytest
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.judges.verdicts import Mode
-from rabbit_ko.pairs.records import Verdict
+from rabbit_ko.pairs.records import Verdict, Work
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply, Request
-from tests.rabbit_ko.pairs.judges.cases import JOURNAL, TEXTS, case, judged, lines, prompt, rubric_judge
+from tests.rabbit_ko.pairs.judges.cases import JOURNAL, TEXTS, case, judged, lines, prompt, rubric_judge, shown
 
 SOON = {"Retry-After-Ms": "20"}
 GARBAGE = Reply("평가: 좋습니다.")
-
-
-def shown(request: Request) -> list[str]:
-    """The answers that a judge is shown, in their order."""
-    return re.findall(r"^<답변(?: [AB])? \w{8}>\n(.*?)\n</답변", request.text, re.DOTALL | re.MULTILINE)
 
 
 def by_place(request: Request) -> Reply:
@@ -211,8 +205,10 @@ def test_the_work_is_what_a_judge_that_can_be_read_is_asked(server: Judge, mode:
     server.rule = by_place
     cases = [(prompt(number, TEXTS[1]), case(number)[1]) for number in range(3)]
     judge = rubric_judge(server, mode, verdicts)
-    work = judge.work([each for each, _ in cases], len(TEXTS))
+    work = judge.work(cases, JOURNAL)
     judged(judge, cases)
     assert work.requests == len(server.requests)
     read = sum(len(message["content"]) for request in server.requests for message in request.body["messages"])
     assert 1 < work.tokens / (read / 1.4) < 1.5
+    assert judge.work(cases, JOURNAL) == Work()
+    assert judge.work([*cases, case(9)], JOURNAL).requests == work.requests / 3

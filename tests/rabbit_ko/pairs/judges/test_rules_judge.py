@@ -40,7 +40,7 @@ def test_the_score_is_the_weighted_sum_and_the_verdict_says_the_parts(in_tmp: Pa
     assert found.scores == (3.0, 2.0, 1.0)
     assert found.verdicts[1] == Verdict((1,), 2.0, f"{OWN}hangul 0, {OWN}within 1")
     assert judge.name == "hangul + within"
-    assert judge.work([case()[0]], 4) == Work()
+    assert judge.work([case()], JOURNAL) == Work()
     assert not JOURNAL.exists()
 
 

@@ -178,8 +178,8 @@ def comparison(one: int, other: int, score: float | None) -> Verdict:
         (1.0, 1.0, (0.5, 0.5), {(0, 1)}),
         (0.0, 0.0, (0.5, 0.5), {(0, 1)}),
         (1.0, 0.5, (0.5, 0.5), {(0, 1)}),
-        (None, 0.0, (None, None), set()),
-        (1.0, None, (None, None), set()),
+        (None, 0.0, (None, None), {(0, 1)}),
+        (1.0, None, (None, None), {(0, 1)}),
     ],
 )
 def test_a_win_is_one_in_both_orders(
@@ -209,3 +209,24 @@ def test_the_share_of_wins_counts_what_cannot_be_read_as_half_a_win() -> None:
 def test_the_score_of_an_answer_is_the_mean_of_what_can_be_read() -> None:
     said = [Verdict((0,), 4.0, ""), Verdict((0,), None, ""), Verdict((0,), 7.0, ""), Verdict((1,), None, "")]
     assert scored("score", ["가", "나"], said).scores == (5.5, None)
+
+
+def test_one_that_wins_more_often_than_another_that_beats_it_is_no_pair_with_it() -> None:
+    wins = [(0, 1), (1, 2), (1, 3), (2, 0), (0, 3), (2, 3)]
+    said = [verdict for one, other in wins for verdict in (comparison(one, other, 1.0), comparison(other, one, 0.0))]
+    found = scored("pairwise", ["가", "나", "다", "라"], said)
+    assert found.scores == (2 / 3, 2 / 3, 2 / 3, 0.0)
+    assert found.disagreed == set()
+    found = scored("pairwise", ["가", "나", "다", "라"], [*said[2:], comparison(0, 1, 0.5), comparison(1, 0, 0.5)])
+    assert found.scores == (0.5, 5 / 6, 2 / 3, 0.0)
+    assert found.disagreed == set()
+    found = scored("pairwise", ["가", "나", "다"], [comparison(0, 1, 1.0), comparison(1, 0, None)])
+    assert found.disagreed == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_a_better_score_against_a_lost_comparison_is_disagreement() -> None:
+    wins = [(0, 1), (1, 2), (1, 3), (2, 0), (3, 0), (2, 3)]
+    said = [verdict for one, other in wins for verdict in (comparison(one, other, 1.0), comparison(other, one, 0.0))]
+    found = scored("pairwise", ["가", "나", "다", "라"], said)
+    assert found.scores == (1 / 3, 2 / 3, 2 / 3, 1 / 3)
+    assert found.disagreed == {(0, 1)}
