@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def run_file(project: Path, stage: str) -> Any:
 
 
 def test_each_round_starts_from_the_one_before_and_reads_the_pairs_of_its_answers(trained: Path) -> None:
-    for before, stage in zip(STAGES, STAGES[1:], strict=False):
+    for before, stage in pairwise(STAGES):
         record = run_file(trained, stage)
         assert record["config"]["base_model"] == f"runs/smoke/{before}/merged"
         assert [entry["path"] for entry in record["datasets"]] == [f"data/pairs/smoke/{before}/dpo"]
