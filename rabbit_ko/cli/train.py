@@ -28,7 +28,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="train anew, and remove wha
 
 
 def _help(method: Method) -> str:
-    rows = "conversations" if method.rows == "sft" else "preference pairs"
+    rows = {"sft": "conversations", "dpo": "preference pairs", "kto": "answers with a label"}[method.rows]
     start = f"the merged {method.parent} model" if method.parent else "the recipe's base model"
     return f"""Train a stage on {rows}: {method.name}.
 
