@@ -74,7 +74,7 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
     """Yield the rows of a batch, given by its columns, as the dataset `entry` of the config asks for them."""
     unnamed = [""] * len(next(iter(batch.values())))
     names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
-    labels: list[bool | None] = []
+    labels: Sequence[bool | None] = []
     if (kind := method_of(cfg).rows) == "sft":
         found = [*load_strategy(entry.type, tokenizer, cfg, entry).examples(batch)]
         names = [name for name, some in zip(names, found, strict=True) for _ in some]
