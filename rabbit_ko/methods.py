@@ -1,7 +1,7 @@
 """The training methods: the rows that each learns from, axolotl's name for it, and the model that it starts from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal, get_args
@@ -62,6 +62,17 @@ def find_method(stage: str) -> Method | None:
         return METHODS.get(stage)
     number = int(found[2])
     return replace(method, name=stage, parent=method.parent if number == 1 else round_of(method.name, number - 1))
+
+
+def stages_in(names: Iterable[str]) -> list[Method]:
+    """Return the methods of those names that a stage can have: in the order of METHODS, then rounds by number."""
+    found = [method for name in set(names) if (method := find_method(name))]
+    return sorted(found, key=_place)
+
+
+def _place(method: Method) -> tuple[bool, int, int]:
+    name, is_round, number = method.name.partition("-")
+    return bool(is_round), [*METHODS].index(name), int(number or 0)
 
 
 def stage_method(stage: str, *others: str) -> Method:

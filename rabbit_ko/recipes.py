@@ -1,16 +1,17 @@
 """Where things are: a recipe's configs, its data, its runs, and what its evaluation came to."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.methods import METHODS, Method, find_method, stage_method
+from rabbit_ko.methods import ROW_KINDS, Method, stage_method, stages_in
 from rabbit_ko.secrets import check_no_secret, remember
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
+# Where pairs of the models' own answers are, by recipe and stage.
 PAIRS = DATA / "pairs"
 # What a finished run was, written last; so a folder that has it holds a finished run.
 RUN_FILE = "run.json"
@@ -55,14 +56,22 @@ class Recipe:
     @property
     def methods(self) -> list[Method]:
         """The methods that the recipe has a YAML for, in the order in which they are trained, then their rounds."""
-        rounds = [method for path in self.folder.glob("*-*.yaml") if (method := find_method(path.stem))]
-        rounds.sort(key=lambda method: [int(part) if part.isdigit() else part for part in method.name.split("-")])
-        return [*(method for method in METHODS.values() if self.config(method.name).exists()), *rounds]
+        return stages_in(path.stem for path in self.folder.glob("*.yaml"))
 
     @property
     def finished(self) -> list[Method]:
         """The methods that have a finished run, in the same order."""
         return [method for method in self.methods if (self.run(method.name) / RUN_FILE).exists()]
+
+    @property
+    def last(self) -> str | None:
+        """The stage that the recipe's way ends with: DPO where it has it, or its first; None where it has none."""
+        names = [method.name for method in self.methods]
+        return "dpo" if "dpo" in names else next(iter(names), None)
+
+    def way(self, stage: str | None) -> list[str]:
+        """Return the stages that lead to a stage, each the parent of the next one, and that stage."""
+        return [*self.way(self.parent(stage)), stage] if stage else []
 
     def config(self, stage: str) -> Path:
         """Return the place of a stage's YAML."""
@@ -98,6 +107,24 @@ def run_of_config(file: Path) -> Path | None:
     """Return the folder for the run of a YAML in `axolotl_configs/<recipe>/`; None of a YAML that is elsewhere."""
     folder = file.parent.resolve()
     return Recipe(folder.name).run(file.stem) if folder.parent == CONFIGS.resolve() else None
+
+
+def is_built(rows: Path) -> bool:
+    """Tell whether rows are of those that builds make, such as `data/<recipe>/dpo`."""
+    return rows.is_relative_to(DATA) and rows.name in ROW_KINDS
+
+
+def data_of_recipe(folder: Path) -> Path:
+    """Return the data of the recipe that a folder of shards is of: that folder, or that which pairs began with."""
+    return DATA / folder.relative_to(PAIRS).parts[0] if PAIRS in folder.parents else folder
+
+
+def data_folders(config: Mapping[str, Any]) -> set[Path]:
+    """Return the folders of the built shards that a stage's config trains on."""
+    entries = config.get("datasets")
+    named = [entry.get("path") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    paths = [Path(path) for path in named if isinstance(path, str)]
+    return {path.parent for path in paths if is_built(path)}
 
 
 def recipe_of_run(folder: Path) -> str | None:

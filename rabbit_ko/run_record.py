@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rabbit_ko import storage
 from rabbit_ko.documents import read_object, read_record
 from rabbit_ko.errors import UserError
-from rabbit_ko.hashing import LARGE, file_digest
+from rabbit_ko.hashing import LARGE, file_digest, listing_digest
 from rabbit_ko.recipes import RUN_FILE, RUNS
 
 # Beside a merged model, in the words of a checkpoint's own; written last.
@@ -74,6 +74,13 @@ def remedy(path: Path, undo: str = "put it back") -> str:
 def read_run(folder: Path) -> RunRecord:
     """Return what a finished run wrote of itself. Raises UserError where `run.json` is no use."""
     return read_record(RunRecord, folder / RUN_FILE, remedy(folder))
+
+
+def trained_files(folder: Path) -> str:
+    """Return what tells a finished run's model from that of another run, by its record alone; empty without a run."""
+    if not (folder / RUN_FILE).exists():
+        return ""
+    return listing_digest((name, file.sha256) for name, file in sorted(read_run(folder).files.items()))
 
 
 def text_at(file: Path, value: Any, *keys: str | int) -> str:

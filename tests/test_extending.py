@@ -82,9 +82,10 @@ def test_a_template_is_one_entry(project: Path, tmp_path: Path) -> None:
 
 def test_a_method_is_one_entry(project: Path, tmp_path: Path) -> None:
     shown = applied("A method", project, tmp_path)
-    run_file = json.loads((tmp_path / "project/runs/smoke/dpo2/run.json").read_text())
-    assert run_file["config"]["base_model"] == "runs/smoke/dpo/merged"
-    assert re.search(r"^dpo2 +up to date", shown, re.MULTILINE)
+    run_file = json.loads((tmp_path / "project/runs/smoke/apo/run.json").read_text())
+    assert run_file["config"]["base_model"] == "runs/smoke/sft/merged"
+    assert run_file["config"]["dpo_loss_type"] == ["apo_zero"]
+    assert re.search(r"^apo +up to date", shown, re.MULTILINE)
 
 
 def test_an_evaluation_task_is_one_entry(project: Path, tmp_path: Path) -> None:

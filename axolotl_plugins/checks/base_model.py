@@ -28,7 +28,7 @@ from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import method_of
-from rabbit_ko.recipes import RUN_FILE, RUNS
+from rabbit_ko.recipes import RUN_FILE, RUNS, data_of_recipe
 from rabbit_ko.run_record import check_run, is_as_merged, remedy
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
@@ -145,8 +145,8 @@ def _parent_mistake(cfg: Any, base: Path, parent: str) -> str | None:
     for entry in trained_on:
         if shards_fingerprint(entry.model_dump()) != entry.fingerprint:
             return f"was trained on {entry.path} as it was before; run `make {parent}` again"
-    ours = {str(Path(entry["path"]).parent) for entry in cfg.datasets if Path(entry["path"]).is_dir()}
-    theirs = {str(Path(entry.path).parent) for entry in trained_on}
+    ours = {str(data_of_recipe(Path(entry["path"]).parent)) for entry in cfg.datasets if Path(entry["path"]).is_dir()}
+    theirs = {str(data_of_recipe(Path(entry.path).parent)) for entry in trained_on}
     if ours and theirs and ours.isdisjoint(theirs):
         return f"was trained on {min(theirs)}, and this run's rows are {min(ours)}'s; train both on one recipe's data"
     if load_base_tokenizer(cfg).chat_template != cfg.chat_template_jinja:

@@ -166,9 +166,17 @@ def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[d
                 "or take test_datasets and the evaluation out of this YAML"
             )
         if not is_built and folder.is_relative_to(DATA) and folder != DATA:
-            command = f"make data RECIPE={folder.parts[1]}"
-            raise UserError(f"{place}.path: {folder} holds no {split} shards; run `{command}` first")
+            raise UserError(f"{place}.path: {folder} holds no {split} shards; run `{_builds(folder)}` first")
         yield entry
+
+
+def _builds(folder: Path) -> str:
+    match folder.parts[1:]:
+        case ("pairs", recipe, stage, *_):
+            return f"make pairs RECIPE={recipe} STAGE={stage}"
+        case (recipe, *_):
+            return f"make data RECIPE={recipe}"
+    return "make data"
 
 
 def _known_keys(config: dict[str, Any]) -> set[str]:

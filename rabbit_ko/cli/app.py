@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from rabbit_ko.documents import GRANT
 from rabbit_ko.errors import UnknownName, UserError, is_of_storage, reason
+from rabbit_ko.methods import find_method
 from rabbit_ko.recipes import Recipe, find_recipe
 from rabbit_ko.terminal import say
 
@@ -61,6 +62,14 @@ def is_debugging() -> bool:
 
 class Root(TyperGroup):
     """All commands, whose failures are told here and nowhere else; the context's `obj` says whether to debug."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named; a round is trained by that of its method: `dpo-2` is `dpo --round 2`."""
+        name, _, number = args[0].partition("-")
+        is_round = number.isdigit() and find_method(args[0]) is not None
+        return super().resolve_command(ctx, [name, "--round", number, *args[1:]] if is_round else args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that is named."""

@@ -138,11 +138,16 @@ def score(file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="judge
 
 
 @app.command()
-def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
+def results(
+    recipe: RecipeName = "smoke",
+    stages: Annotated[str, typer.Option(metavar="A,B", help="only these, each beside the one it started from")] = "",
+    as_json: AsJson = False,
+) -> None:
     """Put the results of all stages side by side, and mark what differs by more than chance.
 
     Needs results of `rabbit eval` or `rabbit logickor`. Leaves the table, its figures and a chart in
-    `runs/<recipe>/eval/` as `results.md`, `results.csv` and `results.png`.
+    `runs/<recipe>/eval/` as `results.md`, `results.csv` and `results.png`. With `--stages` it only prints: a stage
+    whose start is not among those is compared with the first, so `--stages ipo,dpo-2` puts any two side by side.
 
     Example: `rabbit results --recipe aog-8b`
     """
@@ -150,7 +155,7 @@ def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
     from rabbit_ko.evaluation.results.report import figure_records, render, write_files
     from rabbit_ko.evaluation.results.table import make_table
 
-    table = make_table(recipe)
+    table = make_table(recipe, tuple(dict.fromkeys(filter(None, (name.strip() for name in stages.split(","))))))
     if not any(table.results.values()):
         raise UserError(
             f"runs/{recipe}/eval: no results; run `make eval RECIPE={recipe} STAGE=base`, then for other stages"
@@ -159,7 +164,8 @@ def results(recipe: RecipeName = "smoke", as_json: AsJson = False) -> None:
         say_json([*figure_records(table)], indent=1)
     else:
         show(render(table).rstrip())
-    say(", ".join(map(str, write_files(table))), is_error=True)
+    if not stages:
+        say(", ".join(map(str, write_files(table))), is_error=True)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
 from rabbit_ko.cli.data import build_recipe, data_app
 from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.methods import stage_method, stages_in
 from rabbit_ko.recipes import Recipe, find_recipe
 from rabbit_ko.terminal import Terminal, say
 
@@ -44,27 +45,39 @@ def inspect(
 
 @app.command()
 def report(
+    what: Annotated[
+        Literal["data", "pairs"], typer.Argument(metavar="[WHAT]", help="data, or pairs of a stage's own answers")
+    ] = "data",
     recipe: RecipeName = "smoke",
-    html: Annotated[Path | None, typer.Option(help="the page; data/RECIPE/report.html if not given")] = None,
+    stage: Annotated[str, typer.Option(help="of pairs: the stage whose answers they are")] = "sft",
+    html: Annotated[Path | None, typer.Option(help="the page; report.html beside the rows if not given")] = None,
     rows: Annotated[int, typer.Option(min=0, help="tokenize at most so many rows of each split; 0: none")] = 20_000,
     samples: Annotated[int, typer.Option(min=0, help="rows to show of each source and reason")] = 3,
 ) -> None:
-    """Write a page about a recipe's data, before any training.
+    """Write a page about a recipe's data, before any training, or about pairs of a stage's own answers.
 
-    It shows licenses, rows read and kept, lengths, exchanges, Hangul, packing, duplicates beside what was kept, and
-    samples. Builds the data first where they are not up to date; needs the base's tokenizer for tokens, no GPU.
+    Of data it shows licenses, rows read and kept, lengths, exchanges, Hangul, packing, duplicates beside what was
+    kept, and samples. Builds them first where they are not up to date; needs the base's tokenizer for tokens, no GPU.
+    Of pairs it shows what the judge said, whether order or length decided it, and the widest and narrowest pairs.
     Leaves one self-contained HTML file.
 
-    Example: `rabbit report --recipe smoke --html page.html`
+    Example: `rabbit report --recipe smoke --html page.html`, or `rabbit report pairs --recipe smoke --stage sft`
     """
-    from rabbit_ko.inspection.data_report import render_report
     from rabbit_ko.storage import write
 
     found = find_recipe(recipe)
-    page = html or found.data / "report.html"
-    _prepare(found)
-    with Terminal(stderr=True).status("reading the shards, then tokenizing"):
-        write(str(page), render_report(found, rows, samples).encode())
+    page = html or (found.pairs(stage) if what == "pairs" else found.data) / "report.html"
+    if what == "pairs":
+        from rabbit_ko.pairs.report import render_pairs_report
+
+        text = render_pairs_report(found, stage_method(stage).name)
+    else:
+        from rabbit_ko.inspection.data_report import render_report
+
+        _prepare(found)
+        with Terminal(stderr=True).status("reading the shards, then tokenizing"):
+            text = render_report(found, rows, samples)
+    write(str(page), text.encode())
     say(f"{page}: {page.stat().st_size:,} bytes")
 
 
@@ -77,10 +90,9 @@ def curves(recipe: RecipeName = "smoke") -> None:
     Example: `rabbit curves --recipe smoke`
     """
     from rabbit_ko.inspection.curves import draw_run
-    from rabbit_ko.methods import METHODS
 
     found = find_recipe(recipe)
-    runs = [run for run in map(found.run, METHODS) if run.is_dir()]
+    runs = [found.run(method.name) for method in stages_in(folder.name for folder in found.runs.glob("*/"))]
     if not runs:
         raise UserError(f"{found.runs}: no run in it; run `make sft RECIPE={recipe}` first")
     failed = 0

@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,9 +11,12 @@ from rich.table import Table
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
 from rabbit_ko.cli.data import build_recipe, data_status, stand_ins
 from rabbit_ko.errors import UserError
-from rabbit_ko.methods import METHODS, Method
-from rabbit_ko.recipes import Recipe, find_recipe
+from rabbit_ko.methods import METHODS, Method, round_of, stage_method
+from rabbit_ko.recipes import Recipe, data_folders, find_recipe, read_config
 from rabbit_ko.terminal import Terminal, say, say_json
+
+if TYPE_CHECKING:
+    from rabbit_ko.training.run import Launch
 
 Overrides = Annotated[str, typer.Option("--args", metavar='"..."', help="overrides for axolotl, `--key=value ...`")]
 Gpus = Annotated[int | None, typer.Option(min=1, help="processes, one a GPU; all of this machine by default")]
@@ -27,16 +30,28 @@ Accelerate = Annotated[
 Fresh = Annotated[bool, typer.Option("--fresh", help="train anew, and remove what there is of the stage")]
 
 
+Round = Annotated[
+    int | None,
+    typer.Option("--round", metavar="N", min=1, max=99, help="on pairs of what the stage before it answers"),
+]
+
+
 def _help(method: Method) -> str:
     rows = {"sft": "conversations", "dpo": "preference pairs", "kto": "answers with a label"}[method.rows]
     start = f"the merged {method.parent} model" if method.parent else "the recipe's base model"
-    return f"""Train a stage on {rows}: {method.name}.
+    name = method.name
+    rounds = (
+        f"`--round 2` trains `{name}-2`, from `{name}-1` and on pairs of its answers.\n\n    "
+        if method.parent
+        else ""
+    )
+    return f"""Train a stage on {rows}: {name}.
 
-    Starts from {start}, and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{method.name}`. The
+    Starts from {start}, and leaves an adapter with its tokenizer and `run.json` in `runs/<recipe>/{name}`. The
     data are built first where they are not up to date. A run that was interrupted resumes from its last complete
     checkpoint. One that is up to date, by its config, shards, prompt and base, is not trained again.
 
-    Example: `rabbit {method.name} --recipe aog-8b --args=--micro-batch-size=2`
+    {rounds}Example: `rabbit {name} --recipe aog-8b --args=--micro-batch-size=2`
     """
 
 
@@ -48,22 +63,46 @@ def _add(method: Method) -> None:
         sharding: Sharding = None,
         launch: Accelerate = "",
         fresh: Fresh = False,
+        number: Round = None,
     ) -> None:
-        from rabbit_ko.training.run import Launch, check_before, train
-        from rabbit_ko.training.status import State
+        from rabbit_ko.training.run import Launch
 
-        found, how = Recipe(recipe), Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
-        check_before(found, method.name, how)
-        if (parent := found.parent(method.name)) and (state := data_status(found)) != State.CURRENT:
-            raise UserError(
-                f"{method.name} starts from {parent}, and {found.data} is {state}; run `make data {method.name} "
-                f"RECIPE={recipe}`, which tells whether {parent} has to be trained again"
-            )
-        build_recipe(found)
-        if train(found, method.name, how):
-            say(f"next: rabbit chat --recipe {recipe}, or rabbit eval --recipe {recipe} --stage {method.name}")
+        how = Launch(shlex.split(args), gpus, sharding, launch, fresh, is_debugging())
+        stage = stage_method(round_of(method.name, number)).name if number else method.name
+        train_stage(Recipe(recipe), stage, how)
 
     app.command(method.name, help=_help(method), short_help=f"train: {method.name.upper()}")(command)
+
+
+def train_stage(recipe: Recipe, stage: str, how: "Launch") -> bool:
+    """Train a stage on rows that are up to date, unless it is; tell whether it was trained. Raises UserError."""
+    from rabbit_ko.pairs.output import pairs_state
+    from rabbit_ko.training.run import check_before, train
+    from rabbit_ko.training.status import State
+
+    check_before(recipe, stage, how)
+    for of in pairs_of(recipe, stage):
+        if (state := pairs_state(recipe, of)) != State.CURRENT:
+            command = f"make pairs {stage} RECIPE={recipe.name} STAGE={of}"
+            raise UserError(f"{stage} learns from {recipe.pairs(of)}, which is {state}; run `{command}`")
+    folders = data_folders(read_config(recipe.config(stage)))
+    if recipe.data in folders or not folders:
+        if (parent := recipe.parent(stage)) and (state := data_status(recipe)) != State.CURRENT:
+            raise UserError(
+                f"{stage} starts from {parent}, and {recipe.data} is {state}; run `make data {stage} "
+                f"RECIPE={recipe.name}`, which tells whether {parent} has to be trained again"
+            )
+        build_recipe(recipe)
+    is_new = train(recipe, stage, how)
+    if is_new:
+        say(f"next: rabbit chat --recipe {recipe.name}, or rabbit eval --recipe {recipe.name} --stage {stage}")
+    return is_new
+
+
+def pairs_of(recipe: Recipe, stage: str) -> list[str]:
+    """Return the stages whose answers a stage learns from. Raises UserError where its YAML cannot be read."""
+    folders = data_folders(read_config(recipe.config(stage)))
+    return sorted(folder.name for folder in folders if folder == recipe.pairs(folder.name))
 
 
 for each in METHODS.values():
@@ -96,21 +135,25 @@ def status(
     ] = "smoke",
     as_json: AsJson = False,
 ) -> None:
-    """Show what there is of a recipe: its data, each stage, and the command that comes next.
+    """Show what there is of a recipe: its data, each stage, and the command that comes next on the way to DPO.
 
     A stage is missing, running, interrupted at a step, stale with what it was made of and has changed, changed with
     the file of its own that is not as it was written, or up to date. Content decides, never the time of a file.
 
     Example: `rabbit status aog-8b`
     """
+    from rabbit_ko.pairs.output import pairs_state
     from rabbit_ko.training.status import State, stage_status
 
     found = use_recipe(name or recipe)
     stages = [stage_status(found, method.name) for method in found.methods]
-    states = {"data": data_status(found), **{stage.stage: str(stage) for stage in stages}}
-    done = {"data"} if states["data"] == State.CURRENT else set()
+    states = {"data": data_status(found)}
+    for stage in stages:
+        states |= {f"pairs STAGE={of}": pairs_state(found, of) for of in pairs_of(found, stage.stage)}
+        states[stage.stage] = str(stage)
+    done = {name for name, state in states.items() if state == State.CURRENT}
     done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
-    following = next((name for name in states if name not in done), None)
+    following = next((name for name in ("data", *found.way(found.last)) if name not in done), None)
     if as_json:
         say_json({"recipe": found.name, "stages": states, "next": following}, indent=2)
         return
@@ -147,26 +190,39 @@ def new(
     say(f"next: list your files in axolotl_configs/{name}/data.yaml, then make data RECIPE={name}")
 
 
+def _training(stage: str) -> list[str]:
+    name, _, number = stage.partition("-")
+    return [name, *(["--round", number] if number else [])]
+
+
 @app.command("all")
 def run_all(
     recipe: RecipeName = "smoke",
+    stage: Annotated[
+        str, typer.Option(metavar="NAME", help="the last stage: dpo, where the recipe has it; or dpo-2, orpo, ...")
+    ] = "",
     judge_url: Annotated[str, typer.Option(help="an OpenAI-compatible server that judges LogicKor's answers")] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name there")] = "",
 ) -> None:
-    """Go the whole way: data, every stage, its evaluation, LogicKor where a judge is named, results, the last card.
+    """Go the whole way: data, the stages up to the last, their evaluation, LogicKor with a judge, results, the card.
 
-    What is done is not done again, so the same command resumes after an interruption. Leaves all that the single
-    commands leave in `data/<recipe>` and `runs/<recipe>`.
+    The stages are the last one, its parent and so on; for a round, the pairs that it learns from come before it. What
+    is done is not done again, so the same command resumes after an interruption. Leaves all that the single commands
+    leave in `data/<recipe>` and `runs/<recipe>`.
 
     Example: `rabbit all --judge-url http://localhost:8000/v1 --judge-model judge`
     """
     if bool(judge_url) != bool(judge_model):
         raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
-    names = [method.name for method in Recipe(recipe).methods]
+    found = Recipe(recipe)
+    names = found.way(stage_method(stage).name if stage else found.last)
     if not names:
-        raise UserError(f"{Recipe(recipe).folder}: no stage in it; write {Recipe(recipe).config('sft')}")
+        raise UserError(f"{found.folder}: no stage in it; write {found.config('sft')}")
+    if not found.config(names[-1]).exists():
+        raise UserError(f"recipe {recipe} has no {found.config(names[-1]).name}")
     judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
-    steps = [["data"], *([name] for name in names)]
+    pairs = {name: [["pairs", "--stage", of, *judged] for of in pairs_of(found, name)] for name in names}
+    steps = [["data"], *(step for name in names for step in (*pairs[name], _training(name)))]
     steps += [["eval", "--stage", name] for name in ("base", *names)]
     steps += [["logickor", "--stage", name, *judged] for name in ("base", *names) if judged]
     steps += [["results"], ["card", "--stage", names[-1]]]

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import Any, Literal, TypeVar
 
 import httpx
@@ -101,17 +100,17 @@ def check_reachable(endpoint: Endpoint) -> None:
 
 def ask_for_each(
     endpoint: Endpoint, items: Iterable[Item], work: Callable[[Ask, Item], Awaitable[None]], most: int | None = None
-) -> None:
+) -> int:
     """Work on items, as many at once as the endpoint allows; `work` gets a function that asks it for an answer.
 
     That function raises Refused where a request cannot be met, and UserError where the next one would fail, too, or
     where `most` requests have been sent, of which each try of one that fails is another. After an error no item is
-    begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one ends it at once. Raises
-    the first error, or KeyboardInterrupt.
+    begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one ends it at once. Returns
+    how many requests were sent; raises the first error, or KeyboardInterrupt.
     """
     from openai import AsyncOpenAI
 
-    queue, errors, came, sent = iter(items), list[BaseException](), list[int](), count(1)
+    queue, errors, came, sent = iter(items), list[BaseException](), list[int](), 0
     running: Any = None
 
     async def worker(ask: Ask) -> None:
@@ -132,7 +131,9 @@ def ask_for_each(
             running.cancel()
 
     async def spend(_: httpx.Request) -> None:
-        if most is not None and next(sent) > most:
+        nonlocal sent
+        sent += 1
+        if most is not None and sent > most:
             raise _Spent(f"MAX_REQUESTS: {most:,} have been sent, and more are needed; {KEEPS}")
 
     async def work_on_all() -> None:
@@ -160,6 +161,7 @@ def ask_for_each(
         signal.raise_signal(came[-1])
     if errors:
         raise errors[0]
+    return sent
 
 
 async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> Reply:

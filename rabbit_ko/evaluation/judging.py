@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prompt_strategies.messages import Messages
-from rabbit_ko.evaluation.endpoint import Ask, Refused
+from rabbit_ko.evaluation.endpoint import Ask, Refused, Reply
 from rabbit_ko.evaluation.journal import digest
 
 # A verdict that cannot be read is asked for again, so often in all.
@@ -24,7 +24,7 @@ def marked(parts: Sequence[tuple[str, str | None]], empty: str) -> tuple[str, st
     return mark, "\n\n".join(f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in present)
 
 
-async def ask_as_allowed(ask: Ask, messages: Messages, settings: dict[str, Any]) -> str:
+async def ask_as_allowed(ask: Ask, messages: Messages, settings: dict[str, Any]) -> Reply:
     """Ask with these settings; where the model refuses their temperature without any, and they stay empty then.
 
     Models that think before they answer have a temperature of their own. Raises Refused, UserError.

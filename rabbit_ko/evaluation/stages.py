@@ -16,8 +16,8 @@ from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
 from rabbit_ko.documents import read_object
-from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.methods import METHODS
+from rabbit_ko.errors import UserError
+from rabbit_ko.methods import stage_method, stages_in
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 from rabbit_ko.run_record import read_run, remedy, text_at
 
@@ -80,10 +80,10 @@ class Stage:
 def find_stage(recipe: str, name: str = "") -> Stage:
     """Find a stage, the last one that is trained where the name is empty. Raises UserError where there is none."""
     place = Recipe(recipe)
-    trained = [stage for stage in METHODS if (place.run(stage) / RUN_FILE).exists()]
-    name = name or [*METHODS, *trained][-1 if trained else 0]
-    if name not in (BASE, *METHODS):
-        raise UnknownName(f"STAGE={name}: there is no such stage{suggest(name, (BASE, *METHODS))}")
+    trained = [method.name for method in stages_in(file.parent.name for file in place.runs.glob(f"*/{RUN_FILE}"))]
+    name = name or (trained[-1] if trained else "sft")
+    if name != BASE:
+        stage_method(name, BASE)
     config = _first_config(place)
     if name != BASE:
         if name not in trained:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from rabbit_ko.errors import UserError
 from rabbit_ko.inspection.inspect_stage import load_stage, summarize
 from rabbit_ko.inspection.pages import Array
-from rabbit_ko.methods import METHODS
+from rabbit_ko.methods import stage_method
 from rabbit_ko.recipes import Recipe, read_config
 
 
@@ -28,7 +28,7 @@ def count_tokens(recipe: Recipe, stage: str, rows: dict[str, pa.Table]) -> dict[
     cfg, tokenizer, note = _load(recipe, stage)
     from axolotl_plugins.checks.rows import tokenize_batch
 
-    kind = METHODS[stage].rows
+    kind = stage_method(stage).rows
     folder = (recipe.data / kind).resolve()
     entries = {"train": cfg.datasets or [], "test": cfg.test_datasets or []}
 

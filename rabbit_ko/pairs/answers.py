@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,27 +59,33 @@ class Answers:
         read = sum(self.tokens[batch.prompts[0].id] for batch in missing)
         return Work(len(missing), read + len(missing) * self.sampling.max_new_tokens)
 
-    def of_prompts(self) -> dict[str, list[Answer]]:
-        """Return the answers that there are, by their prompts' ids."""
-        found: dict[str, list[Answer]] = {}
-        for batch in self.batches:
-            share = len(batch.keys) // len(batch.prompts)
-            for place, key in enumerate(batch.keys):
-                own = found.setdefault(batch.prompts[place // share].id, [])
-                if key in self.known:
-                    own.append(self.known[key])
-        return found
+    def of(self, prompt: Prompt) -> list[Answer]:
+        """Return the answers that there are to a prompt."""
+        return [self.known[key] for key in self.keys[prompt.id] if key in self.known]
 
-    def make(self) -> None:
-        """Draw or ask for those that are missing. Raises UserError."""
+    @cached_property
+    def keys(self) -> dict[str, Sequence[str]]:
+        """The keys of the answers to each prompt, by its id."""
+        n = self.sampling.n
+        return {
+            prompt.id: batch.keys[n * place : n * (place + 1)]
+            for batch in self.batches
+            for place, prompt in enumerate(batch.prompts)
+        }
+
+    def make(self, most: int | None = None) -> int:
+        """Draw or ask for those that are missing; return how many requests were sent, `most` at most.
+
+        Raises UserError.
+        """
         with tqdm(desc="answered", total=self.missing, disable=None) as progress:
-            self._ask(progress) if self.server else self._draw(progress)
+            return self._ask(progress, most) if self.server else self._draw(progress)
 
     def _write(self, prompt: Prompt, key: str, text: str, ended: bool) -> None:
         append(self.journal, {"key": key, "id": prompt.id, "text": text, "ended": ended})
         self.known[key] = Answer(key, text, ended)
 
-    def _draw(self, progress: Any) -> None:
+    def _draw(self, progress: Any) -> int:
         wanted = [batch for batch in self.batches if not self.known.keys() >= {*batch.keys}]
         model, tokenizer = load_stage(self.stage) if wanted else (None, None)
         how = self.sampling
@@ -90,8 +97,9 @@ class Answers:
                 if key not in self.known:
                     self._write(batch.prompts[place // how.n], key, answer.text, not answer.is_cut)
                     progress.update()
+        return 0
 
-    def _ask(self, progress: Any) -> None:
+    def _ask(self, progress: Any, most: int | None) -> int:
         refusals: list[str] = []
         how = self.sampling
         settings: dict[str, Any] = {"temperature": how.temperature, "top_p": how.top_p}
@@ -114,9 +122,10 @@ class Answers:
             if key not in self.known
         ]
         assert self.server
-        ask_for_each(self.server, missing, work)
+        sent = ask_for_each(self.server, missing, work, most)
         if refusals and not self.known:
             raise UserError(f"{refusals[0]}; no answer could be had")
+        return sent
 
 
 def plan_answers(

@@ -18,11 +18,15 @@ from rabbit_ko.pairs.answers import plan_answers
 from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
 from rabbit_ko.pairs.judges import make_judge
 from rabbit_ko.pairs.output import ANSWERS, RECORD, VERDICTS, PairsRecord, read_pairs_record, write_tables
-from rabbit_ko.pairs.pairing import PAIR, Judged, count_answers, judge_answers
+from rabbit_ko.pairs.pairing import PAIR, Contest, Judged, count_answers, hold_contest, judge_contests
 from rabbit_ko.pairs.prompts import Prompts, find_prompts
-from rabbit_ko.pairs.records import Judge, Work
+from rabbit_ko.pairs.records import Answer, Case, Judge, Prompt, Work
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.run_record import trained_files
 from rabbit_ko.terminal import say
+
+# Of an answer without a reference, in characters.
+USUAL = 500
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,14 @@ def _up_to_date(task: _Task) -> PairsRecord | None:
         return None
     changed = [name for name, made in task.made_of.items() if record.made_of.get(name) != made]
     files = record.files.items()
-    if not changed and all(
-        (task.folder / name).is_file() and hashing.file_digest(task.folder / name) == sha256 for name, sha256 in files
+    is_of_run = record.trained == trained_files(Path(task.stage.model))
+    if (
+        not changed
+        and is_of_run
+        and all(
+            (task.folder / name).is_file() and hashing.file_digest(task.folder / name) == sha256
+            for name, sha256 in files
+        )
     ):
         manifest = current(task.shards, task.folder)
         if manifest and manifest.fingerprint == record.fingerprint:
@@ -108,19 +118,30 @@ def _up_to_date(task: _Task) -> PairsRecord | None:
 
 
 def _answer_and_judge(task: _Task, options: Options) -> list[Judged]:
-    how, prompts = task.config, task.prompts.taken
+    how, prompts, verdicts = task.config, task.prompts.taken, task.folder / VERDICTS
     answers = plan_answers(
         task.stage, task.server, task.model.fingerprint, prompts, how.sampling, task.folder / ANSWERS
     )
     asked = [prompt for prompt in prompts if prompt.id in answers.tokens]
+
+    def contests() -> list[Contest]:
+        return [hold_contest(prompt, answers.of(prompt), how.pairing) for prompt in asked]
+
+    expected = [
+        contest.case if len(contest.answers) == how.sampling.n else _unanswered(contest.prompt, how.sampling.n)
+        for contest in contests()
+    ]
     work, left = answers.work, options.max_requests
-    _announce(work, task.judge.work(asked, how.sampling.n), options)
-    answers.make()
-    if left is not None:
-        left -= work.requests
-    judged = judge_answers(task.judge, asked, answers.of_prompts(), how.pairing, task.folder / VERDICTS, left)
-    dropped = [Judged(prompt, answers.dropped[prompt.id]) for prompt in prompts if prompt.id in answers.dropped]
-    return judged + dropped
+    _announce(work, task.judge.work(expected, verdicts), options)
+    sent = answers.make(left)
+    judged = judge_contests(task.judge, contests(), how.pairing, verdicts, None if left is None else left - sent)
+    return judged + [Judged(prompt, answers.dropped[prompt.id]) for prompt in prompts if prompt.id in answers.dropped]
+
+
+def _unanswered(prompt: Prompt, n: int) -> Case:
+    """Return what a judge will be asked of answers that are not there yet, each as long as the reference."""
+    text = prompt.reference or "-" * USUAL
+    return prompt, [Answer("", f"{text} {place}", True) for place in range(n)]
 
 
 def _announce(answers: Work, verdicts: Work, options: Options) -> None:
@@ -162,6 +183,7 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         recipe=task.stage.recipe,
         stage=task.stage.name,
         model=task.model.fingerprint,
+        trained=trained_files(Path(task.stage.model)),
         judge=task.judge.name,
         made_of=task.made_of,
         prompts=len(judged),

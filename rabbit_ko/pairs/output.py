@@ -17,6 +17,9 @@ from rabbit_ko.documents import read_record
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.pairs.pairing import Judged
 from rabbit_ko.pairs.records import Verdict
+from rabbit_ko.recipes import Recipe
+from rabbit_ko.run_record import trained_files
+from rabbit_ko.training.status import State
 
 ANSWERS, VERDICTS, JUDGED, RECORD = "answers.jsonl", "verdicts.jsonl", "judged.parquet", "pairs.json"
 AGAIN = "take it away, and make the pairs again; answers and verdicts are kept"
@@ -43,16 +46,18 @@ _JUDGED = pa.schema(
 
 
 class PairsRecord(BaseModel, extra="forbid"):
-    """`pairs.json`, which is written last. made_of: hashes of all that decides on the pairs.
+    """`pairs.json`, which is written last. made_of: hashes of all that decides them.
 
-    rows: of the prompts' shards that gave none, by reason. answers: by what they are. outcomes: prompts by what became
-    of them, which sum to `prompts`. files: checksums. fingerprint: that of the shards.
+    trained: what tells the run whose model answered from another one of the stage. rows: how many gave no prompt, by
+    reason. answers: how many, by what they are. outcomes: how many prompts, by what
+    became of them; they sum to `prompts`. files: checksums. fingerprint: that of the shards.
     """
 
     schema_version: int = 1
     recipe: str
     stage: str
     model: str
+    trained: str
     judge: str
     made_of: dict[str, str]
     prompts: int
@@ -68,6 +73,18 @@ def read_pairs_record(folder: Path) -> PairsRecord | None:
     """Return the record of a folder of pairs; None where there is none. Raises UserError where it is damaged."""
     file = folder / RECORD
     return read_record(PairsRecord, file, AGAIN) if file.exists() else None
+
+
+def pairs_state(recipe: Recipe, stage: str) -> str:
+    """Say whether there are pairs of a stage's answers: missing, stale, or up to date, as far as its run tells.
+
+    Raises UserError where their record is damaged.
+    """
+    record = read_pairs_record(recipe.pairs(stage))
+    if record is None:
+        return State.MISSING
+    is_current = record.trained == trained_files(recipe.run(stage))
+    return State.CURRENT if is_current else f"{State.STALE}: {stage} was trained anew"
 
 
 def write_tables(folder: Path, found: Sequence[Judged], provenance: dict[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Which two answers to a prompt are a pair: the widest apart of those that may be one, or the reason why none is."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, permutations
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dataset_builders.cleaning import clean
 from dataset_builders.rows import Labelled, assistant
 from rabbit_ko.pairs.config import PairingConfig
-from rabbit_ko.pairs.records import Answer, Judge, Judgement, Prompt
+from rabbit_ko.pairs.records import Answer, Case, Judge, Judgement, Prompt
 
 # The places of the chosen and the rejected one among the answers to a prompt.
 Places = tuple[int, int]
@@ -43,30 +43,46 @@ class Judged:
     pair: Places | None = None
 
 
-def judge_answers(
-    judge: Judge,
-    prompts: Sequence[Prompt],
-    answers: Mapping[str, Sequence[Answer]],
-    config: PairingConfig,
-    journal: Path,
-    most: int | None,
-) -> list[Judged]:
-    """Have those answers judged of which a pair can come; return what became of each prompt. Raises UserError.
+@dataclass(frozen=True)
+class Contest:
+    """The answers to a prompt before they are judged. pairs: those that they allow, or none and why."""
 
-    answers: by the ids of their prompts. most: requests that the judge may send.
-    """
-    candidates = [[*map(as_trained, answers[prompt.id])] for prompt in prompts]
-    possible = [possible_pairs(some, config) for some in candidates]
-    places = [sorted({*chain.from_iterable(pairs)}) for pairs, _ in possible]
-    parts = zip(prompts, candidates, places, strict=True)
-    cases = [(prompt, [some[place].answer for place in wanted]) for prompt, some, wanted in parts if wanted]
-    judgements = iter(judge.judge(cases, journal, most) if cases else ())
-    found = []
-    for prompt, some, wanted, (pairs, why) in zip(prompts, candidates, places, possible, strict=True):
-        judgement = _spread(next(judgements) if wanted else UNJUDGED, wanted, len(some))
-        best, why = choose_pair(pairs, some, judgement, config) if wanted else (None, why)
-        found.append(Judged(prompt, why, some, judgement, best))
-    return found
+    prompt: Prompt
+    answers: Sequence[Candidate]
+    pairs: Sequence[Places]
+    why: str
+
+    @property
+    def places(self) -> list[int]:
+        """The places of the answers of which a pair can come; no other is judged."""
+        return sorted({*chain.from_iterable(self.pairs)})
+
+    @property
+    def case(self) -> Case:
+        """What a judge is asked."""
+        return self.prompt, [self.answers[place].answer for place in self.places]
+
+
+def hold_contest(prompt: Prompt, answers: Sequence[Answer], config: PairingConfig) -> Contest:
+    """Return the contest of the answers to a prompt."""
+    candidates = [*map(as_trained, answers)]
+    return Contest(prompt, candidates, *possible_pairs(candidates, config))
+
+
+def judge_contests(
+    judge: Judge, contests: Sequence[Contest], config: PairingConfig, journal: Path, most: int | None
+) -> list[Judged]:
+    """Have answers judged; return what became of each prompt. most: requests that may be sent. Raises UserError."""
+    cases = [contest.case for contest in contests if contest.pairs]
+    judgements, judged = iter(judge.judge(cases, journal, most) if cases else ()), []
+    for each in contests:
+        if each.pairs:
+            judgement = _spread(next(judgements), each.places, len(each.answers))
+            pair, outcome = choose_pair(each.pairs, each.answers, judgement, config)
+        else:
+            judgement, pair, outcome = _spread(UNJUDGED, (), len(each.answers)), None, each.why
+        judged.append(Judged(each.prompt, outcome, each.answers, judgement, pair))
+    return judged
 
 
 def possible_pairs(answers: Sequence[Candidate], config: PairingConfig) -> tuple[list[Places], str]:

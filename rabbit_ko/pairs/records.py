@@ -46,7 +46,7 @@ class Judgement:
     """What a judge holds of the answers to one prompt.
 
     scores: of each, the higher the better; None where there is none that can be read. disagreed: pairs of places, the
-    lower first, that came out otherwise in the other order.
+    lower first, that cannot be read in both orders, or came out otherwise in one of them, or than their scores.
     """
 
     scores: tuple[float | None, ...]
@@ -75,8 +75,8 @@ class Judge(Protocol):
     def name(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
-    def work(self, prompts: Sequence[Prompt], answers: int) -> Work:
-        """Return the most that it asks for so many answers to each of these prompts, unjudged."""
+    def work(self, cases: Sequence[Case], journal: Path) -> Work:
+        """Return what it asks of a server to judge the answers to each prompt, but for what is in the journal."""
         ...
 
     def judge(self, cases: Sequence[Case], journal: Path, most: int | None) -> list[Judgement]:

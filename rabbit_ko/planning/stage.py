@@ -200,7 +200,7 @@ def read_stage(path: Path) -> Stage:
         raise UserError(f"{path}: only adapters on all linear layers can be planned (`lora_target_linear: true`)")
     kernels = [config[name] for name in LORA_KERNELS if name in config]
     try:
-        method, rows = method_of(config), config["datasets"][0]
+        method, rows = method_of({**config, "axolotl_config_path": path}), config["datasets"][0]
         base = _untrained(path, method, str(config["base_model"]))
         derived = {
             "path": path,
@@ -227,4 +227,7 @@ def read_stage(path: Path) -> Stage:
 def _untrained(path: Path, method: Method, base: str) -> str:
     """Return a stage's base, or what it is merged from, of the same shape, where it is not merged yet."""
     parent, merged = path.with_name(f"{method.parent}.yaml"), RUNS / path.parent.name / str(method.parent) / "merged"
-    return read_config(parent)["base_model"] if base == str(merged) and not merged.exists() else base
+    if base != str(merged) or merged.exists():
+        return base
+    config = {**read_config(parent), "axolotl_config_path": parent}
+    return _untrained(parent, method_of(config), str(config["base_model"]))

@@ -22,8 +22,9 @@ from dataset_builders.manifest import MANIFEST, read_manifest
 from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.sources import SOURCES, find_upstream
 from rabbit_ko.errors import UserError
+from rabbit_ko.methods import RowKind
 from rabbit_ko.planning.stage import Stage
-from rabbit_ko.recipes import read_config
+from rabbit_ko.recipes import PAIRS, Recipe, read_config
 
 # What the rows of an SFT evaluation are padded to a multiple of; the guard sees to it where training is packed.
 PAD_TO = 64
@@ -141,13 +142,17 @@ def attention_flops(stage: Stage, context: float) -> float:
 
 def count_rows(stage: Stage) -> tuple[int, str]:
     """Return the rows of an epoch and how they are known. Raises UserError where a source's size is not known."""
-    folder, path = stage.data, stage.path.with_name("data.yaml")
+    folder, path, kind = stage.data, stage.path.with_name("data.yaml"), stage.read
     if (folder / MANIFEST).exists():
-        return _built_rows(stage, "train"), f"{folder}/{MANIFEST}"
+        return _built_rows(stage, folder, kind, "train"), f"{folder}/{MANIFEST}"
+    if folder.is_relative_to(PAIRS):
+        folder, kind = Recipe(stage.recipe).data, "sft"
+        if (folder / MANIFEST).exists():
+            return _built_rows(stage, folder, kind, "train"), f"one pair for each conversation of {folder}, at most"
     config = load_config(path)
     amounts, shares = dict[int, float](), dict[int, float]()
     for number, source in enumerate(config.sources):
-        if SOURCES[source.source].rows == stage.read:
+        if SOURCES[source.source].rows == kind:
             upstream = find_upstream(source.path)
             is_all = upstream and source.split == "train" and not source.subset
             rows = (upstream.upstream_rows if upstream and is_all else None) or source.max_samples
@@ -165,14 +170,15 @@ def count_test_rows(stage: Stage, count: int) -> int:
     if not stage.evaluated:
         return 0
     if (stage.data / MANIFEST).exists():
-        return round(count * _built_rows(stage, "test") / max(_built_rows(stage, "train"), 1))
+        built = {split: _built_rows(stage, stage.data, stage.read, split) for split in ("train", "test")}
+        return round(count * built["test"] / max(built["train"], 1))
     path = stage.path.with_name("data.yaml")
     test_size = load_config(path).test_size if path.exists() else 0.0
     return round(count * test_size / (1 - test_size))
 
 
-def _built_rows(stage: Stage, split: str) -> int:
-    shards = read_manifest(str(stage.data)).in_folder(stage.read)
+def _built_rows(stage: Stage, folder: Path, kind: RowKind, split: str) -> int:
+    shards = read_manifest(str(folder)).in_folder(kind)
     return sum(shard.rows for shard in shards if f"/{split}-" in shard.file) * _examples(stage)
 
 

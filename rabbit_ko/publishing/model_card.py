@@ -19,7 +19,7 @@ from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
 from rabbit_ko.evaluation.results.table import KNOWN_SUITES, LOGICKOR, Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
-from rabbit_ko.methods import METHODS
+from rabbit_ko.methods import stage_method
 from rabbit_ko.publishing import examples
 from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
 from rabbit_ko.publishing.examples import Example, PickedAnswer
@@ -65,7 +65,7 @@ def render_card(
     body = template.render(
         facts=facts,
         base_id=hub_id(facts.base),
-        methods=METHODS,
+        methods={stage: stage_method(stage) for stage in facts.runs},
         examples=answers,
         max_new_tokens=examples.MAX_NEW_TOKENS,
         picked=picked,

@@ -15,9 +15,9 @@ from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
-from rabbit_ko.methods import METHODS
+from rabbit_ko.methods import stage_method
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
-from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
+from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, is_built, read_config
 from rabbit_ko.run_record import RunRecord, check_run, remedy, text_at
 
 
@@ -108,8 +108,8 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     recipe = find_recipe(recipe_name)
     stage = find_trained(recipe, name)
     runs = read_runs(recipe, stage.name)
-    manifest, table = read_data(recipe, runs), make_table(recipe.name, ("base", *runs))
-    sources = [source for source in manifest.sources if source.stage in {METHODS[name].rows for name in runs}]
+    manifest, sources = read_data(recipe, runs)
+    table = make_table(recipe.name, ("base", *runs))
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
     licenses = {source.license.name for source in sources}
     if not license:
@@ -136,7 +136,7 @@ def find_trained(recipe: Recipe, name: str) -> Stage:
 
 def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
     """Read the runs that led to a stage's model by stage, first to last. Raises UserError where they do not fit."""
-    file, parent = recipe.run(stage) / RUN_FILE, METHODS[stage].parent
+    file, parent = recipe.run(stage) / RUN_FILE, stage_method(stage).parent
     command = f"`make {stage} RECIPE={recipe.name}`"
     if not file.exists():
         raise UserError(f"{file}: no such file; run {command} first")
@@ -152,16 +152,23 @@ def read_runs(recipe: Recipe, stage: str) -> dict[str, Run]:
     return {**before, stage: run}
 
 
-def read_data(recipe: Recipe, runs: dict[str, Run]) -> Manifest:
-    """Read the manifest of a recipe's data. Raises UserError where it is not of the shards that were trained on."""
-    manifest = read_manifest(str(recipe.data))
+def read_data(recipe: Recipe, runs: dict[str, Run]) -> tuple[Manifest, list[SourceSummary]]:
+    """Return the manifest of a recipe's data, and the sources of all rows that runs were trained on.
+
+    Rows that are not of that data, such as a round's pairs, have a manifest beside them. Raises UserError where one
+    lists other shards than those that were trained on.
+    """
+    manifests, sources = {recipe.data: read_manifest(str(recipe.data))}, dict[tuple[Path, str, str], SourceSummary]()
     for stage, run in runs.items():
-        kind = METHODS[stage].rows
-        trained = {entry.path: entry.fingerprint for entry in run.datasets}.get(f"{recipe.data}/{kind}")
-        shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(kind))
-        if trained and trained != listing_digest(shards):
-            raise UserError(
-                f"{recipe.data / MANIFEST}: lists other shards than those that {stage} was trained on; "
-                f"run `make {' '.join(runs)} RECIPE={recipe.name}`"
-            )
-    return manifest
+        built = {Path(entry.path): entry.fingerprint for entry in run.datasets if is_built(Path(entry.path))}
+        for rows, trained in (built or {recipe.data / stage_method(stage).rows: ""}).items():
+            manifest = manifests.setdefault(rows.parent, read_manifest(str(rows.parent)))
+            shards = sorted((Path(shard.file).name, shard.sha256) for shard in manifest.in_folder(rows.name))
+            if trained and trained != listing_digest(shards):
+                raise UserError(
+                    f"{rows.parent / MANIFEST}: lists other shards than those that {stage} was trained on; "
+                    f"run `make {' '.join(runs)} RECIPE={recipe.name}`"
+                )
+            found = [source for source in manifest.sources if source.stage == rows.name]
+            sources |= {(rows.parent, rows.name, source.name): source for source in found}
+    return manifests[recipe.data], [*sources.values()]

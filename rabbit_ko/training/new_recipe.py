@@ -9,11 +9,12 @@ from typing import Any
 from axolotl_plugins.checks.base_model import stop_tokens
 from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.methods import find_method
 from rabbit_ko.recipes import CONFIGS, PAIRS, Recipe
 
 # Tokens that public models have for padding, or have to spare.
 PADDING = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
-_BASE = re.compile(r"(?m)^base_model: (?:runs/([^/\n]+)/\w+/merged)?.*$")
+_BASE = re.compile(r"(?m)^base_model: (?:runs/([^/\n]+)/[\w-]+/merged)?.*$")
 
 
 def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
@@ -41,6 +42,34 @@ def copy_recipe(source: Recipe, name: str, base: str = "") -> Iterator[str]:
     if tokens is not None:
         said = ", ".join(f"{key} {token}" for key, token in tokens.items()) or "its tokenizer's own tokens"
         yield f"base_model: {base}, with {said}"
+
+
+def find_config(recipe: Recipe, stage: str) -> Path:
+    """Return the place of a stage's YAML. Raises UserError where there is none, and says how to write a round's."""
+    config = recipe.config(stage)
+    if not config.exists():
+        advice = _command_for(recipe, stage)
+        raise UserError(f"recipe {recipe.name} has no {config.name}{advice and f'; write it with `{advice}`'}")
+    return config
+
+
+def _command_for(recipe: Recipe, stage: str) -> str:
+    """Return the command that makes a round's YAML of that of the round before it; empty where there is none.
+
+    The first round is made of the method's own YAML, whose rows are those of the recipe's data.
+    """
+    name, _, number = stage.partition("-")
+    before = f"{name}-{int(number) - 1}" if number > "1" else name
+    method, start = find_method(stage), find_method(before)
+    if not number or method is None or start is None or not recipe.config(before).exists():
+        return ""
+    if before == name:
+        changes = {f"runs/{recipe.name}/{name}": f"runs/{recipe.name}/{stage}"}
+        changes[f"{recipe.data}/{method.rows}"] = f"{recipe.pairs(str(method.parent))}/{method.rows}"
+    else:
+        changes = {before: stage, f"{recipe.name}/{start.parent}": f"{recipe.name}/{before}"}
+    edits = " ".join(f"-e 's#{old}#{new}#g'" for old, new in changes.items())
+    return f"sed {edits} {recipe.config(before)} > {recipe.config(stage)}"
 
 
 def renamed(text: str, name: str) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 from axolotl_plugins.checks.base_model import check_base_is_reachable, check_to_merge, merged_is_current
 from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
 from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
-from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.hashing import ROOT, source_digest
-from rabbit_ko.methods import METHODS
+from rabbit_ko.methods import stage_method
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, expand_base, read_config
 from rabbit_ko.run_record import write_checksums
 from rabbit_ko.terminal import say
+from rabbit_ko.training.new_recipe import find_config
 from rabbit_ko.training.process import python, run_logged
 from rabbit_ko.training.status import State, stage_status
 
@@ -75,9 +76,7 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
 
 def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
     """Raise UserError for what is wrong before anything long starts: a config, a folder in use, a stale parent."""
-    config = recipe.config(stage)
-    if not config.exists():
-        raise UserError(f"recipe {recipe.name} has no {config.name}")
+    config = find_config(recipe, stage)
     for run in (recipe.run(name) for name in (stage, recipe.parent(stage)) if name):
         if process := holder(run):
             raise UserError(f"{run} is in use by {process}; wait for its end")
@@ -104,9 +103,7 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
 
     Raises UserError where the stage is not trained, or the merge fails; then no half model is left.
     """
-    run = recipe.run(stage)
-    if stage not in METHODS:
-        raise UnknownName(f"STAGE={stage}: there is no such stage{suggest(stage, METHODS)}")
+    run = recipe.run(stage_method(stage).name)
     if not (run / RUN_FILE).exists():
         raise UserError(f"{run}: no finished run to merge; run `make {stage} RECIPE={recipe.name}` first")
     if not (run / "adapter_config.json").exists() or merged_is_current(run):

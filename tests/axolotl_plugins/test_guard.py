@@ -144,6 +144,10 @@ def test_half_written_rows_of_an_interrupted_run_are_removed(tmp_path: Path) -> 
             "data/other/sft holds no train shards; run `make data RECIPE=other` first",
         ),
         (
+            {"datasets": [{"path": "data/pairs/x/dpo-1/sft", "split": "train", "type": "prompt_strategies.qir"}]},
+            "data/pairs/x/dpo-1/sft holds no train shards; run `make pairs RECIPE=x STAGE=dpo-1` first",
+        ),
+        (
             {"base_model": "runs/other/sft/merged"},
             "runs/other/sft/merged is not there; run `make merge RECIPE=other STAGE=sft`",
         ),

@@ -244,6 +244,24 @@ def test_dpo_on_another_recipes_preferences_is_refused(merged: Path) -> None:
     assert "was trained on data/smoke, and this run's rows are data/other's" in refusal("dpo", datasets=[entry])
 
 
+def test_a_round_learns_from_pairs_of_its_own_recipes_answers(merged: Path) -> None:
+    shutil.copytree("data/smoke/dpo", "data/pairs/smoke/sft/dpo")
+    assert load_datasets("dpo-1").counts["train"]["checked"] > 100
+    shutil.copytree("data/smoke/dpo", "data/pairs/other/sft/dpo")
+    entry = {"path": "data/pairs/other/sft/dpo", "split": "train", "type": "prompt_strategies.qir_dpo"}
+    assert "was trained on data/smoke, and this run's rows are data/other's" in refusal("dpo-1", datasets=[entry])
+
+
+def test_a_later_round_starts_from_the_round_before_it_alone(merged: Path) -> None:
+    shutil.copytree("data/smoke/dpo", "data/pairs/smoke/dpo-1/dpo")
+    assert "is not a merged DPO-1 model" in refusal("dpo-2", base_model=str(merged))
+    shutil.copytree("runs/smoke/sft", "runs/smoke/dpo-1")
+    run_file = Path("runs/smoke/dpo-1/run.json")
+    config = {"rl": "dpo", "axolotl_config_path": "axolotl_configs/smoke/dpo-1.yaml"}
+    run_file.write_text(json.dumps({**json.loads(run_file.read_text()), "config": config}))
+    assert load_datasets("dpo-2").counts["train"]["checked"] > 100
+
+
 def test_dpo_with_another_prompt_than_sft_is_refused(merged: Path) -> None:
     smoke = (merged / "chat_template.jinja").read_text()
     assert smoke != chat_template(IIR)

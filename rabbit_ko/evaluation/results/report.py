@@ -12,9 +12,7 @@ from rabbit_ko.evaluation.logickor.questions import CATEGORIES
 from rabbit_ko.evaluation.records import Result, Score
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, How
 from rabbit_ko.evaluation.results.table import LOGICKOR, Row, Table
-from rabbit_ko.evaluation.stages import BASE
 from rabbit_ko.markdown import cell, code
-from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.storage import write
 
@@ -161,7 +159,7 @@ def draw(table: Table) -> bytes:
     figure.suptitle(table.recipe)
     for ax, (title, most, rows_of_panel) in zip(figure.subplots(rows, squeeze=False)[:, 0], panels, strict=False):
         values, errors = (_frame(rows_of_panel, table.stages, field) for field in ("value", "stderr"))
-        colors = [PALETTE[(BASE, *METHODS).index(stage) % len(PALETTE)] for stage in table.stages]
+        colors = [PALETTE[place % len(PALETTE)] for place in range(len(table.stages))]
         values.plot.bar(ax=ax, yerr=errors, capsize=2, color=colors, width=0.8, title=title, ylim=(0, most))
         ax.set_xticklabels(values.index, rotation=45, ha="right", fontsize="small")
         ax.grid(axis="y", alpha=0.3)

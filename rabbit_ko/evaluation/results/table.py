@@ -8,7 +8,7 @@ from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.records import Result, State, read_result, read_samples
 from rabbit_ko.evaluation.results.compare import Figure, How, compare, values_of
 from rabbit_ko.evaluation.stages import BASE, find_stage, fingerprint
-from rabbit_ko.methods import METHODS
+from rabbit_ko.methods import stage_method, stages_in
 from rabbit_ko.recipes import Recipe
 
 LOGICKOR = "logickor"
@@ -60,11 +60,16 @@ class Table:
 def make_table(recipe: str, stages: tuple[str, ...] = ()) -> Table:
     """Read all results of a recipe's stages and compare each stage with the one that it was trained on.
 
-    stages: by default the base, and each method that the recipe has a YAML or results of. Raises UserError.
+    stages: by default the base, and each stage that the recipe has a YAML or results of. One whose start is not among
+    them is compared with the first. Raises UserError.
     """
     place = Recipe(recipe)
-    is_there = {name: place.config(name).exists() or (place.results / name).is_dir() for name in METHODS}
-    stages = stages or (BASE, *(name for name in METHODS if is_there[name]))
+    measured = [folder.name for folder in place.results.glob("*/")]
+    known = stages_in([*measured, *(method.name for method in place.methods)])
+    stages = stages or (BASE, *(method.name for method in known))
+    for stage in stages:
+        if stage != BASE:
+            stage_method(stage, BASE)
     results = {stage: read_results(recipe, stage) for stage in stages}
     rows: dict[tuple[str, str, str], Row] = {}
     for result in chain.from_iterable(results.values()):
@@ -74,8 +79,9 @@ def make_table(recipe: str, stages: tuple[str, ...] = ()) -> Table:
             rows.setdefault(key, Row(*key)).figures[result.stage] = Figure(score, result, values_of(score, samples))
     for row in rows.values():
         for stage, figure in row.figures.items():
-            before = None if stage == BASE else place.parent(stage) or BASE
-            if before in row.figures:
+            start = BASE if stage == BASE else place.parent(stage) or BASE
+            before = start if start in stages else stages[0]
+            if stage not in (BASE, before) and before in row.figures:
                 figure.comparison = compare(row.figures[before], figure)
     missing = [Row(suite, suite, "") for suite in KNOWN_SUITES if suite not in {row.suite for row in rows.values()}]
     return Table(recipe, stages, sorted([*rows.values(), *missing], key=lambda row: rank(row.suite)), results)

@@ -54,7 +54,7 @@ class RewardModelJudge:
     def fingerprint(self) -> str:
         return digest([fingerprint(self.config.model), self.config.max_length])
 
-    def work(self, prompts: Sequence[Prompt], answers: int) -> Work:
+    def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return no work: no server is asked."""
         return Work()
 

@@ -10,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rabbit_ko.errors import UserError, reason, suggest
 from rabbit_ko.evaluation.journal import digest
@@ -24,7 +24,7 @@ class RuleConfig(BaseModel, extra="allow", strict=True, frozen=True):
     """`rule: module.function`, its weight in the sum, and beside them the arguments that the function takes."""
 
     rule: str
-    weight: float = 1.0
+    weight: float = Field(default=1.0, allow_inf_nan=False)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class RulesJudge:
         """A hash of the rules' arguments and of the files in which they stand, not of what those import."""
         return digest([[config.model_dump(), file_digest(_source(score))] for config, score in self.rules])
 
-    def work(self, prompts: Sequence[Prompt], answers: int) -> Work:
+    def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return no work: rules ask nobody."""
         return Work()
 
@@ -104,11 +104,12 @@ def _source(function: Score) -> Path:
 def _apply(config: RuleConfig, score: Score, prompt: Prompt, answer: Answer) -> float:
     place = f"rule: {config.rule}: {prompt.id}"
     try:
-        value = score(prompt, answer, **config.arguments)
+        value: Any = score(prompt, answer, **config.arguments)
+        value = float(value) if isinstance(value, Real) else value
     except (Exception, SystemExit) as error:
         raise UserError(f"{place}: raised {type(error).__name__}: {reason(error)[:200]}; mend the rule") from None
-    if not isinstance(value, Real) or not math.isfinite(value):
+    if not isinstance(value, float) or not math.isfinite(value):
         raise UserError(
             f"{place}: returned {reason(ValueError(repr(value)))[:100]}, which is no score; mend the rule"
         )
-    return float(value)
+    return value

@@ -1,9 +1,13 @@
-"""What a judge's last line says; what is not clear beyond doubt is not read at all, and asked for again."""
+"""What a judge's last line says, where that is clear beyond doubt, and the scores that come of such verdicts."""
 
 import re
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from statistics import fmean
 from typing import Literal
 
 from rabbit_ko.normal_form import normalize
+from rabbit_ko.pairs.records import Judgement, Verdict
 
 Mode = Literal["score", "pairwise"]
 LOWEST, HIGHEST = 1.0, 10.0
@@ -25,8 +29,8 @@ def read_verdict(mode: Mode, text: str) -> float | None:
 
     0.5: neither. None where the last line is no such verdict and nothing else, or stands in thoughts that were cut.
     """
-    lines = normalize("NFC", text).translate(_FULL_WIDTH).rstrip().splitlines()
-    if not lines or (lines[0].lstrip().startswith("<think>") and "</think>" not in text):
+    lines = normalize("NFC", text).translate(_FULL_WIDTH).strip().splitlines()
+    if not lines or (lines[0].startswith("<think>") and "</think>" not in text):
         return None
     if mode == "pairwise":
         found = _BETTER.fullmatch(lines[-1])
@@ -34,3 +38,50 @@ def read_verdict(mode: Mode, text: str) -> float | None:
     found = _SCORE.fullmatch(lines[-1])
     score = float(found[1]) if found else 0.0
     return score if LOWEST <= score <= HIGHEST else None
+
+
+def scored(mode: Mode, texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
+    """Return the scores of answers with these texts: means of verdicts, or shares of wins over the other answers."""
+    if mode == "pairwise":
+        return _compared(texts, verdicts)
+    return Judgement(tuple(_mean(verdicts, (place,)) for place in range(len(texts))), tuple(verdicts))
+
+
+def _compared(texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
+    """Return the shares of wins; a tie is half of one, and so is what cannot be read or came out otherwise."""
+    shares: list[list[float]] = [[] for _ in texts]
+    beaten, disagreed = list[tuple[int, int]](), set[tuple[int, int]]()
+    readable = set[int]()
+    for one, other in combinations(range(len(texts)), 2):
+        first, second = (0.5, 0.5) if texts[one] == texts[other] else _orders(verdicts, one, other)
+        won = first if first is not None and first == second else 0.5
+        shares[one].append(won)
+        shares[other].append(1 - won)
+        if first is not None and second is not None:
+            readable |= {one, other}
+            beaten += {1.0: [(other, one)], 0.0: [(one, other)]}.get(won, [])
+        if first is None or first != second:
+            disagreed.add((one, other))
+    scores = [fmean(share) if place in readable else None for place, share in enumerate(shares)]
+    # One may win more often than another that beats it.
+    disagreed |= {_sorted(pair) for pair in beaten if (scores[pair[0]] or 0.0) > (scores[pair[1]] or 0.0)}
+    return Judgement(tuple(scores), tuple(verdicts), frozenset(disagreed))
+
+
+def _sorted(pair: tuple[int, int]) -> tuple[int, int]:
+    return min(pair), max(pair)
+
+
+def _orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:
+    """Return what the first of two won (1, 0.5 or 0) where the judge saw it first, and where it saw it last."""
+    first, last = _mean(verdicts, (one, other)), _mean(verdicts, (other, one))
+    return _outcome(first), None if last is None else 1 - (_outcome(last) or 0.0)
+
+
+def _mean(verdicts: Iterable[Verdict], places: tuple[int, ...]) -> float | None:
+    scores = [verdict.score for verdict in verdicts if verdict.answers == places and verdict.score is not None]
+    return fmean(scores) if scores else None
+
+
+def _outcome(mean: float | None) -> float | None:
+    return mean if mean is None or mean == 0.5 else float(mean > 0.5)

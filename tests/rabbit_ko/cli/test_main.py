@@ -135,7 +135,7 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
         ("status smok", "RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
         ("plan --recipe smok", "RECIPE=smok: there is no such recipe; did you mean `smoke`?"),
         ("merge --stage sfft", "STAGE=sfft: there is no such stage; did you mean `sft`?"),
-        ("inspect --stage ipo", "STAGE=ipo: recipe smoke has no such stage; did you mean `dpo`?"),
+        ("inspect --stage ktoo", "STAGE=ktoo: recipe smoke has no such stage; did you mean `kto`?"),
         ("data look rows.jsonl --template native", "--template: `native` is that of a base's tokenizer, and a file"),
         ("data look rows.jsonl --template quir", "--template: unknown template `quir`; did you mean `qir`?"),
         ("chat --stage sfft", "STAGE=sfft: there is no such stage; did you mean `sft`?"),

@@ -119,6 +119,9 @@ def test_built_data_is_counted_and_measured(
     manifest = build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"))
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
     found = {plan["stage"]["method"]["name"]: plan for plan in plans(call, "--recipe", "smoke", "--gpu-memory", "4")}
+    assert found["dpo-2"]["rows"]["count"] == found["sft"]["rows"]["count"]
+    assert found["dpo-2"]["rows"]["count_from"] == "one pair for each conversation of data/smoke, at most"
+    assert found["dpo-2"]["trainable"] == found["sft"]["trainable"]
     # In KTO a pair is two answers.
     for stage, (kind, rows) in {"sft": ("sft", 1), "dpo": ("dpo", 1), "orpo": ("dpo", 1), "kto": ("dpo", 2)}.items():
         plan = found[stage]

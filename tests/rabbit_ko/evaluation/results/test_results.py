@@ -176,6 +176,30 @@ def test_a_method_that_the_recipe_has_a_config_for_is_a_stage_of_its_results(rec
     assert Image.open(BytesIO(draw(table))).format == "PNG"
 
 
+def test_a_round_stands_beside_its_parent_or_any_stage_that_is_named(recipe: Path) -> None:
+    shutil.copy("axolotl_configs/mine/dpo.yaml", "axolotl_configs/mine/dpo-2.yaml")
+    for stage, value in {"dpo-1": 0.4, "dpo-2": 0.6, "dpo": 0.8}.items():
+        if stage != "dpo":
+            shutil.copytree("runs/mine/sft", f"runs/mine/{stage}")
+        put_result(stage, "haerae", [Score(task="haerae", metric="acc", value=value, stderr=0.01, items=100)])
+    shutil.copy("axolotl_configs/mine/dpo.yaml", "axolotl_configs/mine/dpo-1.yaml")
+
+    def compared(*stages: str) -> dict[str, str | None]:
+        table = make_table("mine", stages)
+        [row] = [row for row in table.rows if row.task == "haerae"]
+        return {stage: before(row, stage) for stage in table.stages if stage in row.figures}
+
+    assert make_table("mine").stages == ("base", "sft", "dpo", "dpo-1", "dpo-2")
+    assert compared() == {"dpo": None, "dpo-1": None, "dpo-2": "dpo-1"}
+    assert compared("dpo", "dpo-2") == {"dpo": None, "dpo-2": "dpo"}
+    assert compared("dpo-2", "dpo", "dpo-1") == {"dpo-2": "dpo-1", "dpo": "dpo-2", "dpo-1": "dpo-2"}
+    shown = rabbit("results", "--recipe", "mine", "--stages", "dpo, dpo-2")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "0.8000 ± 0.0100 | 0.6000 ± 0.0100 ▼ |" in shown.stdout
+    assert not (recipe / "runs/mine/eval/results.md").exists()
+    assert "STAGE=dqo: there is no such stage" in rabbit("results", "--recipe", "mine", "--stages", "dqo").stderr
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_old_files(measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rabbit("results", "--recipe", "mine").exit_code == 0
     before = {name: (measured / name).read_bytes() for name in FILES}

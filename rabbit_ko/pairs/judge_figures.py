@@ -1,0 +1,152 @@
+"""What the verdicts on answers tell of the judge: whether order, length or chance decide, with intervals."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from rabbit_ko.inspection.pages import Array
+
+Verdicts = Sequence[tuple[tuple[int, ...], float | None]]
+
+# With fewer prompts, or comparisons, no interval is given.
+LEAST = 6
+_Z = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of so many, with its 95 % interval; the share is None where there are none."""
+
+    of: int
+    value: float | None = None
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean of so many values, and its standard error; None where there are too few for it."""
+
+    of: int
+    value: float | None = None
+    stderr: float | None = None
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation over so many prompts, and its 95 % interval, None where there are too few; `all`: over all."""
+
+    prompts: int
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    all: float | None = None
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What comparisons in both orders came to.
+
+    readable, unreadable: verdicts on two answers. both: pairs of answers that have a readable one in each order.
+    agreed: of those, that came out alike. first: verdicts, ties apart, in which the first answer is the better one.
+    """
+
+    readable: int
+    unreadable: int
+    both: int
+    agreed: Share
+    first: Share
+
+
+def share_of(outcomes: Sequence[bool]) -> Share:
+    """Return the share of outcomes that are true, with the interval of Wilson (1927)."""
+    n = len(outcomes)
+    if not n:
+        return Share(0)
+    value, z = sum(outcomes) / n, _Z * _Z / n
+    middle, half = value + z / 2, math.sqrt(z * (value * (1 - value) + z / 4))
+    return Share(n, value, max(0.0, (middle - half) / (1 + z)), min(1.0, (middle + half) / (1 + z)))
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """Return the mean of values that do not depend on one another, with its standard error."""
+    n = len(values)
+    if not n:
+        return Mean(0)
+    return Mean(n, float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n) if n >= LEAST else None)
+
+
+def win_rate(scores: Sequence[float | None], place: int) -> float:
+    """Return the share of the other answers that one scores above; a tie counts half."""
+    own = scores[place]
+    others = [score for other, score in enumerate(scores) if other != place and score is not None]
+    assert own is not None
+    assert others
+    return sum(1.0 if own > score else 0.5 if own == score else 0.0 for score in others) / len(others)
+
+
+def order_figures(prompts: Iterable[Verdicts], disagreed: int) -> Orders | None:
+    """Return what comparisons of two answers came to; None where there are none.
+
+    disagreed: pairs of answers that the judge counts as such.
+    """
+    readable, unreadable, both, first = 0, 0, 0, list[bool]()
+    for verdicts in prompts:
+        seen = set[tuple[int, ...]]()
+        for answers, score in verdicts:
+            if len(answers) != 2:
+                continue
+            unreadable += score is None
+            if score is not None:
+                readable += 1
+                seen.add(answers)
+                first += [score > 0.5] if score != 0.5 else []
+        both += sum(one < other and (other, one) in seen for one, other in seen)
+    if not readable + unreadable:
+        return None
+    agreed = share_of([place >= disagreed for place in range(max(both, disagreed))])
+    return Orders(readable, unreadable, both, agreed, share_of(first))
+
+
+def length_bias(prompts: Iterable[tuple[Sequence[float | None], Sequence[int]]]) -> Correlation:
+    """Return how score and length go together among the answers to one prompt, over all prompts.
+
+    prompts: scores and lengths of the answers to each. The length is the logarithm of the characters. From each value
+    the mean of its prompt is taken away, so that prompts with long answers and high scores do not count; the interval
+    is that of the jackknife over prompts (Efron and Stein 1981), on Fisher's scale.
+    """
+    groups = [
+        np.array([(score, math.log(1 + length)) for score, length in zip(*prompt, strict=True) if score is not None])
+        for prompt in prompts
+    ]
+    groups = [group for group in groups if len(group) > 1]
+    if not groups:
+        return Correlation(0)
+    moments = np.array([_moments(group) for group in groups])
+    interval = _interval(moments) if len(groups) >= LEAST else None
+    among_all = _correlation(_moments(np.concatenate(groups)))
+    return Correlation(len(groups), _correlation(moments.sum(axis=0)), interval, among_all)
+
+
+def _moments(values: Array) -> Array:
+    one, two = (values - values.mean(axis=0)).T
+    return np.array([(one * one).sum(), (two * two).sum(), (one * two).sum()])
+
+
+def _correlation(moments: Array) -> float | None:
+    one, two, product = moments
+    return float(np.clip(product / math.sqrt(one * two), -1, 1)) if one * two > 0 else None
+
+
+def _interval(moments: Array) -> tuple[float, float] | None:
+    """Return the interval of a correlation from the moments of each prompt, leaving one prompt out at a time."""
+    n, rest = len(moments), moments.sum(axis=0) - moments
+    squares = rest[:, 0] * rest[:, 1]
+    if not (squares > 0).all():
+        return None
+    scale = np.arctanh(np.clip(rest[:, 2] / np.sqrt(squares), -1 + 1e-12, 1 - 1e-12))
+    stderr = math.sqrt((n - 1) / n * float(((scale - scale.mean()) ** 2).sum()))
+    middle = float(scale.mean())
+    return math.tanh(middle - _Z * stderr), math.tanh(middle + _Z * stderr)

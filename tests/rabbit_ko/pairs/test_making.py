@@ -1,0 +1,242 @@
+"""Pairs of a stage: what is made, from what, when it is made anew, and how much may be asked for it."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.build import build
+from dataset_builders.recipe import DataConfig, SourceConfig, load_config
+from dataset_builders.verify import verify
+from rabbit_ko.errors import UserError
+from rabbit_ko.pairs.pairing import PAIR
+from tests.rabbit_ko.evaluation.judge_server import Judge, Reply
+from tests.rabbit_ko.evaluation.rabbit import rabbit
+from tests.rabbit_ko.pairs.making import CONFIG, FOLDER, answer, content, endpoint, make, scores, write_config
+
+pytestmark = pytest.mark.usefixtures("recipe")
+
+
+def test_each_prompt_is_a_pair_or_dropped_for_a_reason_and_each_pair_says_how_it_came_to_be() -> None:
+    record, is_new = make()
+    assert is_new
+    assert sum(record.outcomes.values()) == record.prompts == CONFIG["prompts"]["max_prompts"]
+    assert sum(record.answers.values()) == 4 * record.prompts
+    pairs, judged = (pq.read_table(FOLDER / name).to_pylist() for name in ("pairs.parquet", "judged.parquet"))
+    assert Counter(row["outcome"] for row in judged) == record.outcomes
+    assert len(pairs) == record.outcomes[PAIR] > 0
+    by_id = {row["id"]: row for row in judged}
+    asked = {row["id"]: row for row in pq.read_table("data/smoke/sft").to_pylist()}
+    for row in pairs:
+        chosen, rejected = (by_id[row["id"]]["answers"][place] for place in by_id[row["id"]]["pair"])
+        assert [row["chosen"][0]["content"], row["rejected"][0]["content"]] == [chosen["text"], rejected["text"]]
+        assert (row["chosen_score"], row["rejected_score"]) == (chosen["score"], rejected["score"])
+        assert row["prompt"] == asked[row["prompt_id"]]["messages"][:-1]
+        assert (row["source"], row["stage"]) == (asked[row["id"]]["source"], "smoke/base")
+        assert (row["model"], row["judge"]) == (record.model, "within")
+        assert json.loads(row["sampling"])["temperature"] == 1.0
+        about = {tuple(said["answers"]): said["score"] for said in json.loads(row["verdicts"])}
+        assert about == {("chosen",): row["chosen_score"], ("rejected",): row["rejected_score"]}
+    manifest = verify(str(FOLDER))
+    assert manifest.sources[0].read == len(pairs)
+    assert manifest.fingerprint == record.fingerprint
+
+
+def test_the_folder_is_a_source_of_another_build() -> None:
+    make()
+    entry = SourceConfig(source="own_pairs", path=str(FOLDER))
+    assert (
+        build(DataConfig(sources=[entry]), "other").sources[0].read
+        == pq.read_metadata(FOLDER / "pairs.parquet").num_rows
+    )
+
+
+def test_the_same_pairs_come_again_byte_by_byte() -> None:
+    make()
+    before = content()
+    shutil.rmtree(FOLDER)
+    make()
+    assert content() == before
+
+
+def test_what_is_up_to_date_is_left_alone_and_what_is_not_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    make()
+    before = content()
+    assert not make()[1]
+    assert content() == before
+    assert capsys.readouterr().err == ""
+    write_config(
+        pairing={"margin": 1.0},
+        judge={
+            "rules": [{"rule": "rabbit_ko.pairs.rules.ends"}, {"rule": "rabbit_ko.pairs.rules.within", "least": 20}]
+        },
+    )
+    assert make()[1]
+    said = "made anew, with the answers and verdicts that still hold"
+    assert capsys.readouterr().err == f"{FOLDER}: pairs are of another judge, pairing; {said}\n"
+    assert content()["answers.jsonl"] == before["answers.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["pairs.parquet", "judged.parquet", "manifest.json", "dpo"])
+def test_what_was_taken_away_is_made_again_as_it_was(name: str) -> None:
+    make()
+    before = content()
+    place = FOLDER / name
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    assert make()[1]
+    assert content() == before
+
+
+def test_more_prompts_keep_the_batches_that_were_full() -> None:
+    write_config(prompts={"max_prompts": 8})
+    make()
+    before = content()["answers.jsonl"]
+    write_config(prompts={"max_prompts": 12})
+    make()
+    assert content()["answers.jsonl"].startswith(before)
+
+
+def test_without_a_pair_it_is_one_line_that_says_what_became_of_the_prompts() -> None:
+    write_config(pairing={"margin": 100.0})
+    with pytest.raises(
+        UserError, match=r"of 12 prompts none gave a pair: .*\d+ margin.*; see `pairing` in pairs.yaml"
+    ):
+        make()
+    assert not (FOLDER / "pairs.json").exists()
+
+
+def test_a_prompt_without_room_for_an_answer_is_counted() -> None:
+    write_config(sampling={"max_new_tokens": 440}, prompts={"max_prompts": None})
+    record, _ = make()
+    assert 0 < record.outcomes["prompt too long"] < record.prompts == sum(record.outcomes.values())
+
+
+def test_a_server_is_asked_for_each_answer_once_with_a_seed_of_its_own(model: Judge) -> None:
+    write_config(
+        sampling={"stop": ["끝"], "temperature": 0.5, "top_p": 0.5, "seed": 7},
+        judge={"rules": [{"rule": "rabbit_ko.pairs.rules.within", "most": 90}]},
+    )
+    record, _ = make(server=endpoint("MODEL", model))
+    bodies = [request.body for request in model.requests]
+    assert len(bodies) == 4 * record.prompts
+    assert Counter(body["seed"] for body in bodies) == dict.fromkeys([7, 8, 9, 10], record.prompts)
+    settings = [{key: body[key] for key in ("stop", "temperature", "top_p", "max_tokens")} for body in bodies]
+    assert settings == [{"stop": ["끝"], "temperature": 0.5, "top_p": 0.5, "max_tokens": 12}] * len(bodies)
+    make(server=endpoint("MODEL", model))
+    assert len(model.requests) == len(bodies)
+
+
+def test_what_a_server_refuses_is_counted_and_where_it_refuses_all_it_is_one_line(model: Judge) -> None:
+    write_config(judge={"rules": [{"rule": "rabbit_ko.pairs.rules.within", "most": 90}]})
+    refusal = Reply("too long", status=400)
+    model.rule = lambda request: refusal
+    with pytest.raises(UserError, match="answers 400, too long; no answer could be had"):
+        make(server=endpoint("MODEL", model))
+    first = model.requests[0].text
+    model.rule = lambda request: refusal if request.text == first else answer(request)
+    record, _ = make(server=endpoint("MODEL", model))
+    assert record.outcomes["no answers"] == 1
+    assert sum(record.answers.values()) == 4 * (record.prompts - 1)
+
+
+def test_a_rubric_at_a_server_judges_answers_of_another(
+    model: Judge, judge: Judge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(judge={"rubric": {}})
+    judge.rule = scores
+    options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
+    record, _ = make(**options)
+    assert record.outcomes[PAIR] > 0
+    assert len(judge.requests) == 4 * record.prompts
+    assert "96 requests, of about" in capsys.readouterr().err
+    (FOLDER / "pairs.json").unlink()
+    make(**options)
+    assert (len(model.requests), len(judge.requests)) == (48, 48)
+    assert "requests" not in capsys.readouterr().err
+
+
+def test_max_requests_refuses_at_once_and_counts_what_is_still_missing(model: Judge, judge: Judge) -> None:
+    write_config(judge={"rubric": {}})
+    judge.rule = scores
+    options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
+    with pytest.raises(UserError, match=r"MAX_REQUESTS=95: there may be 96 requests, .*: 48 for answers, 48 at most"):
+        make(**options, max_requests=95)
+    assert not model.requests
+    assert not (FOLDER / "pairs.json").exists()
+    make(**options, max_requests=96)
+    assert len(model.requests) + len(judge.requests) == 96
+    write_config(judge={"rubric": {}}, prompts={"max_prompts": 13})
+    with pytest.raises(UserError, match=r"MAX_REQUESTS=7: there may be 8 requests"):
+        make(**options, max_requests=7)
+    make(**options, max_requests=8)
+
+
+def test_attempts_at_unreadable_verdicts_never_exceed_max_requests(model: Judge, judge: Judge) -> None:
+    write_config(judge={"rubric": {}})
+    judge.rule = lambda request: Reply("모르겠습니다.")
+    options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
+    with pytest.raises(UserError, match="MAX_REQUESTS"):
+        make(**options, max_requests=100)
+    assert len(model.requests) + len(judge.requests) == 100
+
+
+def test_the_command_says_what_it_came_to_and_then_that_it_is_up_to_date() -> None:
+    made = rabbit("pairs", "--stage", "base")
+    assert made.exit_code == 0, made.output
+    assert made.stdout.splitlines()[0].startswith("12 prompts: ")
+    assert made.stdout.splitlines()[-1] == f"{FOLDER}: made"
+    assert rabbit("pairs", "--stage", "base").stdout == f"{FOLDER}: up to date\n"
+    assert json.loads(rabbit("pairs", "--stage", "base", "--json").stdout)["prompts"] == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "line"),
+    [
+        (["--judge-url", "http://127.0.0.1:9/v1"], 2, "give both --judge-url and --judge-model, or neither"),
+        (["--model-url", "http://127.0.0.1:9/v1"], 2, "give both --model-url and --model-name, or neither"),
+        (["--stage", "sft"], 1, "no finished run; run `make sft RECIPE=smoke` first"),
+        (["--stage", "st"], 2, "did you mean `sft`"),
+    ],
+)
+def test_a_call_that_cannot_be_met_is_one_line(options: list[str], code: int, line: str) -> None:
+    ran = rabbit("pairs", *(options if "--stage" in options else ["--stage", "base", *options]))
+    assert (ran.exit_code, ran.stdout) == (code, "")
+    assert line in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("judge: {rubric: {}}\nsampling: {m: 4}", "pairs.yaml: sampling: m: unknown key"),
+        (
+            "judge: {rubric: {}}\nsampling: {n: 1}",
+            "pairs.yaml: sampling.n: Input should be greater than or equal to 2, not 1",
+        ),
+        ("judge: {rubric: {}}", "judge: rubric: who judges? give JUDGE_URL"),
+        ("prompts: {}", "pairs.yaml: judge: Field required"),
+    ],
+)
+def test_a_config_that_cannot_be_met_is_one_line(text: str, line: str) -> None:
+    Path("axolotl_configs/smoke/pairs.yaml").write_text(text)
+    ran = rabbit("pairs", "--stage", "base")
+    assert ran.exit_code == 1
+    assert line in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_recipe_without_a_config_is_one_line() -> None:
+    Path("axolotl_configs/smoke/pairs.yaml").unlink()
+    assert "smoke/pairs.yaml: no such file; docs/preferences.md" in rabbit("pairs", "--stage", "base").stderr
+
+
+def test_the_shards_are_split_as_the_recipe_says() -> None:
+    config = load_config(Path("axolotl_configs/smoke/data.yaml"))
+    make()
+    recorded = verify(str(FOLDER)).config
+    assert (recorded["seed"], recorded["test_size"]) == (config.seed, config.test_size)
+    assert recorded["quality"] == config.quality.model_dump(mode="json")
