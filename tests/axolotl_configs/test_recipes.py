@@ -59,16 +59,16 @@ def test_a_recipe_with_pairs_takes_those_of_its_own_model_once_they_are_there(
     assert after == ([own] if not name.startswith("smoke") else before), "smoke's rounds read pairs by themselves"
 
 
-def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says(tmp_path: Path) -> None:
+def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says() -> None:
     text = (CONFIGS / "rabbit-ko-3b/pairs.yaml").read_text(encoding="utf-8")
     config = read_pairs_config(Recipe("rabbit-ko-3b"))
     assert config.judge.rubric
     assert config.prompts.max_prompts
-    answers = [Answer(str(number), f"답변 {number}", True) for number in range(config.sampling.n)]
+    case = Prompt("", "", [user("질문")]), [Answer("", str(place), True) for place in range(config.sampling.n)]
     endpoint = find_endpoint("JUDGE", "http://localhost:9/v1", "judge", 1, 1.0)
     requests = {
         mode: RubricJudge(endpoint, config.judge.rubric.model_copy(update={"mode": mode}))
-        .work([(Prompt("1", "", [user("질문")]), answers)], tmp_path / "verdicts.jsonl")
+        .work([case], Path("none"))
         .requests
         for mode in ("score", "pairwise")
     }
