@@ -46,6 +46,7 @@ def put(found: list[Judged], judge: str = "the judge") -> None:
         recipe="smoke",
         stage="sft",
         model="ab12",
+        trained="gh78",
         judge=judge,
         made_of={"rubric": "ef56"},
         prompts=len(found),
