@@ -55,7 +55,7 @@ def _compared(texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
     beaten, disagreed = list[tuple[int, int]](), set[tuple[int, int]]()
     readable = set[int]()
     for one, other in combinations(range(len(texts)), 2):
-        first, second = (0.5, 0.5) if texts[one] == texts[other] else _orders(verdicts, one, other)
+        first, second = (0.5, 0.5) if texts[one] == texts[other] else orders(verdicts, one, other)
         won = first if first is not None and first == second else 0.5
         shares[one].append(won)
         shares[other].append(1 - won)
@@ -74,8 +74,11 @@ def _sorted(pair: tuple[int, int]) -> tuple[int, int]:
     return min(pair), max(pair)
 
 
-def _orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:
-    """Return what the first of two won (1, 0.5 or 0) where the judge saw it first, and where it saw it last."""
+def orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:
+    """Return what the first of two answers won, 1, 0.5 or 0, where the judge saw it first, and where it saw it last.
+
+    None where no verdict in that order can be read.
+    """
     first, last = _mean(verdicts, (one, other)), _mean(verdicts, (other, one))
     return _outcome(first), None if last is None else 1 - (_outcome(last) or 0.0)
 

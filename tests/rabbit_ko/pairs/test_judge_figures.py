@@ -64,11 +64,11 @@ def test_what_has_no_score_or_no_other_beside_it_does_not_count() -> None:
 def test_orders_count_verdicts_agreement_and_what_is_seen_first() -> None:
     alike = [((0, 1), 1.0), ((1, 0), 0.0)]
     first = [((0, 1), 1.0), ((1, 0), 1.0)]
-    found = order_figures([alike, first, [((0, 1), None), ((1, 0), 0.5)], [((0,), 3.0)]], disagreed=1)
+    found = order_figures([alike, first, [((0, 1), None), ((1, 0), 0.5)], [((0,), 3.0)]])
     assert found
     assert (found.readable, found.unreadable, found.both) == (5, 1, 2)
     assert (found.agreed.value, found.first.of, found.first.value) == (0.5, 4, 0.75)
-    assert order_figures([[((0,), 3.0)], []], disagreed=0) is None
+    assert order_figures([[((0,), 3.0)], []]) is None
 
 
 def test_a_share_has_wilsons_interval() -> None:
