@@ -37,13 +37,14 @@ from axolotl_plugins.checks.base_model import (
     name_base_absolutely,
     stage_chat_template,
 )
-from axolotl_plugins.checks.config import GuardArgs, check_config, set_defaults
+from axolotl_plugins.checks.config import GuardArgs, check_config, check_neighbours, set_defaults
 from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
 from axolotl_plugins.checks.model_files import ADAPTER, check_adapter_fits, check_weights
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
 from axolotl_plugins.environment import prepare_process
+from axolotl_plugins.kto import compare_with_others, describe_balance
 from axolotl_plugins.loss import (
     average_over_batches,
     average_over_tokens,
@@ -121,6 +122,7 @@ class Guard(BasePlugin):
         check_output_dir(self.given, Path(cfg["axolotl_config_path"]))
         check_speed(self.given, count_processes(cfg))
         keep_batch(cfg, LOG.info)
+        check_neighbours(cfg)
         if cfg.get("attn_implementation") == AUTO:
             cfg["attn_implementation"] = best_attention()
             LOG.info("attn_implementation: auto is %s here", cfg["attn_implementation"])
@@ -208,6 +210,10 @@ class Guard(BasePlugin):
                 check_rows(cfg, trainer.processing_class, split, rows, counts["examples"], everything=False)
             if method.rl == "orpo":
                 train_answers_only(trainer)
+            if method.rl == "kto":
+                compare_with_others(trainer)
+                if line := describe_balance(cfg, [*trainer.train_dataset["label"]]):
+                    LOG.warning(line)
         else:
             average = average_over_tokens if cfg.guard_mean_over_tokens else average_over_batches
             average(trainer)

@@ -54,6 +54,11 @@ OF_METHODS = {
     "orpo_alpha": ("orpo",),
     **dict.fromkeys(("kto_desirable_weight", "kto_undesirable_weight"), ("kto",)),
 }
+UNWANTED_WITH_RL = {
+    "lora_dropout": "TRL's trainers of preferences switch dropout off",
+    "trl": "its `beta` would come before rl_beta, and the rest of it is for methods that are not here",
+    **dict.fromkeys(("group_by_length", "curriculum_sampling"), "SFT's trainer alone reads it"),
+}
 # The losses of TRL's DPO that read `label_smoothing`.
 SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}
 
@@ -117,14 +122,14 @@ def _check_preference_options(config: dict[str, Any], rl: str) -> None:
     for key, methods in OF_METHODS.items():
         if config.get(key) is not None and rl not in methods:
             raise UserError(f"{key}: `rl: {rl}` does not read it, only {' and '.join(methods)}; take it away")
+    _refuse(config, UNWANTED_WITH_RL)
     if config.get("lora_model_dir"):
         raise UserError("lora_model_dir: axolotl ignores it in DPO and starts from the bare base; merge it first")
     if config.get("sample_packing"):
         raise UserError("sample_packing: is for SFT alone; take it away")
-    losses = set(config.get("dpo_loss_type") or ["sigmoid"])
-    if config.get("dpo_label_smoothing") and not losses & SMOOTHED:
-        said = f"TRL reads it with dpo_loss_type {', '.join(sorted(SMOOTHED))} alone"
-        raise UserError(f"dpo_label_smoothing: {said}; set `dpo_loss_type: [robust]`, or take it away")
+    if config.get("orpo_alpha") is not None and config.get("rl_beta") is not None:
+        raise UserError("orpo_alpha: axolotl takes rl_beta for it where both are set; take one of them away")
+    _check_dpo_losses(config)
     for key in ("rl_beta", "simpo_gamma") if rl == "simpo" else ():
         if config.get(key) is None:
             raise UserError(
@@ -134,14 +139,39 @@ def _check_preference_options(config: dict[str, Any], rl: str) -> None:
         _check_kto(config)
 
 
+def _check_dpo_losses(config: dict[str, Any]) -> None:
+    losses, smoothing = config.get("dpo_loss_type") or ["sigmoid"], config.get("dpo_label_smoothing") or 0
+    if smoothing and not SMOOTHED.intersection(losses):
+        said = f"TRL reads it with dpo_loss_type {', '.join(sorted(SMOOTHED))} alone"
+        raise UserError(f"dpo_label_smoothing: {said}; set `dpo_loss_type: [robust]`, or take it away")
+    if not 0 <= smoothing < 0.5 or (not smoothing and "exo_pair" in losses):
+        raise UserError("dpo_label_smoothing: must be below 0.5, and with exo_pair above 0, such as 0.001")
+    if len(config.get("dpo_loss_weights") or losses) != len(losses):
+        raise UserError("dpo_loss_weights: must be as many as the losses in dpo_loss_type")
+
+
 def _check_kto(config: dict[str, Any]) -> None:
     for key in ("kto_desirable_weight", "kto_undesirable_weight"):
         if config.get(key) == 0:
             raise UserError(f"{key}: axolotl takes 0 for 1; to train on one label, keep only its rows")
-    if int(config.get("micro_batch_size") or 1) < 2:
-        raise UserError("micro_batch_size: at least 2 in KTO, which compares each answer with the next one's in it")
     if config.get("remove_unused_columns") is not False:
         raise UserError("remove_unused_columns: must be false in KTO")
+    # Its trainer takes the rows as they lie, and makes the KL term of the answers that lie side by side.
+    if config.get("shuffle_merged_datasets") is False:
+        raise UserError(
+            "shuffle_merged_datasets: must not be false in KTO, where answers to a question would be next"
+        )
+    if config.get("dataset_num_proc") not in (0, 1):
+        raise UserError("dataset_num_proc: must be 0 or 1 in KTO, so that its micro-batches are those of training")
+
+
+def check_neighbours(cfg: Any) -> None:
+    """Raise UserError where a process's micro-batches are too small for KTO."""
+    if cfg.get("rl") == "kto" and int(cfg.get("micro_batch_size") or 1) < 2:
+        raise UserError(
+            "micro_batch_size: at least 2 for each process in KTO, which takes each question with the answer before "
+            "it in the micro-batch, too"
+        )
 
 
 def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[dict[str, Any]]:

@@ -12,12 +12,13 @@ from transformers import PreTrainedTokenizerBase
 from axolotl_plugins.resume.identity import dataset_fingerprints, remove_unfinished, run_identity, stage_identity
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, Native, template_for
+from rabbit_ko.methods import METHODS
 from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
 from tests.dataset_builders.files import write_jsonl
 from tests.stages import load_stage
 
-STAGES = sorted(ROOT.glob("axolotl_configs/*/sft.yaml")) + sorted(ROOT.glob("axolotl_configs/*/dpo.yaml"))
+STAGES = [path for name in METHODS for path in sorted(ROOT.glob(f"axolotl_configs/*/{name}.yaml"))]
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def recipe(in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     shutil.copytree(ROOT / "axolotl_configs", in_tmp / "axolotl_configs")
     for stage in STAGES:
-        folder = in_tmp / "data" / stage.parent.name / stage.stem
+        folder = in_tmp / "data" / stage.parent.name / METHODS[stage.stem].rows
         folder.mkdir(parents=True, exist_ok=True)
         for split in ("train", "test"):
             (folder / f"{split}-00000-of-00001.parquet").write_bytes(b"rows")
