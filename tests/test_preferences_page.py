@@ -78,8 +78,9 @@ def test_the_losses_are_those_of_trl_and_the_keys_those_of_axolotl() -> None:
         assert key in AxolotlInputConfig.model_fields.keys() & OF_METHODS.keys()
         told |= set(value) if key == "dpo_loss_type" else set()
     assert told == known
-    assert SMOOTHED == {*names(others.partition("TRL")[0])}
-    assert SMOOTHED == set(re.findall(r'"(\w+)"', " ".join(_branches_with("label_smoothing"))))
+    smoothed = {*names(others.partition("TRL")[0])}
+    assert smoothed == SMOOTHED
+    assert set(re.findall(r'"(\w+)"', " ".join(_branches_with("label_smoothing")))) == SMOOTHED
 
 
 def _branches_with(word: str) -> list[str]:
