@@ -9,7 +9,7 @@ from prompt_strategies.preferences import SIDES
 
 def count_tokens(trainer: Any) -> None:
     """Let a trainer of pairs log the tokens of both answers with their prompts, as TRL's DPO and KTO do."""
-    step, log, counted = trainer.training_step, trainer.log, torch.zeros((), dtype=torch.int64)
+    step, log, counted = trainer.training_step, trainer.log, torch.zeros((), dtype=torch.float64)
 
     def counting_step(model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
         for side in SIDES:
