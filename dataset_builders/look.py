@@ -24,8 +24,12 @@ from rabbit_ko.errors import UserError, printable
 from rabbit_ko.methods import RowKind
 
 SAMPLE_ROWS = 500
-# What reads data of any origin; pairs of one's own model have a file of their own name.
-OF_ONES_OWN = {name: source for name, source in SOURCES.items() if source.license == NONE and not source.file}
+# What reads data of any origin; pairs of one's own model have a file of their own name, and prompts no answers.
+OF_ONES_OWN = {
+    name: source
+    for name, source in SOURCES.items()
+    if source.license == NONE and source.has_answers and not source.file
+}
 # What columns of judged answers are for: to train them as plain answers would train the bad ones, too.
 _RANKS: dict[RowKind, int] = {"dpo": 2, "kto": 1, "sft": 0}
 # What people call the fields of their own data, besides the fields' own names; the likeliest first.

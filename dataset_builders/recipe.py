@@ -159,6 +159,8 @@ class DataConfig(Strict):
     def _may_be_used(self) -> "DataConfig":
         entries = [entry for taken in self.sources for entry in (taken, taken.other) if entry]
         check_unique("sources", (entry.label for entry in entries))
+        if asked := [entry.label for entry in entries if not SOURCES[entry.source].has_answers]:
+            raise ValueError(f"`{asked[0]}` has no answers to train on; its place is pairs.yaml, under `prompts:`")
         for entry in entries if self.license_policy == "commercial" else ():
             license = entry.stated_license
             if license.commercial or entry.license_accepted:

@@ -29,7 +29,7 @@ class TokenizedRow:
     """A row of the shards, with its answer, or the two of a pair; no tokens where it is dropped, and why.
 
     earlier: (start, end) of what is trained within the prompt. length: tokens of the prompt and the longest answer.
-    trained: of all answers. total: of the prompt with each.
+    trained: of all answers. total: of the prompt with each. label: of an answer that has one, true for a good one.
     """
 
     id: str
@@ -39,6 +39,7 @@ class TokenizedRow:
     dropped_exchanges: int
     dropped: Dropped | None
     earlier: tuple[tuple[int, int], ...] = ()
+    label: bool | None = None
 
     @property
     def length(self) -> int:
@@ -73,20 +74,21 @@ def tokenize_batch(cfg: Any, tokenizer: Any, entry: Any, batch: dict[str, list[A
     """Yield the rows of a batch, given by its columns, as the dataset `entry` of the config asks for them."""
     unnamed = [""] * len(next(iter(batch.values())))
     names = list(zip(batch.get("id", unnamed), batch.get("source", unnamed), strict=True))
+    labels: Sequence[bool | None] = []
     if (kind := method_of(cfg).rows) == "sft":
         found = [*load_strategy(entry.type, tokenizer, cfg, entry).examples(batch)]
         names = [name for name, some in zip(names, found, strict=True) for _ in some]
         rows = [*chain.from_iterable(found)]
     else:
-        samples = preferences.pairs(batch) if kind == "dpo" else preferences.labelled(batch)[0]
+        samples, labels = (preferences.pairs(batch), []) if kind == "dpo" else preferences.labelled(batch)
         names = [name for name in names for _ in range(len(samples) // len(names))]
         rows = preferences.examples(samples, tokenizer, template_for(entry.type), cfg.sequence_len, method_of(cfg).rl)
-    for name, row in zip(names, rows, strict=True):
+    for name, row, label in zip(names, rows, labels or [None] * len(rows), strict=True):
         if isinstance(row, Example):
             answers = tuple(list(answer) for answer in row.answers)
-            yield TokenizedRow(*name, list(row.prompt), answers, row.dropped_exchanges, None, row.earlier)
+            yield TokenizedRow(*name, list(row.prompt), answers, row.dropped_exchanges, None, row.earlier, label)
         else:
-            yield TokenizedRow(*name, [], (), 0, row)
+            yield TokenizedRow(*name, [], (), 0, row, label=label)
 
 
 def check_rows(cfg: Any, tokenizer: Any, split: str, dataset: Any, examples: int, everything: bool) -> dict[str, int]:

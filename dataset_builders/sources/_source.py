@@ -35,7 +35,8 @@ class Source:
     convert: a raw row by those fields, and the name in ids, to a row; it raises Rejected. upstream_rows: as its page
     says. translated: by a machine. numbers_are_labels: whether 0 and 1 under `label` are a verdict, and no class.
     file: the one file that is read where the path is a folder. beside: columns on how its rows came to be, which stay
-    in that file, by the rows' ids.
+    in that file, by the rows' ids. has_answers: whether a row can be trained on; others
+    stand in pairs.yaml alone.
     """
 
     rows: RowKind
@@ -48,6 +49,7 @@ class Source:
     numbers_are_labels: bool = False
     file: str = ""
     beside: tuple[str, ...] = ()
+    has_answers: bool = True
 
 
 def exchange(

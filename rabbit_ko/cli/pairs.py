@@ -47,6 +47,8 @@ def pairs(
 
     if bool(judge_url) != bool(judge_model):
         raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
+    if rounds and as_json:
+        raise typer.BadParameter("--json is for the pairs of one stage; ask for it without --rounds, stage by stage")
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout) if judge_url else None
     server = model_server(model_url, model_name, concurrency, timeout)
     options, found = Options(judge, server, max_requests), Recipe(recipe)

@@ -37,7 +37,7 @@ Round = Annotated[
 
 
 def _help(method: Method) -> str:
-    rows = "conversations" if method.rows == "sft" else "preference pairs"
+    rows = {"sft": "conversations", "dpo": "preference pairs", "kto": "answers with a label"}[method.rows]
     start = f"the merged {method.parent} model" if method.parent else "the recipe's base model"
     name = method.name
     rounds = (

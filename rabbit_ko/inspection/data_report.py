@@ -80,7 +80,14 @@ def _describe(
 
     def measure(rows: pa.Table) -> dict[str, Any]:
         wanted = pc.if_else(pc.is_in(rows["id"], ids), rows["id"], None)
-        return {"source": rows["source"], "split": rows["split"], "wanted": wanted, **measure_messages(rows)}
+        labels = {"label": rows["label"]} if kind == "kto" else {}
+        return {
+            "source": rows["source"],
+            "split": rows["split"],
+            "wanted": wanted,
+            **labels,
+            **measure_messages(rows),
+        }
 
     sizes = {"source": samples, "split": max_tokenized, "wanted": 1}
     measures, found = scan_shards(recipe.data, manifest, kind, measure, sizes)

@@ -30,7 +30,8 @@ class Piece:
 
 def answers(tokenizer: Any, row: "TokenizedRow | Example") -> dict[str, list[Piece]]:
     """Return a row in pieces once for each answer, by what the answer is called; SFT's only one has no name."""
-    names = ("chosen", "rejected") if len(row.answers) == 2 else ("",)
+    only = {True: "good", False: "bad", None: ""}[getattr(row, "label", None)]
+    names = ("chosen", "rejected") if len(row.answers) == 2 else (only,)
     edges = pairwise((0, *chain.from_iterable(row.earlier), len(row.prompt)))
     parts = [_pieces(tokenizer, row.prompt[slice(*span)], number % 2 == 1) for number, span in enumerate(edges)]
     prompt = list(chain.from_iterable(parts))

@@ -55,6 +55,13 @@ class PairsConfig(Strict):
     judge: JudgeConfig
     pairing: PairingConfig = PairingConfig()
 
+    @model_validator(mode="after")
+    def _has_a_margin_that_there_can_be(self) -> "PairsConfig":
+        if (widest := self.judge.widest) is not None and self.pairing.margin > widest:
+            said = "are shares of wins, from 0 to 1" if widest == 1.0 else "are from 1 to 10"
+            raise ValueError(f"pairing.margin: the judge's scores {said}; make it {widest:g} at most")
+        return self
+
 
 def read_pairs_config(recipe: Recipe) -> PairsConfig:
     """Read a recipe's pairs.yaml. Raises UserError where there is none, or it has a mistake."""

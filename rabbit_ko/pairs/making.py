@@ -14,7 +14,7 @@ from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
 from rabbit_ko.evaluation.records import PACKAGES, Model, model_of
 from rabbit_ko.evaluation.stages import Stage, find_stage
-from rabbit_ko.pairs.answers import plan_answers
+from rabbit_ko.pairs.answers import Answers, plan_answers
 from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
 from rabbit_ko.pairs.judges import make_judge
 from rabbit_ko.pairs.output import ANSWERS, RECORD, VERDICTS, PairsRecord, read_pairs_record, write_tables
@@ -99,22 +99,21 @@ def _up_to_date(task: _Task) -> PairsRecord | None:
     if record is None:
         return None
     changed = [name for name, made in task.made_of.items() if record.made_of.get(name) != made]
-    files = record.files.items()
-    is_of_run = record.trained == trained_files(Path(task.stage.model))
-    if (
-        not changed
-        and is_of_run
-        and all(
-            (task.folder / name).is_file() and hashing.file_digest(task.folder / name) == sha256
-            for name, sha256 in files
-        )
-    ):
-        manifest = current(task.shards, task.folder)
-        if manifest and manifest.fingerprint == record.fingerprint:
-            return record
+    if not changed and _is_there(record, task):
+        return record
     what = f"of another {', '.join(changed)}" if changed else "not as they were written"
     say(f"{task.folder}: pairs are {what}; made anew, with the answers and verdicts that still hold", is_error=True)
     return None
+
+
+def _is_there(record: PairsRecord, task: _Task) -> bool:
+    """Tell whether the files are those of the record, and it is of the run that there is."""
+    places = {task.folder / name: sha256 for name, sha256 in record.files.items()}
+    if any(not place.is_file() or hashing.file_digest(place) != sha256 for place, sha256 in places.items()):
+        return False
+    manifest = current(task.shards, task.folder)
+    is_of_run = record.trained == trained_files(Path(task.stage.model))
+    return is_of_run and manifest is not None and manifest.fingerprint == record.fingerprint
 
 
 def _answer_and_judge(task: _Task, options: Options) -> list[Judged]:
@@ -131,8 +130,8 @@ def _answer_and_judge(task: _Task, options: Options) -> list[Judged]:
         contest.case if len(contest.answers) == how.sampling.n else _unanswered(contest.prompt, how.sampling.n)
         for contest in contests()
     ]
-    work, left = answers.work, options.max_requests
-    _announce(work, task.judge.work(expected, verdicts), options)
+    _announce(answers, task.judge.work(expected, verdicts), options)
+    left = options.max_requests
     sent = answers.make(left)
     judged = judge_contests(task.judge, contests(), how.pairing, verdicts, None if left is None else left - sent)
     return judged + [Judged(prompt, answers.dropped[prompt.id]) for prompt in prompts if prompt.id in answers.dropped]
@@ -144,18 +143,19 @@ def _unanswered(prompt: Prompt, n: int) -> Case:
     return prompt, [Answer("", f"{text} {place}", True) for place in range(n)]
 
 
-def _announce(answers: Work, verdicts: Work, options: Options) -> None:
+def _announce(answers: Answers, verdicts: Work, options: Options) -> None:
     """Say what will be asked of servers, and see that they are there. Raises UserError where it is too much."""
-    work = answers + verdicts
-    if not work.requests:
+    work = answers.work + verdicts
+    if not (answers.missing or work.requests):
         return
-    parts = f"{answers.requests:,} for answers, {verdicts.requests:,} at most for verdicts"
+    parts = f"{answers.work.requests:,} for answers, {verdicts.requests:,} at most for verdicts"
     line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
     if options.max_requests is not None and work.requests > options.max_requests:
         advice = "raise it, or lower `max_prompts` or `n` in pairs.yaml"
         raise UserError(f"MAX_REQUESTS={options.max_requests}: there may be {line}; {advice}")
-    say(line, is_error=True)
-    for endpoint, asked in ((options.server, answers), (options.judge, verdicts)):
+    here = "" if answers.server else f"; {answers.missing:,} answers are drawn on this machine"
+    say((line if work.requests else "no requests") + here, is_error=True)
+    for endpoint, asked in ((options.server, answers.work), (options.judge, verdicts)):
         if endpoint and asked.requests:
             check_reachable(endpoint)
 

@@ -14,7 +14,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.pairs.config import read_pairs_config
 from rabbit_ko.pairs.judges.rubric_judge import RubricJudge
-from rabbit_ko.pairs.records import Prompt
+from rabbit_ko.pairs.records import Answer, Prompt
 from rabbit_ko.planning.memory import GIB, estimate
 from rabbit_ko.planning.stage import load_shape, read_stage
 from rabbit_ko.recipes import Recipe, read_config
@@ -64,16 +64,16 @@ def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says() ->
     config = read_pairs_config(Recipe("rabbit-ko-3b"))
     assert config.judge.rubric
     assert config.prompts.max_prompts
-    prompts = [Prompt(str(number), "", [user("질문")]) for number in range(config.prompts.max_prompts)]
+    case = Prompt("", "", [user("질문")]), [Answer("", str(place), True) for place in range(config.sampling.n)]
     endpoint = find_endpoint("JUDGE", "http://localhost:9/v1", "judge", 1, 1.0)
     requests = {
         mode: RubricJudge(endpoint, config.judge.rubric.model_copy(update={"mode": mode}))
-        .work(prompts, config.sampling.n)
+        .work([case], Path("none"))
         .requests
         for mode in ("score", "pairwise")
     }
-    assert f"Costs {requests['score']:,} requests to the judge" in text
-    assert f"{requests['pairwise'] // len(prompts)} a prompt" in text
+    assert f"Costs {requests['score'] * config.prompts.max_prompts:,} requests to the judge" in text
+    assert f"{requests['pairwise']} a prompt" in text
 
 
 @pytest.mark.parametrize("name", ["orpo", "simpo", "kto"])

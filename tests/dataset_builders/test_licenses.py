@@ -79,7 +79,7 @@ def test_aog_keeps_every_valid_row() -> None:
 
 
 def test_public_sources_say_where_their_license_is_stated() -> None:
-    own = {"alpaca", "sharegpt", "messages", "preference", "labelled", "own_pairs"}
+    own = {"alpaca", "sharegpt", "messages", "preference", "labelled", "own_pairs", "prompts"}
     for name, source in SOURCES.items():
         assert source.license.stated.startswith("https://") != (name in own)
 

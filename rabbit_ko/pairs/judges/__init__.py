@@ -27,6 +27,11 @@ class JudgeConfig(Strict):
             )
         return self
 
+    @property
+    def widest(self) -> float | None:
+        """The widest margin that two scores can have; None where there is no bound that is known."""
+        return {"score": 9.0, "pairwise": 1.0}[self.rubric.mode] if self.rubric else None
+
 
 def make_judge(config: JudgeConfig, endpoint: Endpoint | None = None) -> Judge:
     """Return the judge that a config describes; endpoint: where the model of a rubric answers.

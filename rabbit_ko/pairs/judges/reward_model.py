@@ -102,7 +102,7 @@ def _scores(
         fitting.sort(key=lambda pair: len(pair[0]))
         for first in range(0, len(fitting), size):
             batch = fitting[first : first + size]
-            for (_, each), score in zip(batch, rewards(model, [ids for ids, _ in batch]), strict=True):
+            for (_, each), score in zip(batch, _rewards(config, model, [ids for ids, _ in batch]), strict=True):
                 yield (
                     (each, score, f"{score:g}") if isfinite(score) else (each, None, "the model's score is no number")
                 )
@@ -119,17 +119,21 @@ def _encode(tokenizer: Any, messages: Messages, limit: int) -> tuple[list[int], 
     return ids, f"too long: {len(ids):,} tokens, of {limit:,} that the reward model takes" if len(ids) > limit else ""
 
 
-def rewards(model: Any, conversations: Sequence[Sequence[int]]) -> list[float]:
-    """Return the score of each conversation's ids, in one batch."""
+def _rewards(config: RewardModelConfig, model: Any, conversations: Sequence[Sequence[int]]) -> list[float]:
+    """Return the score of each conversation's ids, in one batch. Raises UserError."""
     import torch
 
     longest = max(map(len, conversations))
     padding = model.config.pad_token_id or 0
     ids = [[*some, *[padding] * (longest - len(some))] for some in conversations]
     mask = [[1] * len(some) + [0] * (longest - len(some)) for some in conversations]
-    with torch.inference_mode():
-        inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
-        output = model(**{name: value.to(model.device) for name, value in inputs.items()})
+    inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+    with loading(f"{config.model}: the reward model fails", Path(config.model)), torch.inference_mode():
+        try:
+            output = model(**{name: value.to(model.device) for name, value in inputs.items()})
+        except torch.OutOfMemoryError:
+            said = f"{len(ids)} conversations of {longest:,} tokens do not fit into the GPU's memory"
+            raise UserError(f"{config.model}: {said}; lower reward_model.batch_size or max_length") from None
     scores: list[float] = output.logits[:, 0].double().tolist()
     return scores
 

@@ -50,10 +50,11 @@ class Question(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What the judge said to one request, or why the server refused it."""
+    """What the judge said to one request, or why the server refused it. ended: whether the judge ended it."""
 
     score: float | None
     text: str
+    ended: bool = False
     refused: bool = False
 
 
@@ -82,7 +83,7 @@ class RubricJudge:
 
     def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return the requests for the verdicts that are missing, each of which is read at the first attempt."""
-        missing = _missing(self._questions(cases), _known(journal))
+        missing = _missing(self._questions(cases), _known(journal, self.config.mode))
         asked = (self._ask_about(cases, question) for question in missing)
         characters = VERDICT * len(missing) + sum(len(message["content"]) for some in asked for message in some)
         return Work(len(missing), round(characters / CHARACTERS_PER_TOKEN))
@@ -92,7 +93,7 @@ class RubricJudge:
 
         Raises UserError where the server fails, refuses everything, or needs more requests than `most`.
         """
-        replies = _known(journal)
+        replies = _known(journal, self.config.mode)
         questions = self._questions(cases)
         missing, total = _missing(questions, replies), len({question.key for question in questions})
         if most is not None and len(missing) > most:
@@ -117,8 +118,7 @@ class RubricJudge:
                 messages = self._ask_about(cases, question, again=bool(before))
                 try:
                     text = await ask_as_allowed(ask, messages, settings)
-                    score = read_verdict(self.config.mode, text) if text.ended else None
-                    reply = Statement(score, text)
+                    reply = _read(self.config.mode, text, text.ended)
                 except Refused as refused:
                     reply = Statement(None, str(refused), refused=True)
                 notes.take(cases[question.case][0], question, reply)
@@ -144,7 +144,8 @@ class RubricJudge:
     def _judgements(self, cases: Sequence[Case], questions: Sequence[Question], replies: Replies) -> list[Judgement]:
         said: dict[int, list[Verdict]] = defaultdict(list)
         for question in questions:
-            reply = replies[question.key][-1]
+            found = replies[question.key]
+            reply = next((each for each in found if each.score is not None), found[-1])
             said[question.case].append(Verdict(question.places, reply.score, reply.text))
         texts = ([answer.text for answer in answers] for _, answers in cases)
         return [scored(self.config.mode, some, said[number]) for number, some in enumerate(texts)]
@@ -181,13 +182,18 @@ class _Notes:
             del self.refusals[0]
 
 
-def _known(journal: Path) -> Replies:
+def _known(journal: Path, mode: Mode) -> Replies:
+    """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then."""
     replies: Replies = defaultdict(list)
-    for record in records(journal, key=str, text=str):
-        score = record.get("score")
-        reply = Statement(score if isinstance(score, float) else None, record["text"], record.get("refused") is True)
+    for record in records(journal, key=str, text=str, ended=bool, refused=bool):
+        refusal = Statement(None, record["text"], refused=True)
+        reply = refusal if record["refused"] else _read(mode, record["text"], record["ended"])
         replies[record["key"]].append(reply)
     return replies
+
+
+def _read(mode: Mode, text: str, ended: bool) -> Statement:
+    return Statement(read_verdict(mode, text) if ended else None, text, ended)
 
 
 def _places(mode: Mode, texts: Sequence[str]) -> list[tuple[int, ...]]:

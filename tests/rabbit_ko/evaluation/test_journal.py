@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.journal import append, locked, records
+from rabbit_ko.evaluation.journal import append, locked, mend, records
 
 
 def test_records_come_back_in_order(tmp_path: Path) -> None:
@@ -33,6 +33,19 @@ def test_a_torn_line_is_ignored_and_does_not_take_the_next_one_with_it(cut: int,
         journal.write_bytes(b'{"text": "first"}\n' + torn)
         append(journal, {"text": "next"})
         assert list(records(journal)) == [{"text": "first"}, {"text": "next"}]
+
+
+@given(st.integers(min_value=0))
+def test_a_torn_line_is_cut_off_and_what_is_whole_stays_byte_by_byte(cut: int) -> None:
+    lines = [json.dumps({"text": text}, ensure_ascii=False).encode() + b"\n" for text in ("한국어 문장", "다음 문장")]
+    with TemporaryDirectory() as folder:
+        mend(journal := Path(folder) / "a.jsonl")
+        assert not journal.exists()
+        cut %= len(lines[1]) + 1
+        journal.write_bytes(lines[0] + lines[1][:cut])
+        mend(journal)
+        # A line that lacks only its end says all.
+        assert journal.read_bytes() == lines[0] + (lines[1] if cut >= len(lines[1]) - 1 else b"")
 
 
 def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from copy import deepcopy
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
-from axolotl_plugins.checks.rows import TokenizedRow, tokenized_rows
+from axolotl_plugins.checks.rows import TokenizedRow, tokenize_batch, tokenized_rows
 from prompt_strategies.tokens import Dropped, encode
 from rabbit_ko.cli import main
 from rabbit_ko.inspection.inspect_stage import command, print_row, print_summary, render_rows, summarize
@@ -45,6 +46,21 @@ def stage(smoke_recipe: Path) -> Any:
     """The smoke recipe's SFT stage, with a length into which not every row fits."""
     cfg = load_on_cpu("sft", sequence_len=200)
     return cfg, load_tokenizer(cfg)
+
+
+def test_answers_with_a_label_are_called_good_or_bad_whether_they_were_labelled_or_are_a_pair_s(
+    smoke_recipe: Path,
+) -> None:
+    cfg = load_on_cpu("kto", base_model="runs/smoke/base", guard_any_parent=True)
+    tokenizer = load_tokenizer(cfg)
+    pair = pq.read_table(sorted(Path("data/smoke/dpo").glob("train-*"))).slice(0, 1).to_pydict()
+    labelled = {name: pair[name] * 2 for name in ("id", "source", "prompt")}
+    labelled |= {"completion": pair["rejected"] + pair["chosen"], "label": [False, True]}
+    for batch, names in ((pair, ["good", "bad"]), (labelled, ["bad", "good"])):
+        rows = [*tokenize_batch(cfg, tokenizer, cfg.datasets[0], batch)]
+        assert [*chain.from_iterable(answers(tokenizer, row) for row in rows)] == names
+        texts = {name: tokenizer.decode(row.answers[0]) for row, name in zip(rows, names, strict=True)}
+        assert texts["good"].startswith(pair["chosen"][0][0]["content"][:20])
 
 
 def test_every_row_is_shown_or_dropped_with_its_reason(stage: Any) -> None:

@@ -173,6 +173,7 @@ def test_labelled_rows_have_a_part_of_the_page_with_their_labels(recipe: Path, t
     assert page.count("good 좋은 답") == page.count("bad 나쁜 답") + 1, (
         "the kept one of two that say the same is shown"
     )
+    assert "labelled 4 50.0%" in page, "the share of good answers"
     assert "Not counted: ROWS=0, or no stage of the recipe trains on these rows." in page
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
+from axolotl_plugins.resume.identity import shards_fingerprint
 from dataset_builders.licenses import License, known
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score, State
@@ -18,7 +19,7 @@ from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.model_card import Language, header
-from tests.dataset_builders.data_folder import summary
+from tests.dataset_builders.data_folder import make_data_folder, summary
 from tests.rabbit_ko.evaluation.results.measured import make_stale, put_results
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result, retrain
 from tests.rabbit_ko.publishing.card_folder import (
@@ -74,6 +75,39 @@ def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pyte
     assert "| `rl` | orpo |\n| `orpo_alpha` | 0.1 |\n" in card
     assert "| closed | dpo | mine.jsonl |" in card
     assert "이어서 선호 쌍 1,234개로 ORPO를 했습니다.\n" in card_of("orpo", "ko")
+
+
+def test_a_round_names_its_parent_and_the_pairs_that_it_read(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, pairs = "dpo-1", Path("data/pairs/mine/sft")
+    monkeypatch.setattr(
+        "rabbit_ko.publishing.model_facts.find_stage", lambda recipe, name: Stage(recipe, name, str(run))
+    )
+    own = summary("dpo", License(), name="own_pairs", path=str(pairs))
+    make_data_folder(pairs, [own])
+    run = MODELS["dpo"].rename(MODELS["dpo"].with_name(stage))
+    monkeypatch.setitem(MODELS, stage, run)
+    read = [{"path": f"{pairs}/dpo", "fingerprint": shards_fingerprint({"path": f"{pairs}/dpo"})}]
+    config = {
+        "base_model": str(MODELS["sft"] / "merged"),
+        "rl": "dpo",
+        "datasets": [{"type": "prompt_strategies.qir"}],
+    }
+    put_run(stage, "", started="2026-01-02T00:00:00+00:00", config=config, datasets=read)
+    card = card_of(stage)
+    assert "Then DPO-1 on 1,234 preference pairs of the SFT model's own answers.\n" in card
+    assert "### DPO-1\n\nIt starts from the merged SFT model.\n" in card
+    assert f"| own_pairs | dpo | {pairs} @ " in card
+    assert "mine.jsonl" not in card
+    assert "이어서 SFT 모델이 직접 낸 답변으로 만든 선호 쌍 1,234개로 DPO-1 학습을 했습니다.\n" in card_of(
+        stage, "ko"
+    )
+    put_run(
+        stage, "", started="2026-01-02T00:00:00+00:00", config=config, datasets=[{**read[0], "fingerprint": "f1"}]
+    )
+    with pytest.raises(
+        UserError, match=f"{pairs}/manifest.json: lists other shards than those that dpo-1 was trained"
+    ):
+        card_of(stage)
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])

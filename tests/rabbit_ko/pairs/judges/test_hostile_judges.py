@@ -59,6 +59,23 @@ def test_a_judge_that_mostly_looks_at_the_order_makes_only_the_pairs_that_hold_i
     assert chosen(found)[0] == TEXTS[2]
 
 
+def test_what_a_judge_finds_worse_is_not_chosen_over_the_better_whatever_else_it_beats(server: Judge) -> None:
+    # The lengths of the first two are the most alike, and 1, which beats 0, loses all else.
+    texts = ["가" * 4, "나" * 4, "다" * 6, "라" * 9]
+    wins = {(0, 2), (0, 3), (1, 0), (2, 1), (3, 1), (2, 3)}
+
+    def rule(request: Request) -> Reply:
+        one, other = [*map(texts.index, shown(request))]
+        return Reply(f"더 나은 답변: {'A' if (one, other) in wins else 'B'}")
+
+    server.rule = rule
+    found = pairs(server, "pairwise", texts)
+    assert found.judgement.scores == (2 / 3, 1 / 3, 2 / 3, 1 / 3)
+    assert found.pair in wins
+    texts = texts[:2]
+    assert pairs(server, "pairwise", texts).pair == (1, 0)
+
+
 @pytest.mark.parametrize(("mode", "said"), [("pairwise", "더 나은 답변: 무승부"), ("score", "점수: 7")])
 def test_a_judge_that_always_ties_makes_no_pair(server: Judge, mode: Mode, said: str) -> None:
     server.rule = lambda _: Reply(said)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
+from rabbit_ko.pairs.config import PairsConfig
 from rabbit_ko.pairs.judges import JudgeConfig, make_judge
 from rabbit_ko.pairs.judges.reward_model import RewardModelJudge
 from rabbit_ko.pairs.judges.rubric_judge import RubricJudge
@@ -46,6 +47,17 @@ def test_each_kind_becomes_its_judge(config: dict[str, Any], kind: type) -> None
 def test_a_mistake_is_named(config: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         JudgeConfig.model_validate(config)
+
+
+@pytest.mark.parametrize(("mode", "widest"), [("score", 9.0), ("pairwise", 1.0)])
+def test_a_margin_that_no_two_scores_have_is_refused_before_anything_is_asked(mode: str, widest: float) -> None:
+    def config(margin: float) -> PairsConfig:
+        judge = {"rubric": {"mode": mode}}
+        return PairsConfig.model_validate({"judge": judge, "pairing": {"margin": margin}})
+
+    assert config(widest).pairing.margin == widest
+    with pytest.raises(ValidationError, match=f"pairing.margin: .*; make it {widest:g} at most"):
+        config(widest + 0.1)
 
 
 def test_a_rubric_without_a_server_says_what_to_give() -> None:

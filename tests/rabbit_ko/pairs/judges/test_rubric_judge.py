@@ -122,6 +122,17 @@ def test_after_three_attempts_there_is_no_score_and_no_fourth(server: Judge) -> 
     assert len(server.requests) == 3 == len(lines())
 
 
+def test_what_is_read_now_and_was_not_then_is_not_asked_for_again(
+    server: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.rule = by_place
+    with monkeypatch.context() as patch:
+        patch.setattr("rabbit_ko.pairs.judges.rubric_judge.read_verdict", lambda *_: None)
+        assert judged(rubric_judge(server), [case()])[0].scores == (None,) * 4
+    assert judged(rubric_judge(server), [case()])[0].scores == (9.0, 7.0, 5.0, 3.0)
+    assert len(server.requests) == 12
+
+
 def test_attempts_that_a_kill_came_between_count_together(server: Judge) -> None:
     server.rule = lambda _: GARBAGE
     judged(rubric_judge(server), [case(0, TEXTS[:1])])
