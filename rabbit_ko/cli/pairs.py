@@ -92,6 +92,7 @@ def _summary(record: Any) -> list[str]:
         f"{record.prompts:,} prompts": record.outcomes,
         f"{sum(record.answers.values()):,} answers": record.answers,
         f"{sum(record.rows.values()):,} rows without a prompt": record.rows,
+        f"{sum(record.shards.values()):,} pairs": record.shards,
     }
     return [
         f"{what}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
