@@ -33,8 +33,12 @@ from rabbit_ko.recipes import RUN_FILE
 T = TypeVar("T")
 # Axolotl shows what its own loggers say.
 LOG = get_logger("axolotl.guard")
+# Those of preferences are TRL's means over the batches since the last line. SimPO logs a likelihood's loss of 0.
 SHOWN = {
     "loss": "loss {:.4g}",
+    "nll_loss": "likelihood {:.4g}",
+    "log_odds_ratio": "log odds ratio {:.3g}",
+    "kl": "KL {:.3g}",
     "rewards/margins": "margin {:.3g}",
     "rewards/accuracies": "accuracy {:.3g}",
     "tokens_per_second": "{:,.0f} tokens/s",
@@ -160,7 +164,8 @@ class Progress(TrainerCallback):
             state.log_history[-1].update(figures)
         if state.is_world_process_zero and not logs.keys().isdisjoint({"loss", "eval_loss"}):
             when = "eval_" if "eval_loss" in logs else ""
-            shown = [text.format(float(logs[when + name])) for name, text in SHOWN.items() if when + name in logs]
+            named = {name: float(logs[when + name]) for name in SHOWN if when + name in logs}
+            shown = [SHOWN[name].format(value) for name, value in named.items() if value or name != "nll_loss"]
             # The first step warms up.
             if "loss" in logs and len(self.steps) > 1:
                 seconds = fmean(self.steps[1:][-100:]) * (state.max_steps - state.global_step)

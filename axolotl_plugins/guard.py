@@ -58,6 +58,7 @@ from axolotl_plugins.resume.checkpoints import STATE_FILE
 from axolotl_plugins.resume.packing import keep_order
 from axolotl_plugins.run_file import write_run_file
 from axolotl_plugins.run_folder import check_output_dir, hold
+from axolotl_plugins.token_count import count_tokens
 from prompt_strategies.native_template import TODAY, has_fixed_date
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import method_of
@@ -210,6 +211,8 @@ class Guard(BasePlugin):
                 check_rows(cfg, trainer.processing_class, split, rows, counts["examples"], everything=False)
             if method.rl == "orpo":
                 train_answers_only(trainer)
+            if method.rl in ("orpo", "simpo"):
+                count_tokens(trainer)
             if method.rl == "kto":
                 compare_with_others(trainer)
                 if line := describe_balance(cfg, [*trainer.train_dataset["label"]]):

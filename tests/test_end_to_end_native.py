@@ -26,6 +26,13 @@ pytestmark = pytest.mark.slow
 
 RUNS = Path("runs/smoke-native")
 MERGED = RUNS / "sft/merged"
+# What makes a stage of KTO, which the recipe does not have, of its DPO.
+KTO = (
+    ("rl: dpo\n", "rl: kto\nremove_unused_columns: false\n"),
+    ("native_dpo", "native_kto"),
+    ("smoke-native/dpo/prepared", "smoke-native/kto/prepared"),
+    ("output_dir: runs/smoke-native/dpo", "output_dir: runs/smoke-native/kto"),
+)
 SYSTEM_TURN = "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
 TURNS = [
     {"role": "system", "content": "짧게 답하세요."},
@@ -37,11 +44,17 @@ TURNS = [
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, in which `make data sft dpo RECIPE=smoke-native` has run."""
+    """A copy of the project, in which `make data sft dpo kto RECIPE=smoke-native` has run."""
     folder = tmp_path_factory.mktemp("native")
     copy_project(folder)
     (folder / ".venv").symlink_to(VENV)
-    run(folder, "make", "data", "sft", "dpo", "RECIPE=smoke-native")
+    recipe = folder / "axolotl_configs/smoke-native"
+    text = (recipe / "dpo.yaml").read_text(encoding="utf-8")
+    for old, new in KTO:
+        assert old in text
+        text = text.replace(old, new)
+    (recipe / "kto.yaml").write_text(text, encoding="utf-8")
+    run(folder, "make", "data", "sft", "dpo", "kto", "RECIPE=smoke-native")
     return folder
 
 
@@ -103,7 +116,16 @@ def test_sft_loss_falls_and_dpo_margin_ends_above_zero(project: Path) -> None:
     assert dpo["last_evaluation"]["eval_rewards/margins"] > 0
 
 
-@pytest.mark.parametrize("folder", ["sft", "sft/merged", "dpo"])
+def test_kto_takes_the_same_pairs_as_labelled_answers(project: Path) -> None:
+    dpo, kto = run_file("dpo"), run_file("kto")
+    for split in ("train", "test"):
+        assert kto["rows"][split]["tokens"] == dpo["rows"][split]["tokens"]
+        assert kto["rows"][split]["trained"] == dpo["rows"][split]["trained"]
+        assert kto["rows"][split]["prepared"] == 2 * dpo["rows"][split]["prepared"] > 0
+    assert kto["last_evaluation"]["eval_rewards/margins"] > 0
+
+
+@pytest.mark.parametrize("folder", ["sft", "sft/merged", "dpo", "kto"])
 def test_every_stage_saves_the_template_of_the_base_with_one_date(project: Path, folder: str) -> None:
     base = AutoTokenizer.from_pretrained(RUNS / "base").chat_template
     assert "strftime_now" in base
@@ -148,7 +170,7 @@ def test_the_merged_model_stops_at_what_ends_a_turn(project: Path, tokenizer: Pr
 
 
 def test_chat_answers_and_stops_by_itself(project: Path) -> None:
-    result = run(project, "make", "chat", "RECIPE=smoke-native", "PROMPT=안녕하세요?")
+    result = run(project, "make", "chat", "RECIPE=smoke-native", "STAGE=dpo", "PROMPT=안녕하세요?")
     assert result.stdout.strip()
     assert "<|" not in result.stdout
     assert "[runs/smoke-native/dpo]" in result.stderr
@@ -182,7 +204,7 @@ def test_evaluation_asks_in_the_format_of_the_base_for_the_base_too(project: Pat
 
 
 def test_the_card_says_whose_format_it_is_and_shows_it(project: Path) -> None:
-    run(project, "make", "card", "RECIPE=smoke-native", "LANG=en")
+    run(project, "make", "card", "RECIPE=smoke-native", "STAGE=dpo", "LANG=en")
     card = (RUNS / "dpo/README.md").read_text(encoding="utf-8")
     assert "the base model's own chat template" in card
     assert "with 2024-07-26 in the place of the day's date" in " ".join(card.split())

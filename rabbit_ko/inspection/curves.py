@@ -15,14 +15,19 @@ from rabbit_ko.storage import write
 # Each panel's title by the trainer's name for what it shows.
 PANELS = {
     "loss": "loss",
+    "nll_loss": "loss of likelihood",
+    "log_odds_ratio": "log odds ratio",
+    "kl": "KL divergence",
+    "rewards/chosen": "reward of chosen answers",
+    "rewards/rejected": "reward of rejected answers",
     "rewards/margins": "margin of chosen over rejected",
     "rewards/accuracies": "share of pairs told apart",
     "learning_rate": "learning rate",
     "grad_norm": "gradient norm",
     "tokens_per_second": "tokens per second",
 }
-
-
+# Those of preferences, which TRL averages over the batches since it last logged.
+OF_BATCHES = {name for name in PANELS if name.startswith("rewards/")} | {"nll_loss", "log_odds_ratio", "kl"}
 # Beyond it, an integer is no float.
 LARGEST = 2**63
 
@@ -60,7 +65,10 @@ def panels(history: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[int,
     """Return what each panel shows, in training and in evaluation; without the panels that have nothing to show."""
     keys = {"training": "", "evaluation": "eval_"}
     logged = {name: {when: series(history, prefix + name) for when, prefix in keys.items()} for name in PANELS}
-    return {name: lines for name, lines in logged.items() if any(lines.values())}
+    # What is 0 from beginning to end is a term that the method does not have, such as SimPO's of likelihood.
+    return {
+        name: lines for name, lines in logged.items() if any(value for line in lines.values() for _, value in line)
+    }
 
 
 def draw_run(run: Path) -> Path:
@@ -73,6 +81,8 @@ def draw_run(run: Path) -> Path:
     rows = (len(shown) + 1) // 2
     figure = Figure(figsize=(12.8, 3.4 * rows), layout="constrained")
     figure.suptitle(str(run))
+    if not OF_BATCHES.isdisjoint(shown):
+        figure.supxlabel("rewards, shares, odds, KL and the likelihood's loss are means over batches", size="small")
     axis = None
     for place, (name, lines) in enumerate(shown.items(), start=1):
         axis = figure.add_subplot(rows, 2, place, sharex=axis, xlabel="step")

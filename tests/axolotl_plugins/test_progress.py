@@ -84,6 +84,20 @@ def test_a_line_shows_what_a_stage_is_about(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+def test_a_line_shows_a_methods_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "peak_of_process", lambda: 1 << 30)
+    run = Run(monkeypatch)
+    margin = {"rewards/margins": 0.25}
+    run.log(loss=1.0, nll_loss=0.75, log_odds_ratio=-0.5, **margin)
+    run.log(loss=1.0, nll_loss=0.0, **margin)
+    run.log(loss=0.5, kl=0.0, **margin)
+    assert run.said == [
+        "step 0 of 100: loss 1, likelihood 0.75, log odds ratio -0.5, margin 0.25, 1 GiB",
+        "step 0 of 100: loss 1, margin 0.25, 1 GiB",
+        "step 0 of 100: loss 0.5, KL 0, margin 0.25, 1 GiB",
+    ]
+
+
 @pytest.mark.parametrize(("strategy", "expected"), [("no", 0), ("epoch", 2), ("steps", 4)])
 def test_evaluations_to_come_are_counted_by_the_fastest(strategy: str, expected: int) -> None:
     history = [{"eval_runtime": 9.0}, {"eval_runtime": 3.0}, {"loss": 1.0}]

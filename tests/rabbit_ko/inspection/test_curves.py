@@ -43,6 +43,16 @@ def test_panels_show_what_a_stage_has_logged() -> None:
     assert {"margin of chosen over rejected", "share of pairs told apart"} <= both
 
 
+def test_panels_show_a_methods_own_figures_but_none_of_a_term_that_it_does_not_have() -> None:
+    orpo = [{"step": 1, "loss": 2.0, "nll_loss": 1.5, "log_odds_ratio": -0.7, "rewards/chosen": -0.2}]
+    assert {"loss of likelihood", "log odds ratio", "reward of chosen answers"} <= {
+        PANELS[name] for name in panels(orpo)
+    }
+    simpo = [{"step": 1, "loss": 2.0, "nll_loss": 0.0, "eval_nll_loss": 0, "eval_rewards/rejected": -0.2}]
+    assert [*panels(simpo)] == ["loss", "rewards/rejected"]
+    assert "kl" in panels([{"step": 1, "kl": 0.0}, {"step": 2, "kl": 0.3}])
+
+
 @pytest.mark.parametrize("history", [SFT, DPO, SFT[:1]])
 def test_the_picture_is_a_png_that_is_not_empty(tmp_path: Path, history: list[dict[str, Any]]) -> None:
     picture = draw_run(write_state(tmp_path / "sft", history))
