@@ -177,8 +177,13 @@ def test_what_a_server_refuses_is_counted_and_where_it_refuses_all_it_is_one_lin
     write_config(judge=LONG)
     refusal = Reply("too long", status=400)
     model.rule = lambda request: refusal
+    with pytest.raises(UserError, match="answers 400, too long; so it was 16 times, and no answer could be had"):
+        make(server=endpoint("MODEL", model))
+    assert len(model.requests) < 24
+    write_config(judge=LONG, prompts={"max_prompts": 2})
     with pytest.raises(UserError, match="answers 400, too long; no answer could be had"):
         make(server=endpoint("MODEL", model))
+    write_config(judge=LONG)
     first = model.requests[0].text
     model.rule = lambda request: refusal if request.text == first else answer(request)
     record, _ = make(server=endpoint("MODEL", model))
@@ -241,6 +246,11 @@ def test_the_command_says_what_it_came_to_and_then_that_it_is_up_to_date() -> No
     [
         (["--judge-url", "http://127.0.0.1:9/v1"], 2, "give both --judge-url and --judge-model, or neither"),
         (["--model-url", "http://127.0.0.1:9/v1"], 2, "give both --model-url and --model-name, or neither"),
+        (
+            ["--rounds", "2", "--model-url", "http://127.0.0.1:9/v1", "--model-name", "served", "--stage", "sft"],
+            2,
+            "a server has the model of one stage, and each round makes another",
+        ),
         (["--stage", "sft"], 1, "no finished run; run `make sft RECIPE=smoke` first"),
         (["--stage", "st"], 2, "did you mean `sft`"),
     ],
