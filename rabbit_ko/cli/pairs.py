@@ -50,7 +50,7 @@ def pairs(
     if rounds and as_json:
         raise typer.BadParameter("--json is for the pairs of one stage; ask for it without --rounds, stage by stage")
     if rounds and rounds > 1 and model_url:
-        raise typer.BadParameter("a server has the model of one stage, and each round makes another: no --model-url")
+        raise typer.BadParameter("a server has the model of one stage, and each round makes another; no --model-url")
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout) if judge_url else None
     server = model_server(model_url, model_name, concurrency, timeout)
     options, found = Options(judge, server, max_requests), Recipe(recipe)
