@@ -1,4 +1,4 @@
-"""ORPO, SimPO and KTO the whole way: train, merge, chat, evaluate, results, curves, card; ORPO in other headings, too."""
+"""ORPO, SimPO and KTO the whole way: train, merge, chat, evaluate, results, curves, card; and other headings."""
 
 import json
 from pathlib import Path

@@ -29,6 +29,9 @@ OPTIONS: dict[str, Any] = {
     **{"save_steps": 1, "logging_steps": 2, "max_steps": 18},
     **{"lora_dropout": 0.1, "cosine_min_lr_ratio": 0.1},
 }
+# The same for methods of preferences, which have no dropout.
+PREFERRING: dict[str, Any] = {**OPTIONS, "lora_dropout": 0.0}
+SHORT: dict[str, Any] = {**PREFERRING, "max_steps": 6}
 # In the middle of the first epoch, at its end, and in the middle of the second.
 PACKED_KILLS = (7, 14, 21)
 PACKED: dict[str, Any] = {
@@ -59,26 +62,41 @@ def test_a_packed_run_that_is_killed_in_each_epoch_ends_with_the_bytes_of_one_th
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_a_run_that_is_killed_ends_with_the_bytes_of_one_that_is_not(started: Path, stage: str) -> None:
-    log, chance = started / f"{stage}.log", random.Random(stage)
+    log, chance, options = started / f"{stage}.log", random.Random(stage), OPTIONS if stage == "sft" else PREFERRING
     whole, killed = (f"runs/{stage}-{name}" for name in ("whole", "killed"))
     folder = started / killed
-    assert finish(attempt(started, variant(started, stage, whole), log, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, stage, whole), log, **options)) == 0, log.read_text()[-4000:]
     for kill in range(KILLS):
-        process = attempt(started, variant(started, stage, killed), log, **OPTIONS)
+        process = attempt(started, variant(started, stage, killed), log, **options)
         kill_after_a_step(process, folder, 0 if kill % 2 else chance.uniform(0, 0.5))
         assert not (folder / "run.json").exists()
     assert list(folder.glob("damaged-checkpoint-*"))
-    assert max(steps(folder)) < OPTIONS["max_steps"]
+    assert max(steps(folder)) < options["max_steps"]
 
-    assert finish(attempt(started, variant(started, stage, killed), log, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, stage, killed), log, **options)) == 0, log.read_text()[-4000:]
     assert f"resuming from {killed}/checkpoint-" in log.read_text()
     assert adapter(folder) == adapter(started / whole)
 
     # As if it had been killed while it saved what it had learnt.
     (folder / "run.json").unlink()
     (folder / "adapter_model.safetensors").write_bytes(b"half of it")
-    assert finish(attempt(started, variant(started, stage, killed), log, **OPTIONS)) == 0, log.read_text()[-4000:]
+    assert finish(attempt(started, variant(started, stage, killed), log, **options)) == 0, log.read_text()[-4000:]
     assert adapter(folder) == adapter(started / whole)
+
+
+@pytest.mark.parametrize("stage", ["orpo", "simpo", "kto"])
+def test_a_run_of_another_method_that_is_killed_ends_with_the_bytes_of_one_that_is_not(
+    started: Path, stage: str
+) -> None:
+    log = started / f"{stage}.log"
+    whole, killed = (f"runs/{stage}-{name}" for name in ("whole", "killed"))
+    assert finish(attempt(started, variant(started, stage, whole), log, **SHORT)) == 0, log.read_text()[-4000:]
+    process = attempt(started, variant(started, stage, killed), log, **SHORT)
+    kill_after(process, (started / killed / "checkpoint-3" / CHECKSUMS).exists)
+    assert max(steps(started / killed)) < SHORT["max_steps"]
+    assert finish(attempt(started, variant(started, stage, killed), log, **SHORT)) == 0, log.read_text()[-4000:]
+    assert f"resuming from {killed}/checkpoint-" in log.read_text()
+    assert adapter(started / killed) == adapter(started / whole)
 
 
 def test_a_run_that_has_changed_is_refused_in_a_line_and_starts_afresh_where_that_is_asked(started: Path) -> None:

@@ -19,6 +19,8 @@ from rabbit_ko.pairs.records import Answer, Prompt, Work
 
 # Of weights: with fewer, several threads spend their time on waiting for each other.
 SMALL = 10_000_000
+# So many refusals, and nothing but refusals, are of the settings and not of the prompts.
+REFUSALS = 16
 TOO_LONG, NO_TEMPLATE = "prompt too long", "prompt that the chat template refuses"
 
 
@@ -121,6 +123,10 @@ class Answers:
                 reply = await ask(prompt.messages, seed=seed, **settings)
             except Refused as refused:
                 refusals.append(f"{prompt.id}: {refused}")
+                if len(refusals) == REFUSALS and not self.known:
+                    raise UserError(
+                        f"{refusals[0]}; so it was {REFUSALS} times, and no answer could be had"
+                    ) from None
             else:
                 self._write(prompt, key, str(reply), reply.ended)
             progress.update()
