@@ -177,6 +177,8 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     needed = np.array([to_bits(extras_of([row])) if extras else 0 for row in rows], np.uint8)
     keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "extras": needed}
     keys["prompt"] = np.array([_asked(cleaned.row.prompt, config.system_prompt) for cleaned in kept], np.uint64)
+    if labels := [cleaned.row.label for cleaned in kept if isinstance(cleaned.row, Labelled)]:
+        keys["label"] = np.array(labels)
     if tokenizer:
         keys["tokens"] = count_tokens(tokenizer, rows)
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))

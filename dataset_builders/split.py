@@ -105,6 +105,11 @@ class Split:
         kept = self.kept(source)
         return np.asarray(kept[np.lexsort((self.column("tie")[kept], self.order[kept], self.sources[kept]))])
 
+    def by_label(self, rows: Indices) -> list[Indices]:
+        """Return rows apart by their labels, where they have some: a good and a bad answer may be alike but in that."""
+        labels = self.column("label")
+        return [rows[labels[rows] == label] for label in np.unique(labels)] if len(labels) else [rows]
+
     def equal(self, columns: tuple[str, str], source: int | None = None) -> Iterator[Duplicate]:
         """Yield (row, the row that stays, 1.0) for rows that have both of these hashes in common."""
         ranked = self.ranked(source)
@@ -159,8 +164,9 @@ def _ask_gates(split: Split, config: DataConfig, source: int | None = None) -> N
     if (action := config.quality.action_of(exact)) in actions:
         split.drop_duplicates(EXACT_DUPLICATE, split.equal(("content_high", "content_low"), source), action)
     if (action := config.quality.action_of(near)) in actions:
-        found = near_duplicates(split.ranked(source), split.numbers, split.take, near.threshold)
-        split.drop_duplicates("near duplicate", found, action)
+        for rows in split.by_label(split.ranked(source)):
+            found = near_duplicates(rows, split.numbers, split.take, near.threshold)
+            split.drop_duplicates("near duplicate", found, action)
 
 
 def _draw_test_rows(split: Split, test_size: float, before: Mapping[RowKind, Split]) -> None:

@@ -78,7 +78,8 @@ def test_the_losses_are_those_of_trl_and_the_keys_those_of_axolotl() -> None:
         assert key in AxolotlInputConfig.model_fields.keys() & OF_METHODS.keys()
         told |= set(value) if key == "dpo_loss_type" else set()
     assert told == known
-    assert {*names(others.partition("TRL")[0])} == SMOOTHED
+    smoothed = {*names(others.partition("TRL")[0])}
+    assert smoothed == SMOOTHED
     assert set(re.findall(r'"(\w+)"', " ".join(_branches_with("label_smoothing")))) == SMOOTHED
 
 

@@ -49,6 +49,8 @@ def pairs(
         raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
     if rounds and as_json:
         raise typer.BadParameter("--json is for the pairs of one stage; ask for it without --rounds, stage by stage")
+    if rounds and rounds > 1 and model_url:
+        raise typer.BadParameter("a server has the model of one stage, and each round makes another; no --model-url")
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout) if judge_url else None
     server = model_server(model_url, model_name, concurrency, timeout)
     options, found = Options(judge, server, max_requests), Recipe(recipe)
@@ -92,6 +94,7 @@ def _summary(record: Any) -> list[str]:
         f"{record.prompts:,} prompts": record.outcomes,
         f"{sum(record.answers.values()):,} answers": record.answers,
         f"{sum(record.rows.values()):,} rows without a prompt": record.rows,
+        f"{sum(record.shards.values()):,} pairs": record.shards,
     }
     return [
         f"{what}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"

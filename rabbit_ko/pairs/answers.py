@@ -17,6 +17,10 @@ from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.pairs.config import SamplingConfig
 from rabbit_ko.pairs.records import Answer, Prompt, Work
 
+# Of weights: with fewer, several threads spend their time on waiting for each other.
+SMALL = 10_000_000
+# So many refusals, and nothing but refusals, are of the settings and not of the prompts.
+REFUSALS = 16
 TOO_LONG, NO_TEMPLATE = "prompt too long", "prompt that the chat template refuses"
 
 
@@ -87,7 +91,7 @@ class Answers:
 
     def _draw(self, progress: Any) -> int:
         wanted = [batch for batch in self.batches if not self.known.keys() >= {*batch.keys}]
-        model, tokenizer = load_stage(self.stage) if wanted else (None, None)
+        model, tokenizer = self._load() if wanted else (None, None)
         how = self.sampling
         for batch in wanted:
             sampling = Sampling(how.n, how.temperature, how.top_p, batch.seed, tuple(how.stop))
@@ -98,6 +102,14 @@ class Answers:
                     self._write(batch.prompts[place // how.n], key, answer.text, not answer.is_cut)
                     progress.update()
         return 0
+
+    def _load(self) -> tuple[Any, Any]:
+        import torch
+
+        model, tokenizer = load_stage(self.stage)
+        if model.device.type == "cpu" and model.num_parameters() < SMALL:
+            torch.set_num_threads(1)
+        return model, tokenizer
 
     def _ask(self, progress: Any, most: int | None) -> int:
         refusals: list[str] = []
@@ -111,6 +123,10 @@ class Answers:
                 reply = await ask(prompt.messages, seed=seed, **settings)
             except Refused as refused:
                 refusals.append(f"{prompt.id}: {refused}")
+                if len(refusals) == REFUSALS and not self.known:
+                    raise UserError(
+                        f"{refusals[0]}; so it was {REFUSALS} times, and no answer could be had"
+                    ) from None
             else:
                 self._write(prompt, key, str(reply), reply.ended)
             progress.update()

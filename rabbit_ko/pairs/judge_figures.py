@@ -8,6 +8,8 @@ from statistics import NormalDist
 import numpy as np
 
 from rabbit_ko.inspection.pages import Array
+from rabbit_ko.pairs.judges.verdicts import orders
+from rabbit_ko.pairs.records import Verdict
 
 Verdicts = Sequence[tuple[tuple[int, ...], float | None]]
 
@@ -87,27 +89,20 @@ def win_rate(scores: Sequence[float | None], place: int) -> float:
     return sum(1.0 if own > score else 0.5 if own == score else 0.0 for score in others) / len(others)
 
 
-def order_figures(prompts: Iterable[Verdicts], disagreed: int) -> Orders | None:
-    """Return what comparisons of two answers came to; None where there are none.
-
-    disagreed: pairs of answers that the judge counts as such.
-    """
-    readable, unreadable, both, first = 0, 0, 0, list[bool]()
+def order_figures(prompts: Iterable[Verdicts]) -> Orders | None:
+    """Return what comparisons of two answers came to; None where there are none."""
+    scores, agreed = list[float | None](), list[bool]()
     for verdicts in prompts:
-        seen = set[tuple[int, ...]]()
-        for answers, score in verdicts:
-            if len(answers) != 2:
-                continue
-            unreadable += score is None
-            if score is not None:
-                readable += 1
-                seen.add(answers)
-                first += [score > 0.5] if score != 0.5 else []
-        both += sum(one < other and (other, one) in seen for one, other in seen)
-    if not readable + unreadable:
+        said = [Verdict(answers, score, "") for answers, score in verdicts if len(answers) == 2]
+        scores += [verdict.score for verdict in said]
+        for one, other in sorted({(min(verdict.answers), max(verdict.answers)) for verdict in said}):
+            first, last = orders(said, one, other)
+            agreed += [first == last] if first is not None and last is not None else []
+    if not scores:
         return None
-    agreed = share_of([place >= disagreed for place in range(max(both, disagreed))])
-    return Orders(readable, unreadable, both, agreed, share_of(first))
+    readable = [score for score in scores if score is not None]
+    first_wins = [score > 0.5 for score in readable if score != 0.5]
+    return Orders(len(readable), len(scores) - len(readable), len(agreed), share_of(agreed), share_of(first_wins))
 
 
 def length_bias(prompts: Iterable[tuple[Sequence[float | None], Sequence[int]]]) -> Correlation:

@@ -179,6 +179,7 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
     }
     files = write_tables(task.folder, judged, provenance)
     manifest = build(task.shards, task.folder)
+    [source] = manifest.sources
     record = PairsRecord(
         recipe=task.stage.recipe,
         stage=task.stage.name,
@@ -190,6 +191,7 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         rows=dict(sorted(task.prompts.dropped.items())),
         answers=count_answers(judged),
         outcomes=dict(sorted(outcomes.items())),
+        shards={**source.splits, **source.rejected},
         files=files,
         fingerprint=manifest.fingerprint,
         versions=hashing.versions(PACKAGES),

@@ -49,8 +49,9 @@ class PairsRecord(BaseModel, extra="forbid"):
     """`pairs.json`, which is written last. made_of: hashes of all that decides them.
 
     trained: what tells the run whose model answered from another one of the stage. rows: how many gave no prompt, by
-    reason. answers: how many, by what they are. outcomes: how many prompts, by what
-    became of them; they sum to `prompts`. files: checksums. fingerprint: that of the shards.
+    reason. answers: how many, by what they are. outcomes: how many prompts, by what became of them; they sum to
+    `prompts`. shards: how many pairs, by their split or why they were rejected. files: checksums. fingerprint: of the
+    shards.
     """
 
     schema_version: int = 1
@@ -64,6 +65,7 @@ class PairsRecord(BaseModel, extra="forbid"):
     rows: dict[str, int]
     answers: dict[str, int]
     outcomes: dict[str, int]
+    shards: dict[str, int]
     files: dict[str, str]
     fingerprint: str
     versions: dict[str, str]

@@ -35,7 +35,6 @@ class Scored:
     scores: Sequence[float | None]
     lengths: Sequence[int]
     verdicts: Sequence[tuple[tuple[int, ...], float | None]]
-    disagreed: int
     pair: tuple[int, int] | None
 
     @property
@@ -70,7 +69,7 @@ def render_pairs_report(recipe: Recipe, stage: str) -> str:
         pairs=len(pairs),
         scores={"all answers": value_bars(scores), **{side: value_bars(values) for side, values in sides.items()}},
         margins=value_bars([pair.margin for pair in pairs]),
-        orders=order_figures([prompt.verdicts for prompt in prompts], sum(prompt.disagreed for prompt in prompts)),
+        orders=order_figures(prompt.verdicts for prompt in prompts),
         bias=length_bias([(prompt.scores, prompt.lengths) for prompt in prompts]),
         longer=_longer(pairs),
         sources=_by_source(prompts),
@@ -92,7 +91,6 @@ def _scored(row: dict[str, Any]) -> Scored:
         [answer["score"] for answer in answers],
         [len(answer["text"]) for answer in answers],
         [(tuple(verdict["answers"]), verdict["score"]) for verdict in row["verdicts"]],
-        len(row["disagreed"]),
         (pair[0], pair[1]) if pair else None,
     )
 

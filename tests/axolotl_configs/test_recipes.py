@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from axolotl_plugins.checks.config import check_config, set_defaults
 from dataset_builders.recipe import load_config
 from dataset_builders.rows import user
 from dataset_builders.sources import SOURCES
@@ -74,6 +75,16 @@ def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says() ->
     }
     assert f"Costs {requests['score'] * config.prompts.max_prompts:,} requests to the judge" in text
     assert f"{requests['pairwise']} a prompt" in text
+
+
+@pytest.mark.parametrize("name", ["dpo", "orpo", "simpo", "kto"])
+def test_the_guard_accepts_rabbit_s_preference_stages(smoke_recipe: Path, name: str) -> None:
+    config = read_config(Path(f"axolotl_configs/rabbit-ko-3b/{name}.yaml"))
+    config |= {"base_model": "runs/smoke/base", "axolotl_config_path": f"{name}.yaml"}
+    for entry in (*config["datasets"], *config["test_datasets"]):
+        entry["path"] = entry["path"].replace("rabbit-ko-3b", "smoke")
+    set_defaults(config)
+    check_config(config)
 
 
 @pytest.mark.parametrize("name", ["orpo", "simpo", "kto"])

@@ -42,6 +42,29 @@ def test_the_same_answer_with_another_label_is_another_row(tmp_path: Path) -> No
     assert (report.kept, report.rejected) == (4, {"exact duplicate": 2, "duplicate id": 1})
 
 
+def test_a_good_and_a_bad_answer_to_one_long_question_are_no_duplicates_and_two_good_ones_are(tmp_path: Path) -> None:
+    long = " ".join(row["output"] for row in exchanges(12))
+    answers = {"맞습니다.": True, "아닙니다.": False, "네, 맞습니다.": True}
+    rows = [{"prompt": long, "completion": answer, "label": label} for answer, label in answers.items()]
+    [report] = build_rows(
+        tmp_path, "labelled", rows, quality={"repetition": {"action": "off"}}, test_size=0.0
+    ).sources
+    assert report.rejected == {"near duplicate": 1}
+    assert {row["label"] for row in read_rows(tmp_path / "data", "kto")} == {True, False}
+
+
+def test_shares_and_weights_mix_labelled_rows_as_others(tmp_path: Path) -> None:
+    entries = [
+        {"source": "labelled", "name": name, "path": str(write_jsonl(tmp_path / f"{name}.jsonl", rows)), **fields}
+        for name, rows, fields in (("a", ROWS[:20], {"weight": 1.5}), ("b", ROWS[20:], {"share": 0.25}))
+    ]
+    config = write_config(tmp_path / "data.yaml", *entries, quality={"action": "off"}, test_size=0.0)
+    manifest = build(load_config(config), tmp_path / "data")
+    assert [source.train_rows for source in manifest.sources] == [30, 10]
+    assert len(read_rows(tmp_path / "data", "kto")) == 40
+    verify(str(tmp_path / "data"))
+
+
 def test_a_labelled_row_that_a_gate_drops_is_kept_with_its_label(tmp_path: Path) -> None:
     quality = {"action": "off", "length": {"action": "reject", "max": 5_000}}
     rows = [{**ROWS[0], "prompt": "너무 긴 질문" * 999, "label": label} for label in (True, False)] + ROWS

@@ -44,7 +44,12 @@ class RulesJudge:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the rules' arguments and of the files in which they stand, not of what those import."""
-        return digest([[config.model_dump(), file_digest(_source(score))] for config, score in self.rules])
+        return digest(
+            [
+                [config.model_dump(), file_digest(Path(inspect.unwrap(score).__code__.co_filename))]
+                for config, score in self.rules
+            ]
+        )
 
     def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return no work: rules ask nobody."""
@@ -81,7 +86,7 @@ def _find(config: RuleConfig) -> Score:
         )
     try:
         module = import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = f"{module_name} cannot be imported: {type(error).__name__}: {reason(error)[:200]}"
         raise UserError(f"{place}: {said}; put {module_name.partition('.')[0]}.py beside the Makefile") from None
     function = getattr(module, name, None)
@@ -92,13 +97,7 @@ def _find(config: RuleConfig) -> Score:
         inspect.signature(function).bind(None, None, **config.arguments)
     except TypeError as error:
         raise UserError(f"{place}: {reason(error)}; it takes {inspect.signature(function)}") from None
-    _source(function)
     return function
-
-
-def _source(function: Score) -> Path:
-    """Return the file in which a function stands."""
-    return Path(inspect.getsourcefile(inspect.unwrap(function)) or "")
 
 
 def _apply(config: RuleConfig, score: Score, prompt: Prompt, answer: Answer) -> float:

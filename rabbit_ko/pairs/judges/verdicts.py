@@ -14,13 +14,15 @@ LOWEST, HIGHEST = 1.0, 10.0
 
 # Full-width letters, digits and colons are the same; superscripts, which NFKC would turn into digits, are not.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+# What judges mark a line up with: before it, at its colon, and after it.
+_BEFORE, _COLON, _AFTER = r"[\s*_`#-]*+", r"[\s*_`]*+:[\s*_`\[(]*+", r"[\s*_`\]).]*+"
+_OF_TEN = r"\s*+점?+(?:\s*+/\s*+10(?:\.0)?+점?+)?+"
 _SCORE = re.compile(
-    r"[\s*_`#-]*+(?:점수|score)[\s*_`]*+:[\s*_`\[(]*+([0-9]++(?:\.[0-9]++)?+)\s*+점?+(?:\s*+/\s*+10(?:\.0)?+점?+)?+"
-    r"[\s*_`\]).]*+",
-    re.IGNORECASE,
+    rf"{_BEFORE}(?:최종 |final )?(?:점수|score){_COLON}([0-9]++(?:\.[0-9]++)?+){_OF_TEN}{_AFTER}", re.IGNORECASE
 )
 _BETTER = re.compile(
-    r"[\s*_`#-]*+(?:더 나은 답변|better)[\s*_`]*+:[\s*_`\[(]*+(?:(a)|(b)|무승부|tie)[\s*_`\]).]*+", re.IGNORECASE
+    rf"{_BEFORE}(?:더 나은 답변|better(?: answer)?){_COLON}(?:답변 |answer )?(?:(a)|(b)|무승부|tie){_AFTER}",
+    re.IGNORECASE,
 )
 
 
@@ -53,7 +55,7 @@ def _compared(texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
     beaten, disagreed = list[tuple[int, int]](), set[tuple[int, int]]()
     readable = set[int]()
     for one, other in combinations(range(len(texts)), 2):
-        first, second = (0.5, 0.5) if texts[one] == texts[other] else _orders(verdicts, one, other)
+        first, second = (0.5, 0.5) if texts[one] == texts[other] else orders(verdicts, one, other)
         won = first if first is not None and first == second else 0.5
         shares[one].append(won)
         shares[other].append(1 - won)
@@ -72,8 +74,11 @@ def _sorted(pair: tuple[int, int]) -> tuple[int, int]:
     return min(pair), max(pair)
 
 
-def _orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:
-    """Return what the first of two won (1, 0.5 or 0) where the judge saw it first, and where it saw it last."""
+def orders(verdicts: Sequence[Verdict], one: int, other: int) -> tuple[float | None, float | None]:
+    """Return what the first of two answers won, 1, 0.5 or 0, where the judge saw it first, and where it saw it last.
+
+    None where no verdict in that order can be read.
+    """
     first, last = _mean(verdicts, (one, other)), _mean(verdicts, (other, one))
     return _outcome(first), None if last is None else 1 - (_outcome(last) or 0.0)
 

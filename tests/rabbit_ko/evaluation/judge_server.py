@@ -41,7 +41,8 @@ class Request:
 class Reply:
     """What is answered: the text of a chat completion, or with another status, of an error.
 
-    wait: seconds before. drop: close the connection instead. body: these bytes in place of JSON.
+    wait: seconds before. drop: close the connection instead. body: these bytes in place of JSON. finish: why the text
+    ends.
     """
 
     text: str | None = ""
@@ -50,6 +51,7 @@ class Reply:
     wait: float = 0.0
     drop: bool = False
     body: bytes | None = None
+    finish: str = "stop"
 
 
 Rule = Callable[[Request], Reply]
@@ -123,7 +125,7 @@ def _json(reply: Reply) -> bytes:
     if reply.status != 200:
         return json.dumps({"error": {"message": reply.text, "type": "error", "code": str(reply.status)}}).encode()
     message = {"role": "assistant", "content": reply.text}
-    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    choices = [{"index": 0, "message": message, "finish_reason": reply.finish}]
     return json.dumps(
         {"id": "1", "object": "chat.completion", "created": 0, "model": MODEL, "choices": choices}
     ).encode()

@@ -56,7 +56,8 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_what_has_no_score_or_no_other_beside_it_does_not_count() -> None:
     assert length_bias([([1.0, None], [5, 9]), ([None], [3]), ([], [])]) == Correlation(0)
     few = length_bias([([0.0, 1.0, None], [9, 99, 9_999])] * 3)
-    assert (few.prompts, few.value, few.interval) == (3, pytest.approx(1.0), None)
+    assert (few.prompts, few.interval) == (3, None)
+    assert few.value == pytest.approx(1.0)
     assert length_bias([([1.0, 1.0], [5, 9])] * 9).value is None
     assert length_bias([([0.0, 1.0], [9, 99])] * 9).value == pytest.approx(1.0)
 
@@ -64,18 +65,18 @@ def test_what_has_no_score_or_no_other_beside_it_does_not_count() -> None:
 def test_orders_count_verdicts_agreement_and_what_is_seen_first() -> None:
     alike = [((0, 1), 1.0), ((1, 0), 0.0)]
     first = [((0, 1), 1.0), ((1, 0), 1.0)]
-    found = order_figures([alike, first, [((0, 1), None), ((1, 0), 0.5)], [((0,), 3.0)]], disagreed=1)
+    found = order_figures([alike, first, [((0, 1), None), ((1, 0), 0.5)], [((0,), 3.0)]])
     assert found
     assert (found.readable, found.unreadable, found.both) == (5, 1, 2)
     assert (found.agreed.value, found.first.of, found.first.value) == (0.5, 4, 0.75)
-    assert order_figures([[((0,), 3.0)], []], disagreed=0) is None
+    assert order_figures([[((0,), 3.0)], []]) is None
 
 
 def test_a_share_has_wilsons_interval() -> None:
     assert share_of([]) == Share(0)
     none, half = share_of([False] * 20), share_of([True, False] * 50)
-    assert (none.low, none.high) == (pytest.approx(0.0, abs=1e-12), pytest.approx(0.1611, abs=1e-4))
-    assert (half.low, half.high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
+    assert [none.low, none.high] == pytest.approx([0.0, 0.1611], abs=1e-4)
+    assert [half.low, half.high] == pytest.approx([0.4038, 0.5962], abs=1e-4)
 
 
 def test_a_mean_has_an_error_only_where_there_are_enough_values() -> None:

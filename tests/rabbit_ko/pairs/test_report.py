@@ -53,6 +53,7 @@ def put(found: list[Judged], judge: str = "the judge") -> None:
         rows={"same prompt": 3},
         answers=count_answers(found),
         outcomes=Counter(each.outcome for each in found),
+        shards={},
         files=files,
         fingerprint=manifest.fingerprint,
         versions={"torch": "2.13.0"},

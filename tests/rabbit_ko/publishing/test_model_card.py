@@ -79,13 +79,13 @@ def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pyte
 
 def test_a_round_names_its_parent_and_the_pairs_that_it_read(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, pairs = "dpo-1", Path("data/pairs/mine/sft")
-    monkeypatch.setattr(
-        "rabbit_ko.publishing.model_facts.find_stage", lambda recipe, name: Stage(recipe, name, str(run))
-    )
     own = summary("dpo", License(), name="own_pairs", path=str(pairs))
     make_data_folder(pairs, [own])
     run = MODELS["dpo"].rename(MODELS["dpo"].with_name(stage))
     monkeypatch.setitem(MODELS, stage, run)
+    monkeypatch.setattr(
+        "rabbit_ko.publishing.model_facts.find_stage", lambda recipe, name: Stage(recipe, name, str(run))
+    )
     read = [{"path": f"{pairs}/dpo", "fingerprint": shards_fingerprint({"path": f"{pairs}/dpo"})}]
     config = {
         "base_model": str(MODELS["sft"] / "merged"),

@@ -82,6 +82,12 @@ def test_a_rule_that_cannot_be_called_is_named_before_anything_is_judged(
     assert "\n" not in str(caught.value)
 
 
+def test_a_module_that_ends_the_program_where_it_is_imported_is_named(write: Write) -> None:
+    write("raise SystemExit(0)")
+    with pytest.raises(UserError, match="my_rules cannot be imported: SystemExit: 0"):
+        rules({"rule": "my_rules.mine"})
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -26,6 +26,8 @@ MODES = st.sampled_from(["score", "pairwise"])
         ("점수: 8점", 8.0),
         ("점수: 8점/10점", 8.0),
         ("점수: 10/10", 10.0),
+        ("최종 점수: 8", 8.0),
+        ("### Final score: 8", 8.0),
         ("점수: [[8]].", 8.0),
         ("점수：８", 8.0),
         ("점수: 8\r\n\n", 8.0),
@@ -106,6 +108,8 @@ def test_scores_that_are_not_read(text: str) -> None:
         ("Assessment: B is longer.\nBetter: A", 1.0),
         ("better: b", 0.0),
         ("Better: tie", 0.5),
+        ("더 나은 답변: 답변 A", 1.0),
+        ("**Better answer: Answer B**", 0.0),
         ("Better: Tie.", 0.5),
     ],
 )
