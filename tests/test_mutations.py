@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 PROMPT = "tests/prompt_strategies"
 GUARD = "tests/axolotl_plugins/test_guard.py"
 ROWS = "tests/axolotl_plugins/test_guard_rows.py"
+PREFERENCES = "tests/axolotl_plugins/test_guard_preferences.py"
 TRAINED = f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos"
 PREPARED = f"{GUARD}::test_prepared_folder_follows_all_that_decides_about_its_rows"
 
@@ -177,6 +178,24 @@ MUTATIONS = [
         "prompt_strategies.tokens.without_oldest_exchange",
         never,
         f"{PROMPT}/test_sft.py::test_oldest_exchanges_go_first_and_the_answer_stays_whole",
+    ),
+    Mutation(
+        "let SimPO have CPO's likelihood term",
+        "axolotl_plugins.guard.set_defaults",
+        never,
+        f"{PREFERENCES}::test_simpo_has_no_likelihood_term_unless_it_is_asked_for",
+    ),
+    Mutation(
+        "compare an answer of KTO with itself",
+        "axolotl_plugins.kto._with_other_answer",
+        lambda rows: rows,
+        "tests/axolotl_plugins/test_kto.py::test_no_answer_is_compared_with_itself",
+    ),
+    Mutation(
+        "let one process have one answer of KTO",
+        "axolotl_plugins.guard.check_neighbours",
+        never,
+        f"{PREFERENCES}::test_processes_that_would_have_one_answer_each_in_kto_are_refused",
     ),
     Mutation(
         "train into any folder",
