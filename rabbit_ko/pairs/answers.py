@@ -149,22 +149,16 @@ def plan_answers(
 ) -> Answers:
     """Return the answers that a stage is to give, those that a journal has among them. model: its fingerprint.
 
-    On this machine batches follow the order of the prompts, and what an answer is made of is its whole batch: its key
-    says so. So a run that resumes gives the answers of one that was never interrupted. Raises UserError.
+    On this machine batches follow the order of the prompts and are seeded by their content, whatever of them is there
+    already: so a run that resumes gives the answers of one that was never interrupted. Raises UserError.
     """
     tokens, dropped = _measure(stage, prompts, how.max_new_tokens)
     fitting = [prompt for prompt in prompts if prompt.id in tokens]
     settings = how.model_dump(exclude={"batch_size", "n"})
-    if server:
-        identity = [model, stage.prompt, server.model, settings]
-        batches = [
-            Batch([prompt], [digest([identity, prompt.messages, place]) for place in range(how.n)], how.seed)
-            for prompt in fitting
-        ]
-    else:
-        size = max(1, how.batch_size // how.n)
-        groups = [fitting[start : start + size] for start in range(0, len(fitting), size)]
-        batches = [_local_batch([model, stage.prompt, settings], group, how.n) for group in groups]
+    identity = [model, stage.prompt, *([server.model] if server else []), settings]
+    size = 1 if server else max(1, how.batch_size // how.n)
+    groups = [fitting[start : start + size] for start in range(0, len(fitting), size)]
+    batches = [_batch(identity, group, how, None if server is None else how.seed) for group in groups]
     answers = Answers(stage, server, how, journal, batches, tokens, dropped)
     wanted = {key for batch in batches for key in batch.keys}
     found = (record for record in records(journal, key=str, text=str, ended=bool) if record["key"] in wanted)
@@ -172,9 +166,11 @@ def plan_answers(
     return answers
 
 
-def _local_batch(identity: Any, prompts: Sequence[Prompt], n: int) -> Batch:
-    whole = digest([identity, [prompt.messages for prompt in prompts], n])
-    return Batch(prompts, [digest([whole, place]) for place in range(n * len(prompts))], int(whole[:15], 16))
+def _batch(identity: Any, prompts: Sequence[Prompt], how: SamplingConfig, seed: int | None) -> Batch:
+    """Return the batch of some prompts, seeded by its content unless a seed is given."""
+    asked = [digest([identity, prompt.messages]) for prompt in prompts]
+    keys = [digest([each, place]) for each in asked for place in range(how.n)]
+    return Batch(prompts, keys, int(digest([asked, how.n])[:15], 16) if seed is None else seed)
 
 
 def _measure(stage: Stage, prompts: Iterable[Prompt], room: int) -> tuple[dict[str, int], dict[str, str]]:

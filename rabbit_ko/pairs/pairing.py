@@ -96,7 +96,8 @@ def possible_pairs(answers: Sequence[Candidate], config: PairingConfig) -> tuple
         (NO_ANSWERS, lambda one, other: True),
         (UNFIT, lambda one, other: not (answers[one].unfit or answers[other].unfit)),
         (SAME, lambda one, other: texts[one] != texts[other]),
-        (CUT, lambda one, _: answers[one].answer.ended),
+        # A row would hold EOS where the model had not ended.
+        (CUT, lambda one, other: answers[one].answer.ended and answers[other].answer.ended),
         (LENGTH, lambda *pair: _length_ratio([texts[place] for place in pair]) <= config.max_length_ratio),
     ]
     pairs, why = _sift(permutations(range(len(answers)), 2), rules)

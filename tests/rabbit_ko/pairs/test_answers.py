@@ -110,10 +110,8 @@ def test_an_answer_does_not_depend_on_what_was_answered_before_it() -> None:
         {"seed": 1},
         {"temperature": 0.5},
         {"top_p": 0.5},
-        {"n": 3},
         {"max_new_tokens": 5},
         {"stop": ["끝"]},
-        {"batch_size": 2},
     ],
 )
 def test_other_settings_ask_anew(change: dict[str, Any]) -> None:
@@ -122,6 +120,17 @@ def test_other_settings_ask_anew(change: dict[str, Any]) -> None:
     assert plan().missing == 0
     other = plan(HOW.model_copy(update=change))
     assert other.missing == len(other.keys) * other.sampling.n
+
+
+def test_a_smaller_batch_or_another_number_of_answers_keeps_those_that_are_there() -> None:
+    answers = plan()
+    answers.make()
+    assert plan(HOW.model_copy(update={"batch_size": 2})).missing == 0
+    more = plan(HOW.model_copy(update={"n": 3}))
+    assert more.missing == len(more.keys)
+    more.make()
+    assert more.known.items() >= answers.known.items()
+    assert plan(HOW.model_copy(update={"n": 3})).missing == 0
 
 
 def test_the_answers_to_a_prompt_differ_with_the_seed_alone() -> None:

@@ -132,7 +132,7 @@ def test_a_server_is_asked_for_each_answer_once_with_a_seed_of_its_own(model: Ju
     assert len(model.requests) == len(bodies)
 
 
-def test_what_was_cut_at_a_server_is_never_chosen(model: Judge) -> None:
+def test_what_was_cut_at_a_server_is_in_no_pair(model: Judge) -> None:
     write_config(judge=LONG)
 
     def cut_the_long(request: Request) -> Reply:
@@ -144,7 +144,7 @@ def test_what_was_cut_at_a_server_is_never_chosen(model: Judge) -> None:
     pairs = pq.read_table(FOLDER / "pairs.parquet").to_pylist()
     assert len(pairs) == record.outcomes[PAIR] > 0
     assert record.answers["cut"] > 0
-    assert all(len(row["chosen"][0]["content"]) <= 90 for row in pairs)
+    assert all(len(row[side][0]["content"]) <= 90 for row in pairs for side in ("chosen", "rejected"))
 
 
 @pytest.mark.hostile

@@ -69,7 +69,7 @@ def judged(prompt: Prompt, answers: Sequence[Answer], oracle: Oracle, config: Pa
 
 
 @given(contests())
-def test_a_pair_keeps_margin_and_length_and_what_is_chosen_has_ended(given: Any) -> None:
+def test_a_pair_keeps_margin_and_length_and_both_have_ended(given: Any) -> None:
     prompt, answers, oracle, config = given
     found = judged(prompt, answers, oracle, config)
     assert (found.outcome == PAIR) == (found.pair is not None)
@@ -82,6 +82,7 @@ def test_a_pair_keeps_margin_and_length_and_what_is_chosen_has_ended(given: Any)
     assert better - worse >= config.margin
     assert better > worse
     assert chosen.answer.ended
+    assert rejected.answer.ended
     assert chosen.answer.text != rejected.answer.text
     assert not chosen.unfit
     assert not rejected.unfit
@@ -144,8 +145,8 @@ def test_each_reason_why_there_is_no_pair_has_its_name() -> None:
     assert outcome(one, ("", True), ("<|eot_id|>", True)) == pairing.UNFIT
     assert outcome(one, ("가나 ", True)) == pairing.SAME
     assert outcome(cut, ("아자", False)) == pairing.CUT
-    assert outcome(cut, one, scores=(2.0, 1.0)) == pairing.TIE
-    assert outcome(one, cut, scores=(2.0, 1.0)) == PAIR
+    assert outcome(cut, one, scores=(2.0, 1.0)) == outcome(one, cut, scores=(2.0, 1.0)) == pairing.CUT
+    assert outcome(one, cut, other, scores=(2.0, 9.0, 1.0)) == PAIR
     assert outcome(one, long) == pairing.LENGTH
     assert outcome(one, other, scores=(None, 1.0)) == pairing.UNREADABLE
     assert outcome(one, other, scores=(5.0, 1.0), disagreed=True) == pairing.DISAGREEMENT
