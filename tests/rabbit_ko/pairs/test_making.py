@@ -133,7 +133,7 @@ def test_a_server_is_asked_for_each_answer_once_with_a_seed_of_its_own(model: Ju
 
 
 def test_what_was_cut_at_a_server_is_in_no_pair(model: Judge) -> None:
-    write_config(judge=LONG)
+    write_config(judge={"rules": [{"rule": "rabbit_ko.pairs.rules.within", "most": 80}]})
 
     def cut_the_long(request: Request) -> Reply:
         said = answer(request).text or ""
