@@ -7,7 +7,7 @@ from typing import Any
 
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.methods import ROW_KINDS, Method, stage_method, stages_in
+from rabbit_ko.methods import METHODS, ROW_KINDS, Method, stage_method, stages_in
 from rabbit_ko.secrets import check_no_secret, remember
 
 CONFIGS, DATA, RUNS = Path("axolotl_configs"), Path("data"), Path("runs")
@@ -65,9 +65,9 @@ class Recipe:
 
     @property
     def last(self) -> str | None:
-        """The stage that the recipe's way ends with: DPO where it has it, or its first; None where it has none."""
-        names = [method.name for method in self.methods]
-        return "dpo" if "dpo" in names else next(iter(names), None)
+        """The stage that the recipe's way ends with: DPO where it has it, or its last method; None without any."""
+        names = [method.name for method in self.methods if method.name in METHODS]
+        return "dpo" if "dpo" in names else next(reversed(names), None)
 
     def way(self, stage: str | None) -> list[str]:
         """Return the stages that lead to a stage, each the parent of the next one, and that stage."""
@@ -119,12 +119,11 @@ def data_of_recipe(folder: Path) -> Path:
     return DATA / folder.relative_to(PAIRS).parts[0] if PAIRS in folder.parents else folder
 
 
-def data_folders(config: Mapping[str, Any]) -> set[Path]:
-    """Return the folders of the built shards that a stage's config trains on."""
+def built_rows(config: Mapping[str, Any]) -> set[Path]:
+    """Return the folders of built rows that a stage's config trains on, such as `data/<recipe>/dpo`."""
     entries = config.get("datasets")
     named = [entry.get("path") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    paths = [Path(path) for path in named if isinstance(path, str)]
-    return {path.parent for path in paths if is_built(path)}
+    return {path for path in (Path(path) for path in named if isinstance(path, str)) if is_built(path)}
 
 
 def recipe_of_run(folder: Path) -> str | None:

@@ -23,6 +23,7 @@ from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
     publish,
     template,
     train,
+    whole_way,
 )
 from rabbit_ko.cli.app import app, told
 from rabbit_ko.errors import suggest

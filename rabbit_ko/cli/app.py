@@ -69,6 +69,9 @@ class Root(TyperGroup):
         """Return the command that is named; a round is trained by that of its method: `dpo-2` is `dpo --round 2`."""
         name, _, number = args[0].partition("-")
         is_round = number.isdigit() and find_method(args[0]) is not None
+        said = [arg for arg in args if arg.partition("=")[0] == "--round"]
+        if is_round and (said or ((ctx.default_map or {}).get(name) or {}).get("number")):
+            raise click.BadParameter(f"{args[0]} says which round it is; say no other with --round", ctx)
         return super().resolve_command(ctx, [name, "--round", number, *args[1:]] if is_round else args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -28,7 +28,7 @@ def pairs(
     rounds: Annotated[
         int | None, typer.Option(min=1, max=99, help="make pairs and train on them by turns, so many times")
     ] = None,
-    method: Annotated[str, typer.Option(metavar="NAME", help="of rounds: what trains on the pairs")] = "dpo",
+    method: Annotated[str, typer.Option(metavar="NAME", help="of rounds: what trains on the pairs; dpo")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Answer prompts several times with a stage's model, judge the answers, and make pairs of the best and the worst.
@@ -49,6 +49,8 @@ def pairs(
         raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
     if rounds and as_json:
         raise typer.BadParameter("--json is for the pairs of one stage; ask for it without --rounds, stage by stage")
+    if method and not rounds:
+        raise typer.BadParameter("--method is what trains in rounds; say how many with --rounds, or take it away")
     if rounds and rounds > 1 and model_url:
         raise typer.BadParameter("a server has the model of one stage, and each round makes another; no --model-url")
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout) if judge_url else None
@@ -57,9 +59,10 @@ def pairs(
     if rounds is None:
         _make(found, stage, options, as_json)
         return
-    for each in _rounds(found, stage, method, rounds):
+    launch = Launch(debug=is_debugging())
+    for each in _rounds(found, stage, method or "dpo", rounds, launch):
         _make(found, str(each.parent), options, as_json)
-        train_stage(found, each.name, Launch(debug=is_debugging()))
+        train_stage(found, each.name, launch)
 
 
 def _make(recipe: Recipe, stage: str, options: Any, as_json: bool) -> None:
@@ -73,15 +76,15 @@ def _make(recipe: Recipe, stage: str, options: Any, as_json: bool) -> None:
         say(*_summary(record) if is_new else [], f"{recipe.pairs(record.stage)}: {_state(is_new)}")
 
 
-def _rounds(recipe: Recipe, stage: str, method: str, number: int) -> list[Method]:
-    """Return the first rounds of a method. Raises UserError where the recipe lacks the YAML of one."""
-    from rabbit_ko.training.new_recipe import find_config
+def _rounds(recipe: Recipe, stage: str, method: str, number: int, launch: Any) -> list[Method]:
+    """Return the first rounds of a method. Raises UserError where one of them could not be trained as it stands."""
+    from rabbit_ko.training.run import check_config
 
     found = [stage_method(round_of(method, place)) for place in range(1, number + 1)]
     if stage != found[0].parent:
         raise typer.BadParameter(f"rounds of {method} start from {found[0].parent}; say nothing else with --stage")
     for each in found:
-        find_config(recipe, each.name)
+        check_config(recipe, each.name, launch)
     return found
 
 

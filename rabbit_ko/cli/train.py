@@ -1,8 +1,6 @@
-"""`rabbit sft`, `dpo` and every other method, `merge`, `status`, `new`, `all`."""
+"""`rabbit sft`, `dpo` and every other method, `merge`, `status`, `new`."""
 
 import shlex
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +10,7 @@ from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging, use_recipe
 from rabbit_ko.cli.data import build_recipe, data_status, stand_ins
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import METHODS, Method, round_of, stage_method
-from rabbit_ko.recipes import Recipe, data_folders, find_recipe, read_config
+from rabbit_ko.recipes import Recipe, built_rows, find_recipe, read_config
 from rabbit_ko.terminal import Terminal, say, say_json
 
 if TYPE_CHECKING:
@@ -76,17 +74,16 @@ def _add(method: Method) -> None:
 
 def train_stage(recipe: Recipe, stage: str, how: "Launch") -> bool:
     """Train a stage on rows that are up to date, unless it is; tell whether it was trained. Raises UserError."""
-    from rabbit_ko.pairs.output import pairs_state
+    from rabbit_ko.pairs.needs import find_needs
     from rabbit_ko.training.run import check_before, train
     from rabbit_ko.training.status import State
 
     check_before(recipe, stage, how)
-    for of in pairs_of(recipe, stage):
-        if (state := pairs_state(recipe, of)) != State.CURRENT:
-            command = f"make pairs {stage} RECIPE={recipe.name} STAGE={of}"
-            raise UserError(f"{stage} learns from {recipe.pairs(of)}, which is {state}; run `{command}`")
-    folders = data_folders(read_config(recipe.config(stage)))
-    if recipe.data in folders or not folders:
+    config = read_config(recipe.config(stage))
+    if lacking := find_needs(recipe, config).lacking(recipe, stage):
+        raise UserError(lacking)
+    rows = built_rows(config)
+    if not rows or recipe.data in {path.parent for path in rows}:
         if (parent := recipe.parent(stage)) and (state := data_status(recipe)) != State.CURRENT:
             raise UserError(
                 f"{stage} starts from {parent}, and {recipe.data} is {state}; run `make data {stage} "
@@ -97,12 +94,6 @@ def train_stage(recipe: Recipe, stage: str, how: "Launch") -> bool:
     if is_new:
         say(f"next: rabbit chat --recipe {recipe.name}, or rabbit eval --recipe {recipe.name} --stage {stage}")
     return is_new
-
-
-def pairs_of(recipe: Recipe, stage: str) -> list[str]:
-    """Return the stages whose answers a stage learns from. Raises UserError where its YAML cannot be read."""
-    folders = data_folders(read_config(recipe.config(stage)))
-    return sorted(folder.name for folder in folders if folder == recipe.pairs(folder.name))
 
 
 for each in METHODS.values():
@@ -142,18 +133,21 @@ def status(
 
     Example: `rabbit status aog-8b`
     """
-    from rabbit_ko.pairs.output import pairs_state
+    from rabbit_ko.pairs.needs import find_needs
     from rabbit_ko.training.status import State, stage_status
 
     found = use_recipe(name or recipe)
     stages = [stage_status(found, method.name) for method in found.methods]
-    states = {"data": data_status(found)}
+    states, way = {"data": data_status(found)}, found.way(found.last)
+    ahead = {"data", *way}
     for stage in stages:
-        states |= {f"pairs STAGE={of}": pairs_state(found, of) for of in pairs_of(found, stage.stage)}
-        states[stage.stage] = str(stage)
+        needed = find_needs(found, read_config(found.config(stage.stage))).states(found)
+        pairs = {f"pairs STAGE={of}": state for of, state in needed.items()}
+        states |= {**pairs, stage.stage: str(stage)}
+        ahead |= pairs.keys() if stage.stage in way else set()
     done = {name for name, state in states.items() if state == State.CURRENT}
     done |= {stage.stage for stage in stages if stage.state is State.CURRENT}
-    following = next((name for name in ("data", *found.way(found.last)) if name not in done), None)
+    following = next((name for name in states if name in ahead - done), None)
     if as_json:
         say_json({"recipe": found.name, "stages": states, "next": following}, indent=2)
         return
@@ -188,44 +182,3 @@ def new(
     for line in copy_recipe(find_recipe(source), name, base):
         say(line)
     say(f"next: list your files in axolotl_configs/{name}/data.yaml, then make data RECIPE={name}")
-
-
-def _training(stage: str) -> list[str]:
-    name, _, number = stage.partition("-")
-    return [name, *(["--round", number] if number else [])]
-
-
-@app.command("all")
-def run_all(
-    recipe: RecipeName = "smoke",
-    stage: Annotated[
-        str, typer.Option(metavar="NAME", help="the last stage: dpo, where the recipe has it; or dpo-2, orpo, ...")
-    ] = "",
-    judge_url: Annotated[str, typer.Option(help="an OpenAI-compatible server that judges LogicKor's answers")] = "",
-    judge_model: Annotated[str, typer.Option(help="the judge's name there")] = "",
-) -> None:
-    """Go the whole way: data, the stages up to the last, their evaluation, LogicKor with a judge, results, the card.
-
-    The stages are the last one, its parent and so on; for a round, the pairs that it learns from come before it. What
-    is done is not done again, so the same command resumes after an interruption. Leaves all that the single commands
-    leave in `data/<recipe>` and `runs/<recipe>`.
-
-    Example: `rabbit all --judge-url http://localhost:8000/v1 --judge-model judge`
-    """
-    if bool(judge_url) != bool(judge_model):
-        raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
-    found = Recipe(recipe)
-    names = found.way(stage_method(stage).name if stage else found.last)
-    if not names:
-        raise UserError(f"{found.folder}: no stage in it; write {found.config('sft')}")
-    if not found.config(names[-1]).exists():
-        raise UserError(f"recipe {recipe} has no {found.config(names[-1]).name}")
-    judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
-    pairs = {name: [["pairs", "--stage", of, *judged] for of in pairs_of(found, name)] for name in names}
-    steps = [["data"], *(step for name in names for step in (*pairs[name], _training(name)))]
-    steps += [["eval", "--stage", name] for name in ("base", *names)]
-    steps += [["logickor", "--stage", name, *judged] for name in ("base", *names) if judged]
-    steps += [["results"], ["card", "--stage", names[-1]]]
-    for step in steps:
-        if code := subprocess.run([sys.executable, "-m", "rabbit_ko.cli", *step, "--recipe", recipe]).returncode:
-            raise typer.Exit(code)

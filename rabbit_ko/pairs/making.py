@@ -13,17 +13,26 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
 from rabbit_ko.evaluation.records import PACKAGES, Model, model_of
-from rabbit_ko.evaluation.stages import Stage, find_stage
+from rabbit_ko.evaluation.stages import BASE, Stage, find_stage
 from rabbit_ko.pairs.answers import Answers, plan_answers
 from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
 from rabbit_ko.pairs.judges import make_judge
-from rabbit_ko.pairs.output import ANSWERS, RECORD, VERDICTS, PairsRecord, read_pairs_record, write_tables
+from rabbit_ko.pairs.output import (
+    ANSWERS,
+    RECORD,
+    VERDICTS,
+    PairsRecord,
+    read_pairs_record,
+    settings_of,
+    write_tables,
+)
 from rabbit_ko.pairs.pairing import PAIR, Contest, Judged, count_answers, hold_contest, judge_contests
 from rabbit_ko.pairs.prompts import Prompts, find_prompts
 from rabbit_ko.pairs.records import Answer, Case, Judge, Prompt, Work
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.run_record import trained_files
 from rabbit_ko.terminal import say
+from rabbit_ko.training.status import check_current
 
 # Of an answer without a reference, in characters.
 USUAL = 500
@@ -59,9 +68,8 @@ class _Task:
             "model": digest([self.model.fingerprint, self.model.backend, self.model.name]),
             "template": self.stage.prompt,
             "prompts": digest([prompts, sorted(self.prompts.dropped.items())]),
-            "sampling": digest(self.config.sampling.model_dump()),
             "judge": self.judge.fingerprint,
-            "pairing": digest(self.config.pairing.model_dump()),
+            **settings_of(self.config),
             "data": digest(self.shards.model_dump(mode="json")),
             "code": hashing.source_digest(Path(__file__).parent.rglob("*.py")),
         }
@@ -78,9 +86,11 @@ class _Task:
 def make_pairs(recipe: str, stage: str, options: Options) -> tuple[PairsRecord, bool]:
     """Make the pairs of a stage's answers, or resume; return what it came to, and whether there was anything to do.
 
-    Raises UserError.
+    Raises UserError, and where the stage is not up to date before anything is asked or drawn.
     """
     place, found = Recipe(recipe), find_stage(recipe, stage)
+    if found.name != BASE:
+        check_current(place, found.name, f"pairs STAGE={found.name}")
     config, data = read_pairs_config(place), load_config(place.data_config)
     judge, model = make_judge(config.judge, options.judge), model_of(found, options.server)
     with locked(folder := place.pairs(found.name)):

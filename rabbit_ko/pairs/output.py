@@ -14,7 +14,10 @@ from dataset_builders.schemas import schema_of
 from dataset_builders.sources.own_pairs import PAIRS_FILE
 from rabbit_ko import storage
 from rabbit_ko.documents import read_record
+from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.hashing import file_digest
+from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
+from rabbit_ko.pairs.judges import make_judge
 from rabbit_ko.pairs.pairing import Judged
 from rabbit_ko.pairs.records import Verdict
 from rabbit_ko.recipes import Recipe
@@ -78,15 +81,27 @@ def read_pairs_record(folder: Path) -> PairsRecord | None:
 
 
 def pairs_state(recipe: Recipe, stage: str) -> str:
-    """Say whether there are pairs of a stage's answers: missing, stale, or up to date, as far as its run tells.
+    """Say whether there are pairs of a stage's answers: missing, stale, or up to date, as far as can be told at once.
 
-    Raises UserError where their record is damaged.
+    Told by the stage's run, and by pairs.yaml: sampling, pairing, and a judge that is rules; not by the prompts.
+    Raises UserError where their record is damaged, or pairs.yaml has a mistake.
     """
     record = read_pairs_record(recipe.pairs(stage))
     if record is None:
         return State.MISSING
-    is_current = record.trained == trained_files(recipe.run(stage))
-    return State.CURRENT if is_current else f"{State.STALE}: {stage} was trained anew"
+    if record.trained != trained_files(recipe.run(stage)):
+        return f"{State.STALE}: {stage} was trained anew"
+    if not recipe.config("pairs").exists():
+        return State.CURRENT
+    config = read_pairs_config(recipe)
+    now = settings_of(config) | ({"judge": make_judge(config.judge).fingerprint} if config.judge.rules else {})
+    changed = [name for name, made in now.items() if record.made_of.get(name) != made]
+    return f"{State.STALE}: {', '.join(changed)} of pairs.yaml changed" if changed else State.CURRENT
+
+
+def settings_of(config: PairsConfig) -> dict[str, str]:
+    """Return a hash of each part of pairs.yaml that alone decides what the pairs are."""
+    return {"sampling": digest(config.sampling.model_dump()), "pairing": digest(config.pairing.model_dump())}
 
 
 def write_tables(folder: Path, found: Sequence[Judged], provenance: dict[str, Any]) -> dict[str, str]:

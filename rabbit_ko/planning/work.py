@@ -21,6 +21,7 @@ from axolotl_plugins.checks.model_files import accept_any_width, check_configs, 
 from dataset_builders.manifest import MANIFEST, read_manifest
 from dataset_builders.recipe import load_config, mix_size
 from dataset_builders.sources import SOURCES, find_upstream
+from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import RowKind
 from rabbit_ko.planning.stage import Stage
@@ -148,7 +149,8 @@ def count_rows(stage: Stage) -> tuple[int, str]:
     if folder.is_relative_to(PAIRS):
         folder, kind = Recipe(stage.recipe).data, "sft"
         if (folder / MANIFEST).exists():
-            return _built_rows(stage, folder, kind, "train"), f"one pair for each conversation of {folder}, at most"
+            count = _at_most(stage, _built_rows(stage, folder, kind, "train"))
+            return count, f"one pair for each conversation of {folder}, at most"
     config = load_config(path)
     amounts, shares = dict[int, float](), dict[int, float]()
     for number, source in enumerate(config.sources):
@@ -162,6 +164,7 @@ def count_rows(stage: Stage) -> tuple[int, str]:
             if source.share is not None:
                 shares[number] = source.share
     count = round(mix_size(amounts, shares) * (1 - config.test_size)) * _examples(stage)
+    count = _at_most(stage, count) if stage.data.is_relative_to(PAIRS) else count
     return count, f"{path} and the sizes of its sources, before gates and duplicates"
 
 
@@ -180,6 +183,15 @@ def count_test_rows(stage: Stage, count: int) -> int:
 def _built_rows(stage: Stage, folder: Path, kind: RowKind, split: str) -> int:
     shards = read_manifest(str(folder)).in_folder(kind)
     return sum(shard.rows for shard in shards if f"/{split}-" in shard.file) * _examples(stage)
+
+
+def _at_most(stage: Stage, count: int) -> int:
+    """Return so many rows of pairs, or those of all the prompts that pairs.yaml takes at most."""
+    file = Recipe(stage.recipe).config("pairs")
+    config = read_yaml(file) if file.exists() else None
+    prompts = config.get("prompts") if isinstance(config, dict) else None
+    most = prompts.get("max_prompts") if isinstance(prompts, dict) else None
+    return min(count, most * _examples(stage)) if isinstance(most, int) else count
 
 
 def _examples(stage: Stage) -> int:

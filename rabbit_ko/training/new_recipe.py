@@ -10,7 +10,7 @@ from axolotl_plugins.checks.base_model import stop_tokens
 from axolotl_plugins.checks.model_files import accept_any_width
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.methods import find_method
-from rabbit_ko.recipes import CONFIGS, PAIRS, Recipe
+from rabbit_ko.recipes import CONFIGS, PAIRS, Recipe, built_rows, read_config
 
 # Tokens that public models have for padding, or have to spare.
 PADDING = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
@@ -56,7 +56,7 @@ def find_config(recipe: Recipe, stage: str) -> Path:
 def _command_for(recipe: Recipe, stage: str) -> str:
     """Return the command that makes a round's YAML of that of the round before it; empty where there is none.
 
-    The first round is made of the method's own YAML, whose rows are those of the recipe's data.
+    The first round is made of the method's own YAML, with pairs in the place of the rows that it trains on.
     """
     name, _, number = stage.partition("-")
     before = f"{name}-{int(number) - 1}" if number > "1" else name
@@ -65,9 +65,11 @@ def _command_for(recipe: Recipe, stage: str) -> str:
         return ""
     if before == name:
         changes = {f"runs/{recipe.name}/{name}": f"runs/{recipe.name}/{stage}"}
-        changes[f"{recipe.data}/{method.rows}"] = f"{recipe.pairs(str(method.parent))}/{method.rows}"
+        rows = sorted(map(str, built_rows(read_config(recipe.config(before)))))
+        changes |= {path: f"{recipe.pairs(str(method.parent))}/dpo" for path in rows}
     else:
         changes = {before: stage, f"{recipe.name}/{start.parent}": f"{recipe.name}/{before}"}
+    changes |= {"^.   make .*": f"\\#   make pairs {stage} RECIPE={recipe.name} STAGE={method.parent}"}
     edits = " ".join(f"-e 's#{old}#{new}#g'" for old, new in changes.items())
     return f"sed {edits} {recipe.config(before)} > {recipe.config(stage)}"
 

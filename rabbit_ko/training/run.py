@@ -19,7 +19,7 @@ from rabbit_ko.run_record import write_checksums
 from rabbit_ko.terminal import say
 from rabbit_ko.training.new_recipe import find_config
 from rabbit_ko.training.process import python, run_logged
-from rabbit_ko.training.status import State, stage_status
+from rabbit_ko.training.status import State, check_current, stage_status
 
 DEEPSPEED, FSDP = CONFIGS / "deepspeed", CONFIGS / "fsdp"
 
@@ -76,6 +76,13 @@ def train(recipe: Recipe, stage: str, launch: Launch) -> bool:
 
 def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
     """Raise UserError for what is wrong before anything long starts: a config, a folder in use, a stale parent."""
+    check_config(recipe, stage, launch)
+    if parent := recipe.parent(stage):
+        check_current(recipe, parent, stage, f"{stage} starts from the merged model of {parent}, and ")
+
+
+def check_config(recipe: Recipe, stage: str, launch: Launch) -> None:
+    """Raise UserError for what is wrong with a stage whatever there is of its parent: a config, a folder in use."""
     config = find_config(recipe, stage)
     for run in (recipe.run(name) for name in (stage, recipe.parent(stage)) if name):
         if process := holder(run):
@@ -91,11 +98,6 @@ def check_before(recipe: Recipe, stage: str, launch: Launch) -> None:
             check_gpu(wanted)
     except UserError as error:
         raise UserError(f"{config}: {error}") from None
-    if (parent := recipe.parent(stage)) and (status := stage_status(recipe, parent)).state is not State.CURRENT:
-        starts = f"{stage} starts from the merged model of {parent}, and "
-        if status.state is State.CHANGED:
-            raise UserError(f"{starts}{status.detail}")
-        raise UserError(f"{starts}{recipe.run(parent)} is {status}; run `make {parent} {stage} RECIPE={recipe.name}`")
 
 
 def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:

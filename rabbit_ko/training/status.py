@@ -73,6 +73,15 @@ def stage_status(recipe: Recipe, stage: str, overrides: Mapping[str, Any] | None
     return Status(stage, State.MISSING)
 
 
+def check_current(recipe: Recipe, stage: str, goals: str, lead: str = "") -> None:
+    """Raise UserError where a stage is not up to date. goals: what to make once it is; lead: begins the line."""
+    status = stage_status(recipe, stage)
+    if status.state is State.CHANGED:
+        raise UserError(f"{lead}{status.detail}")
+    if status.state is not State.CURRENT:
+        raise UserError(f"{lead}{recipe.run(stage)} is {status}; run `make {stage} {goals} RECIPE={recipe.name}`")
+
+
 def _finished(recipe: Recipe, stage: str, run: RunRecord, wanted: Mapping[str, Any]) -> Status:
     parent = recipe.parent(stage)
     if parent and (start := stage_status(recipe, parent)).state is not State.CURRENT:

@@ -36,8 +36,11 @@ class JudgeConfig(Strict):
 def make_judge(config: JudgeConfig, endpoint: Endpoint | None = None) -> Judge:
     """Return the judge that a config describes; endpoint: where the model of a rubric answers.
 
-    Raises UserError where a rule cannot be found, or a rubric has no model to judge by it.
+    Raises UserError where a rule cannot be found, a rubric has no model to judge by it, or a model has no rubric.
     """
+    if endpoint and not config.rubric:
+        judge = "rules" if config.rules else "reward_model"
+        raise UserError(f"JUDGE_URL: pairs.yaml has `judge: {judge}:`, which asks no server; take JUDGE_URL away")
     if config.rules:
         return make_rules(config.rules)
     if config.reward_model:

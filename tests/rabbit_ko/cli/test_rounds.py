@@ -1,15 +1,16 @@
 """A round is a stage by its name alone: trained by its method's command, listed in its place, and nothing else."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from rabbit_ko.cli import main
-from rabbit_ko.cli.train import pairs_of
 from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.methods import find_method, stage_method, stages_in
-from rabbit_ko.recipes import Recipe, data_of_recipe
+from rabbit_ko.pairs.needs import Needs, find_needs
+from rabbit_ko.recipes import Recipe, data_of_recipe, read_config
 from rabbit_ko.training.new_recipe import find_config
 from tests.conftest import ROOT
 
@@ -55,6 +56,16 @@ def test_a_rounds_name_is_its_command(recipe: Path, capsys: pytest.CaptureFixtur
     )
 
 
+def test_a_rounds_name_takes_no_other_number(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "error: rabbit: dpo-1 says which round it is; say no other with --round\n"
+    assert told(capsys, "dpo-1", "--round", "2") == told(capsys, "dpo-1", "--round=2") == (2, line)
+    monkeypatch.setenv("RABBIT_ROUND", "2")
+    assert told(capsys, "dpo-1") == (2, line)
+    assert "dpo-2 starts from the merged model of dpo-1" in told(capsys, "dpo")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -66,6 +77,11 @@ def test_a_rounds_name_is_its_command(recipe: Path, capsys: pytest.CaptureFixtur
             "error: rabbit pairs: rounds of dpo start from sft; say nothing else with --stage",
         ),
         (["--rounds", "1", "--json"], 2, "error: rabbit pairs: --json is for the pairs of one stage"),
+        (
+            ["--method", "kto"],
+            2,
+            "error: rabbit pairs: --method is what trains in rounds; say how many with --rounds",
+        ),
         (["--rounds", "0"], 2, "error: rabbit pairs: Invalid value for '--rounds'"),
     ],
 )
@@ -77,14 +93,6 @@ def test_rounds_that_cannot_be_are_one_line(
     assert error.startswith(said)
 
 
-def test_a_stage_learns_from_what_its_yaml_names(recipe: Path) -> None:
-    assert (pairs_of(SMOKE, "dpo"), pairs_of(SMOKE, "dpo-1"), pairs_of(SMOKE, "dpo-2")) == ([], ["sft"], ["dpo-1"])
-    (recipe / "dpo-1.yaml").write_text(
-        (recipe / "dpo-1.yaml").read_text().replace("data/pairs/smoke/sft", "data/smoke")
-    )
-    assert pairs_of(SMOKE, "dpo-1") == []
-
-
 def test_pairs_are_of_the_recipe_that_they_began_with() -> None:
     assert data_of_recipe(Path("data/pairs/smoke/sft")) == data_of_recipe(Path("data/smoke")) == Path("data/smoke")
     assert data_of_recipe(Path("elsewhere/smoke")) == Path("elsewhere/smoke")
@@ -94,7 +102,28 @@ def test_advice_is_given_only_where_there_is_a_yaml_to_begin_with(recipe: Path) 
     for stage in ("dpo-9", "sft-1", "rlhf"):
         with pytest.raises(UserError, match=f"recipe smoke has no {stage}.yaml$"):
             find_config(SMOKE, stage)
-    (recipe / "dpo-1.yaml").unlink()
-    expected = "-e 's#data/smoke/dpo#data/pairs/smoke/sft/dpo#g' axolotl_configs/smoke/dpo.yaml > "
-    with pytest.raises(UserError, match=expected):
-        find_config(SMOKE, "dpo-1")
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "simpo"])
+def test_the_advice_for_a_round_writes_a_yaml_that_reads_pairs_and_names_its_command(
+    recipe: Path, method: str
+) -> None:
+    for number, parent in ((1, "sft"), (2, f"{method}-1")):
+        stage = f"{method}-{number}"
+        (recipe / f"{stage}.yaml").unlink(missing_ok=True)
+        with pytest.raises(UserError) as error:
+            find_config(SMOKE, stage)
+        subprocess.run(str(error.value).split("`")[1], shell=True, check=True)
+        config, method_config = (read_config(recipe / f"{name}.yaml") for name in (stage, method))
+        assert find_needs(SMOKE, config) == Needs([parent])
+        assert config["base_model"] == f"runs/smoke/{parent}/merged"
+        places = {key: config[key] for key in ("output_dir", "dataset_prepared_path")}
+        assert places == {
+            "output_dir": f"runs/smoke/{stage}",
+            "dataset_prepared_path": f"runs/smoke/{stage}/prepared",
+        }
+        assert [entry["type"] for entry in config["datasets"]] == [
+            entry["type"] for entry in method_config["datasets"]
+        ]
+        header = (recipe / f"{stage}.yaml").read_text(encoding="utf-8")
+        assert f"\n#   make pairs {stage} RECIPE=smoke STAGE={parent}\n" in header

@@ -119,7 +119,7 @@ def test_built_data_is_counted_and_measured(
     manifest = build(load_config(Path("axolotl_configs/smoke/data.yaml")), Path("data/smoke"))
     save_base(in_tmp / "runs/smoke/base", smoke_tokenizer)
     found = {plan["stage"]["method"]["name"]: plan for plan in plans(call, "--recipe", "smoke", "--gpu-memory", "4")}
-    assert found["dpo-2"]["rows"]["count"] == found["sft"]["rows"]["count"]
+    assert found["dpo-2"]["rows"]["count"] == 64 < found["sft"]["rows"]["count"]  # max_prompts of pairs.yaml
     assert found["dpo-2"]["rows"]["count_from"] == "one pair for each conversation of data/smoke, at most"
     assert found["dpo-2"]["trainable"] == found["sft"]["trainable"]
     # In KTO a pair is two answers.
@@ -133,6 +133,24 @@ def test_built_data_is_counted_and_measured(
         assert plan["rows"]["count_from"] == "data/smoke/manifest.json"
         assert plan["rows"]["tokens_from"].endswith("sequences of data/smoke, tokenized")
         assert 0.3 < plan["rows"]["filled"] < 1
+
+
+def test_a_round_has_no_more_pairs_than_pairs_yaml_takes_prompts(recipes: Path, call: Call) -> None:
+    folder = recipes / "rabbit-ko-3b"
+    for method in ("dpo", "kto"):
+        text = (folder / f"{method}.yaml").read_text(encoding="utf-8")
+        text = text.replace("data/rabbit-ko-3b/dpo", "data/pairs/rabbit-ko-3b/sft/dpo")
+        (folder / f"{method}-1.yaml").write_text(text, encoding="utf-8")
+
+    def counts() -> dict[str, int]:
+        return {
+            plan["stage"]["method"]["name"]: plan["rows"]["count"] for plan in plans(call, "--recipe", folder.name)
+        }
+
+    capped = counts()
+    assert (capped["dpo-1"], capped["kto-1"]) == (5_000, 10_000)
+    (folder / "pairs.yaml").unlink()
+    assert counts() == {**capped, "dpo-1": capped["sft"], "kto-1": 2 * capped["sft"]}
 
 
 def test_measured_speeds_and_peaks_stand_beside_the_estimates(recipes: Path, call: Call) -> None:
