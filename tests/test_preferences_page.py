@@ -124,7 +124,7 @@ def test_the_outcomes_are_those_of_the_code_in_the_order_in_which_they_are_tried
     assert [names(cells[0])[0] for cells in table("outcome")] == tried
     constants = [value for name, value in vars(pairing).items() if name.isupper() and isinstance(value, str)]
     assert set(constants) <= set(tried)
-    for reason in (prompts.NOT_PLAIN, prompts.SAME, prompts.OVER_MAX):
+    for reason in (prompts.NOT_PLAIN, prompts.TESTED, prompts.SAME, prompts.OVER_MAX):
         assert f"`{reason}`" in PAGE
 
 
