@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_builders.build import build, current
-from dataset_builders.recipe import DataConfig, SourceConfig, load_config
+from dataset_builders.recipe import DataConfig, SourceConfig, load_config, stand_ins
 from rabbit_ko import hashing, storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
@@ -82,6 +82,7 @@ def make_pairs(recipe: str, stage: str, options: Options) -> tuple[PairsRecord, 
     """
     place, found = Recipe(recipe), find_stage(recipe, stage)
     config, data = read_pairs_config(place), load_config(place.data_config)
+    say(*stand_ins(config.prompts.sources), is_error=True)
     judge, model = make_judge(config.judge, options.judge), model_of(found, options.server)
     with locked(folder := place.pairs(found.name)):
         prompts = find_prompts(place, config.prompts, data)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from dataset_builders.build import build, current
-from dataset_builders.recipe import DataConfig
+from dataset_builders.recipe import DataConfig, both
 from dataset_builders.rows import Conversation, Row, asked, without_weights
 from dataset_builders.sampling import draw
 from dataset_builders.schemas import from_shard
@@ -84,8 +84,7 @@ def _tested(data: DataConfig) -> Iterable[RowKind]:
     Where the pairs themselves are among its sources, their build keeps all answers to a prompt in one split, and what
     is tested beside the conversations depends on the pairs: it would make each of them out of date.
     """
-    sources = {entry.source for taken in data.sources for entry in (taken, taken.other) if entry}
-    return ("sft",) if "own_pairs" in sources else ROW_KINDS
+    return ("sft",) if "own_pairs" in {entry.source for entry in both(data.sources)} else ROW_KINDS
 
 
 def _build(config: PromptsConfig, data: DataConfig, folder: Path) -> None:

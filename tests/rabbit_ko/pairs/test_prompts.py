@@ -128,6 +128,69 @@ def test_pairs_among_the_recipe_s_data_make_no_prompt_a_tested_one_and_so_are_no
     assert not make()[1]
 
 
+def write_policy(policy: str) -> None:
+    """Write a license policy, which allows all that is in the recipe's data."""
+    config = Path("axolotl_configs/smoke/data.yaml")
+    config.write_text(config.read_text().rstrip() + f"\nlicense_policy: {policy}\n")
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("is_stand_in", [False, True])
+@pytest.mark.parametrize(
+    ("stated", "line"),
+    [
+        ({"path": "maywell/ko_Ultrafeedback_binarized"}, r"forbids commercial use \(non-commercial.*\)"),
+        ({"path": "mine.jsonl", "license": "CC-BY-NC-4.0"}, r"forbids commercial use \(CC-BY-NC-4.0\)"),
+        ({"path": "mine.jsonl"}, "states no license"),
+    ],
+)
+def test_the_recipe_s_license_policy_holds_for_sources_of_prompts(
+    stated: dict[str, str], line: str, is_stand_in: bool
+) -> None:
+    entry = {"source": "ko_ultrafeedback", **stated}
+    given = {"source": "own_pairs", "path": "data/none", "license": "MIT", "otherwise": entry}
+    sources = [given if is_stand_in else entry]
+    write_config(prompts={"sources": sources})
+    read_pairs_config(Recipe("smoke"))
+    write_policy("commercial")
+    said = f"smoke/pairs.yaml: prompts: `license_policy: commercial` refuses `ko_ultrafeedback`, which {line}; remove"
+    with pytest.raises(UserError, match=said):
+        make()
+    entry["license_accepted"] = "they said yes"
+    write_config(prompts={"sources": sources})
+    read_pairs_config(Recipe("smoke"))
+
+
+@pytest.mark.usefixtures("recipe")
+def test_sources_of_prompts_have_names_and_shares_that_data_yaml_could_have() -> None:
+    entry = {"source": "prompts", "path": "mine.jsonl"}
+    for sources, line in (
+        ([entry, entry], "two sources are called `prompts`"),
+        ([{**entry, "share": 0.5}], "`prompts` is the only kto source"),
+    ):
+        write_config(prompts={"sources": sources})
+        with pytest.raises(UserError, match=line):
+            read_pairs_config(Recipe("smoke"))
+
+
+@pytest.mark.usefixtures("recipe")
+def test_the_recipe_s_name_is_filled_in_and_a_source_in_the_place_of_another_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine-smoke.jsonl").write_text(json.dumps({"prompt": "가장 높은 산은 무엇인가요?"}))
+    stand_in = {"source": "prompts", "path": "mine-{recipe}.jsonl"}
+    entry = {"source": "prompts", "name": "later", "path": "./later-{recipe}.jsonl", "otherwise": stand_in}
+    write_config(prompts={"sources": [entry]})
+    assert make()[0].prompts == 1
+    said = "./later-smoke.jsonl: not there, so `prompts` is read in its place\n"
+    assert said in capsys.readouterr().err
+    make()
+    assert said in capsys.readouterr().err
+    Path("later-smoke.jsonl").write_text(json.dumps({"prompt": "가장 긴 강은 무엇인가요?"}))
+    make()
+    assert "not there" not in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("recipe")
 def test_a_shard_that_was_changed_is_not_asked() -> None:
     Path("data/smoke/sft/train-00000-of-00001.parquet").write_bytes(b"")
