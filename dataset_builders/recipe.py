@@ -18,6 +18,7 @@ from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
+from dataset_builders.prompt_sources import read_prompt_sources
 from dataset_builders.read.files import find_path, is_data
 from dataset_builders.read.inputs import Location, may_be_on_hub
 from dataset_builders.sources import SOURCES, find_upstream
@@ -184,15 +185,23 @@ def check_sources(sources: Sequence[SourceConfig], license_policy: str) -> None:
     """Raise ValueError where two sources have one name, the policy refuses one, or their shares are no mix."""
     check_unique("sources", (entry.label for entry in both(sources)))
     for entry in both(sources) if license_policy == "commercial" else ():
-        license = entry.stated_license
-        if license.commercial or entry.license_accepted:
-            continue
-        says = "states no license" if license.commercial is None else f"forbids commercial use ({license.name})"
-        advice = "remove it, or say why it may be used with `license_accepted: <reason>`"
-        raise ValueError(f"`license_policy: commercial` refuses `{entry.label}`, which {says}; {advice}")
+        _check_commercial(f"`{entry.label}`, which", entry.stated_license, entry.license_accepted)
+        for each in read_prompt_sources(entry.source, entry.path):
+            _check_commercial(
+                f"`{entry.label}`, whose prompts are of `{each.name}`, which", each.license, each.license_accepted
+            )
     for kind in ROW_KINDS:
         for entries in (sources, [entry.other or entry for entry in sources]):
             _check_shares([entry for entry in entries if SOURCES[entry.source].rows == kind], kind)
+
+
+def _check_commercial(what: str, license: License, accepted: str | None) -> None:
+    """Raise ValueError where a license does not allow commercial use, and nobody has said why it may be used."""
+    if license.commercial or accepted:
+        return
+    says = "states no license" if license.commercial is None else f"forbids commercial use ({license.name})"
+    advice = "remove it, or say why it may be used with `license_accepted: <reason>`"
+    raise ValueError(f"`license_policy: commercial` refuses {what} {says}; {advice}")
 
 
 def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:

@@ -14,6 +14,7 @@ from trl import DPOTrainer
 from typer.main import get_command
 
 from axolotl_plugins.checks.config import OF_METHODS, SMOOTHED
+from dataset_builders.prompt_sources import PROMPTS_FILE
 from dataset_builders.recipe import DataConfig
 from dataset_builders.rows import user
 from dataset_builders.sources import SOURCES
@@ -130,7 +131,7 @@ def test_the_outcomes_are_those_of_the_code_in_the_order_in_which_they_are_tried
 
 def test_every_file_of_a_folder_of_pairs_is_told() -> None:
     told = {name for cells in table(r"file \| what") for name in names(cells[0])}
-    made = {output.ANSWERS, output.VERDICTS, output.JUDGED, PAIRS_FILE, output.RECORD}
+    made = {output.ANSWERS, output.VERDICTS, output.JUDGED, PAIRS_FILE, PROMPTS_FILE, output.RECORD}
     assert told == made | {"dpo/", "rejected/", "manifest.json", "report.html"}
 
 

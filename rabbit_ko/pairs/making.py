@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_builders.build import build, current
+from dataset_builders.prompt_sources import PROMPTS_FILE, PromptSources
 from dataset_builders.recipe import DataConfig, SourceConfig, load_config, stand_ins
 from rabbit_ko import hashing, storage
 from rabbit_ko.errors import UserError
@@ -59,6 +60,7 @@ class _Task:
             "model": digest([self.model.fingerprint, self.model.backend, self.model.name]),
             "template": self.stage.prompt,
             "prompts": digest([prompts, sorted(self.prompts.dropped.items())]),
+            "license of prompts": digest([source.model_dump() for source in self.prompts.sources]),
             "sampling": digest(self.config.sampling.model_dump()),
             "judge": self.judge.fingerprint,
             "pairing": digest(self.config.pairing.model_dump()),
@@ -179,6 +181,9 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         "judge_fingerprint": task.judge.fingerprint,
     }
     files = write_tables(task.folder, judged, provenance)
+    sources = PromptSources(sources=[*task.prompts.sources])
+    storage.write(str(task.folder / PROMPTS_FILE), (sources.model_dump_json(indent=1) + "\n").encode())
+    files[PROMPTS_FILE] = hashing.file_digest(task.folder / PROMPTS_FILE)
     manifest = build(task.shards, task.folder)
     [source] = manifest.sources
     record = PairsRecord(

@@ -1,13 +1,15 @@
 """The prompts that a stage is asked: drawn from rows that a build has cleaned, decontaminated and deduplicated."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from dataset_builders.build import build, current
+from dataset_builders.manifest import PromptSource, read_manifest
+from dataset_builders.prompt_sources import prompt_sources
 from dataset_builders.recipe import DataConfig, both
 from dataset_builders.rows import Conversation, Row, asked, without_weights
 from dataset_builders.sampling import draw
@@ -26,10 +28,11 @@ NOT_PLAIN, TESTED, SAME, OVER_MAX = "reasoning or tools", "tested prompt", "same
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompts, in the order in which they are drawn, and how many rows gave none, by reason."""
+    """The prompts, in the order in which they are drawn; how many rows gave none, by reason; what they are from."""
 
     taken: list[Prompt]
     dropped: Counter[str]
+    sources: Sequence[PromptSource] = ()
 
 
 def find_prompts(recipe: Recipe, config: PromptsConfig, data: DataConfig) -> Prompts:
@@ -46,7 +49,8 @@ def find_prompts(recipe: Recipe, config: PromptsConfig, data: DataConfig) -> Pro
     found = draw_prompts(rows, config.max_prompts, data, tested)
     if not found.taken:
         raise UserError(f"{folder}: no prompt in it; name sources of them in {recipe.config('pairs')}, `prompts:`")
-    return found
+    names = {prompt.source for prompt in found.taken}
+    return replace(found, sources=prompt_sources(read_manifest(str(folder)).sources, names))
 
 
 def draw_prompts(
