@@ -16,6 +16,7 @@ from dataset_builders.ids import read_ids, repeated_ids, save_repeated
 from dataset_builders.manifest import BenchmarkInput, Manifest, SourceSummary, fingerprint_of, read_manifest
 from dataset_builders.mixing import mix
 from dataset_builders.pipeline import ChunkTask, DoneChunk, process
+from dataset_builders.prompt_sources import read_prompt_sources
 from dataset_builders.read import inputs
 from dataset_builders.read.files import shown_note
 from dataset_builders.recipe import DataConfig, SourceConfig
@@ -107,6 +108,10 @@ def current(config: DataConfig, out: str | Path) -> Manifest | None:
         wanted = zip([*config.sources, *_benchmarks(config.quality)], known, strict=True)
         is_there = _are_there(out, manifest)
         is_there &= manifest.tokenizer == (describe_tokenizer(config.tokenizer)[0] if config.tokenizer else None)
+        is_there &= all(
+            source.prompt_sources == read_prompt_sources(entry.source, entry.path)
+            for source, entry in zip(manifest.sources, config.sources, strict=True)
+        )
         return manifest if is_there and all(inputs.is_unchanged(each, *was) for each, was in wanted) else None
     except (UserError, FileNotFoundError):
         return None
@@ -245,6 +250,7 @@ def _summarize(
         notes=found.notes,
         repeats=int((split.sources[split.repeats.rows] == number).sum()),
         tokens=_train_tokens(split, number) if is_counted else None,
+        prompt_sources=read_prompt_sources(entry.source, entry.path),
         **flags,
     )
 

@@ -47,11 +47,20 @@ class TokenizerInput(_Model):
     version: str
 
 
+class PromptSource(_Model):
+    """What the prompts of pairs of one's own are from, and its license."""
+
+    name: str
+    path: str
+    license: License
+    license_accepted: str | None
+
+
 class SourceSummary(_Model):
     """What became of one source: `read == kept + sum(rejected.values())`, `kept == sum(splits.values())`.
 
     repeats: rows of the train shards that stand there again, beside those that are kept. tokens: those of the train
-    rows, repeats included; None where no tokenizer counted them.
+    rows, repeats included; None where no tokenizer counted them. prompt_sources: of pairs of one's own.
     """
 
     name: str
@@ -79,6 +88,7 @@ class SourceSummary(_Model):
     notes: list[str] = []
     repeats: int = 0
     tokens: int | None = None
+    prompt_sources: list[PromptSource] = []
 
     @property
     def train_rows(self) -> int:

@@ -28,7 +28,7 @@ from dataset_builders.near_duplicates import signature_table, signatures
 from dataset_builders.read.formats import read_rows
 from dataset_builders.read.inputs import Chunk
 from dataset_builders.recipe import DataConfig, SourceConfig
-from dataset_builders.rows import Conversation, Labelled, Message, Row, content_of, kind_of, message_lists, said_by
+from dataset_builders.rows import Conversation, Labelled, Message, Row, asked, content_of, kind_of, message_lists
 from dataset_builders.sampling import below, draw
 from dataset_builders.schemas import TOOLS, extras_of, to_bits, to_table
 from dataset_builders.token_counts import count_tokens
@@ -176,7 +176,8 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     is_multi_turn = np.array([_is_multi_turn(cleaned.row.prompt) for cleaned in kept])
     needed = np.array([to_bits(extras_of([row])) if extras else 0 for row in rows], np.uint8)
     keys |= {"with_system_prompt": is_given, "multi_turn": is_multi_turn, "extras": needed}
-    keys["prompt"] = np.array([_asked(cleaned.row.prompt, config.system_prompt) for cleaned in kept], np.uint64)
+    questions = (asked(cleaned.row.prompt, config.system_prompt) for cleaned in kept)
+    keys["prompt"] = np.array([xxhash.xxh3_64_intdigest(question.encode()) for question in questions], np.uint64)
     if labels := [cleaned.row.label for cleaned in kept if isinstance(cleaned.row, Labelled)]:
         keys["label"] = np.array(labels)
     if tokenizer:
@@ -184,12 +185,6 @@ def _write_kept(kept: list[Cleaned], entry: SourceConfig, config: DataConfig, to
     write_arrow(f"{folder}/keys.arrow", pa.table(keys))
     if found := [cleaned.signature for cleaned in kept if cleaned.signature is not None]:
         write_arrow(f"{folder}/signatures.arrow", signature_table(found))
-
-
-def _asked(prompt: list[Message], system_prompt: str) -> int:
-    """Return a hash of what a prompt asks; a system prompt that the recipe adds to some rows is no part of it."""
-    is_added = prompt[0]["role"] == "system" and prompt[0]["content"].strip() == system_prompt.strip()
-    return xxhash.xxh3_64_intdigest(said_by(prompt[is_added:]).encode())
 
 
 def _is_multi_turn(prompt: list[Message]) -> bool:

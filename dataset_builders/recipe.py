@@ -1,6 +1,6 @@
 """`data.yaml`: what a recipe's data is made of, checked before a row is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from dataset_builders.cleaning import PromptInjection
 from dataset_builders.gates import Quality
 from dataset_builders.gates._gate import Share
 from dataset_builders.licenses import License, known
+from dataset_builders.prompt_sources import read_prompt_sources
 from dataset_builders.read.files import find_path, is_data
 from dataset_builders.read.inputs import Location, may_be_on_hub
 from dataset_builders.sources import SOURCES, find_upstream
@@ -152,37 +153,55 @@ class DataConfig(Strict):
     @property
     def stand_ins(self) -> list[str]:
         """A line on each source that is read in the place of another."""
-        pairs = [(entry.label, entry._in_place_of) for entry in self.sources]
-        return [f"{it.path}: not there, so `{label}` is read in its place" for label, it in pairs if it]
+        return stand_ins(self.sources)
 
     @model_validator(mode="after")
     def _may_be_used(self) -> "DataConfig":
-        entries = [entry for taken in self.sources for entry in (taken, taken.other) if entry]
-        check_unique("sources", (entry.label for entry in entries))
-        if asked := [entry.label for entry in entries if not SOURCES[entry.source].has_answers]:
+        if asked := [entry.label for entry in both(self.sources) if not SOURCES[entry.source].has_answers]:
             raise ValueError(f"`{asked[0]}` has no answers to train on; its place is pairs.yaml, under `prompts:`")
-        for entry in entries if self.license_policy == "commercial" else ():
-            license = entry.stated_license
-            if license.commercial or entry.license_accepted:
-                continue
-            says = "states no license" if license.commercial is None else f"forbids commercial use ({license.name})"
-            advice = "remove it, or say why it may be used with `license_accepted: <reason>`"
-            raise ValueError(f"`license_policy: commercial` refuses `{entry.label}`, which {says}; {advice}")
-        return self
-
-    @model_validator(mode="after")
-    def _is_a_mix(self) -> "DataConfig":
         if self.mix_by == "tokens" and not self.tokenizer:
             raise ValueError("mix_by: tokens are those of a tokenizer; name one, `tokenizer: <folder or hub id>`")
-        for kind in ROW_KINDS:
-            for entries in (self.sources, [entry.other or entry for entry in self.sources]):
-                _check_shares([entry for entry in entries if SOURCES[entry.source].rows == kind], kind)
+        check_sources(self.sources, self.license_policy)
         return self
 
 
 def load_config(path: Path) -> DataConfig:
     """Read and check a `data.yaml`. Raises UserError: one line with the file, the key and the nearest valid name."""
     return read_strict(DataConfig, path, recipe=path.absolute().parent.name)
+
+
+def both(sources: Iterable[SourceConfig]) -> list[SourceConfig]:
+    """Return all entries of sources: those that are taken, and those in whose place they are or that would be."""
+    return [entry for taken in sources for entry in (taken, taken.other) if entry]
+
+
+def stand_ins(sources: Iterable[SourceConfig]) -> list[str]:
+    """Return a line on each source that is read in the place of another."""
+    pairs = [(entry.label, entry._in_place_of) for entry in sources]
+    return [f"{it.path}: not there, so `{label}` is read in its place" for label, it in pairs if it]
+
+
+def check_sources(sources: Sequence[SourceConfig], license_policy: str) -> None:
+    """Raise ValueError where two sources have one name, the policy refuses one, or their shares are no mix."""
+    check_unique("sources", (entry.label for entry in both(sources)))
+    for entry in both(sources) if license_policy == "commercial" else ():
+        _check_commercial(f"`{entry.label}`, which", entry.stated_license, entry.license_accepted)
+        for each in read_prompt_sources(entry.source, entry.path):
+            _check_commercial(
+                f"`{entry.label}`, whose prompts are of `{each.name}`, which", each.license, each.license_accepted
+            )
+    for kind in ROW_KINDS:
+        for entries in (sources, [entry.other or entry for entry in sources]):
+            _check_shares([entry for entry in entries if SOURCES[entry.source].rows == kind], kind)
+
+
+def _check_commercial(what: str, license: License, accepted: str | None) -> None:
+    """Raise ValueError where a license does not allow commercial use, and nobody has said why it may be used."""
+    if license.commercial or accepted:
+        return
+    says = "states no license" if license.commercial is None else f"forbids commercial use ({license.name})"
+    advice = "remove it, or say why it may be used with `license_accepted: <reason>`"
+    raise ValueError(f"`license_policy: commercial` refuses {what} {says}; {advice}")
 
 
 def _check_shares(sources: Sequence[SourceConfig], kind: RowKind) -> None:

@@ -117,6 +117,12 @@ def said_by(messages: Sequence[Message], tools: str | None = None) -> str:
     return f"{said}\0{tools}" if tools else said
 
 
+def asked(prompt: Sequence[Message], system_prompt: str) -> str:
+    """Return what a prompt asks; a system prompt that the recipe adds to some rows is no part of it."""
+    is_added = prompt[0]["role"] == "system" and prompt[0]["content"].strip() == system_prompt.strip()
+    return said_by(prompt[is_added:])
+
+
 def has_extras(messages: Sequence[Message]) -> bool:
     """Tell whether a message has more than a role and a content."""
     return sum(map(len, messages)) > 2 * len(messages)

@@ -14,6 +14,7 @@ from trl import DPOTrainer
 from typer.main import get_command
 
 from axolotl_plugins.checks.config import OF_METHODS, SMOOTHED
+from dataset_builders.prompt_sources import PROMPTS_FILE
 from dataset_builders.recipe import DataConfig
 from dataset_builders.rows import user
 from dataset_builders.sources import SOURCES
@@ -124,13 +125,13 @@ def test_the_outcomes_are_those_of_the_code_in_the_order_in_which_they_are_tried
     assert [names(cells[0])[0] for cells in table("outcome")] == tried
     constants = [value for name, value in vars(pairing).items() if name.isupper() and isinstance(value, str)]
     assert set(constants) <= set(tried)
-    for reason in (prompts.NOT_PLAIN, prompts.SAME, prompts.OVER_MAX):
+    for reason in (prompts.NOT_PLAIN, prompts.TESTED, prompts.SAME, prompts.OVER_MAX):
         assert f"`{reason}`" in PAGE
 
 
 def test_every_file_of_a_folder_of_pairs_is_told() -> None:
     told = {name for cells in table(r"file \| what") for name in names(cells[0])}
-    made = {output.ANSWERS, output.VERDICTS, output.JUDGED, PAIRS_FILE, output.RECORD}
+    made = {output.ANSWERS, output.VERDICTS, output.JUDGED, PAIRS_FILE, PROMPTS_FILE, output.RECORD}
     assert told == made | {"dpo/", "rejected/", "manifest.json", "report.html"}
 
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from dataset_builders.recipe import Sources
-from dataset_builders.strict import Strict, check_unique, read_strict
+from dataset_builders.recipe import Sources, check_sources, load_config
+from dataset_builders.strict import Strict, read_strict
 from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.judges import JudgeConfig
 from rabbit_ko.recipes import Recipe
@@ -23,8 +23,8 @@ class PromptsConfig(Strict):
     sources: Sources = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _has_unique_names(self) -> "PromptsConfig":
-        check_unique("sources", (entry.label for entry in self.sources))
+    def _may_be_used(self, info: ValidationInfo) -> "PromptsConfig":
+        check_sources(self.sources, (info.context or {}).get("license_policy", "any"))
         return self
 
 
@@ -64,8 +64,12 @@ class PairsConfig(Strict):
 
 
 def read_pairs_config(recipe: Recipe) -> PairsConfig:
-    """Read a recipe's pairs.yaml. Raises UserError where there is none, or it has a mistake."""
+    """Read a recipe's pairs.yaml, whose sources are under the license policy of its data.yaml.
+
+    Raises UserError where one of them is missing, or has a mistake.
+    """
     file = recipe.config("pairs")
     if not file.exists():
         raise UserError(f"{file}: no such file; docs/preferences.md says what stands in it")
-    return read_strict(PairsConfig, file)
+    policy = load_config(recipe.data_config).license_policy
+    return read_strict(PairsConfig, file, recipe=recipe.name, license_policy=policy)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_builders.build import build, current
-from dataset_builders.recipe import DataConfig, SourceConfig, load_config
+from dataset_builders.prompt_sources import PROMPTS_FILE, PromptSources
+from dataset_builders.recipe import DataConfig, SourceConfig, load_config, stand_ins
 from rabbit_ko import hashing, storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
@@ -68,6 +69,7 @@ class _Task:
             "model": digest([self.model.fingerprint, self.model.backend, self.model.name]),
             "template": self.stage.prompt,
             "prompts": digest([prompts, sorted(self.prompts.dropped.items())]),
+            "license of prompts": digest([source.model_dump() for source in self.prompts.sources]),
             "judge": self.judge.fingerprint,
             **settings_of(self.config),
             "data": digest(self.shards.model_dump(mode="json")),
@@ -92,6 +94,7 @@ def make_pairs(recipe: str, stage: str, options: Options) -> tuple[PairsRecord, 
     if found.name != BASE:
         check_current(place, found.name, f"pairs STAGE={found.name}")
     config, data = read_pairs_config(place), load_config(place.data_config)
+    say(*stand_ins(config.prompts.sources), is_error=True)
     judge, model = make_judge(config.judge, options.judge), model_of(found, options.server)
     with locked(folder := place.pairs(found.name)):
         prompts = find_prompts(place, config.prompts, data)
@@ -188,6 +191,9 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         "judge_fingerprint": task.judge.fingerprint,
     }
     files = write_tables(task.folder, judged, provenance)
+    sources = PromptSources(sources=[*task.prompts.sources])
+    storage.write(str(task.folder / PROMPTS_FILE), (sources.model_dump_json(indent=1) + "\n").encode())
+    files[PROMPTS_FILE] = hashing.file_digest(task.folder / PROMPTS_FILE)
     manifest = build(task.shards, task.folder)
     [source] = manifest.sources
     record = PairsRecord(

@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
+from dataset_builders.manifest import MANIFEST, Manifest, PromptSource, SourceSummary, read_manifest
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
@@ -39,7 +39,10 @@ def pushable(folder: Path) -> Manifest:
     """Return the manifest with the pushed shards only. Raises UserError for a license or a file that forbids it."""
     manifest = read_manifest(str(folder))
     for source in manifest.sources:
-        _check_license(source)
+        of = f"source `{source.name}`, {source.path}"
+        _check_license(source, of, "`make data`")
+        for each in source.prompt_sources:
+            _check_license(each, f"{of}, has prompts of `{each.name}`, {each.path}", "`make pairs` and `make data`")
     shards = [shard for kind in ROW_KINDS for shard in manifest.in_folder(kind)]
     if not shards:
         raise UserError(f"{folder}: its manifest lists no shard; run `make data` again")
@@ -49,15 +52,16 @@ def pushable(folder: Path) -> Manifest:
     return manifest.model_copy(update={"shards": shards})
 
 
-def _check_license(source: SourceSummary) -> None:
-    license, said = source.license, f"source `{source.name}`, {source.path}"
+def _check_license(source: SourceSummary | PromptSource, said: str, again: str) -> None:
+    license = source.license
     name = f"{license.name} (stated at {license.stated})" if license.stated else license.name
     if license.redistribution is False:
         raise UserError(
             f"{said}: its license, {name}, forbids redistribution; take it out of data.yaml to push the rest"
         )
     if license.redistribution is None and not source.license_accepted:
-        advice = "take it out, or give a reason in data.yaml, `license_accepted: <reason>`, and run `make data` again"
+        accept = "give a reason where it is listed, `license_accepted: <reason>`"
+        advice = f"take it out, or {accept}, and run {again} again"
         raise UserError(f"{said}: nothing allows redistribution; license: {name}; {advice}")
 
 

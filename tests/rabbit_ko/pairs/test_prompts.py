@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builders.build import build
 from dataset_builders.recipe import DataConfig, SourceConfig, load_config
 from dataset_builders.rows import Conversation, Message, Preference, Row, assistant, user
 from dataset_builders.verify import verify
 from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.config import read_pairs_config
-from rabbit_ko.pairs.prompts import NOT_PLAIN, OVER_MAX, SAME, Prompts, draw_prompts, find_prompts
+from rabbit_ko.pairs.prompts import NOT_PLAIN, OVER_MAX, SAME, TESTED, Prompts, draw_prompts, find_prompts
 from rabbit_ko.recipes import Recipe
 from tests.rabbit_ko.pairs.making import make, write_config
 
@@ -90,6 +91,106 @@ def test_the_recipe_s_own_prompts_are_those_of_train_rows_and_no_others() -> Non
     assert len(some.taken) + some.dropped.total() == len(train)
 
 
+def questions(kind: str, split: str, name: str = "prompt") -> list[list[Message]]:
+    """Return what is asked in the recipe's rows of a kind and a split."""
+    rows = pq.read_table(f"data/smoke/{kind}/{split}-00000-of-00001.parquet").to_pylist()
+    return [row["messages"][:-1] if kind == "sft" else row[name] for row in rows]
+
+
+def ask(asked: list[list[Message]]) -> Prompts:
+    """Return the prompts where these are those of a file."""
+    lines = [{"messages": messages} for messages in asked]
+    Path("mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return found(max_prompts=None, sources=[{"source": "prompts", "path": "mine.jsonl", "language": "en"}])
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_no_prompt_of_a_file_is_one_that_the_recipe_tests(kind: str) -> None:
+    tests, free = questions(kind, "test"), [user("가장 높은 산은 무엇인가요?")]
+    system: Message = {"role": "system", "content": load_config(Recipe("smoke").data_config).system_prompt}
+    turned = [turns[1:] if turns[0] == system else [system, *turns] for turns in tests]
+    some = ask([*tests, *turned, free])
+    assert [prompt.messages for prompt in some.taken] == [free]
+    assert some.dropped == {TESTED: verify("data/pairs/smoke/prompts").sources[0].kept - 1}
+    assert len(tests) > 2
+    assert some.dropped[TESTED] >= len(tests)
+
+
+@pytest.mark.usefixtures("recipe")
+def test_pairs_among_the_recipe_s_data_make_no_prompt_a_tested_one_and_so_are_not_out_of_date_by_themselves() -> None:
+    config = Path("axolotl_configs/smoke/data.yaml")
+    own = "  - {source: own_pairs, path: 'data/pairs/{recipe}/base'}\n"
+    make()
+    config.write_text(config.read_text().rstrip() + "\n" + own)
+    build(load_config(config), Path("data/smoke"))
+    assert questions("dpo", "test")
+    assert not make()[1]
+
+
+def write_policy(policy: str) -> None:
+    """Write a license policy, which allows all that is in the recipe's data."""
+    config = Path("axolotl_configs/smoke/data.yaml")
+    config.write_text(config.read_text().rstrip() + f"\nlicense_policy: {policy}\n")
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("is_stand_in", [False, True])
+@pytest.mark.parametrize(
+    ("stated", "line"),
+    [
+        ({"path": "maywell/ko_Ultrafeedback_binarized"}, r"forbids commercial use \(non-commercial.*\)"),
+        ({"path": "mine.jsonl", "license": "CC-BY-NC-4.0"}, r"forbids commercial use \(CC-BY-NC-4.0\)"),
+        ({"path": "mine.jsonl"}, "states no license"),
+    ],
+)
+def test_the_recipe_s_license_policy_holds_for_sources_of_prompts(
+    stated: dict[str, str], line: str, is_stand_in: bool
+) -> None:
+    entry = {"source": "ko_ultrafeedback", **stated}
+    given = {"source": "own_pairs", "path": "data/none", "license": "MIT", "otherwise": entry}
+    sources = [given if is_stand_in else entry]
+    write_config(prompts={"sources": sources})
+    read_pairs_config(Recipe("smoke"))
+    write_policy("commercial")
+    said = f"smoke/pairs.yaml: prompts: `license_policy: commercial` refuses `ko_ultrafeedback`, which {line}; remove"
+    with pytest.raises(UserError, match=said):
+        make()
+    entry["license_accepted"] = "they said yes"
+    write_config(prompts={"sources": sources})
+    read_pairs_config(Recipe("smoke"))
+
+
+@pytest.mark.usefixtures("recipe")
+def test_sources_of_prompts_have_names_and_shares_that_data_yaml_could_have() -> None:
+    entry = {"source": "prompts", "path": "mine.jsonl"}
+    for sources, line in (
+        ([entry, entry], "two sources are called `prompts`"),
+        ([{**entry, "share": 0.5}], "`prompts` is the only kto source"),
+    ):
+        write_config(prompts={"sources": sources})
+        with pytest.raises(UserError, match=line):
+            read_pairs_config(Recipe("smoke"))
+
+
+@pytest.mark.usefixtures("recipe")
+def test_the_recipe_s_name_is_filled_in_and_a_source_in_the_place_of_another_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine-smoke.jsonl").write_text(json.dumps({"prompt": "가장 높은 산은 무엇인가요?"}))
+    stand_in = {"source": "prompts", "path": "mine-{recipe}.jsonl"}
+    entry = {"source": "prompts", "name": "later", "path": "./later-{recipe}.jsonl", "otherwise": stand_in}
+    write_config(prompts={"sources": [entry]})
+    assert make()[0].prompts == 1
+    said = "./later-smoke.jsonl: not there, so `prompts` is read in its place\n"
+    assert said in capsys.readouterr().err
+    make()
+    assert said in capsys.readouterr().err
+    Path("later-smoke.jsonl").write_text(json.dumps({"prompt": "가장 긴 강은 무엇인가요?"}))
+    make()
+    assert "not there" not in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("recipe")
 def test_a_shard_that_was_changed_is_not_asked() -> None:
     Path("data/smoke/sft/train-00000-of-00001.parquet").write_bytes(b"")
@@ -115,7 +216,8 @@ def test_sources_of_any_kind_give_prompts_and_every_row_is_counted() -> None:
     own, others = manifest.sources
     assert (own.read, own.kept) == (6, 2)
     assert own.rejected == {"exact duplicate": 1, "too little Hangul": 1, "fake turn": 1, "no prompt": 1}
-    assert Counter(prompt.source for prompt in some.taken) == {"prompts": 2, "ko_ultrafeedback": others.kept}
+    given = Counter(prompt.source for prompt in some.taken)
+    assert given == {"prompts": 2, "ko_ultrafeedback": others.kept - some.dropped[TESTED]}
     assert {prompt.reference for prompt in some.taken} == {""}
 
 
