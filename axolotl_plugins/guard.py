@@ -158,7 +158,7 @@ class Guard(BasePlugin):
         check_weights(Path(cfg.base_model))
         check_special_tokens(cfg, LOG.warning)
         tokenizer = load_tokenizer(cfg)
-        check_parent(cfg)
+        check_parent(cfg, LOG.info)
         check_tokenizer(cfg, tokenizer, LOG.info)
         identity.remove_unfinished(prepared := Path(cfg.dataset_prepared_path))
         self.datasets = identity.dataset_fingerprints(cfg)
