@@ -37,9 +37,10 @@ from axolotl_plugins.checks.base_model import (
     name_base_absolutely,
     stage_chat_template,
 )
-from axolotl_plugins.checks.config import GuardArgs, check_config, check_neighbours, set_defaults
+from axolotl_plugins.checks.config import GuardArgs, check_config
 from axolotl_plugins.checks.machine import check_machine, switch_off_lora_kernels
 from axolotl_plugins.checks.model_files import ADAPTER, check_adapter_fits, check_weights
+from axolotl_plugins.checks.preferences import check_neighbours, describe_beta, set_defaults
 from axolotl_plugins.checks.rows import check_collator, check_rows, count_examples
 from axolotl_plugins.checks.speed import AUTO, best_attention, check_speed
 from axolotl_plugins.checks.steps import describe_steps
@@ -124,6 +125,8 @@ class Guard(BasePlugin):
         check_speed(self.given, count_processes(cfg))
         keep_batch(cfg, LOG.info)
         check_neighbours(cfg)
+        if line := describe_beta(self.given):
+            LOG.warning(line)
         if cfg.get("attn_implementation") == AUTO:
             cfg["attn_implementation"] = best_attention()
             LOG.info("attn_implementation: auto is %s here", cfg["attn_implementation"])
@@ -155,7 +158,7 @@ class Guard(BasePlugin):
         check_weights(Path(cfg.base_model))
         check_special_tokens(cfg, LOG.warning)
         tokenizer = load_tokenizer(cfg)
-        check_parent(cfg)
+        check_parent(cfg, LOG.info)
         check_tokenizer(cfg, tokenizer, LOG.info)
         identity.remove_unfinished(prepared := Path(cfg.dataset_prepared_path))
         self.datasets = identity.dataset_fingerprints(cfg)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from trl import DPOTrainer
 from typer.main import get_command
 
-from axolotl_plugins.checks.config import OF_METHODS, SMOOTHED
+from axolotl_plugins.checks.preferences import LOSSES, OF_METHODS, SMOOTHED, UNWEIGHTED
 from dataset_builders.prompt_sources import PROMPTS_FILE
 from dataset_builders.recipe import DataConfig
 from dataset_builders.rows import user
@@ -78,10 +78,11 @@ def test_the_losses_are_those_of_trl_and_the_keys_those_of_axolotl() -> None:
         [(key, value)] = config.items()
         assert key in AxolotlInputConfig.model_fields.keys() & OF_METHODS.keys()
         told |= set(value) if key == "dpo_loss_type" else set()
-    assert told == known
+    assert told == known == LOSSES
     smoothed = {*names(others.partition("TRL")[0])}
     assert smoothed == SMOOTHED
     assert set(re.findall(r'"(\w+)"', " ".join(_branches_with("label_smoothing")))) == SMOOTHED
+    assert set(re.findall(r'"(\w+)"', re.findall(r"self.use_weighting and any\(.*", source)[0])) == UNWEIGHTED
 
 
 def _branches_with(word: str) -> list[str]:

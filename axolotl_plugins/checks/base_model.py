@@ -27,8 +27,8 @@ from rabbit_ko import storage
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.methods import method_of
-from rabbit_ko.recipes import RUN_FILE, RUNS, data_of_recipe
+from rabbit_ko.methods import METHODS, method_of
+from rabbit_ko.recipes import PAIRS, RUN_FILE, RUNS, Recipe, data_of_recipe
 from rabbit_ko.run_record import check_run, is_as_merged, remedy
 
 # In the merged model's config.json: the hash of the adapter that was merged into it.
@@ -120,17 +120,40 @@ def stage_chat_template(cfg: Any) -> str:
     )
 
 
-def check_parent(cfg: Any) -> None:
-    """Raise UserError unless the base is the merged model of the parent stage, on this recipe's data and prompt."""
-    parent = method_of(cfg).parent
-    if parent is None or cfg.guard_any_parent:
+def check_parent(cfg: Any, say: Callable[[str], None]) -> None:
+    """Raise UserError unless the base is the merged model of the parent stage, on this recipe's data and prompt.
+
+    say: is told of a round's rows that are no pairs of its parent's answers; those of another stage's are refused.
+    """
+    method, base = method_of(cfg), Path(cfg.base_model)
+    if method.parent is None or cfg.guard_any_parent:
         return
-    if mistake := _parent_mistake(cfg, Path(cfg.base_model), parent):
+    mistake = _parent_mistake(cfg, base, method.parent)
+    if not mistake and method.name not in METHODS:  # so it is a round
+        mistake = _pairs_mistake(cfg, _run_folder(base), say)
+    if mistake:
         raise UserError(f"base_model: {cfg.base_model} {mistake}, or set `guard_any_parent: true` to start from any")
 
 
+def _run_folder(base: Path) -> Path:
+    return base if (base / RUN_FILE).exists() else base.parent
+
+
+def _pairs_mistake(cfg: Any, run_folder: Path, say: Callable[[str], None]) -> str | None:
+    *_, recipe, stage = run_folder.absolute().parts
+    own = Recipe(recipe).pairs(stage)
+    for entry in cfg.datasets:
+        folder = Path(entry["path"]).resolve()
+        if folder.is_relative_to(own.resolve()):
+            continue
+        if folder.is_relative_to(PAIRS.resolve()):
+            return f"did not give the answers in {entry['path']}; a round learns from those of its parent, {own}"
+        say(f"datasets: {entry['path']} are not pairs of the parent's own answers, which would be in {own}")
+    return None
+
+
 def _parent_mistake(cfg: Any, base: Path, parent: str) -> str | None:
-    run_folder = base if (base / RUN_FILE).exists() else base.parent
+    run_folder = _run_folder(base)
     if not (run_folder / RUN_FILE).exists():
         return f"is not a merged {parent.upper()} model of this project; run `make {parent}` and `make merge`"
     run = check_run(run_folder)

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Iterator, MutableMapping, Set
+from collections.abc import Iterator, Set
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from axolotl_plugins.checks.base_model import looks_like_a_path
 from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
+from axolotl_plugins.checks.preferences import check_preferences, refuse
 from axolotl_plugins.resume.identity import INTERNAL
 from prompt_strategies.template import Native, template_for, types_of
 from rabbit_ko.errors import UserError, suggest
@@ -45,30 +46,6 @@ class GuardArgs(BaseModel):
     guard_driver: str | None = None  # what Ray's driver tells its workers, in JSON; not for a YAML
 
 
-# Axolotl passes each of these to the trainer of some methods, and by others it is not read, without a word.
-OF_METHODS = {
-    **dict.fromkeys(("dpo_loss_type", "dpo_loss_weights", "dpo_label_smoothing"), ("dpo",)),
-    **dict.fromkeys(("dpo_use_weighting", "dpo_padding_free", "dpo_use_liger_kernel"), ("dpo", "ipo")),
-    "precompute_ref_log_probs": ("dpo", "ipo"),
-    **dict.fromkeys(("simpo_gamma", "cpo_alpha"), ("simpo",)),
-    "orpo_alpha": ("orpo",),
-    **dict.fromkeys(("kto_desirable_weight", "kto_undesirable_weight"), ("kto",)),
-}
-UNWANTED_WITH_RL = {
-    "lora_dropout": "TRL's trainers of preferences switch dropout off",
-    "trl": "its `beta` would come before rl_beta, and the rest of it is for methods that are not here",
-    **dict.fromkeys(("group_by_length", "curriculum_sampling"), "SFT's trainer alone reads it"),
-}
-# The losses of TRL's DPO that read `label_smoothing`.
-SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}
-
-
-def set_defaults(config: MutableMapping[str, Any]) -> None:
-    """Let SimPO be SimPO: without `cpo_alpha`, TRL adds CPO's likelihood term, with a weight of 1."""
-    if config.get("rl") == "simpo" and config.get("cpo_alpha") is None:
-        config["cpo_alpha"] = 0.0
-
-
 def check_config(config: dict[str, Any]) -> None:
     """Raise UserError, in one line, for the first mistake of a stage's YAML."""
     method = method_of(config)
@@ -87,21 +64,15 @@ def check_config(config: dict[str, Any]) -> None:
     if len(templates) > 1:
         raise UserError("datasets: two templates in one stage; the saved chat template can be only one of them")
     if not isinstance(templates.pop(), Native):
-        _refuse(config, OF_NATIVE)
-
-
-def _refuse(config: dict[str, Any], unwanted: dict[str, str]) -> None:
-    for key, why in unwanted.items():
-        if config.get(key):
-            raise UserError(f"{key}: take it away: {why}")
+        refuse(config, OF_NATIVE)
 
 
 def _check_options(config: dict[str, Any], method: Method) -> None:
-    _refuse(config, UNWANTED)
+    refuse(config, UNWANTED)
     if config.get("adapter") and config.get("merge_method") != "legacy":
         raise UserError("merge_method: must be `legacy`; axolotl's other one keeps the base's tokenizer and template")
     if method.rl:
-        _check_preference_options(config, method.rl)
+        check_preferences(config, method.rl)
     if config.get("save_total_limit") == 1:
         raise UserError("save_total_limit: with 1, the last checkpoint goes before the next is complete; use 2")
     if config.get("use_trackio"):
@@ -116,62 +87,6 @@ def _check_options(config: dict[str, Any], method: Method) -> None:
         raise UserError(f"base_model: {base} is not there; run `make {goal}` first")
     if not folder.is_dir() and looks_like_a_path(base):
         raise UserError(f"base_model: {base}: no such folder")
-
-
-def _check_preference_options(config: dict[str, Any], rl: str) -> None:
-    for key, methods in OF_METHODS.items():
-        if config.get(key) is not None and rl not in methods:
-            raise UserError(f"{key}: `rl: {rl}` does not read it, only {' and '.join(methods)}; take it away")
-    _refuse(config, UNWANTED_WITH_RL)
-    if config.get("lora_model_dir"):
-        raise UserError("lora_model_dir: axolotl ignores it in DPO and starts from the bare base; merge it first")
-    if config.get("sample_packing"):
-        raise UserError("sample_packing: is for SFT alone; take it away")
-    if config.get("orpo_alpha") is not None and config.get("rl_beta") is not None:
-        raise UserError("orpo_alpha: axolotl takes rl_beta for it where both are set; take one of them away")
-    _check_dpo_losses(config)
-    for key in ("rl_beta", "simpo_gamma") if rl == "simpo" else ():
-        if config.get(key) is None:
-            raise UserError(
-                f"{key}: missing; SimPO's rewards are means over tokens: try rl_beta 2.0, simpo_gamma 1.0"
-            )
-    if rl == "kto":
-        _check_kto(config)
-
-
-def _check_dpo_losses(config: dict[str, Any]) -> None:
-    losses, smoothing = config.get("dpo_loss_type") or ["sigmoid"], config.get("dpo_label_smoothing") or 0
-    if smoothing and not SMOOTHED.intersection(losses):
-        said = f"TRL reads it with dpo_loss_type {', '.join(sorted(SMOOTHED))} alone"
-        raise UserError(f"dpo_label_smoothing: {said}; set `dpo_loss_type: [robust]`, or take it away")
-    if not 0 <= smoothing < 0.5 or (not smoothing and "exo_pair" in losses):
-        raise UserError("dpo_label_smoothing: must be below 0.5, and with exo_pair above 0, such as 0.001")
-    if len(config.get("dpo_loss_weights") or losses) != len(losses):
-        raise UserError("dpo_loss_weights: must be as many as the losses in dpo_loss_type")
-
-
-def _check_kto(config: dict[str, Any]) -> None:
-    for key in ("kto_desirable_weight", "kto_undesirable_weight"):
-        if config.get(key) == 0:
-            raise UserError(f"{key}: axolotl takes 0 for 1; to train on one label, keep only its rows")
-    if config.get("remove_unused_columns") is not False:
-        raise UserError("remove_unused_columns: must be false in KTO")
-    # Its trainer takes the rows as they lie, and makes the KL term of the answers that lie side by side.
-    if config.get("shuffle_merged_datasets") is False:
-        raise UserError(
-            "shuffle_merged_datasets: must not be false in KTO, where answers to a question would be next"
-        )
-    if config.get("dataset_num_proc") not in (0, 1):
-        raise UserError("dataset_num_proc: must be 0 or 1 in KTO, so that its micro-batches are those of training")
-
-
-def check_neighbours(cfg: Any) -> None:
-    """Raise UserError where a process's micro-batches are too small for KTO."""
-    if cfg.get("rl") == "kto" and int(cfg.get("micro_batch_size") or 1) < 2:
-        raise UserError(
-            "micro_batch_size: at least 2 for each process in KTO, which takes each question with the answer before "
-            "it in the micro-batch, too"
-        )
 
 
 def _entries(config: dict[str, Any], section: str, method: Method) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from axolotl_plugins.checks.config import check_config, set_defaults
+from axolotl_plugins.checks.config import check_config
+from axolotl_plugins.checks.preferences import set_defaults
 from dataset_builders.recipe import load_config
 from dataset_builders.rows import user
 from dataset_builders.sources import SOURCES

@@ -210,7 +210,9 @@ def test_a_trackio_that_is_too_old_for_transformers_is_refused(recipe: Path, mon
 
 def test_dpo_with_lora_model_dir_is_refused(recipe: Path) -> None:
     path = rewrite(recipe / "smoke" / "dpo.yaml", lora_model_dir="runs/smoke/sft")
-    with pytest.raises(SystemExit, match="lora_model_dir: axolotl ignores it in DPO and starts from the bare base"):
+    with pytest.raises(
+        SystemExit, match="lora_model_dir: axolotl ignores it in DPO, which starts from base_model; merge it first"
+    ):
         load_stage(path)
 
 

@@ -13,6 +13,7 @@ from axolotl.integrations.base import PluginManager
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
+from axolotl_plugins.callbacks import LOG
 from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 from axolotl_plugins.checks.model_files import ADAPTER
 from axolotl_plugins.guard import Guard
@@ -250,6 +251,38 @@ def test_a_round_learns_from_pairs_of_its_own_recipes_answers(merged: Path) -> N
     shutil.copytree("data/smoke/dpo", "data/pairs/other/sft/dpo")
     entry = {"path": "data/pairs/other/sft/dpo", "split": "train", "type": "prompt_strategies.qir_dpo"}
     assert "was trained on data/smoke, and this run's rows are data/other's" in refusal("dpo-1", datasets=[entry])
+
+
+@pytest.mark.parametrize("beside", [(), ("sft",)])
+def test_a_round_on_pairs_of_another_stages_answers_is_refused_unless_told_so(
+    merged: Path, beside: tuple[str, ...]
+) -> None:
+    def entries() -> list[dict[str, str]]:
+        folders = [f"data/pairs/smoke/{stage}/dpo" for stage in (*beside, "dpo-1")]
+        return [{"path": folder, "split": "train", "type": "prompt_strategies.qir_dpo"} for folder in folders]
+
+    for stage in ("sft", "dpo-1"):
+        shutil.copytree("data/smoke/dpo", f"data/pairs/smoke/{stage}/dpo")
+    said = "did not give the answers in data/pairs/smoke/dpo-1/dpo; a round learns from those of its parent"
+    assert f"base_model: {merged} {said}, data/pairs/smoke/sft, or set" in refusal("dpo-1", datasets=entries())
+    load_datasets("dpo-1", datasets=entries(), guard_any_parent=True)
+
+
+def test_a_round_on_rows_that_are_no_pairs_of_a_stages_answers_is_told(
+    merged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("data/smoke/dpo", "data/pairs/smoke/sft/dpo")
+    told: list[str] = []
+    monkeypatch.setattr(LOG, "info", lambda line, *_: told.append(line))
+    load_datasets("dpo-1")
+    load_datasets("dpo")
+    assert not [line for line in told if line.startswith("datasets: ")]
+    load_datasets(
+        "dpo-1", datasets=[{"path": "data/smoke/dpo", "split": "train", "type": "prompt_strategies.qir_dpo"}]
+    )
+    assert [line for line in told if line.startswith("datasets: ")] == [
+        "datasets: data/smoke/dpo are not pairs of the parent's own answers, which would be in data/pairs/smoke/sft"
+    ]
 
 
 def test_a_later_round_starts_from_the_round_before_it_alone(merged: Path) -> None:

@@ -13,7 +13,12 @@ from dataset_builders.schemas import SCHEMAS, Folder
 from rabbit_ko.methods import RowKind
 
 STATED = "https://huggingface.co/datasets/org/upstream"
-ROWS: dict[str, int] = {"sft/train": 5, "sft/test": 2, "dpo/train": 3, "dpo/test": 1, "rejected/train": 2}
+ROWS: dict[str, int] = {
+    **{"sft/train": 5, "sft/test": 2},
+    **{"dpo/train": 3, "dpo/test": 1},
+    **{"kto/train": 4, "kto/test": 2},
+    "rejected/train": 2,
+}
 
 
 def turn(role: str, content: str) -> dict[str, str]:
@@ -22,7 +27,7 @@ def turn(role: str, content: str) -> dict[str, str]:
 
 
 def row(folder: str, number: int, padding: str = "") -> dict[str, Any]:
-    """Return a row of `sft`, `dpo` or `rejected`; `padding` makes its answer long."""
+    """Return a row of `sft`, `dpo`, `kto` or `rejected`; `padding` makes its answer long."""
     keys = {"id": f"{folder}/{number}", "source": folder}
     prompt = [turn("system", "짧게 답하세요."), turn("user", f"질문 {number}?")]
     chosen = [turn("assistant", f"답변 {number}.\n둘째 줄.{padding}")]
@@ -30,6 +35,8 @@ def row(folder: str, number: int, padding: str = "") -> dict[str, Any]:
         return {**keys, "messages": prompt + chosen}
     if folder == "dpo":
         return {**keys, "prompt": prompt, "chosen": chosen, "rejected": [turn("assistant", "몰라요.")]}
+    if folder == "kto":
+        return {**keys, "prompt": prompt, "completion": chosen, "label": number % 2 == 0}
     return {**keys, "reason": "empty turn", "evidence": "{}"}
 
 
@@ -37,7 +44,7 @@ def write_shard(root: Path, file: str, rows: list[dict[str, Any]]) -> Shard:
     """Write one shard and describe it."""
     path = root / file
     path.parent.mkdir(parents=True, exist_ok=True)
-    kind: Folder = "sft" if file.startswith("sft") else "dpo" if file.startswith("dpo") else "rejected"
+    kind: Folder = next((kind for kind in SCHEMAS if file.startswith(kind)), "rejected")
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMAS[kind]), path)
     content = path.read_bytes()
     return Shard(file=file, rows=len(rows), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -75,7 +82,7 @@ def summary(stage: RowKind, license: License, **changes: Any) -> SourceSummary:
 def make_data_folder(
     root: Path, sources: list[SourceSummary] | None = None, shards_per_split: int = 1, padding: str = ""
 ) -> Manifest:
-    """Write `root/{sft,dpo,rejected}/*.parquet` and `root/manifest.json`.
+    """Write `root/{sft,dpo,kto,rejected}/*.parquet` and `root/manifest.json`.
 
     There is one source for each stage, under Apache-2.0, if none is told; only the stages of the sources get shards.
     `padding` makes the first answer of each split long.

@@ -24,6 +24,7 @@ from tests.rabbit_ko.evaluation.results.measured import make_stale, put_results
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result, retrain
 from tests.rabbit_ko.publishing.card_folder import (
     APACHE,
+    SOURCES,
     card_of,
     facts_of,
     make_card_folder,
@@ -54,27 +55,70 @@ def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     assert card_of("dpo", language, **shown).replace(digest, "0" * 64) == golden
 
 
-def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "orpo", Method("orpo", rows="dpo", rl="orpo", parent="sft"))
+def make_last(stage: str, monkeypatch: pytest.MonkeyPatch, base: Path, rows: str, **config: Any) -> None:
+    """Let the recipe's last run be one of another method, on the rows of a kind."""
     monkeypatch.setattr(
         "rabbit_ko.publishing.model_facts.find_stage",
         lambda recipe, name: Stage(recipe, name, f"runs/{recipe}/{name}"),
     )
-    monkeypatch.setitem(MODELS, "orpo", Path("runs/mine/orpo"))
-    MODELS["dpo"].rename(MODELS["orpo"])
-    config = {"base_model": str(MODELS["sft"] / "merged"), "adapter": "lora", "rl": "orpo", "orpo_alpha": 0.1}
+    monkeypatch.setitem(MODELS, stage, Path("runs/mine") / stage)
+    MODELS["dpo"].rename(MODELS[stage])
+    shards = f"data/mine/{rows}"
     put_run(
-        "orpo",
+        stage,
         "",
         started="2026-01-02T00:00:00+00:00",
-        config=config | {"datasets": [{"type": "prompt_strategies.qir"}]},
+        config={"base_model": str(base), "adapter": "lora", "rl": stage, **config}
+        | {"datasets": [{"path": shards, "type": "prompt_strategies.qir"}]},
+        datasets=[{"path": shards, "fingerprint": shards_fingerprint({"path": shards})}],
     )
+
+
+def test_a_new_method_needs_no_edit_of_the_card(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "apo" not in METHODS
+    monkeypatch.setitem(METHODS, "apo", Method("apo", rows="dpo", rl="apo", parent="sft"))
+    make_last("apo", monkeypatch, MODELS["sft"] / "merged", "dpo", rl_beta=0.1)
+    card = card_of("apo")
+    assert "# mine APO\n" in card
+    assert "Then APO on 1,234 preference pairs.\n" in card
+    assert "| `rl` | apo |\n| `rl_beta` | 0.1 |\n" in card
+    assert "| closed | dpo | mine.jsonl |" in card
+    assert "이어서 선호 쌍 1,234개로 APO를 했습니다.\n" in card_of("apo", "ko")
+
+
+def test_orpo_has_a_card_of_its_own_run_alone_since_it_starts_from_the_base(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_last("orpo", monkeypatch, MODELS["base"], "dpo", orpo_alpha=0.1)
+    assert facts_of("orpo").runs.keys() == {"orpo"}
     card = card_of("orpo")
     assert "# mine ORPO\n" in card
-    assert "Then ORPO on 1,234 preference pairs.\n" in card
+    assert "\nORPO on 1,234 preference pairs.\n" in card
     assert "| `rl` | orpo |\n| `orpo_alpha` | 0.1 |\n" in card
     assert "| closed | dpo | mine.jsonl |" in card
-    assert "이어서 선호 쌍 1,234개로 ORPO를 했습니다.\n" in card_of("orpo", "ko")
+    for other in ("Supervised", "merged SFT", "### SFT", "| open |", "Then "):
+        assert other not in card
+    assert header_of("orpo").tags == ["rabbit-ko", "axolotl", "lora", "orpo"]
+    assert "\n선호 쌍 1,234개로 ORPO를 했습니다.\n" in card_of("orpo", "ko")
+
+
+@pytest.mark.parametrize(
+    ("rows", "where"), [("kto", "| rated | kto | rated.jsonl |"), ("dpo", "| closed | dpo | mine.jsonl |")]
+)
+def test_kto_has_a_card_with_sft_before_it_and_its_labelled_answers(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, rows: str, where: str
+) -> None:
+    put_data([*SOURCES, summary("kto", License(), name="rated", path="rated.jsonl", revision=None)])
+    make_last("kto", monkeypatch, MODELS["sft"] / "merged", rows, kto_desirable_weight=1.5)
+    card = card_of("kto")
+    assert "# mine KTO\n" in card
+    assert "Then KTO on 1,234 answers with a label.\n" in card
+    assert "### KTO\n\nIt starts from the merged SFT model.\n" in card
+    assert "| `kto_desirable_weight` | 1.5 |\n" in card
+    assert where in card
+    assert ("rated" in card) == (rows == "kto")
+    assert header_of("kto").tags == ["rabbit-ko", "axolotl", "lora", "sft", "kto"]
+    assert "이어서 좋고 나쁨을 표시한 답변 1,234개로 KTO를 했습니다.\n" in card_of("kto", "ko")
 
 
 def test_a_round_names_its_parent_and_the_pairs_that_it_read(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
