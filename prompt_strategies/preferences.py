@@ -76,7 +76,10 @@ def pairs(batch: Batch) -> list[Sample]:
 
 
 def labelled(batch: Batch) -> tuple[list[Sample], list[bool]]:
-    """Return the samples of a batch of labelled answers with their labels; a pair is a good one and a bad one."""
+    """Return the samples of a batch of labelled answers with their labels; a pair is a good one and a bad one.
+
+    A pair of two equal answers is two that no row may train.
+    """
     if "label" in batch:
         samples = [
             Sample(prompt, (_answer(completion),), tools) for prompt, tools, completion in _zip(batch, "completion")
@@ -85,7 +88,7 @@ def labelled(batch: Batch) -> tuple[list[Sample], list[bool]]:
     sides = [
         (Sample(prompt, (_answer(answer),), tools), label)
         for prompt, tools, *answers in _zip(batch, *SIDES)
-        for answer, label in zip(answers, SIDES.values(), strict=True)
+        for answer, label in zip(answers if answers[0] != answers[1] else ([], []), SIDES.values(), strict=True)
     ]
     return [sample for sample, _ in sides], [label for _, label in sides]
 

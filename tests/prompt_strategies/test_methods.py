@@ -154,6 +154,7 @@ def test_a_pair_whose_one_answer_is_dropped_keeps_the_other(smoke_tokenizer: Pre
         {"prompt": [QUESTION], "chosen": [GOOD], "rejected": long},
         {"prompt": [QUESTION], "chosen": [GOOD], "rejected": []},
         {"prompt": [QUESTION, GOOD], "chosen": [GOOD], "rejected": [BAD]},
+        {"prompt": [QUESTION], "chosen": [GOOD], "rejected": [GOOD]},
     ]
     kept = [("나쁜 답", False), ("좋은 답", True), ("좋은 답", True)]
     assert labelled_texts(rows, smoke_tokenizer, sequence_len=100) == kept
