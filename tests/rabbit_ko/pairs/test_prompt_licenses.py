@@ -58,7 +58,9 @@ def test_pairs_of_the_recipe_s_own_prompts_keep_the_licenses_of_its_conversation
 def test_prompts_that_may_not_be_passed_on_are_not_pushed_as_pairs(stated: dict[str, Any], line: str) -> None:
     prompts(**stated)
     build(data(), "data/mine")
-    said = rf"^source `own_pairs`, data/pairs/smoke/base/pairs.parquet, has prompts of `prompts`, mine.jsonl: .*{line}"
+    said = (
+        rf"^source `own_pairs`, data/pairs/smoke/base/pairs.parquet, has prompts of `prompts`, mine.jsonl: .*{line}"
+    )
     with pytest.raises(UserError, match=said):
         pushable(Path("data/mine"))
 
