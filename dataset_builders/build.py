@@ -18,7 +18,7 @@ from dataset_builders.mixing import mix
 from dataset_builders.pipeline import ChunkTask, DoneChunk, process
 from dataset_builders.prompt_sources import read_prompt_sources
 from dataset_builders.read import inputs
-from dataset_builders.read.files import shown_note
+from dataset_builders.read.files import find_path, shown_note
 from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.shards import check_out, locked, plan_shards, publish, write_shard
 from dataset_builders.sources import SOURCES
@@ -28,6 +28,7 @@ from dataset_builders.verify import wrong_files
 from rabbit_ko import hashing
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import ROW_KINDS, RowKind
+from rabbit_ko.recipes import PAIRS
 from rabbit_ko.secrets import redact
 from rabbit_ko.storage import filesystem, is_url, remove, spare_pandas
 
@@ -53,7 +54,7 @@ def build(
         remove(f"{work}/shards")
         if executor == "processes" and _worth(workers, sum(map(_local_bytes, config.sources)), config.quality) > 1:
             start_early()
-        found = [inputs.find_input(entry, f"{work}/inputs") for entry in config.sources]
+        found = [_find_input(entry, f"{work}/inputs") for entry in config.sources]
         workers = _worth(workers, sum(each.bytes for each in found), config.quality)
         run_all: Callable[..., list[Any]] = partial(run, workers=workers, executor=executor, progress=progress)
         index, benchmarks = _index_benchmarks(config.quality, work)
@@ -122,6 +123,17 @@ def _are_there(out: str, manifest: Manifest) -> bool:
         return not any(wrong_files(out, manifest))
     places = [filesystem(f"{out}/{shard.file}") for shard in manifest.shards]
     return [fs.size(name) for fs, name in places] == [shard.bytes for shard in manifest.shards]
+
+
+def _find_input(entry: SourceConfig, folder: str) -> inputs.Input:
+    """Return what is read for a source. Raises UserError, which says what makes a file that this project makes."""
+    path = Path(entry.path)
+    if SOURCES[entry.source].file and not is_url(entry.path) and not Path(find_path(entry.path)).exists():
+        made = path.parts[len(PAIRS.parts) : -1] if PAIRS in path.parents else ()
+        what = "RECIPE={} STAGE={}".format(*made) if len(made) == 2 else "RECIPE=... STAGE=..."
+        advice = f"run `make pairs {what}`, or name what is read until then, `otherwise:`"
+        raise UserError(f"{entry.path}: no such file; {advice}")
+    return inputs.find_input(entry, folder)
 
 
 def _recorded(config: DataConfig) -> dict[str, Any]:

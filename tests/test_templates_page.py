@@ -16,6 +16,7 @@ from prompt_strategies.messages import last_answer
 from prompt_strategies.native_template import TODAY
 from prompt_strategies.renderer import renderer_for
 from prompt_strategies.sft import join_prefixes
+from prompt_strategies.template import PREFERENCES, TEMPLATES
 from prompt_strategies.tokens import Dropped, Example, Sample
 from rabbit_ko.cli import main
 from tests.conftest import ROOT
@@ -54,6 +55,13 @@ def shown(tokenizer: PreTrainedTokenizerBase, kind: str, raw: dict[str, Any]) ->
     lines = list(as_diff(tokenizer, example))
     start = lines.index("  <|im_start|>user") if raw is ROW_WITH_CALLS else 0
     return "\n".join(["```diff", *lines[start:], "```"])
+
+
+def test_every_type_of_preferences_is_named_and_how_a_new_template_has_its_own() -> None:
+    extending = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    for suffix in PREFERENCES.values():
+        assert f"`<name>{suffix}`" in extending
+        assert [name for name in TEMPLATES if f"`{name}{suffix}`" not in PAGE] == []
 
 
 def test_the_page_shows_one_row_as_each_template_trains_it(

@@ -14,6 +14,7 @@ from dataset_builders.sources import SOURCES
 from prompt_strategies.template import Native, template_for
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
+from rabbit_ko.methods import find_method
 from rabbit_ko.pairs.config import read_pairs_config
 from rabbit_ko.pairs.judges.rubric_judge import RubricJudge
 from rabbit_ko.pairs.records import Answer, Prompt
@@ -59,6 +60,29 @@ def test_a_recipe_with_pairs_takes_those_of_its_own_model_once_they_are_there(
     (tmp_path / own).touch()
     after = [one.path for one in load_config(config).sources if SOURCES[one.source].rows == "dpo"]
     assert after == ([own] if not name.startswith("smoke") else before), "smoke's rounds read pairs by themselves"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/orpo.yaml")), ids=lambda path: path.parent.name)
+def test_an_orpo_whose_rows_become_pairs_of_the_sft_model_says_so_and_a_copy_has_none(path: Path) -> None:
+    data = (path.parent / "data.yaml").read_text(encoding="utf-8")
+    if "own_pairs" in data:
+        text = path.read_text(encoding="utf-8")
+        assert f"rabbit new {path.parent.name}-orpo --from {path.parent.name}\n" in text
+        assert "`own_pairs`" in text
+        assert "path: data/pairs/{recipe}/sft" in data
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/pairs.yaml")), ids=lambda path: path.parent.name)
+def test_no_warmup_is_longer_than_a_fifth_of_the_steps_on_own_pairs(path: Path) -> None:
+    most = read_pairs_config(Recipe(path.parent.name)).prompts.max_prompts
+    assert most
+    stages = {file.stem: read_config(file) for file in path.parent.glob("*.yaml") if find_method(file.stem)}
+    for name, stage in stages.items():
+        if name == "sft" or "own_pairs" not in (path.parent / "data.yaml").read_text(encoding="utf-8"):
+            continue
+        steps = stage["num_epochs"] * most / stage["micro_batch_size"] / stage["gradient_accumulation_steps"]
+        assert stage.get("warmup_steps", 0) <= 0.2 * steps, name
+        assert stage.get("warmup_ratio", 0) <= 0.2, name
 
 
 def test_the_requests_that_rabbit_s_pairs_cost_are_those_that_the_file_says() -> None:

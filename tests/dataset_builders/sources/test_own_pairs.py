@@ -69,6 +69,24 @@ def test_a_pair_without_an_id_is_rejected_since_nothing_would_lead_back_to_it(in
         build_pairs()
 
 
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("data/pairs/mine/sft", "make pairs RECIPE=mine STAGE=sft"),
+        ("data/pairs/mine/dpo-1/pairs.parquet", "make pairs RECIPE=mine STAGE=dpo-1"),
+        ("elsewhere/pairs", "make pairs RECIPE=... STAGE=..."),
+        ("org/pairs", "make pairs RECIPE=... STAGE=..."),
+    ],
+)
+def test_pairs_that_are_not_there_are_said_with_the_command_that_makes_them(
+    in_tmp: Path, path: str, command: str
+) -> None:
+    config = write_config(Path("data.yaml"), {**ENTRY, "path": path}, quality=OFF)
+    said = f"^{path.removesuffix('/pairs.parquet')}/pairs.parquet: no such file; run `{command}`, or .*`otherwise:`$"
+    with pytest.raises(UserError, match=said):
+        build(load_config(config), "data/mine")
+
+
 def test_the_folder_and_its_file_are_the_same_and_what_else_is_in_it_may_change(in_tmp: Path) -> None:
     file = write_pairs(Path(str(ENTRY["path"])), own_pairs(10))
     build_pairs()
