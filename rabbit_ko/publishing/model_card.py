@@ -1,6 +1,6 @@
 """The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -127,7 +127,7 @@ def header(facts: Facts) -> ModelCardData:
         license_name="mixed" if facts.license == OTHER_LICENSE else None,
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=["rabbit-ko", "axolotl", *lora, *facts.runs],
+        tags=list(dict.fromkeys(["rabbit-ko", "axolotl", *lora, *_methods(facts.runs)])),
         **(
             {"model_name": f"{facts.recipe.name} {facts.stage.name.upper()}", "eval_results": results}
             if results
@@ -135,6 +135,13 @@ def header(facts: Facts) -> ModelCardData:
         ),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE)},
     )
+
+
+def _methods(stages: Iterable[str]) -> Iterator[str]:
+    """Yield each stage behind the method that it is a round of, if it is one."""
+    for stage in stages:
+        yield stage.partition("-")[0]
+        yield stage
 
 
 def _eval_results(facts: Facts) -> Iterator[EvalResult]:

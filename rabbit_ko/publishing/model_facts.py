@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, Field
@@ -71,13 +72,36 @@ class Run(RunRecord):
     chat_template_date: date | None = None
 
 
+class MadePairs(BaseModel):
+    """What `pairs.json` says of the pairs beside it."""
+
+    judge: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """The part of a run's rows that pairs of the recipe's own answers are.
+
+    judges: by the stage that answered, who compared its answers; empty where its pairs were made anew since. is_all:
+    whether there are no other rows.
+    """
+
+    judges: dict[str, str]
+    is_all: bool
+
+
 @dataclass(frozen=True)
 class Facts:
-    """What a card says of a stage; runs: those that led to it; is_adapter: others can use the adapter as it is."""
+    """What a card says of a stage; is_adapter: others can use the adapter as it is.
+
+    runs: those that led to it. own: those of them that were trained on answers of the recipe's own stages.
+    """
 
     recipe: Recipe
     stage: Stage
     runs: dict[str, Run]
+    own: dict[str, OwnAnswers]
     manifest: Manifest
     sources: list[SourceSummary]
     base: str
@@ -109,6 +133,7 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     stage = find_trained(recipe, name)
     runs = read_runs(recipe, stage.name)
     manifest, sources = read_data(recipe, runs)
+    own = {name: found for name, run in runs.items() if (found := own_answers(recipe, name, run)).judges}
     table = make_table(recipe.name, ("base", *runs))
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
     licenses = {source.license.name for source in sources}
@@ -116,9 +141,9 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         license = (
             OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(licenses.pop(), OTHER_LICENSE)
         )
-    own = {found.task: found for found in table.results[stage.name] if found.state is not State.STALE}
+    results = {found.task: found for found in table.results[stage.name] if found.state is not State.STALE}
     is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
-    return Facts(recipe, stage, runs, manifest, sources, base, is_adapter, table, own, license)
+    return Facts(recipe, stage, runs, own, manifest, sources, base, is_adapter, table, results, license)
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
@@ -172,3 +197,24 @@ def read_data(recipe: Recipe, runs: dict[str, Run]) -> tuple[Manifest, list[Sour
             found = [source for source in manifest.sources if source.stage == rows.name]
             sources |= {(rows.parent, rows.name, source.name): source for source in found}
     return manifests[recipe.data], [*sources.values()]
+
+
+def own_answers(recipe: Recipe, stage: str, run: Run) -> OwnAnswers:
+    """Return which of a run's rows are pairs of the recipe's own answers. Raises UserError as `read_data` does."""
+    _, sources = read_data(recipe, {stage: run})
+    places = {Path(source.path).parent: source for source in sources if source.source == "own_pairs"}
+    judges = {it.name: judge_of(it, source) for it, source in places.items() if it == recipe.pairs(it.name)}
+    return OwnAnswers(judges, len(judges) == len(sources))
+
+
+def judge_of(pairs: Path, source: SourceSummary) -> str:
+    """Return who judged the pairs that a build has read; empty where they are not those that are in their folder now.
+
+    Raises UserError where their record is damaged.
+    """
+    if not (pairs / "pairs.json").exists():
+        return ""
+    made = read_record(MadePairs, pairs / "pairs.json")
+    # As the build has it: a hash over those of all files.
+    is_read = sha256(made.files.get("pairs.parquet", "").encode()).hexdigest() == source.input_sha256
+    return made.judge if is_read else ""

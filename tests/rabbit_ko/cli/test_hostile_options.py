@@ -53,7 +53,7 @@ def _copy(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise UserError(" ".join(map(str, command)))
 
     monkeypatch.setattr("rabbit_ko.training.run.run_logged", refuse)
-    monkeypatch.setattr("rabbit_ko.cli.train.subprocess.run", refuse)
+    monkeypatch.setattr("rabbit_ko.cli.whole_way.subprocess.run", refuse)
 
 
 @pytest.mark.hostile

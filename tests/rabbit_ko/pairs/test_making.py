@@ -14,6 +14,7 @@ from dataset_builders.recipe import DataConfig, SourceConfig, load_config
 from dataset_builders.verify import verify
 from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.pairing import PAIR
+from rabbit_ko.publishing.model_facts import judge_of
 from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, Request
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.pairs.making import CONFIG, FOLDER, answer, content, endpoint, make, scores, write_config
@@ -50,10 +51,9 @@ def test_each_prompt_is_a_pair_or_dropped_for_a_reason_and_each_pair_says_how_it
 def test_the_folder_is_a_source_of_another_build() -> None:
     make()
     entry = SourceConfig(source="own_pairs", path=str(FOLDER))
-    assert (
-        build(DataConfig(sources=[entry]), "other").sources[0].read
-        == pq.read_metadata(FOLDER / "pairs.parquet").num_rows
-    )
+    [source] = build(DataConfig(sources=[entry]), "other").sources
+    assert source.read == pq.read_metadata(FOLDER / "pairs.parquet").num_rows
+    assert judge_of(FOLDER, source) == "within"
 
 
 def test_the_same_pairs_come_again_byte_by_byte() -> None:

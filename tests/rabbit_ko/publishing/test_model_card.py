@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from axolotl_plugins.resume.identity import shards_fingerprint
 from dataset_builders.licenses import License, known
+from dataset_builders.manifest import SourceSummary
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score, State
 from rabbit_ko.evaluation.results.report import ENGLISH, KOREAN, describe
@@ -121,9 +123,39 @@ def test_kto_has_a_card_with_sft_before_it_and_its_labelled_answers(
     assert "이어서 좋고 나쁨을 표시한 답변 1,234개로 KTO를 했습니다.\n" in card_of("kto", "ko")
 
 
+def own_source(pairs: Path, judge: str) -> SourceSummary:
+    """A source of own pairs, and the record of who judged them."""
+    pairs.mkdir(parents=True)
+    record = {"judge": judge, "files": {"pairs.parquet": "1" * 64}}
+    (pairs / "pairs.json").write_text(json.dumps(record), encoding="utf-8")
+    read = sha256(b"1" * 64).hexdigest()
+    path = str(pairs / "pairs.parquet")
+    return summary("dpo", License(), name="own_pairs", source="own_pairs", path=path, input_sha256=read)
+
+
+def test_own_answers_are_told_by_what_was_read_and_not_by_the_stages_name(trained: Path) -> None:
+    own = own_source(Path("data/pairs/mine/sft"), "a-judge")
+    put_data([SOURCES[0], own])
+    put_run("sft", str(MODELS["base"]))
+    put_run("dpo", str(MODELS["sft"] / "merged"), started="2026-01-02T00:00:00+00:00")
+    line = "The answers of the SFT model were compared by `a-judge`.\n"
+    card, korean = card_of("dpo"), card_of("dpo", "ko")
+    assert f"Then DPO on 1,234 preference pairs of the SFT model's own answers.\n{line}" in card
+    assert "이어서 SFT 모델이 직접 낸 답변으로 만든 선호 쌍 1,234개로 DPO를 했습니다.\n" in korean
+    put_data([SOURCES[0], own, SOURCES[2]])
+    put_run("sft", str(MODELS["base"]))
+    put_run("dpo", str(MODELS["sft"] / "merged"), started="2026-01-02T00:00:00+00:00")
+    card, korean = card_of("dpo"), card_of("dpo", "ko")
+    assert f"Then DPO on 1,234 preference pairs, some of them of the SFT model's own answers.\n{line}" in card
+    assert "이어서 SFT 모델이 직접 낸 답변으로 만든 것을 포함한 선호 쌍 1,234개로 DPO를 했습니다.\n" in korean
+    # Another judge has made them anew since.
+    (Path(own.path).parent / "pairs.json").write_text('{"judge": "b", "files": {"pairs.parquet": "2"}}')
+    assert "were compared by" not in card_of("dpo")
+
+
 def test_a_round_names_its_parent_and_the_pairs_that_it_read(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, pairs = "dpo-1", Path("data/pairs/mine/sft")
-    own = summary("dpo", License(), name="own_pairs", path=str(pairs))
+    own = own_source(pairs, "a-judge")
     make_data_folder(pairs, [own])
     run = MODELS["dpo"].rename(MODELS["dpo"].with_name(stage))
     monkeypatch.setitem(MODELS, stage, run)
@@ -139,8 +171,11 @@ def test_a_round_names_its_parent_and_the_pairs_that_it_read(trained: Path, monk
     put_run(stage, "", started="2026-01-02T00:00:00+00:00", config=config, datasets=read)
     card = card_of(stage)
     assert "Then DPO-1 on 1,234 preference pairs of the SFT model's own answers.\n" in card
+    assert "The answers of the SFT model were compared by `a-judge`.\n" in card
+    assert "SFT 모델의 답변은 다음 심판이 비교했습니다: `a-judge`.\n" in card_of(stage, "ko")
+    assert "- sft\n- dpo\n- dpo-1\n" in card
     assert "### DPO-1\n\nIt starts from the merged SFT model.\n" in card
-    assert f"| own_pairs | dpo | {pairs} @ " in card
+    assert f"| own_pairs | dpo | {pairs}/pairs.parquet @ " in card
     assert "mine.jsonl" not in card
     assert "이어서 SFT 모델이 직접 낸 답변으로 만든 선호 쌍 1,234개로 DPO-1 학습을 했습니다.\n" in card_of(
         stage, "ko"
