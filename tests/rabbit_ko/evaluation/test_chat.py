@@ -99,7 +99,13 @@ def test_what_a_models_own_config_adds_to_sampling_is_switched_off_and_left_as_i
     sampling = Sampling(n=2, temperature=1.0, top_p=1.0, seed=3)
     plain = generate(model, smoke_tokenizer, questions, 8, sampling)
     greedy = generate(model, smoke_tokenizer, questions, 8)
-    settings = {"min_p": 0.9, "typical_p": 0.1, "no_repeat_ngram_size": 1, "min_new_tokens": 8, "top_k": 1}
+    settings: dict[str, Any] = {
+        "min_p": 0.9,
+        "typical_p": 0.1,
+        "no_repeat_ngram_size": 1,
+        "min_new_tokens": 8,
+        "top_k": 1,
+    }
     settings |= {"repetition_penalty": 5.0, "epsilon_cutoff": 0.5, "eta_cutoff": 0.5, "bad_words_ids": [[9], [10]]}
     settings |= {"suppress_tokens": [*range(3, 300)], "forced_eos_token_id": 3, "num_beams": 2, "top_h": 0.1}
     for name, value in settings.items():
