@@ -31,6 +31,7 @@ from dataset_builders.recipe import DataConfig, SourceConfig
 from dataset_builders.rows import Conversation, Labelled, Message, Row, asked, content_of, kind_of, message_lists
 from dataset_builders.sampling import below, draw
 from dataset_builders.schemas import TOOLS, extras_of, to_bits, to_table
+from dataset_builders.sources import SOURCES
 from dataset_builders.token_counts import count_tokens
 from rabbit_ko.storage import read, write, write_arrow
 
@@ -137,8 +138,9 @@ def pass_gates(
     candidates: Iterator[Cleaned], quality: Quality, benchmarks: BenchmarkIndex, log: Log
 ) -> Iterator[Cleaned]:
     """Ask the gates, many rows at a time, and compute the signatures of the rows that they let pass."""
+    language = "" if SOURCES[log.entry.source].any_language else log.entry.language
     for some in _batches(candidates):
-        batch = Batch([candidate.row for candidate in some], log.entry.language, benchmarks)
+        batch = Batch([candidate.row for candidate in some], language, benchmarks)
         rejected, reported = ask_gates(batch, quality)
         log.reported += reported
         log.rejected += (rejected_row(batch.rows[row], *why) for row, why in rejected.items())

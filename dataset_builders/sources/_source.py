@@ -35,8 +35,8 @@ class Source:
     convert: a raw row by those fields, and the name in ids, to a row; it raises Rejected. upstream_rows: as its page
     says. translated: by a machine. numbers_are_labels: whether 0 and 1 under `label` are a verdict, and no class.
     file: the one file that is read where the path is a folder. beside: columns on how its rows came to be, which stay
-    in that file, by the rows' ids. has_answers: whether a row can be trained on; others
-    stand in pairs.yaml alone.
+    in that file, by the rows' ids. has_answers: whether a row can be trained on; others stand in pairs.yaml alone.
+    any_language: whether rows need no Hangul, whatever the entry's language.
     """
 
     rows: RowKind
@@ -50,6 +50,7 @@ class Source:
     file: str = ""
     beside: tuple[str, ...] = ()
     has_answers: bool = True
+    any_language: bool = False
 
 
 def exchange(

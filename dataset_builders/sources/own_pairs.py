@@ -25,4 +25,5 @@ SOURCE = Source(
     convert=convert,
     file=PAIRS_FILE,
     beside=PROVENANCE,
+    any_language=True,  # each of the prompt's, and a judge has read the answers
 )

@@ -68,9 +68,12 @@ def report(
     found = find_recipe(recipe)
     page = html or (found.pairs(stage) if what == "pairs" else found.data) / "report.html"
     if what == "pairs":
+        from rabbit_ko.evaluation.stages import BASE
         from rabbit_ko.pairs.report import render_pairs_report
 
-        text = render_pairs_report(found, stage_method(stage).name)
+        if stage != BASE:
+            stage_method(stage, BASE)
+        text = render_pairs_report(found, stage)
     else:
         from rabbit_ko.inspection.data_report import render_report
 

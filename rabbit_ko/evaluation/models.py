@@ -1,6 +1,7 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,13 +145,12 @@ def generate(
     options: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
     if sampling:
         torch.manual_seed(sampling.seed)
-        # What the model's own config adds to sampling is switched off.
         options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        options |= {"num_return_sequences": sampling.n, "repetition_penalty": 1.0}
+        options |= {"num_return_sequences": sampling.n}
         options |= {"stop_strings": list(sampling.stop), "tokenizer": tokenizer} if sampling.stop else {}
     options |= {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id, "max_new_tokens": max_new_tokens}
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), _own_config(model) if sampling else nullcontext():
             output = model.generate(**prompts.to(model.device), **options)
     except torch.OutOfMemoryError:
         raise UserError(
@@ -158,6 +158,19 @@ def generate(
         ) from None
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
     return [_answer(tokenizer, ids, ends, sampling.stop if sampling else ()) for ids in answers]
+
+
+@contextmanager
+def _own_config(model: Any) -> Iterator[None]:
+    """Put a fresh generation config in the place of the model's, which adds to all that is not said otherwise."""
+    from transformers import GenerationConfig
+
+    config = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = config
 
 
 def _answer(tokenizer: Any, ids: list[int], ends: list[int], stop: Sequence[str]) -> Answer:

@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_builders.build import build, current
+from dataset_builders.manifest import MANIFEST
 from dataset_builders.prompt_sources import PROMPTS_FILE, PromptSources
 from dataset_builders.recipe import DataConfig, SourceConfig, load_config, stand_ins
+from dataset_builders.schemas import SCHEMAS
+from dataset_builders.sources.own_pairs import PAIRS_FILE
 from rabbit_ko import hashing, storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
+from rabbit_ko.evaluation.judging import ATTEMPTS
 from rabbit_ko.evaluation.records import PACKAGES, Model, model_of
 from rabbit_ko.evaluation.stages import BASE, Stage, find_stage
 from rabbit_ko.pairs.answers import Answers, plan_answers
 from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
+from rabbit_ko.pairs.judge_figures import length_bias
 from rabbit_ko.pairs.judges import make_judge
 from rabbit_ko.pairs.output import (
     ANSWERS,
+    JUDGED,
     RECORD,
     VERDICTS,
     PairsRecord,
@@ -37,6 +43,8 @@ from rabbit_ko.training.status import check_current
 
 # Of an answer without a reference, in characters.
 USUAL = 500
+# A judge is said to go by length where the lower bound of the correlation within prompts is above it.
+LENGTH_BIAS = 0.5
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,9 @@ def _announce(answers: Answers, verdicts: Work, options: Options) -> None:
     work = answers.work + verdicts
     if not (answers.missing or work.requests):
         return
-    parts = f"{answers.work.requests:,} for answers, {verdicts.requests:,} at most for verdicts"
+    parts = f"{answers.work.requests:,} for answers, {verdicts.requests:,} for verdicts"
+    if verdicts.requests:
+        parts += f" or more, as one that cannot be read is asked for {ATTEMPTS} times at most"
     line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
     if options.max_requests is not None and work.requests > options.max_requests:
         advice = "raise it, or lower `max_prompts` or `n` in pairs.yaml"
@@ -174,13 +184,8 @@ def _announce(answers: Answers, verdicts: Work, options: Options) -> None:
 
 
 def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
-    """Write the tables, the shards, and last the record. Raises UserError where there is no pair."""
+    """Write the tables, the shards, and last the record. Raises UserError where there is no pair in the tables."""
     outcomes = Counter(each.outcome for each in judged)
-    if not outcomes[PAIR]:
-        said = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()) if count)
-        raise UserError(
-            f"{task.folder}: of {len(judged):,} prompts none gave a pair: {said}; see `pairing` in pairs.yaml"
-        )
     storage.remove(str(task.folder / RECORD))
     sampling = task.config.sampling.model_dump() | {"backend": task.model.backend, "served_as": task.model.name}
     provenance = {
@@ -191,6 +196,14 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         "judge_fingerprint": task.judge.fingerprint,
     }
     files = write_tables(task.folder, judged, provenance)
+    _say_bias(task, judged)
+    if not outcomes[PAIR]:
+        _take_away(task.folder)
+        said = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()) if count)
+        raise UserError(
+            f"{task.folder}: of {len(judged):,} prompts none gave a pair: {said}; look at {JUDGED} there, and see "
+            "`pairing` in pairs.yaml"
+        )
     sources = PromptSources(sources=[*task.prompts.sources])
     storage.write(str(task.folder / PROMPTS_FILE), (sources.model_dump_json(indent=1) + "\n").encode())
     files[PROMPTS_FILE] = hashing.file_digest(task.folder / PROMPTS_FILE)
@@ -214,3 +227,25 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
     )
     storage.write(str(task.folder / RECORD), (record.model_dump_json(indent=1) + "\n").encode())
     return record
+
+
+def _take_away(folder: Path) -> None:
+    """Remove the pairs of earlier answers or verdicts, so that nothing trains on them as if they were of these."""
+    for name in (PAIRS_FILE, MANIFEST, *SCHEMAS):
+        storage.remove(str(folder / name))
+
+
+def _say_bias(task: _Task, judged: Sequence[Judged]) -> None:
+    """Say in a line where the judge's scores clearly follow the length of the answers."""
+    found = length_bias(
+        [(each.judgement.scores, [len(answer.text) for answer, _ in each.answers]) for each in judged]
+    )
+    if not found.interval or found.interval[0] <= LENGTH_BIAS:
+        return
+    low, high = found.interval
+    at = f"make report WHAT=pairs RECIPE={task.stage.recipe} STAGE={task.stage.name}"
+    say(
+        f"{task.judge.name} scores longer answers higher: the correlation of score and length is {found.value:.2f} "
+        f"({low:.2f} to {high:.2f}); look at `{at}`, and lower `max_length_ratio` in pairs.yaml",
+        is_error=True,
+    )

@@ -3,19 +3,21 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builders.manifest import read_manifest
 from dataset_builders.sources.own_pairs import PAIRS_FILE
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UserError, reason
 from rabbit_ko.inspection.pages import render, value_bars
 from rabbit_ko.pairs.judge_figures import Share, length_bias, mean_of, order_figures, share_of, win_rate
-from rabbit_ko.pairs.output import JUDGED, read_pairs_record
+from rabbit_ko.pairs.output import AGAIN, JUDGED, RECORD, read_pairs_record
 from rabbit_ko.recipes import Recipe
 
 SHOWN = 10
@@ -51,20 +53,19 @@ def render_pairs_report(recipe: Recipe, stage: str) -> str:
     record = read_pairs_record(folder)
     if record is None:
         raise UserError(f"{folder}: no pairs; run `make pairs RECIPE={recipe.name} STAGE={stage}` first")
-    prompts = [_scored(row) for row in _rows(folder)]
+    prompts, sampling = [_scored(row) for row in _rows(folder)], _sampling(folder)
     pairs = sorted((prompt for prompt in prompts if prompt.pair), key=lambda prompt: (-prompt.margin, prompt.id))
     shown = {"widest": pairs[:SHOWN], "narrowest": pairs[: -SHOWN - 1 : -1]}
     texts = _texts(folder, {pair.id for pair in chain(*shown.values())})
     scores = [score for prompt in prompts for score in prompt.scores if score is not None]
     sides = {side: [_side(pair, place) for pair in pairs] for place, side in enumerate(("chosen", "rejected"))}
-    [sampling] = pq.read_table(folder / PAIRS_FILE, columns=["sampling"])["sampling"].unique().to_pylist()
     return render(
         "report.html.jinja",
         folder=Path(__file__).parent,
         recipe=recipe.name,
         stage=stage,
         record=record,
-        sampling=json.loads(sampling),
+        sampling=sampling,
         manifest=read_manifest(str(folder)),
         pairs=len(pairs),
         scores={"all answers": value_bars(scores), **{side: value_bars(values) for side, values in sides.items()}},
@@ -77,9 +78,27 @@ def render_pairs_report(recipe: Recipe, stage: str) -> str:
     )
 
 
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Raise UserError where a file is missing, cut or another one than was written."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file, though {RECORD} beside it is there; make the pairs again") from None
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: damaged: {reason(error)}; {AGAIN}") from None
+
+
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(folder / JUDGED).iter_batches(_ROWS):
-        yield from batch.to_pylist()
+    with _reading(folder / JUDGED):
+        for batch in pq.ParquetFile(folder / JUDGED).iter_batches(_ROWS):
+            yield from batch.to_pylist()
+
+
+def _sampling(folder: Path) -> dict[str, Any]:
+    with _reading(folder / PAIRS_FILE):
+        [sampling] = pq.read_table(folder / PAIRS_FILE, columns=["sampling"])["sampling"].unique().to_pylist()
+        return dict(json.loads(sampling))
 
 
 def _scored(row: dict[str, Any]) -> Scored:

@@ -6,6 +6,7 @@ def polite(prompt: Prompt, answer: Answer, ending: str = "요") -> float:
 
 import json
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -16,10 +17,23 @@ from dataset_builders.gates.letters import fold, is_hangul
 from rabbit_ko.normal_form import normalize
 from rabbit_ko.pairs.records import Answer, Prompt
 
-_UNITS = {"": 1, "천": 10**3, "만": 10**4, "억": 10**8, "조": 10**12}
+_SMALL, _LARGE = {"십": 10, "백": 10**2, "천": 10**3}, {"만": 10**4, "억": 10**8, "조": 10**12}
+# What follows a unit: no Hangul, a noun that is counted, or a particle that ends the word. None is in `3조각`,
+# `3만큼` and `3만 남는다`; and 만 and 조 are more often "only" and "groups" in `3만으로`, `4조로` and `4조가`.
+_END = "(?![가-힣])"
+_COUNTED = " ?(?:원|명|개|년|달러|사람|마리|가구|그루|권|톤|번|미터|킬로|그램|리터|시간)"
+_COPULA = f"(?:이?다|입니다|이에요|예요|이?고|이?며|이?므로){_END}"
+_PARTICLE = f"(?:이|가|은|는|을|를|의|에|과|와|도|보다|만큼| ?(?:이상|이하|이내|미만|초과|정도|가량)){_END}"
+_UNIT = (
+    f"(?:[십백천][만억조]?|억)(?={_END}|{_COUNTED}|{_COPULA}|{_PARTICLE}|으?로{_END})"
+    f"|만(?=(?! ?[가-힣])|{_COUNTED}|{_COPULA}|{_PARTICLE})|조(?=(?! ?[가-힣])|{_COUNTED}|{_COPULA})"
+)
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)])[-−])?+(?P<digits>[0-9]{1,3}(?:,[0-9]{3}){1,12}+(?![0-9])|[0-9]{1,40}+)"
-    r"(?P<rest>\.[0-9]{1,40}+)?+(?:/(?P<below>[1-9][0-9]{0,39}+)|\s?(?P<unit>[천만억조]))?+"
+    rf"(?P<rest>\.[0-9]{{1,40}}+)?+(?:/(?P<below>[1-9][0-9]{{0,39}}+)| ?(?P<unit>{_UNIT}))?+"
+)
+_FRACTION = re.compile(
+    r"(?:(?<![0-9.,])([0-9]{1,20}+) ?+)?+\\[dt]?frac ?+\{ ?+([-−]?[0-9]{1,20}+) ?+\} ?+\{ ?+([1-9][0-9]{0,19}+) ?+\}"
 )
 _CLOSING = " \t\r\n.!?~…\"'”’)]"
 
@@ -93,9 +107,9 @@ def number(prompt: Prompt, answer: Answer) -> float:
 def read_number(text: str) -> Fraction | None:
     """Return the first number after the last `####` of a text, or without that its last; None where there is none.
 
-    Read are `1,234`, `-0.5`, `3/4`, `3만 5천`, and those in full-width digits.
+    Read are `1,234`, `-0.5`, `3/4`, `\\frac{3}{4}`, `3만 5천`, and those in full-width digits.
     """
-    _, marks, final = normalize("NFKC", text).rpartition("####")
+    _, marks, final = _FRACTION.sub(_plain, normalize("NFKC", text).replace("{,}", ",")).rpartition("####")
     numbers = [*_NUMBER.finditer(final)]
     if not numbers:
         return None
@@ -107,19 +121,40 @@ def read_number(text: str) -> Fraction | None:
         start, stop = len(numbers) - 1, len(numbers)
         while start and _belong(numbers[start - 1], numbers[start]):
             start -= 1
-    total = sum(map(_value, numbers[start:stop]), Fraction())
+    total = _sum(numbers[start:stop])
     return -total if numbers[start]["sign"] else total
 
 
+def _plain(found: re.Match[str]) -> str:
+    """Return a fraction of LaTeX, which may have a whole number before it, as `3/4`."""
+    whole, above, below = found.groups()
+    return f"{int(whole) * int(below) + int(above.replace('−', '-'))}/{below}" if whole else f"{above}/{below}"
+
+
 def _belong(one: re.Match[str], other: re.Match[str]) -> bool:
-    """Tell whether two are parts of one number, as in `3만 5천`."""
-    is_next = not one.string[one.end() : other.start()].strip() and not other["sign"] and not other["below"]
-    return is_next and _UNITS[one["unit"] or ""] > _UNITS[other["unit"] or ""]
+    """Tell whether two are parts of one number, as in `3만 5천` or `3천 5백만`."""
+    if one.string[one.end() : other.start()].strip(" ") or other["sign"] or other["below"]:
+        return False
+    (small, large), (next_small, next_large) = _scale(one), _scale(other)
+    if large > 1:
+        return large > next_large
+    return small > next_small and (next_large == 1 or next_small > 1)
 
 
-def _value(found: re.Match[str]) -> Fraction:
-    value = Fraction(found["digits"].replace(",", "") + (found["rest"] or ""))
-    return value / int(found["below"] or 1) * _UNITS[found["unit"] or ""]
+def _sum(parts: Iterable[re.Match[str]]) -> Fraction:
+    total = section = Fraction()
+    for part in parts:
+        small, large = _scale(part)
+        value = Fraction(part["digits"].replace(",", "") + (part["rest"] or "")) / int(part["below"] or 1)
+        section += value * small
+        if large > 1:
+            total, section = total + section * large, Fraction()
+    return total + section
+
+
+def _scale(found: re.Match[str]) -> tuple[int, int]:
+    unit = found["unit"] or ""
+    return _SMALL.get(unit[:1], 1), _LARGE.get(unit[-1:], 1)
 
 
 def _refuse(constant: str) -> Any:

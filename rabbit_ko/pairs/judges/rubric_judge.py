@@ -32,6 +32,10 @@ CHARACTERS_PER_TOKEN = 1.4
 VERDICT = 200
 # So many refusals, and nothing but refusals, are of the settings and not of what is asked.
 REFUSALS = 16
+# So many verdicts, and nothing but verdicts that cannot be read, are of the judge and not of the answers.
+UNREADABLE = 16
+# Of one of them, in characters.
+SHOWN = 80
 
 
 class RubricConfig(Strict):
@@ -153,12 +157,16 @@ class RubricJudge:
 
 @dataclass(frozen=True)
 class _Notes:
-    """What a journal holds of a judge's replies. refusals: in a row, kept where an answer follows them."""
+    """What a journal holds of a judge's replies. refusals: in a row, kept where an answer follows them.
+
+    unreadable: the first replies, while none can be read.
+    """
 
     journal: Path
     judge: str
     replies: Replies
     refusals: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[Statement] = field(default_factory=list)
 
     def take(self, prompt: Prompt, question: Question, reply: Statement) -> None:
         """Take a reply, which is on disk when this returns. Raises UserError."""
@@ -167,8 +175,23 @@ class _Notes:
         self.refusals.append({**record, "judge": self.judge})
         if not reply.refused:
             self._write()
+            self._check(reply)
         elif len(self.refusals) >= REFUSALS:
             raise UserError(f"{reply.text}; so it was {REFUSALS} times in a row, and no verdict could be had")
+
+    def _check(self, reply: Statement) -> None:
+        """Raise UserError where the judge has said much, and nothing that can be read."""
+        if reply.score is not None or any(it.score is not None for some in self.replies.values() for it in some):
+            return
+        self.unreadable.append(reply)
+        if len(self.unreadable) < UNREADABLE:
+            return
+        said = " ".join(reply.text.split())[-SHOWN:]
+        how = f"ends with `{said}`" if reply.ended else f"was cut by the server at `{said}`"
+        advice = f"take another judge; what it said is in {self.journal}, take that away to ask it again"
+        raise UserError(
+            f"{self.judge}: none of its first {UNREADABLE} verdicts can be read; the last {how}; {advice}"
+        )
 
     def end(self) -> None:
         """Keep the last refusals. Raises UserError where there is nothing else."""

@@ -105,3 +105,16 @@ def test_pairs_of_ones_own_model_have_the_license_that_their_owner_states(in_tmp
     config = write_config(Path("data.yaml"), accepted, license_policy="commercial", quality=OFF)
     [source] = build(load_config(config), "data/mine").sources
     assert (source.license.name, source.license_accepted) == ("none stated", "answers of this recipe's own model")
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": {"hangul": {"min": 0.9}}}])
+def test_no_pair_is_lost_to_its_language(in_tmp: Path, options: dict[str, Any]) -> None:
+    pairs = own_pairs(20)
+    for number, row in enumerate(pairs[:10]):
+        row["prompt"] = [{"role": "user", "content": f"What is the capital of the country with number {number}?"}]
+        row["chosen"][0]["content"] = f"Its capital is the town with the name of {'abcdefghij'[number] * 5}."
+        row["rejected"][0]["content"] = f"I have no idea at all, number {number} is unknown to me."
+    write_pairs(Path(str(ENTRY["path"])), pairs)
+    [source] = build_pairs(**({"quality": {}} | options)).sources
+    assert "too little Hangul" not in source.rejected
+    assert source.kept + sum(source.rejected.values()) == 20

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from rabbit_ko.errors import printable
 from rabbit_ko.evaluation.chat import answer
-from rabbit_ko.evaluation.models import encode_chat, generate, stops
+from rabbit_ko.evaluation.models import Sampling, encode_chat, generate, stops
 from rabbit_ko.terminal import BREAKS
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe
@@ -90,3 +90,28 @@ def test_a_conversation_that_is_too_long_loses_its_oldest_exchanges(
     turn = [{"role": "user", "content": "오늘 날씨는?"}, {"role": "assistant", "content": "맑습니다. " * 20}]
     text, _ = answer(model, smoke_tokenizer, [*turn * 9, turn[0]], max_new_tokens=20, temperature=0)
     assert text == answer(model, smoke_tokenizer, [*turn * 2, turn[0]], max_new_tokens=20, temperature=0)[0]
+
+
+def test_what_a_models_own_config_adds_to_sampling_is_switched_off_and_left_as_it_is(
+    model: Any, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    questions = [[{"role": "user", "content": text}] for text in ("안녕하세요?", "수도는 어디인가요?")]
+    sampling = Sampling(n=2, temperature=1.0, top_p=1.0, seed=3)
+    plain = generate(model, smoke_tokenizer, questions, 8, sampling)
+    greedy = generate(model, smoke_tokenizer, questions, 8)
+    settings: dict[str, Any] = {
+        "min_p": 0.9,
+        "typical_p": 0.1,
+        "no_repeat_ngram_size": 1,
+        "min_new_tokens": 8,
+        "top_k": 1,
+    }
+    settings |= {"repetition_penalty": 5.0, "epsilon_cutoff": 0.5, "eta_cutoff": 0.5, "bad_words_ids": [[9], [10]]}
+    settings |= {"suppress_tokens": [*range(3, 300)], "forced_eos_token_id": 3, "num_beams": 2, "top_h": 0.1}
+    for name, value in settings.items():
+        setattr(model.generation_config, name, value)
+        own = model.generation_config
+        assert generate(model, smoke_tokenizer, questions, 8, sampling) == plain, name
+        assert model.generation_config is own
+        setattr(model.generation_config, name, None)
+    assert generate(model, smoke_tokenizer, questions, 8) == greedy

@@ -105,10 +105,43 @@ def test_more_prompts_keep_the_batches_that_were_full() -> None:
 def test_without_a_pair_it_is_one_line_that_says_what_became_of_the_prompts() -> None:
     write_config(pairing={"margin": 100.0})
     with pytest.raises(
-        UserError, match=r"of 12 prompts none gave a pair: .*\d+ margin.*; see `pairing` in pairs.yaml"
+        UserError,
+        match=r"of 12 prompts none gave a pair: .*\d+ margin.*; look at judged.parquet there, and see `pairing`",
     ):
         make()
     assert not (FOLDER / "pairs.json").exists()
+
+
+def test_without_a_pair_what_was_judged_is_there_to_look_at_and_no_earlier_pair_stays_in_use() -> None:
+    make()
+    write_config(pairing={"margin": 100.0})
+    with pytest.raises(UserError, match="none gave a pair"):
+        make()
+    judged = pq.read_table(FOLDER / "judged.parquet").to_pylist()
+    assert len(judged) == 12
+    assert PAIR not in {row["outcome"] for row in judged}
+    assert any(answer["score"] is not None for row in judged for answer in row["answers"])
+    assert {name.partition("/")[0] for name in content()} == {"answers.jsonl", "judged.parquet", ".lock"}
+    write_config()
+    record, _ = make()
+    assert record.outcomes[PAIR] > 0
+
+
+def test_a_judge_that_goes_by_length_is_said_to_do_so_and_one_in_order_is_not(
+    model: Judge, judge: Judge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(judge={"rubric": {}})
+    options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
+    judge.rule = scores
+    make(**options)
+    assert "longer" not in capsys.readouterr().err
+    (FOLDER / "verdicts.jsonl").unlink()
+    (FOLDER / "pairs.json").unlink()
+    judge.rule = lambda request: Reply(f"점수: {3 + 2 * request.text.count(' 그렇습니다.')}")
+    make(**options)
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "longer" in line]
+    assert "scores longer answers higher: the correlation of score and length is 1.00 (1.00 to 1.00)" in line
+    assert "look at `make report WHAT=pairs RECIPE=smoke STAGE=base`, and lower `max_length_ratio`" in line
 
 
 def test_a_prompt_without_room_for_an_answer_is_counted() -> None:
@@ -211,7 +244,9 @@ def test_max_requests_refuses_at_once_and_counts_what_is_still_missing(model: Ju
     write_config(judge={"rubric": {}})
     judge.rule = scores
     options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
-    with pytest.raises(UserError, match=r"MAX_REQUESTS=95: there may be 96 requests, .*: 48 for answers, 48 at most"):
+    with pytest.raises(
+        UserError, match=r"MAX_REQUESTS=95: there may be 96 requests, .*: 48 for answers, 48 for verdicts or more"
+    ):
         make(**options, max_requests=95)
     assert not model.requests
     assert not (FOLDER / "pairs.json").exists()
@@ -225,6 +260,7 @@ def test_max_requests_refuses_at_once_and_counts_what_is_still_missing(model: Ju
 
 def test_attempts_at_unreadable_verdicts_never_exceed_max_requests(model: Judge, judge: Judge) -> None:
     write_config(judge={"rubric": {}})
+    judge.script = [Reply("점수: 7")]
     judge.rule = lambda request: Reply("모르겠습니다.")
     options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
     with pytest.raises(UserError, match="MAX_REQUESTS"):

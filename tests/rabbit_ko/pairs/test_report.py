@@ -10,6 +10,7 @@ import pytest
 from dataset_builders.build import build
 from dataset_builders.recipe import DataConfig, SourceConfig
 from rabbit_ko.cli import main
+from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.output import RECORD, PairsRecord, write_tables
 from rabbit_ko.pairs.pairing import PAIR, Candidate, Judged, count_answers
 from rabbit_ko.pairs.records import Answer, Judgement, Prompt, Verdict
@@ -148,3 +149,31 @@ def test_the_command_writes_the_page_and_names_what_is_missing(
     code, said = report()
     assert (code, said.split(":")[0]) == (0, "data/pairs/smoke/sft/report.html")
     assert (FOLDER / "report.html").read_text(encoding="utf-8") == render_pairs_report(SMOKE, "sft")
+
+
+def test_the_pairs_of_the_base_can_be_reported(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "pairs", "--stage", "base"])
+    assert ended.value.code == 1
+    assert (
+        "data/pairs/smoke/base: no pairs; run `make pairs RECIPE=smoke STAGE=base` first" in capsys.readouterr().err
+    )
+    put([judged(1, 1)])
+    FOLDER.rename(SMOKE.pairs("base"))
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "pairs", "--stage", "base"])
+    assert ended.value.code == 0
+    assert (SMOKE.pairs("base") / "report.html").exists()
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", ["judged.parquet", "pairs.parquet", "manifest.json"])
+@pytest.mark.parametrize("size", [None, 0, 3, 100, -2, -100])
+def test_a_file_that_is_missing_or_cut_is_one_line_with_the_remedy(recipe: Path, name: str, size: int | None) -> None:
+    put([judged(1, 1)])
+    file = FOLDER / name
+    content = file.read_bytes()
+    file.unlink() if size is None else file.write_bytes(content[:size])
+    with pytest.raises(UserError, match=rf"{name}: .*(again|make)") as error:
+        render_pairs_report(SMOKE, "sft")
+    assert "\n" not in str(error.value)

@@ -153,6 +153,54 @@ def test_a_number_is_read_however_it_is_written(text: str, expected: int | str |
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(
+            ("5보다 3만큼 더 큽니다.", 3),
+            ("피자 3조각", 3),
+            ("사과가 3만 남습니다.", 3),
+            ("3개씩 4조로 나눕니다.", 4),
+        ),
+        *(("4조가 됩니다", 4), ("3만으로는 부족합니다", 3), ("꽃 3 조각", 3), ("3백신", 3), ("3만 대신", 3)),
+        *(("3만 명", 30_000), ("3만원", 30_000), ("3만 원을 냅니다", 30_000), ("3만5천", 35_000), ("3만", 30_000)),
+        *(("3만입니다.", 30_000), ("답은 3만이다", 30_000), ("3만을 더하면", 30_000), ("3만 이상", 30_000)),
+        *(
+            ("3만 5천으로 계산하면", 35_000),
+            ("4조 원", 4 * 10**12),
+            ("4조 5천억", 45 * 10**11),
+            ("2조입니다", 2 * 10**12),
+        ),
+        *(("3백", 300), ("3백만 명", 3_000_000), ("3백만큼", 300), ("2천만 원", 20_000_000), ("5십 명", 50)),
+        *(("3천 5백만 원", 35_000_000), ("1억 2천 5백만 3천 4백", 125_003_400), ("5천 2백", 5_200), ("3만\n5", 5)),
+        *(
+            (r"$\frac{1}{2}$", "1/2"),
+            (r"\dfrac{ 3 }{ 4 }입니다", "3/4"),
+            (r"-\frac{3}{4}", "-3/4"),
+            (r"1{,}234", 1234),
+        ),
+        *(
+            (r"답: $2\frac{1}{2}$", "5/2"),
+            (r"\frac{-1}{2}", "-1/2"),
+            (r"\boxed{\tfrac{10}{4}}", "5/2"),
+            (r"\frac{1}{0}", 0),
+        ),
+    ],
+)
+def test_a_unit_is_one_and_no_beginning_of_another_word_and_fractions_are_those_of_latex(
+    text: str, expected: int | str
+) -> None:
+    assert rules.read_number(text) == Fraction(expected)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "text", ["1" * 100_000, "1 " * 50_000, r"\frac{" * 20_000, "3만 " * 30_000, "1,111" * 20_000]
+)
+def test_numbers_are_read_in_time_in_proportion_to_the_text(text: str) -> None:
+    assert rules.read_number(text) is not None or "frac" in text
+
+
+@pytest.mark.parametrize(
     ("text", "reference", "expected"),
     [
         ("모두 35,000원입니다.", "풀이...\n#### 35000", 1.0),

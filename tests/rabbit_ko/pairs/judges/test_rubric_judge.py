@@ -180,6 +180,25 @@ def test_a_server_that_refuses_everything_from_some_point_on_takes_no_verdict_aw
     assert [line["refused"] for line in lines()] == [False] * 6
 
 
+@pytest.mark.parametrize("mode", ["score", "pairwise"])
+def test_a_judge_that_says_nothing_that_can_be_read_is_one_line_soon_that_shows_it(server: Judge, mode: Mode) -> None:
+    server.rule = lambda _: GARBAGE
+    with pytest.raises(
+        UserError, match=r"none of its first 16 verdicts can be read; the last ends with `평가: 좋습니다.`"
+    ):
+        judged(rubric_judge(server, mode, concurrency=4), [case(number) for number in range(40)])
+    assert 16 <= len(server.requests) <= 20
+    assert 16 <= len(lines()) <= 20
+
+
+def test_a_judge_that_was_read_once_is_asked_on_whatever_it_says_then(server: Judge) -> None:
+    server.script = [Reply("점수: 4")]
+    server.rule = lambda _: GARBAGE
+    found = judged(rubric_judge(server), [case(number) for number in range(6)])
+    assert [score for each in found for score in each.scores if score is not None] == [4.0]
+    judged(rubric_judge(server), [case(number) for number in range(12)])
+
+
 def test_a_judge_with_a_temperature_of_its_own_is_asked_without_one(server: Judge) -> None:
     refusal = Reply("Unsupported value: 'temperature' does not support 0.0", 400)
     server.rule = lambda request: refusal if "temperature" in request.body else by_place(request)
