@@ -231,7 +231,7 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
 
 def _take_away(folder: Path) -> None:
     """Remove the pairs of earlier answers or verdicts, so that nothing trains on them as if they were of these."""
-    for name in (PAIRS_FILE, MANIFEST, *SCHEMAS):
+    for name in (PAIRS_FILE, PROMPTS_FILE, MANIFEST, *SCHEMAS):
         storage.remove(str(folder / name))
 
 
