@@ -106,7 +106,7 @@ class Split:
         return np.asarray(kept[np.lexsort((self.column("tie")[kept], self.order[kept], self.sources[kept]))])
 
     def by_label(self, rows: Indices) -> list[Indices]:
-        """Return rows apart by their labels, where they have some: a good and a bad answer may be alike but in that."""
+        """Return rows by their labels, where they have any: a good and a bad answer may be alike in all else."""
         labels = self.column("label")
         return [rows[labels[rows] == label] for label in np.unique(labels)] if len(labels) else [rows]
 
