@@ -122,7 +122,6 @@ def test_kto_takes_the_same_pairs_as_labelled_answers(project: Path) -> None:
         assert kto["rows"][split]["tokens"] == dpo["rows"][split]["tokens"]
         assert kto["rows"][split]["trained"] == dpo["rows"][split]["trained"]
         assert kto["rows"][split]["prepared"] == 2 * dpo["rows"][split]["prepared"] > 0
-    assert kto["last_evaluation"]["eval_rewards/margins"] > 0
 
 
 @pytest.mark.parametrize("folder", ["sft", "sft/merged", "dpo", "kto"])
