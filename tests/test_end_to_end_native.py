@@ -116,12 +116,15 @@ def test_sft_loss_falls_and_dpo_margin_ends_above_zero(project: Path) -> None:
     assert dpo["last_evaluation"]["eval_rewards/margins"] > 0
 
 
-def test_kto_takes_the_same_pairs_as_labelled_answers(project: Path) -> None:
-    dpo, kto = run_file("dpo"), run_file("kto")
+def test_kto_takes_the_same_pairs_as_labelled_answers_and_keeps_one_whose_other_is_dropped(project: Path) -> None:
+    dpo, kto = run_file("dpo")["rows"], run_file("kto")["rows"]
     for split in ("train", "test"):
-        assert kto["rows"][split]["tokens"] == dpo["rows"][split]["tokens"]
-        assert kto["rows"][split]["trained"] == dpo["rows"][split]["trained"]
-        assert kto["rows"][split]["prepared"] == 2 * dpo["rows"][split]["prepared"] > 0
+        assert kto[split]["examples"] == 2 * dpo[split]["examples"]
+        assert 0 < 2 * dpo[split]["prepared"] <= kto[split]["prepared"]
+        assert kto[split]["prepared"] + kto[split]["dropped"] == kto[split]["examples"]
+    assert kto["train"]["prepared"] > 2 * dpo["train"]["prepared"]
+    assert dpo["test"]["dropped"] == kto["test"]["dropped"] == 0
+    assert all(kto["test"][what] == dpo["test"][what] for what in ("tokens", "trained"))
 
 
 @pytest.mark.parametrize("folder", ["sft", "sft/merged", "dpo", "kto"])
