@@ -41,10 +41,16 @@ class SamplingConfig(Strict):
 
 
 class PairingConfig(Strict):
-    """The least difference of two scores, and how many times as long as the other the longer answer may be."""
+    """Which two answers may be a pair.
+
+    margin: the least difference of their scores. max_length_ratio: how many times as long the longer one may be.
+    max_length_bias: a judge that is a model makes no pairs where the correlation of its scores with the lengths of
+    answers is beyond doubt above it; 1 lets any.
+    """
 
     margin: float = Field(default=1.0, ge=0)
     max_length_ratio: float = Field(default=2.0, ge=1)
+    max_length_bias: float = Field(default=0.5, ge=0, le=1)
 
 
 class PairsConfig(Strict):

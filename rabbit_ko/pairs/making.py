@@ -43,8 +43,6 @@ from rabbit_ko.training.status import check_current
 
 # Of an answer without a reference, in characters.
 USUAL = 500
-# A judge is said to go by length where the lower bound of the correlation within prompts is above it.
-LENGTH_BIAS = 0.5
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,12 @@ def _publish(task: _Task, judged: Sequence[Judged]) -> PairsRecord:
         "judge_fingerprint": task.judge.fingerprint,
     }
     files = write_tables(task.folder, judged, provenance)
-    _say_bias(task, judged)
+    if not task.config.judge.rules and (bias := _find_bias(judged, task.config.pairing.max_length_bias)):
+        _take_away(task.folder)
+        raise UserError(
+            f"{task.folder}: {task.judge.name} {bias}, so that its pairs would teach length; look at {JUDGED} there, "
+            "then take another judge, or raise `max_length_bias` in pairs.yaml if that is right"
+        )
     if not outcomes[PAIR]:
         _take_away(task.folder)
         said = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()) if count)
@@ -235,17 +238,12 @@ def _take_away(folder: Path) -> None:
         storage.remove(str(folder / name))
 
 
-def _say_bias(task: _Task, judged: Sequence[Judged]) -> None:
-    """Say in a line where the judge's scores clearly follow the length of the answers."""
+def _find_bias(judged: Sequence[Judged], most: float) -> str | None:
+    """Return in words how clearly scores follow the length of answers, where that is beyond doubt above `most`."""
     found = length_bias(
         [(each.judgement.scores, [len(answer.text) for answer, _ in each.answers]) for each in judged]
     )
-    if not found.interval or found.interval[0] <= LENGTH_BIAS:
-        return
+    if not found.interval or found.interval[0] <= most:
+        return None
     low, high = found.interval
-    at = f"make report WHAT=pairs RECIPE={task.stage.recipe} STAGE={task.stage.name}"
-    say(
-        f"{task.judge.name} scores longer answers higher: the correlation of score and length is {found.value:.2f} "
-        f"({low:.2f} to {high:.2f}); look at `{at}`, and lower `max_length_ratio` in pairs.yaml",
-        is_error=True,
-    )
+    return f"scores longer answers higher (correlation {found.value:.2f}, {low:.2f} to {high:.2f})"

@@ -127,21 +127,29 @@ def test_without_a_pair_what_was_judged_is_there_to_look_at_and_no_earlier_pair_
     assert record.outcomes[PAIR] > 0
 
 
-def test_a_judge_that_goes_by_length_is_said_to_do_so_and_one_in_order_is_not(
-    model: Judge, judge: Judge, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.hostile
+def test_a_judge_that_goes_by_length_makes_no_pairs_and_one_in_order_does(model: Judge, judge: Judge) -> None:
     write_config(judge={"rubric": {}})
     options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
     judge.rule = scores
-    make(**options)
-    assert "longer" not in capsys.readouterr().err
+    assert make(**options)[0].outcomes[PAIR] > 0
     (FOLDER / "verdicts.jsonl").unlink()
     (FOLDER / "pairs.json").unlink()
     judge.rule = lambda request: Reply(f"점수: {3 + 2 * request.text.count(' 그렇습니다.')}")
-    make(**options)
-    [line] = [line for line in capsys.readouterr().err.splitlines() if "longer" in line]
-    assert "scores longer answers higher: the correlation of score and length is 1.00 (1.00 to 1.00)" in line
-    assert "look at `make report WHAT=pairs RECIPE=smoke STAGE=base`, and lower `max_length_ratio`" in line
+    said = r"scores longer answers higher \(correlation 1.00, 1.00 to 1.00\), so that its pairs would teach length"
+    with pytest.raises(UserError, match=said):
+        make(**options)
+    assert (FOLDER / "judged.parquet").exists()
+    assert not [name for name in ("pairs.json", "pairs.parquet", "manifest.json", "dpo") if (FOLDER / name).exists()]
+    asked = len(judge.requests)
+    write_config(judge={"rubric": {}}, pairing={"max_length_bias": 1.0})
+    assert make(**options)[0].outcomes[PAIR] > 0
+    assert len(judge.requests) == asked, "no verdict is asked for twice"
+
+
+def test_a_rule_may_go_by_length(model: Judge) -> None:
+    write_config(judge={"rules": [{"rule": "rabbit_ko.pairs.rules.within", "least": 80}]})
+    assert make(server=endpoint("MODEL", model))[0].outcomes[PAIR] > 0
 
 
 def test_a_prompt_without_room_for_an_answer_is_counted() -> None:
