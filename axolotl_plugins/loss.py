@@ -49,7 +49,7 @@ def train_answers_only(trainer: Any) -> None:
 def _with_answers_only(forward: Any, model: Any, batch: dict[str, Any]) -> tuple[Any, ...]:
     chosen, rejected, logits, rejected_logits, _, *rest = forward(model, batch)
     labels = batch["chosen_labels"][:, 1:].to(logits.device)
-    # Where a rejected answer is longer, the logits go on over padding.
+    # Where a rejected answer is longer, there are logits for padding, too.
     loss = torch.nn.functional.cross_entropy(
         logits[:, : labels.shape[1]].flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORE_INDEX
     )
