@@ -47,6 +47,7 @@ HISTORY = [{"step": 1, "epoch": 0.5, "loss": 3.0, "learning_rate": 0.1}, {"step"
 def make_finished(tokenizer: PreTrainedTokenizerBase) -> None:
     """Write the recipe and its runs into the working directory."""
     make_models(tokenizer)
+    (CONFIGS / "data.yaml").write_text("sources: [{source: koalpaca, path: mine.jsonl}]\n")
     put_config("sft", MODELS["base"])
     put_config("dpo", MODELS["sft"] / "merged")
     torch.manual_seed(1)

@@ -14,12 +14,26 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.publishing.push_data import pushable
 from tests.rabbit_ko.pairs.making import FOLDER, make, write_config
 
+QUESTIONS = (
+    "가을에 피는 꽃을 하나만 알려 주세요.",
+    "된장찌개는 어떻게 끓이나요?",
+    "버스와 지하철 가운데 무엇이 더 빠른가요?",
+    "한글날은 며칠인가요?",
+    "밤에 잠이 오지 않을 때 무엇을 하면 좋을까요?",
+    "강아지를 처음 키우는 사람에게 조언해 주세요.",
+    "화분에 물은 얼마나 자주 주어야 하나요?",
+    "서울에서 부산까지 기차로 얼마나 걸려요?",
+    "편지를 쓸 때 첫인사는 어떻게 하나요?",
+    "겨울 산에 오를 때 챙길 것을 적어 주세요.",
+    "수학을 재미있게 배우는 방법이 있을까요?",
+    "비 오는 날 듣기 좋은 음악을 추천해 줘.",
+)
 CLOSED = {"name": "closed", "commercial": False, "redistribution": False, "stated": ""}
 
 
 def prompts(**stated: Any) -> None:
     """Have the prompts be those of a file with this license, and make their pairs."""
-    lines = [{"prompt": f"{letter}로 시작하는 우리말을 하나만 알려 주세요."} for letter in "가나다라마바사아자차"]
+    lines = [{"prompt": question} for question in QUESTIONS]
     Path("mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_config(prompts={"sources": [{"source": "prompts", "path": "mine.jsonl", **stated}]})
     make()

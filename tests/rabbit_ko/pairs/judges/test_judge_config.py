@@ -26,7 +26,8 @@ SERVER = Endpoint("JUDGE", "http://127.0.0.1:1/v1", "judge", 1, 1.0)
     ],
 )
 def test_each_kind_becomes_its_judge(config: dict[str, Any], kind: type) -> None:
-    assert isinstance(make_judge(JudgeConfig.model_validate(config), SERVER), kind)
+    server = SERVER if "rubric" in config else None
+    assert isinstance(make_judge(JudgeConfig.model_validate(config), server), kind)
 
 
 @pytest.mark.parametrize(
