@@ -1,4 +1,4 @@
-"""The smoke recipe makes pairs of its own SFT model, offline and without a judge."""
+"""The smoke recipe makes pairs of its own answers and goes two rounds, offline and without a judge."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from rabbit_ko.documents import read_record
 from rabbit_ko.pairs.output import PairsRecord
 from rabbit_ko.pairs.pairing import PAIR
+from rabbit_ko.run_record import read_run
 from tests.conftest import run
 
 pytestmark = pytest.mark.slow
@@ -28,3 +29,14 @@ def test_smoke_makes_pairs_of_its_own_answers_in_well_under_two_minutes(started:
     assert record.outcomes[PAIR] >= 16
     assert run(started, "make", "pairs").stdout == f"{FOLDER}: up to date\n"
     assert "all as built" in run(started, ".venv/bin/rabbit", "verify", str(FOLDER)).stdout
+
+
+def test_smoke_goes_two_rounds_as_it_is(started: Path) -> None:
+    said = run(started, "make", "pairs", "ROUNDS=2").stdout
+    assert "warmup" not in said
+    for stage, parent in (("dpo-1", "sft"), ("dpo-2", "dpo-1")):
+        made = read_record(PairsRecord, started / "data/pairs/smoke" / parent / "pairs.json")
+        assert made.prompts == 64
+        assert made.outcomes[PAIR] >= 16
+        config = read_run(started / "runs/smoke" / stage).config
+        assert config["base_model"] == f"runs/smoke/{parent}/merged"
