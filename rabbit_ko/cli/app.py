@@ -100,6 +100,13 @@ def rabbit() -> None:
     """
 
 
+def both_or_neither(**values: str) -> None:
+    """Raise BadParameter where one of two options, such as `judge_url` and `judge_model`, is given by itself."""
+    one, other = (f"--{name.replace('_', '-')}" for name in values)
+    if len({*map(bool, values.values())}) > 1:
+        raise typer.BadParameter(f"give both {one} and {other}, or neither")
+
+
 def use_recipe(name: str) -> Recipe:
     """Return a recipe by its name, and leave the hub alone where it makes its own base. Raises UnknownName."""
     recipe = find_recipe(name)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
+from rabbit_ko.cli.app import AsJson, RecipeName, app, both_or_neither, is_debugging
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.methods import METHODS
 from rabbit_ko.terminal import aside, say, say_json, show, silence
@@ -195,6 +195,5 @@ def model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
     """Return the endpoint of a stage's server; None where none is given. Raises BadParameter, UserError."""
     from rabbit_ko.evaluation.endpoint import find_endpoint
 
-    if bool(url) != bool(name):
-        raise typer.BadParameter("give both --model-url and --model-name, or neither")
+    both_or_neither(model_url=url, model_name=name)
     return find_endpoint("MODEL", url, name, concurrency, timeout) if url else None

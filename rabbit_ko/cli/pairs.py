@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
+from rabbit_ko.cli.app import AsJson, RecipeName, app, both_or_neither, is_debugging
 from rabbit_ko.cli.evaluate import ModelName, ModelUrl, StageName, model_server
 from rabbit_ko.cli.train import train_stage
 from rabbit_ko.methods import Method, round_of, stage_method
@@ -45,8 +45,7 @@ def pairs(
     from rabbit_ko.pairs.making import Options
     from rabbit_ko.training.run import Launch
 
-    if bool(judge_url) != bool(judge_model):
-        raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
+    both_or_neither(judge_url=judge_url, judge_model=judge_model)
     if rounds and as_json:
         raise typer.BadParameter("--json is for the pairs of one stage; ask for it without --rounds, stage by stage")
     if method and not rounds:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rabbit_ko.cli.app import RecipeName, app
+from rabbit_ko.cli.app import RecipeName, app, both_or_neither
 from rabbit_ko.errors import UserError
 from rabbit_ko.methods import stage_method
 from rabbit_ko.recipes import Recipe, read_config
@@ -35,8 +35,7 @@ def run_all(
     """
     from rabbit_ko.training.new_recipe import find_config
 
-    if bool(judge_url) != bool(judge_model):
-        raise typer.BadParameter("give both --judge-url and --judge-model, or neither")
+    both_or_neither(judge_url=judge_url, judge_model=judge_model)
     found = Recipe(recipe)
     names = found.way(stage_method(stage).name if stage else found.last)
     if not names:

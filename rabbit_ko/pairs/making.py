@@ -164,10 +164,11 @@ def _unanswered(prompt: Prompt, n: int) -> Case:
 
 def _announce(answers: Answers, verdicts: Work, options: Options) -> None:
     """Say what will be asked of servers, and see that they are there. Raises UserError where it is too much."""
-    work = answers.work + verdicts
+    drawn = answers.work
+    work = drawn + verdicts
     if not (answers.missing or work.requests):
         return
-    parts = f"{answers.work.requests:,} for answers, {verdicts.requests:,} for verdicts"
+    parts = f"{drawn.requests:,} for answers, {verdicts.requests:,} for verdicts"
     if verdicts.requests:
         parts += f" or more, as one that cannot be read is asked for {ATTEMPTS} times at most"
     line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
@@ -176,7 +177,7 @@ def _announce(answers: Answers, verdicts: Work, options: Options) -> None:
         raise UserError(f"MAX_REQUESTS={options.max_requests}: there may be {line}; {advice}")
     here = "" if answers.server else f"; {answers.missing:,} answers are drawn on this machine"
     say((line if work.requests else "no requests") + here, is_error=True)
-    for endpoint, asked in ((options.server, answers.work), (options.judge, verdicts)):
+    for endpoint, asked in ((options.server, drawn), (options.judge, verdicts)):
         if endpoint and asked.requests:
             check_reachable(endpoint)
 
