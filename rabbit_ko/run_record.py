@@ -66,6 +66,9 @@ def remedy(path: Path, undo: str = "put it back") -> str:
         case (recipe, stage, "merged", *_):
             folder = RUNS / recipe / stage / "merged"
             return f"remove {folder} and run `make merge RECIPE={recipe} STAGE={stage}`"
+        case (recipe, stage, "export", format, *quant):
+            named = f"FORMAT={format}" + "".join(f" QUANT={name}" for name in quant[:1])
+            return f"run `make export RECIPE={recipe} STAGE={stage} {named}`"
         case (recipe, stage, *_):
             return f"{undo}, or train anew: `make {stage} RECIPE={recipe} FRESH=1`"
     return "copy or download it again"

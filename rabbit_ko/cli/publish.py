@@ -80,7 +80,7 @@ def push_model(
     _check_target("push-model", recipe, repo)
     from rabbit_ko.publishing.push_model import push
 
-    say(push(recipe, stage, repo, format, public))
+    say(push(recipe, stage, repo, format, public=public))
 
 
 def _check_target(command: str, recipe: str, repo: str) -> None:

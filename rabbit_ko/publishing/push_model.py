@@ -7,18 +7,18 @@ from huggingface_hub import ModelCard
 
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError
+from rabbit_ko.export import find_format
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.publishing.export import find_format
 from rabbit_ko.publishing.model_card import CARD_FILE, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
 from rabbit_ko.recipes import RUN_FILE, find_recipe
 from rabbit_ko.storage import check_inside
 
 
-def push(recipe: str, name: str, repo: str, format: str = "adapter", public: bool = False) -> str:
+def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str = "", public: bool = False) -> str:
     """Push a stage to the hub model `org/name`; return the commit's URL. Raises UserError, as `hub.commit` does."""
-    export, stage = find_format(format), find_trained(find_recipe(recipe), name)
-    exported, run = export(stage), Path(stage.model) / RUN_FILE
+    found, stage = find_format(format), find_trained(find_recipe(recipe), name)
+    exported, run = found.pushed(stage, quant), Path(stage.model) / RUN_FILE
     file, command = Path(stage.model) / CARD_FILE, f"`make card RECIPE={recipe} STAGE={name}`"
     try:
         card = ModelCard.load(file) if file.is_file() else None

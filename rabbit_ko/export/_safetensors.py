@@ -1,42 +1,20 @@
-"""How a trained stage is pushed: each module here is a format, with a function `export(stage) -> Exported`."""
+"""The files of a model in safetensors that others load, and nothing else of its folder."""
 
-import pkgutil
 import re
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
 from axolotl_plugins.checks.model_files import PICKLE
 from rabbit_ko.documents import read_object
-from rabbit_ko.errors import UnknownName, UserError, reason, suggest
-from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hub import Files
 
-FORMATS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 PUSHED = re.compile(
     r"(adapter_model|model)(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|tokenizer\.model|merges\.txt|"
     r"((adapter_|generation_|tokenizer_)?config|tokenizer|special_tokens_map|added_tokens|vocab)\.json|"
     r"chat_template\.jinja"
 )
-
-
-class Exported(NamedTuple):
-    """Files by name on the hub, and in the hub's words what loads them and how they relate to their base model."""
-
-    files: Files
-    library: str
-    relation: str
-
-
-def find_format(name: str) -> Callable[[Stage], Exported]:
-    """Return the `export` function of a format. Raises UserError where there is no such format."""
-    if name not in FORMATS:
-        raise UnknownName(f"FORMAT={name}: there is no such format{suggest(name, FORMATS)}")
-    export: Callable[[Stage], Exported] = import_module(f"{__name__}.{name}").export
-    return export
 
 
 def model_files(folder: Path, weights: str = "model.safetensors") -> Files:

@@ -1,0 +1,84 @@
+"""The folder of what an export has made, within that of its run: complete, with a record, or not there."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from pydantic import Field
+
+from axolotl_plugins.run_folder import LAUNCH, hold
+from rabbit_ko import storage
+from rabbit_ko.documents import read_record
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.hashing import file_digest, source_digest
+from rabbit_ko.run_record import FileRecord, ModelRecord, check_files, remedy, trained_files
+
+RECORD = "export.json"
+
+
+class ExportRecord(ModelRecord):
+    """What an export is. made_of: tells the model, prompt and code that it was made of. versions: of what made it."""
+
+    made_of: str
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+def export_folder(stage: Stage, format: str, quant: str = "") -> Path:
+    """Return the place of an export, such as `runs/smoke/dpo/export/gguf/q8_0`."""
+    return Path(stage.model) / "export" / format / quant
+
+
+def made_of(stage: Stage) -> str:
+    """Return what tells a stage's model and prompt, and the code of this package, from others."""
+    code = source_digest(Path(__file__).parent.glob("*.py"))
+    return digest([trained_files(Path(stage.model)), stage.prompt, code])
+
+
+def find_export(stage: Stage, format: str, quant: str = "", *, thorough: bool = True) -> tuple[Path, ExportRecord]:
+    """Return the folder of an export and its record. Raises UserError unless it is this stage's, as it was made.
+
+    thorough: read large files too, and not only their sizes.
+    """
+    folder = export_folder(stage, format, quant)
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder}: not exported; {remedy(folder)}")
+    record = read_record(ExportRecord, folder / RECORD, remedy(folder))
+    if record.made_of != made_of(stage):
+        raise UserError(f"{folder}: of another model or prompt than the stage has now; {remedy(folder)}")
+    check_files(folder, record, thorough=thorough)
+    return folder, record
+
+
+@contextmanager
+def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Path]:
+    """Give an empty folder to write an export into, which takes the place of `folder` when all of it is there.
+
+    What an export that was killed has left is removed. Raises UserError where something else works on the run.
+    """
+    with hold(Path(stage.model), LAUNCH):
+        for left in folder.parent.glob(f".{folder.name}-*"):
+            shutil.rmtree(left)
+        partial, old = (folder.with_name(f".{folder.name}-{uuid4().hex}") for _ in range(2))
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            record = ExportRecord(files=_describe(partial), made_of=made_of(stage), versions=versions)
+            storage.write(str(partial / RECORD), (record.model_dump_json(indent=1) + "\n").encode())
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _describe(folder: Path) -> dict[str, FileRecord]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {
+        str(file.relative_to(folder)): FileRecord(bytes=file.stat().st_size, sha256=file_digest(file))
+        for file in files
+    }

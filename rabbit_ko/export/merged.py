@@ -1,0 +1,36 @@
+"""The model with the adapter merged into it, as `make merge` leaves it."""
+
+from pathlib import Path
+
+from axolotl_plugins.checks.base_model import merged_is_current
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.stages import Stage, adapter_base
+from rabbit_ko.export import Pushed
+from rabbit_ko.export._safetensors import model_files
+from rabbit_ko.recipes import Recipe
+from rabbit_ko.training.run import merge
+
+
+def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
+    """Merge a stage's adapter unless it is merged; return the model's folder. Raises UserError."""
+    merge(Recipe(stage.recipe), stage.name)
+    return merged_folder(stage)
+
+
+def merged_folder(stage: Stage) -> Path:
+    """Return the folder of a stage's complete model, the run's own where all weights were trained.
+
+    Raises UserError where the adapter, as it is now, is not merged.
+    """
+    run = Path(stage.model)
+    if adapter_base(run) is None:
+        return run
+    if not merged_is_current(run):
+        command = f"`make merge RECIPE={stage.recipe} STAGE={stage.name}`"
+        raise UserError(f"{run / 'merged'}: no merged model of this run; run {command} first")
+    return run / "merged"
+
+
+def pushed(stage: Stage, quant: str) -> Pushed:
+    """Return a stage's merged model. Raises UserError where there is none of the stage's adapter as it is now."""
+    return Pushed(model_files(merged_folder(stage)), "transformers", "finetune")
