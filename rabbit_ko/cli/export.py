@@ -21,8 +21,9 @@ def export(
     """Export a stage's model to where others run it: as a GGUF for llama.cpp and Ollama, or as it is.
 
     **gguf** is the merged model in one file, with its chat template, EOS, BOS rule and context length, written by
-    llama.cpp's own converter, which `EXTRAS=export` brings. q6_k, q5_k_m and q4_k_m also need `llama-quantize`. **gguf-lora** is the adapter alone. Leaves `runs/<recipe>/<stage>/export/<format>/<quant>`.
-    One that is up to date, by its model, prompt and tools, is not made again.
+    llama.cpp's own converter, which `EXTRAS=export` brings. q6_k, q5_k_m and q4_k_m also need `llama-quantize`.
+    **gguf-lora** is the adapter alone. Leaves `runs/<recipe>/<stage>/export/<format>/<quant>`. One that is up to
+    date, by its model, prompt and tools, is not made again.
 
     Example: `rabbit export --recipe aog-8b --stage dpo --format gguf --quant q8_0`
     """

@@ -56,7 +56,6 @@ def find_quantizer(quant: str, checkout: str = "") -> str:
         where = f"neither in {built} nor on PATH" if checkout else "not on PATH"
         raise UserError(
             f"QUANT={quant}: needs llama-quantize, which is {where}; build it in a checkout of llama.cpp (`cmake -B "
-            "build && cmake --build build --target llama-quantize`) and give LLAMA_CPP=<checkout>, or take QUANT=q8_0, "
-            "which needs none"
+            "build && cmake --build build --target llama-quantize`) and give LLAMA_CPP=<checkout>, or take QUANT=q8_0"
         )
     return found

@@ -36,7 +36,7 @@ def pre_tokenizer(model: Path) -> str:
     if name is None or bpe.get("byte_fallback") or bpe.get("dropout"):
         raise UserError(
             f"{file}: llama.cpp's converter does not know this tokenizer, and its pre_tokenizer or normalizer is "
-            "none that this project knows by llama.cpp's name; the model cannot become a GGUF that reads text as it does"
+            "none that this project knows by llama.cpp's name; it cannot become a GGUF that reads text as it does"
         )
     return name
 
