@@ -38,20 +38,28 @@ def convert(llama_cpp: str, keys: str, script: str, *arguments: str) -> None:
 
 
 def _name_pre_tokenizers(converter: Any) -> None:
-    """Ask this project where the converter's classes, which older checkouts have in the script, know no name."""
+    """Let this project name what it knows, and the converter's classes the rest, which older scripts hold themselves.
+
+    The converter tells tokenizers by a hash of the ids of one text, by which Llama-3's without a BOS is Smaug's.
+    """
     places = [converter, sys.modules.get("conversion.base", converter)]
     kinds = {kind for place in places for kind in vars(place).values() if isinstance(kind, type)}
     for kind in kinds:
         if "get_vocab_base_pre" in vars(kind):
-            kind.get_vocab_base_pre = _known_or_named(kind.get_vocab_base_pre)  # type: ignore[attr-defined]
+            kind.get_vocab_base_pre = _named_or_known(kind.get_vocab_base_pre)  # type: ignore[attr-defined]
 
 
-def _known_or_named(known: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+def _named_or_known(known: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
     def get_vocab_base_pre(self: Any, tokenizer: Any) -> str:
+        if name := pre_tokenizer(self.dir_model):
+            return name
         try:
             return known(self, tokenizer)
         except NotImplementedError:
-            return pre_tokenizer(self.dir_model)
+            raise UserError(
+                f"{self.dir_model / 'tokenizer.json'}: neither llama.cpp's converter nor this project knows by what "
+                "name llama.cpp splits text as this tokenizer does, so the model cannot become a GGUF"
+            ) from None
 
     return get_vocab_base_pre
 

@@ -1,14 +1,13 @@
-"""What llama.cpp calls a BPE tokenizer that its converter does not know: by what tokenizer.json says, never guessed.
+"""What llama.cpp calls the way in which a BPE tokenizer splits text, by what tokenizer.json says of it.
 
-The converter knows tokenizers by a hash of the ids that they give a text, so one with a vocabulary of its own is
-unknown to it, however it splits words.
+The converter of llama.cpp knows tokenizers by a hash of the ids that they give a text. So one with a vocabulary of its
+own is unknown to it, however it splits words.
 """
 
 from pathlib import Path
 from typing import Any
 
 from rabbit_ko.documents import read_object
-from rabbit_ko.errors import UserError
 
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -26,19 +25,17 @@ NAMES: dict[tuple[str, str | None, bool], str] = {
 }
 
 
-def pre_tokenizer(model: Path) -> str:
-    """Return llama.cpp's name for how a model's tokenizer splits text. Raises UserError where it has none for it."""
-    file = model / "tokenizer.json"
-    content = read_object(file)
+def pre_tokenizer(model: Path) -> str | None:
+    """Return llama.cpp's name for how a model's tokenizer splits text; None where it is none of those known here.
+
+    Raises UserError where tokenizer.json is damaged.
+    """
+    content = read_object(model / "tokenizer.json")
     normalizer, bpe = (content.get("normalizer") or {}).get("type"), content.get("model") or {}
-    splits_by = _pattern(content.get("pre_tokenizer") or {})
-    name = NAMES.get((splits_by or "", normalizer, bool(bpe.get("ignore_merges"))))
-    if name is None or bpe.get("byte_fallback") or bpe.get("dropout"):
-        raise UserError(
-            f"{file}: llama.cpp's converter does not know this tokenizer, and its pre_tokenizer or normalizer is "
-            "none that this project knows by llama.cpp's name; it cannot become a GGUF that reads text as it does"
-        )
-    return name
+    pattern = _pattern(content.get("pre_tokenizer") or {})
+    if pattern is None or bpe.get("type") != "BPE" or bpe.get("byte_fallback") or bpe.get("dropout"):
+        return None
+    return NAMES.get((pattern, normalizer, bool(bpe.get("ignore_merges"))))
 
 
 def _pattern(pre_tokenizer: dict[str, Any]) -> str | None:
