@@ -64,11 +64,11 @@ def _named_or_known(known: Callable[[Any, Any], str]) -> Callable[[Any, Any], st
     return get_vocab_base_pre
 
 
-def _add_keys(writer: Any, keys: dict[str, bool | int | str]) -> None:
+def _add_keys(writer: Any, keys: dict[str, bool | int | float | str]) -> None:
     write = writer.write_header_to_file
 
     def write_header_to_file(self: Any, *arguments: Any, **options: Any) -> None:
-        add = {bool: self.add_bool, int: self.add_uint32, str: self.add_string}
+        add = {bool: self.add_bool, int: self.add_uint32, float: self.add_float32, str: self.add_string}
         for key, value in keys.items():
             for data in self.kv_data:
                 data.pop(key, None)

@@ -11,7 +11,7 @@ from pydantic import Field
 from axolotl_plugins.run_folder import LAUNCH, hold
 from rabbit_ko import storage
 from rabbit_ko.documents import read_record
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest, source_digest
@@ -63,6 +63,12 @@ def is_current(stage: Stage, format: str, quant: str, versions: dict[str, str]) 
     if is_up_to_date := record.versions == versions:
         say(f"{folder}: up to date")
     return is_up_to_date
+
+
+def refuse_quant(format: str, quant: str) -> None:
+    """Raise UnknownName where a format that stores weights in one way is asked for another."""
+    if quant:
+        raise UnknownName(f"QUANT={quant}: FORMAT={format} has no such choice; QUANT is of gguf and gguf-lora")
 
 
 def check_room(folder: Path, needed: int) -> None:

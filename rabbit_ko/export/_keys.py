@@ -10,7 +10,7 @@ from rabbit_ko.evaluation.models import load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.run_record import remedy, trained_files
 
-Keys = dict[str, bool | int | str]
+Keys = dict[str, bool | int | float | str]
 TRAINED_FILES = "rabbit_ko.trained_files"
 CHAT_TEMPLATE, ADDS_BOS = "tokenizer.chat_template", "tokenizer.ggml.add_bos_token"
 # A file names three tokens at which llama.cpp stops, and it stops at some others by their text.
@@ -61,7 +61,7 @@ def read_gguf(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: no GGUF, damaged or cut: {reason(error)}; {remedy(file.parent)}") from None
 
 
-def check_gguf(file: Path, keys: Mapping[str, bool | int | str], context: int = 0) -> None:
+def check_gguf(file: Path, keys: Mapping[str, bool | int | float | str], context: int = 0) -> None:
     """Raise UserError where a GGUF does not say what it has to. context: how many tokens its model can take."""
     said = read_gguf(file)
     wanted = {**keys, f"{said.get('general.architecture')}.context_length": context} if context else keys

@@ -1,7 +1,7 @@
 """What llama.cpp calls the way in which a BPE tokenizer splits text, by what tokenizer.json says of it.
 
-The converter of llama.cpp knows tokenizers by a hash of the ids that they give a text. So one with a vocabulary of its
-own is unknown to it, however it splits words.
+The converter knows tokenizers by a hash of the ids that they give a text, so one with a vocabulary of its own is
+unknown to it, however it splits words.
 """
 
 from pathlib import Path

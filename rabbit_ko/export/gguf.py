@@ -2,11 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
-from rabbit_ko.documents import read_object
+from safetensors import safe_open
+
+from axolotl_plugins.checks.model_files import loading
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import context_of
 from rabbit_ko.evaluation.stages import Stage
@@ -15,14 +19,13 @@ from rabbit_ko.export._folder import check_room, export_folder, find_export, is_
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
 from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_quantizer
 from rabbit_ko.export.merged import complete_model, merged_folder
-from rabbit_ko.run_record import remedy
 from rabbit_ko.training.process import python, run_logged
 
 # Bits of a weight, on the whole: what the converter writes, and what llama-quantize makes of that.
 CONVERTED = {"f32": 32.0, "bf16": 16.0, "f16": 16.0, "q8_0": 8.5}
 QUANTIZED = {"q6_k": 6.6, "q5_k_m": 5.7, "q4_k_m": 4.9}
 QUANTS = CONVERTED | QUANTIZED
-STORED = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+STORED = {"F32": "f32", "BF16": "bf16", "F16": "f16"}
 
 
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
@@ -52,30 +55,43 @@ def file_name(stage: Stage, quant: str) -> str:
     return f"{stage.recipe}-{stage.name}-{quant}.gguf"
 
 
-def check_quant(quant: str) -> None:
+def check_quant(quant: str, known: Iterable[str] = QUANTS) -> None:
     """Raise UnknownName for a way of storing weights that is not offered."""
-    if quant and quant not in QUANTS:
-        raise UnknownName(f"QUANT={quant}: no way that weights are stored here{suggest(quant, QUANTS)}")
+    if quant and quant not in known:
+        raise UnknownName(f"QUANT={quant}: no way that weights are stored here{suggest(quant, known)}")
 
 
-def stored_as(model: Path) -> str:
-    """Return how the weights of a model are stored, by llama.cpp's name. Raises UserError where that is not known."""
-    config = read_object(model / "config.json", remedy(model))
-    dtype = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
-    if dtype not in STORED:
-        raise UserError(f"{model / 'config.json'}: dtype: {dtype[:40]}; say QUANT={' or '.join(STORED.values())}")
-    return STORED[dtype]
+def stored_as(folder: Path, weights: str = "model*.safetensors") -> str:
+    """Return how most tensors of a model or adapter are stored, by llama.cpp's name. Raises UserError."""
+    found = Counter[str]()
+    for file in folder.glob(weights):
+        with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
+            names = content.keys()
+            found.update(content.get_slice(name).get_dtype() for name in names)
+    stored = found.most_common(1)[0][0] if found else "nothing"
+    if stored not in STORED:
+        raise UserError(f"{folder}: holds weights of {stored}; say QUANT={' or '.join(STORED.values())}")
+    return STORED[stored]
 
 
-def convert(stage: Stage, model: Path, file: Path, quant: str, found: LlamaCpp, quantizer: str = "") -> None:
-    """Write a model of a stage as a GGUF. Raises UserError where it cannot be, or is not what it has to be.
+def convert(
+    stage: Stage,
+    model: Path,
+    file: Path,
+    quant: str,
+    found: LlamaCpp,
+    quantizer: str = "",
+    keys: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+) -> None:
+    """Write a model as a GGUF with a stage's prompt. Raises UserError where that fails, or the file does not say so.
 
-    quantizer: the program that makes those of QUANTIZED, from a file that is removed afterwards.
+    quantizer: the program that makes those of QUANTIZED, from a file that is removed afterwards. keys: what the file
+    says otherwise than that of the stage's own model.
     """
     stored = stored_as(model)
     written, bits = sum(it.stat().st_size for it in model.glob("*.safetensors")), QUANTS[quant]
     check_room(file.parent, int(written * (bits + (CONVERTED[stored] if quantizer else 0)) / CONVERTED[stored]))
-    keys = model_keys(stage, model)
+    keys = {**model_keys(stage, model), **keys}
     with working(file.parent) as work:
         first, outtype = (work / "converted.gguf", stored) if quantizer else (file, quant)
         arguments = (CONVERTER, str(model), f"--outfile={first}", f"--outtype={outtype}")

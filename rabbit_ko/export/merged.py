@@ -6,6 +6,7 @@ from axolotl_plugins.checks.base_model import merged_is_current
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage, adapter_base
 from rabbit_ko.export import Pushed
+from rabbit_ko.export._folder import refuse_quant
 from rabbit_ko.export._safetensors import model_files
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.terminal import say
@@ -14,6 +15,7 @@ from rabbit_ko.training.run import merge
 
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     """Merge a stage's adapter unless it is merged; return the model's folder. Raises UserError."""
+    refuse_quant("merged", quant)
     folder = complete_model(stage)
     say(f"{folder}: up to date")
     return folder
