@@ -12,7 +12,7 @@ from rabbit_ko.terminal import silence
 def export(
     recipe: RecipeName = "smoke",
     stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
-    format: Annotated[str, typer.Option(metavar="NAME", help="adapter, merged, gguf or gguf-lora")] = "gguf",
+    format: Annotated[str, typer.Option(metavar="NAME", help="adapter, merged, gguf, gguf-lora or fp8")] = "gguf",
     quant: Annotated[
         str, typer.Option(metavar="NAME", help="of a GGUF: f32, bf16, f16, q8_0, ...; by default as it is stored")
     ] = "",
@@ -22,7 +22,8 @@ def export(
 
     **gguf** is the merged model in one file, with its chat template, EOS, BOS rule and context length, written by
     llama.cpp's own converter, which `EXTRAS=export` brings. q6_k, q5_k_m and q4_k_m also need `llama-quantize`.
-    **gguf-lora** is the adapter alone. Leaves `runs/<recipe>/<stage>/export/<format>/<quant>`. One that is up to
+    **gguf-lora** is the adapter alone. **fp8** is the merged model with weights in FP8 for vLLM, by llm-compressor,
+    which has to be installed in an environment without axolotl. Leaves `runs/<recipe>/<stage>/export/`. What is up to
     date, by its model, prompt and tools, is not made again.
 
     Example: `rabbit export --recipe aog-8b --stage dpo --format gguf --quant q8_0`

@@ -33,6 +33,11 @@ def export_folder(stage: Stage, format: str, quant: str = "") -> Path:
     return Path(stage.model) / "export" / format / quant
 
 
+def log_file(stage: Stage) -> Path:
+    """Return the place of all that others' tools have said of a stage's exports."""
+    return Path(stage.model) / "export" / "log.txt"
+
+
 def made_of(stage: Stage) -> str:
     """Return what tells a stage's model and prompt, and the code of this package, from others."""
     code = source_digest(Path(__file__).parent.glob("*.py"))
@@ -94,6 +99,7 @@ def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Pat
         partial.mkdir(parents=True)
         try:
             yield partial
+            storage.make_readable(partial)
             record = ExportRecord(files=_describe(partial), made_of=made_of(stage), versions=versions)
             storage.write(str(partial / RECORD), (record.model_dump_json(indent=1) + "\n").encode())
             if folder.exists():

@@ -15,7 +15,7 @@ from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import context_of
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed
-from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, making
+from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, log_file, making
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
 from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_quantizer
 from rabbit_ko.export.merged import complete_model, merged_folder
@@ -118,8 +118,3 @@ def run_converter(stage: Stage, work: Path, found: LlamaCpp, keys: Keys, script:
         run_logged(command, log_file(stage), "converting", quiet=True)
     except UserError as error:
         raise UserError(f"{stage.model}: llama.cpp's converter failed: {error}") from None
-
-
-def log_file(stage: Stage) -> Path:
-    """Return the place of all that llama.cpp has said of a stage's exports."""
-    return Path(stage.model) / "export" / "log.txt"
