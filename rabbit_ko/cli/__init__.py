@@ -20,6 +20,7 @@ from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
     export,
     look,
     pairs,
+    parity,
     plan,
     publish,
     template,

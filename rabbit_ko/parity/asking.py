@@ -1,41 +1,60 @@
-"""Ask a door and the reference the same, and compare."""
+"""The doors and the reference are asked the same, and what they say is compared."""
 
 from collections.abc import Sequence
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.parity.answers import Door
-from rabbit_ko.parity.comparison import compare, with_end
+from rabbit_ko.evaluation.models import context_of, encode_chat, load_tokenizer
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.parity.answers import Answered, Door
+from rabbit_ko.parity.comparison import Compared, compare, with_end
 from rabbit_ko.parity.conversations import Asked
 from rabbit_ko.parity.reference import Reference
 from rabbit_ko.parity.verdict import Outcome, judge
 
 
-def ask(door: Door, reference: Reference, asked: Sequence[Asked], max_new_tokens: int) -> Outcome:
-    """Return what a door is, by its answers to what is asked. Raises UserError."""
-    answers = door.answer([each.messages for each in asked], max_new_tokens)
+def find_outcomes(
+    stage: Stage, doors: Sequence[Door], asked: Sequence[Asked], max_new_tokens: int, dtype: str
+) -> list[Outcome]:
+    """Return what each door is. Raises UserError.
+
+    asked: conversations that `fitting` has returned. dtype: of the reference. Of the models, each door's and the
+    reference's, one is in memory at a time.
+    """
+    conversations = [each.messages for each in asked]
+    answers = [door.answer(conversations, max_new_tokens) for door in doors]
+    reference = Reference(stage, dtype)
+    return [
+        judge(door.name, door.quant, _compare(reference, asked, found, max_new_tokens))
+        for door, found in zip(doors, answers, strict=True)
+    ]
+
+
+def fitting(stage: Stage, asked: Sequence[Asked], max_new_tokens: int) -> list[Asked]:
+    """Return what leaves room for an answer in the model's context, and what the stage's prompt can say."""
+    tokenizer, context = load_tokenizer(stage), context_of(stage)
+
+    def fits(each: Asked) -> bool:
+        try:
+            return len(encode_chat(tokenizer, each.messages)["input_ids"]) + max_new_tokens <= context
+        except UserError:
+            return False
+
+    return [*filter(fits, asked)]
+
+
+def _compare(
+    reference: Reference, asked: Sequence[Asked], answers: Sequence[Answered], max_new_tokens: int
+) -> list[Compared]:
+    tokenizer, ends = reference.tokenizer, reference.ends
     prompts = [reference.prompt(each.messages) for each in asked]
     tokens = []
     for each, answer in zip(asked, answers, strict=True):
-        told = answer.tokens
-        known = reference.tokens_of(each.messages, answer, max_new_tokens) if told is None else told
-        tokens.append(with_end(answer, known, reference.ends, reference.tokenizer.eos_token_id))
+        known = answer.tokens
+        if known is None:
+            known = reference.tokens_of(each.messages, answer, max_new_tokens)
+        tokens.append(with_end(answer, known, ends, tokenizer.eos_token_id))
     places = reference.think([ids for _, ids in prompts], tokens)
-    bos = reference.tokenizer.bos_token or ""
-    compared = [
-        compare(each, prompt, bos, answer, row, thought, reference.ends)
-        for each, prompt, answer, row, thought in zip(asked, prompts, answers, tokens, places, strict=True)
+    return [
+        compare(each, prompt, tokenizer.bos_token or "", answer, row, found, ends)
+        for each, prompt, answer, row, found in zip(asked, prompts, answers, tokens, places, strict=True)
     ]
-    return judge(door.name, door.quant, compared)
-
-
-def fitting(asked: Sequence[Asked], reference: Reference, max_new_tokens: int, context: int) -> list[Asked]:
-    """Return what leaves room for an answer in a context, and what the stage's prompt can say."""
-    found = []
-    for each in asked:
-        try:
-            _, ids = reference.prompt(each.messages)
-        except UserError:
-            continue
-        if len(ids) + max_new_tokens <= min(context, reference.context):
-            found.append(each)
-    return found

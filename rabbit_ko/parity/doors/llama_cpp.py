@@ -1,6 +1,7 @@
 """A GGUF through llama.cpp's server, which is started for it, at its most exact setting or at llama.cpp's own."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prompt_strategies.messages import Messages
@@ -14,23 +15,18 @@ HOST = "127.0.0.1"
 TIMEOUT = 600.0
 
 
+@dataclass(frozen=True)
 class LlamaCppDoor:
-    """A file, and the adapter for it where it is one's base. log: where the server's output goes."""
+    """A GGUF, and the adapter for it where it is one's base. log: where the server's output goes."""
 
-    def __init__(
-        self,
-        name: str,
-        file: Path,
-        quant: str,
-        context: int,
-        log: Path,
-        *,
-        exact: bool,
-        lora: Path | None = None,
-        llama_cpp: str = "",
-    ) -> None:
-        self.name, self.file, self.quant, self.context, self.log = name, file, quant, context, log
-        self.exact, self.lora, self.llama_cpp = exact, lora, llama_cpp
+    name: str
+    file: Path
+    quant: str
+    context: int
+    log: Path
+    exact: bool
+    lora: Path | None = None
+    llama_cpp: str = ""
 
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Serve the file and ask for each answer, one after the other. Raises UserError."""

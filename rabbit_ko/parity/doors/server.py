@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
@@ -20,11 +21,13 @@ ASKED: tuple[dict[str, Any], ...] = ({**_PROBABILITIES, "extra_body": _IDS}, _PR
 TOKEN_ID = "token_id:"
 
 
+@dataclass(frozen=True)
 class ServerDoor:
     """A server that has a stage's model. quant: how its weights are stored there."""
 
-    def __init__(self, name: str, endpoint: Endpoint, quant: str) -> None:
-        self.name, self.endpoint, self.quant = name, endpoint, quant
+    name: str
+    endpoint: Endpoint
+    quant: str
 
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Ask for each answer with temperature 0. Raises UserError where the server is none, or refuses."""
@@ -34,10 +37,12 @@ class ServerDoor:
         async def work(ask: Ask, place: int) -> None:
             try:
                 replies[place] = await _ask(ask, conversations[place], max_new_tokens, wanted)
+                progress.update()
             except Refused as refused:
                 raise UserError(f"{refused}; it was asked: {conversations[place][-1]['content'][:60]!r}") from None
 
-        ask_for_each(self.endpoint, range(len(conversations)), work)
+        with tqdm(desc=self.name, total=len(conversations), disable=None) as progress:
+            ask_for_each(self.endpoint, range(len(conversations)), work)
         prompts = asyncio.run(self._prompts(conversations))
         return [
             replace(_answered(replies[place]), **{name: value for name, value in prompt.items() if value is not None})
@@ -77,6 +82,27 @@ class ServerDoor:
                 ids = (await _post(client, f"{root}/tokenize", headers, given)).get("tokens")
                 found[place] = {"prompt": prompt, "prompt_ids": tuple(ids) if isinstance(ids, list) else None}
         return found
+
+
+def only_model(endpoint: Endpoint) -> str:
+    """Return the name of the one model that a server lists. Raises UserError where it lists none, or several."""
+    url = f"{endpoint.url.rstrip('/')}/models"
+    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+
+    async def names() -> list[str]:
+        async with BoundedClient(endpoint.timeout) as client:
+            listed = (await client.get(url, headers=headers)).json()
+            return [str(model["id"]) for model in listed["data"]]
+
+    try:
+        found = asyncio.run(names())
+    except (httpx.RequestError, ValueError, LookupError, TypeError):
+        raise UserError(f"{url}: does not list its models; say which with MODEL_NAME") from None
+    if len(found) != 1:
+        raise UserError(
+            f"{url}: lists {len(found)} models{': ' if found else ''}{', '.join(found[:8])}; say MODEL_NAME"
+        )
+    return found[0]
 
 
 async def _ask(ask: Ask, messages: Messages, most: int, wanted: Mapping[str, Any]) -> Reply:

@@ -1,8 +1,11 @@
 """A folder of a model or an adapter through transformers alone, as someone loads it who does not have this project."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, accept_any_width, check_model, loading
 from prompt_strategies.messages import Messages
@@ -12,17 +15,21 @@ from rabbit_ko.parity.answers import TOP, Answered, Token
 BATCH = 8
 
 
+@dataclass(frozen=True)
 class TransformersDoor:
     """A model with its own tokenizer, chat template and generation config. dtype: as stored for auto."""
 
-    def __init__(self, name: str, folder: Path, quant: str, dtype: str = "float32", trusted: bool = False) -> None:
-        self.name, self.folder, self.quant, self.dtype, self.trusted = name, folder, quant, dtype, trusted
+    name: str
+    folder: Path
+    quant: str
+    dtype: str = "float32"
+    trusted: bool = False
 
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Answer greedily, in batches. Raises UserError where the folder cannot be used, or its template refuses."""
         model, tokenizer = self._load()
         found: list[Answered] = []
-        for start in range(0, len(conversations), BATCH):
+        for start in tqdm(range(0, len(conversations), BATCH), desc=self.name, disable=None):
             found += self._batch(model, tokenizer, conversations[start : start + BATCH], max_new_tokens)
         return found
 
