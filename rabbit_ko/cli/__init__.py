@@ -17,6 +17,7 @@ from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
     data,
     doctor,
     evaluate,
+    export,
     look,
     pairs,
     plan,

@@ -8,11 +8,22 @@ from rabbit_ko.evaluation.stages import Stage, adapter_base
 from rabbit_ko.export import Pushed
 from rabbit_ko.export._safetensors import model_files
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.terminal import say
 from rabbit_ko.training.run import merge
 
 
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     """Merge a stage's adapter unless it is merged; return the model's folder. Raises UserError."""
+    folder = complete_model(stage)
+    say(f"{folder}: up to date")
+    return folder
+
+
+def complete_model(stage: Stage) -> Path:
+    """Return the folder of a stage's complete model, merged first where it is not; says nothing of one that is.
+
+    Raises UserError.
+    """
     merge(Recipe(stage.recipe), stage.name)
     return merged_folder(stage)
 
