@@ -19,8 +19,8 @@ from rabbit_ko.training.process import logged
 
 # A server has what it serves on this machine: it neither asks the hub for more nor reports what it does.
 ALONE = {
-    **{"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"},
-    "PYTHONUNBUFFERED": "1",
+    **{"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"},
+    **{"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"},
 }
 TAIL = 400
 POLL_SECONDS, END_SECONDS = 0.2, 15.0
@@ -46,17 +46,22 @@ def check_port(host: str, port: int) -> None:
         raise UserError(f"{host}:{port}: nothing can be served there: {why}; say another --host or --port") from None
 
 
+def url_of(host: str, port: int) -> str:
+    """Return the URL at which a server is reached from this machine."""
+    near = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{near}]' if ':' in near else near}:{port}"
+
+
 @contextmanager
 def running(
     command: Sequence[str], url: str, log: Path, seconds: float = 600, *, debug: bool = False
 ) -> Iterator["Server"]:
     """Start a server and give it once it answers at `url`; end it, with all that it has started, when this ends.
 
-    log: where all of its output goes, in the place of what is there; debug: to the terminal. Raises UserError with
+    log: where all of its output goes, at its end; debug: to the terminal. Raises UserError with
     one line where it ends by itself or does not answer in so many seconds.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     output = None if debug else subprocess.PIPE
     try:
         process = subprocess.Popen(
