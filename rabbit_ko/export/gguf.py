@@ -43,6 +43,14 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return folder
 
 
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return a stage's GGUF. Raises UserError where it is not made, or is another stage's."""
+    check_quant(quant)
+    quant = quant or stored_as(merged_folder(stage))
+    folder, _ = find_export(stage, "gguf", quant)
+    return [folder / file_name(stage, quant)]
+
+
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's GGUF and what lies beside it. Raises UserError where it is not made, or is another stage's."""
     check_quant(quant)

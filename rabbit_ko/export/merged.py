@@ -44,6 +44,11 @@ def merged_folder(stage: Stage) -> Path:
     return run / "merged"
 
 
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return the folder of the merged model. Raises UserError where there is none of the adapter as it is now."""
+    return [merged_folder(stage)]
+
+
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's merged model. Raises UserError where there is none of the stage's adapter as it is now."""
     return Pushed(model_files(merged_folder(stage)), "transformers", "finetune")
