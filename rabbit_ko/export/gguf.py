@@ -12,13 +12,15 @@ from safetensors import safe_open
 
 from axolotl_plugins.checks.model_files import loading
 from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.evaluation.models import context_of
+from rabbit_ko.evaluation.models import context_of, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed
 from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, log_file, making
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
 from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_quantizer
+from rabbit_ko.export._modelfile import write_modelfile
 from rabbit_ko.export.merged import complete_model, merged_folder
+from rabbit_ko.terminal import say
 from rabbit_ko.training.process import python, run_logged
 
 # Bits of a weight, on the whole: what the converter writes, and what llama-quantize makes of that.
@@ -40,6 +42,8 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
         return folder
     with making(folder, stage, found.versions) as partial:
         convert(stage, model, partial / file_name(stage, quant), quant, found, quantizer)
+        if why := write_modelfile(partial, file_name(stage, quant), stage, load_tokenizer(stage)):
+            say(why)
     return folder
 
 
