@@ -17,10 +17,13 @@ from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
     data,
     doctor,
     evaluate,
+    export,
     look,
     pairs,
+    parity,
     plan,
     publish,
+    serve,
     template,
     train,
     whole_way,
@@ -38,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; always raises SystemExit: with 0, with 1 for a failure, or with 2 for wrong usage."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get(f"{PREFIX}DEBUG") == "1"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     # Axolotl reports its use to its makers, after ten seconds of waiting, unless it is told not to.
     os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
     # DeepSpeed's import fails without this where there is a GPU and no CUDA toolkit, and others import it unasked.

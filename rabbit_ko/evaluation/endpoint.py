@@ -20,9 +20,13 @@ Item = TypeVar("Item")
 
 
 class Reply(str):
-    """The text of an answer. ended: whether the model ended it; one that was cut or filtered is not."""
+    """The text of an answer. ended: whether the model ended it; one that was cut or filtered is not.
+
+    completion: all that the server says with it, as the client of OpenAI's API has it.
+    """
 
     ended = False
+    completion: Any = None
 
 
 Ask = Callable[..., Awaitable[Reply]]  # takes messages and settings of the request
@@ -183,6 +187,7 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
     # JSON can hold halves of characters, which no file can.
     reply = Reply(endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else "")
     reply.ended = isinstance(text, str) and getattr(choices[0], "finish_reason", None) == "stop"
+    reply.completion = completion
     return reply
 
 

@@ -80,8 +80,11 @@ def check_stage(stage: Stage) -> None:
             check_model(Path(base), stage.trusted)
 
 
-def load_stage(stage: Stage) -> tuple[Any, Any]:
-    """Load a stage's model, an adapter merged into its base, and its tokenizer. Raises UserError."""
+def load_stage(stage: Stage, dtype: str = "auto", merged: bool = True) -> tuple[Any, Any]:
+    """Load a stage's model and its tokenizer; an adapter is merged into its base, or works beside it.
+
+    dtype: by torch's name, as the weights are stored for auto. Raises UserError.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -94,7 +97,7 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
         )
     place, safe = base or stage.model, {"trust_remote_code": stage.trusted, "use_safetensors": True}
     with loading(f"{place}: the model cannot be loaded", Path(place)):
-        model = AutoModelForCausalLM.from_pretrained(place, dtype="auto", **safe)
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, **safe)
     with loading(f"{stage.model}: the model cannot be loaded", Path(stage.model)):
         if base:
             from peft import PeftModel  # two seconds that a merged model does not need
@@ -103,7 +106,7 @@ def load_stage(stage: Stage) -> tuple[Any, Any]:
                 model.resize_token_embeddings(len(tokenizer))
             model = PeftModel.from_pretrained(model, stage.model)
             check_adapter_fits(model, Path(stage.model))
-            model = model.merge_and_unload()
+            model = model.merge_and_unload() if merged else model
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
@@ -132,9 +135,23 @@ def generate(
     max_new_tokens: int,
     sampling: Sampling | None = None,
 ) -> list[Answer]:
+    """Answer conversations in one batch, as `generate_ids` does. Raises UserError."""
+    ends, stop = stops(model, tokenizer), sampling.stop if sampling else ()
+    answers = generate_ids(model, tokenizer, conversations, max_new_tokens, sampling)
+    return [_answer(tokenizer, ids, ends, stop) for ids in answers]
+
+
+def generate_ids(
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Messages],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+) -> list[list[int]]:
     """Answer conversations in one batch: each once and greedily, or as sampling says, n answers one after the other.
 
-    Raises UserError, also where the batch is too large for the machine.
+    An answer's ids end with the one that ends it, unless it was cut. Raises UserError, also where the batch is too
+    large for the machine.
     """
     import torch
 
@@ -157,7 +174,7 @@ def generate(
             f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size"
         ) from None
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
-    return [_answer(tokenizer, ids, ends, sampling.stop if sampling else ()) for ids in answers]
+    return [ids[: next((at for at, token in enumerate(ids, 1) if token in ends), None)] for ids in answers]
 
 
 @contextmanager

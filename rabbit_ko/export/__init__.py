@@ -37,6 +37,13 @@ class Format(Protocol):
         """
 
     @staticmethod
+    def made(stage: Stage, quant: str) -> list[Path]:
+        """Return what runs: a folder of safetensors, or a GGUF and the adapter for it where it is one's base.
+
+        Raises UserError where it is not made, or no longer what was made.
+        """
+
+    @staticmethod
     def pushed(stage: Stage, quant: str) -> Pushed:
         """Return what a push sends. Raises UserError where it is not made, or no longer what was made."""
 

@@ -11,11 +11,12 @@ from pydantic import Field
 from axolotl_plugins.run_folder import LAUNCH, hold
 from rabbit_ko import storage
 from rabbit_ko.documents import read_record
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest, source_digest
 from rabbit_ko.run_record import FileRecord, ModelRecord, check_files, remedy, trained_files
+from rabbit_ko.terminal import say
 
 RECORD = "export.json"
 
@@ -30,6 +31,11 @@ class ExportRecord(ModelRecord):
 def export_folder(stage: Stage, format: str, quant: str = "") -> Path:
     """Return the place of an export, such as `runs/smoke/dpo/export/gguf/q8_0`."""
     return Path(stage.model) / "export" / format / quant
+
+
+def log_file(stage: Stage) -> Path:
+    """Return the place of all that others' tools have said of a stage's exports."""
+    return Path(stage.model) / "export" / "log.txt"
 
 
 def made_of(stage: Stage) -> str:
@@ -53,24 +59,53 @@ def find_export(stage: Stage, format: str, quant: str = "", *, thorough: bool = 
     return folder, record
 
 
+def is_current(stage: Stage, format: str, quant: str, versions: dict[str, str]) -> bool:
+    """Tell, and say, whether an export is up to date: complete, of the stage as it is, and made by these versions."""
+    try:
+        folder, record = find_export(stage, format, quant)
+    except UserError:
+        return False
+    if is_up_to_date := record.versions == versions:
+        say(f"{folder}: up to date")
+    return is_up_to_date
+
+
+def refuse_quant(format: str, quant: str) -> None:
+    """Raise UnknownName where a format that stores weights in one way is asked for another."""
+    if quant:
+        raise UnknownName(f"QUANT={quant}: FORMAT={format} has no such choice; QUANT is of gguf and gguf-lora")
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise UserError where fewer bytes are free than an export takes."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder.parent}: {free / 2**30:.1f} GiB are free, and the export takes {needed / 2**30:.1f} GiB; free "
+            "some (`rabbit doctor` counts), or take a smaller QUANT"
+        )
+
+
 @contextmanager
 def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Path]:
     """Give an empty folder to write an export into, which takes the place of `folder` when all of it is there.
 
-    What an export that was killed has left is removed. Raises UserError where something else works on the run.
+    What exports that were killed have left is removed. Raises UserError where something else works on the run.
     """
     with hold(Path(stage.model), LAUNCH):
-        for left in folder.parent.glob(f".{folder.name}-*"):
-            shutil.rmtree(left)
+        for left in (Path(stage.model) / "export").rglob(f".*-{'[0-9a-f]' * 32}"):
+            shutil.rmtree(left, ignore_errors=True)
         partial, old = (folder.with_name(f".{folder.name}-{uuid4().hex}") for _ in range(2))
         partial.mkdir(parents=True)
         try:
             yield partial
+            storage.make_readable(partial)
             record = ExportRecord(files=_describe(partial), made_of=made_of(stage), versions=versions)
             storage.write(str(partial / RECORD), (record.model_dump_json(indent=1) + "\n").encode())
             if folder.exists():
                 folder.rename(old)
             partial.rename(folder)
+            say(f"{folder}: exported")
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)

@@ -6,13 +6,26 @@ from axolotl_plugins.checks.base_model import merged_is_current
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage, adapter_base
 from rabbit_ko.export import Pushed
+from rabbit_ko.export._folder import refuse_quant
 from rabbit_ko.export._safetensors import model_files
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.terminal import say
 from rabbit_ko.training.run import merge
 
 
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     """Merge a stage's adapter unless it is merged; return the model's folder. Raises UserError."""
+    refuse_quant("merged", quant)
+    folder = complete_model(stage)
+    say(f"{folder}: up to date")
+    return folder
+
+
+def complete_model(stage: Stage) -> Path:
+    """Return the folder of a stage's complete model, merged first where it is not; says nothing of one that is.
+
+    Raises UserError.
+    """
     merge(Recipe(stage.recipe), stage.name)
     return merged_folder(stage)
 
@@ -29,6 +42,11 @@ def merged_folder(stage: Stage) -> Path:
         command = f"`make merge RECIPE={stage.recipe} STAGE={stage.name}`"
         raise UserError(f"{run / 'merged'}: no merged model of this run; run {command} first")
     return run / "merged"
+
+
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return the folder of the merged model. Raises UserError where there is none of the adapter as it is now."""
+    return [merged_folder(stage)]
 
 
 def pushed(stage: Stage, quant: str) -> Pushed:

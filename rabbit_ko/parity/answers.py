@@ -38,8 +38,9 @@ class Answered:
 class Door(Protocol):
     """name: what stands in the table. quant: how the weights are stored, which says how near they have to be."""
 
-    name: str
-    quant: str
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def quant(self) -> str: ...
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Return an answer to each conversation, always the likeliest token. Raises UserError."""

@@ -51,7 +51,7 @@ def run_logged(command: Sequence[str], log: Path, doing: str, debug: bool = Fals
         stderr=None if debug else subprocess.STDOUT,
     ) as process:
         try:
-            lines = [] if process.stdout is None else _show(_logged(process.stdout, log), doing, quiet)
+            lines = [] if process.stdout is None else _show(logged(process.stdout, log), doing, quiet)
             code = process.wait()
         except KeyboardInterrupt:
             process.wait()  # Ctrl-C has reached it, too
@@ -63,7 +63,7 @@ def run_logged(command: Sequence[str], log: Path, doing: str, debug: bool = Fals
         raise UserError(f"{_why(lines) or f'exit code {code}'}{'' if debug else f'; its log is {log}'}")
 
 
-def _logged(output: IO[bytes], log: Path) -> Iterator[str]:
+def logged(output: IO[bytes], log: Path) -> Iterator[str]:
     """Yield each line as it comes, when it is in the log; neither has a secret."""
     secrets = known_secrets()
     with log.open("ab", buffering=0) as file:

@@ -1,1 +1,73 @@
-"""What serves a stage's model to OpenAI's clients, with its template, its stop tokens and its context."""
+"""What a stage's model is reached through: transformers, llama.cpp, or any OpenAI-compatible server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from axolotl_plugins.checks.model_files import ADAPTER_CONFIG
+from rabbit_ko.documents import read_object
+from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.evaluation.models import context_of
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export import FORMATS, find_format
+from rabbit_ko.export._keys import read_gguf
+from rabbit_ko.export.gguf import stored_as
+from rabbit_ko.parity.answers import Door
+from rabbit_ko.parity.doors.llama_cpp import LlamaCppDoor
+from rabbit_ko.parity.doors.transformers import TransformersDoor
+from rabbit_ko.run_record import remedy
+
+GGUF = ".gguf"
+# How weights are stored, as general.file_type has it.
+FILE_TYPES = {0: "f32", 1: "f16", 7: "q8_0", 15: "q4_k_m", 17: "q5_k_m", 18: "q6_k", 32: "bf16"}
+
+
+def find_doors(stage: Stage, against: str, quant: str, llama_cpp: str, log: Path) -> list[Door]:
+    """Return a door at its most exact setting, and behind it at that which people use, where that is another one.
+
+    against: a format, a folder of a model, or a GGUF. log: of a server that is started. Raises UserError where there is
+    no such thing, or where an export is not of this stage, or not as it was made.
+    """
+    if against in FORMATS:
+        place, *lora = find_format(against).made(stage, quant)
+    elif Path(against).exists():
+        place, lora = Path(against), []
+    else:
+        raise UnknownName(f"AGAINST={against}: no URL, no folder, no file and no format{suggest(against, FORMATS)}")
+    if place.suffix != GGUF:
+        return [*_transformers(stage, against, place)]
+    stored = _stored(place)
+    settings = {"exact": True, "as served": False}
+    return [
+        LlamaCppDoor(
+            f"{against} {stored}, {name}",
+            place,
+            stored,
+            context_of(stage),
+            log,
+            exact,
+            next(iter(lora), None),
+            llama_cpp,
+        )
+        for name, exact in settings.items()
+    ]
+
+
+def _stored(file: Path) -> str:
+    number = read_gguf(file).get("general.file_type")
+    if number not in FILE_TYPES:
+        raise UserError(f"{file}: general.file_type is {number}; known are those of {', '.join(FILE_TYPES.values())}")
+    return FILE_TYPES[number]
+
+
+def _transformers(stage: Stage, name: str, folder: Path) -> Iterator[Door]:
+    if not folder.is_dir():
+        raise UserError(f"AGAINST={name}: neither a folder of a model nor a {GGUF} file")
+    is_quantized = (folder / "config.json").exists() and "quantization_config" in read_object(
+        folder / "config.json", remedy(folder)
+    )
+    if is_quantized:
+        yield TransformersDoor(f"{name}, as served", folder, "fp8", "auto", stage.trusted)
+        return
+    yield TransformersDoor(f"{name} f32, exact", folder, "f32", "float32", stage.trusted)
+    if not (folder / ADAPTER_CONFIG).exists() and (stored := stored_as(folder)) != "f32":
+        yield TransformersDoor(f"{name} {stored}, as served", folder, stored, "auto", stage.trusted)

@@ -22,7 +22,7 @@ def make_models(tokenizer: PreTrainedTokenizerBase) -> None:
     (configs / "data.yaml").touch()
     (configs / "sft.yaml").write_text(f"base_model: {MODELS['base']}\n{ENTRY}")
     torch.manual_seed(0)
-    ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 5}
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=1_024, **SIZES, **ids)
     save(LlamaForCausalLM(config), tokenizer, MODELS["base"])
     base = LlamaForCausalLM.from_pretrained(MODELS["base"])

@@ -1,0 +1,75 @@
+"""What a GGUF of a stage has to say beside its weights: its prompt, where it begins and ends, and whose it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from axolotl_plugins.checks.base_model import stop_tokens
+from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.models import load_tokenizer
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.run_record import remedy, trained_files
+
+Keys = dict[str, bool | int | float | str]
+TRAINED_FILES = "rabbit_ko.trained_files"
+CHAT_TEMPLATE, ADDS_BOS = "tokenizer.chat_template", "tokenizer.ggml.add_bos_token"
+# A file names three tokens at which llama.cpp stops, and it stops at some others by their text.
+ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
+
+
+def identity(stage: Stage) -> Keys:
+    """Return the keys that tell a stage's file from that of another stage or run."""
+    return {"general.name": f"{stage.recipe} {stage.name}", TRAINED_FILES: trained_files(Path(stage.model))}
+
+
+def model_keys(stage: Stage, model: Path) -> Keys:
+    """Return what the file of a stage's model in a folder says. Raises UserError where llama.cpp has no such key.
+
+    One BOS begins a prompt where the tokenizer has one, whether or not the tokenizer adds it by itself.
+    """
+    tokenizer = load_tokenizer(stage)
+    bos, ends = tokenizer.bos_token_id, [tokenizer.eos_token_id]
+    ends += sorted({*stop_tokens(str(model), stage.trusted)} - {tokenizer.eos_token_id})
+    if len(ends) > len(ENDS):
+        raise UserError(
+            f"{model / 'generation_config.json'}: eos_token_id: a GGUF names at most {len(ENDS)} tokens that end an "
+            f"answer, and these are {len(ends)} with the tokenizer's own; take away what never ends one"
+        )
+    return {
+        **identity(stage),
+        **({} if bos is None else {"tokenizer.ggml.bos_token_id": bos}),
+        **dict(zip(ENDS, ends, strict=False)),
+        ADDS_BOS: bos is not None,
+        "tokenizer.ggml.add_eos_token": False,
+        CHAT_TEMPLATE: _template(stage.chat_template, bos),
+    }
+
+
+def _template(template: str, bos: int | None) -> str:
+    """Take BOS from a chat template that writes one and is on a tokenizer without: llama.cpp always has one."""
+    return "{%- set bos_token = '' %}" + template if bos is None and "bos_token" in template else template
+
+
+def read_gguf(file: Path) -> dict[str, Any]:
+    """Return what a GGUF says, without lists such as its vocabulary. Raises UserError for one that is damaged."""
+    from gguf import GGUFReader, GGUFValueType
+
+    try:
+        fields = GGUFReader(file).fields
+        return {name: it.contents() for name, it in fields.items() if it.types[0] is not GGUFValueType.ARRAY}
+    except Exception as error:  # whatever numpy and Python raise for bytes that are not what they should be
+        raise UserError(f"{file}: no GGUF, damaged or cut: {reason(error)}; {remedy(file.parent)}") from None
+
+
+def check_gguf(file: Path, keys: Mapping[str, bool | int | float | str], context: int = 0) -> None:
+    """Raise UserError where a GGUF does not say what it has to. context: how many tokens its model can take."""
+    said = read_gguf(file)
+    wanted = {**keys, f"{said.get('general.architecture')}.context_length": context} if context else keys
+    for key, value in wanted.items():
+        if said.get(key) != value:
+            raise UserError(
+                f"{file}: llama.cpp's converter wrote {key} = {str(said.get(key))[:60]!r}, and the stage has "
+                f"{str(value)[:60]!r}; give LLAMA_CPP=<a newer checkout of llama.cpp>"
+            )
+    if said.get("tokenizer.ggml.model") == "gpt2" and said.get("tokenizer.ggml.pre") in (None, "default"):
+        raise UserError(f"{file}: does not say how its tokenizer splits text; give LLAMA_CPP=<a newer checkout>")

@@ -1,0 +1,132 @@
+"""The merged model as one file for llama.cpp and Ollama, written by llama.cpp's own converter."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+from safetensors import safe_open
+
+from axolotl_plugins.checks.model_files import loading
+from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.evaluation.models import context_of, load_tokenizer
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export import Pushed
+from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, log_file, making
+from rabbit_ko.export._keys import Keys, check_gguf, model_keys
+from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_quantizer
+from rabbit_ko.export._modelfile import write_modelfile
+from rabbit_ko.export.merged import complete_model, merged_folder
+from rabbit_ko.terminal import say
+from rabbit_ko.training.process import python, run_logged
+
+# Bits of a weight, on the whole: what the converter writes, and what llama-quantize makes of that.
+CONVERTED = {"f32": 32.0, "bf16": 16.0, "f16": 16.0, "q8_0": 8.5}
+QUANTIZED = {"q6_k": 6.6, "q5_k_m": 5.7, "q4_k_m": 4.9}
+QUANTS = CONVERTED | QUANTIZED
+STORED = {"F32": "f32", "BF16": "bf16", "F16": "f16"}
+
+
+def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
+    """Make the file of a stage's merged model unless it is up to date; return its folder. Raises UserError."""
+    check_quant(quant)
+    found = find_llama_cpp(llama_cpp)
+    quantizer = find_quantizer(quant, llama_cpp) if quant in QUANTIZED else ""
+    model = complete_model(stage)
+    quant = quant or stored_as(model)
+    folder = export_folder(stage, "gguf", quant)
+    if is_current(stage, "gguf", quant, found.versions):
+        return folder
+    with making(folder, stage, found.versions) as partial:
+        convert(stage, model, partial / file_name(stage, quant), quant, found, quantizer)
+        if why := write_modelfile(partial, file_name(stage, quant), stage, load_tokenizer(stage)):
+            say(why)
+    return folder
+
+
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return a stage's GGUF. Raises UserError where it is not made, or is another stage's."""
+    check_quant(quant)
+    quant = quant or stored_as(merged_folder(stage))
+    folder, _ = find_export(stage, "gguf", quant)
+    return [folder / file_name(stage, quant)]
+
+
+def pushed(stage: Stage, quant: str) -> Pushed:
+    """Return a stage's GGUF and what lies beside it. Raises UserError where it is not made, or is another stage's."""
+    check_quant(quant)
+    folder, record = find_export(stage, "gguf", quant or stored_as(merged_folder(stage)))
+    return Pushed({name: folder / name for name in record.files}, "gguf", "quantized")
+
+
+def file_name(stage: Stage, quant: str) -> str:
+    """Return the name of a stage's GGUF within its folder."""
+    return f"{stage.recipe}-{stage.name}-{quant}.gguf"
+
+
+def check_quant(quant: str, known: Iterable[str] = QUANTS) -> None:
+    """Raise UnknownName for a way of storing weights that is not offered."""
+    if quant and quant not in known:
+        raise UnknownName(f"QUANT={quant}: no way that weights are stored here{suggest(quant, known)}")
+
+
+def stored_as(folder: Path, weights: str = "model*.safetensors") -> str:
+    """Return how most tensors of a model or adapter are stored, by llama.cpp's name. Raises UserError."""
+    found = Counter[str]()
+    for file in folder.glob(weights):
+        with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
+            names = content.keys()
+            found.update(content.get_slice(name).get_dtype() for name in names)
+    stored = found.most_common(1)[0][0] if found else "nothing"
+    if stored not in STORED:
+        raise UserError(f"{folder}: holds weights of {stored}; say QUANT={' or '.join(STORED.values())}")
+    return STORED[stored]
+
+
+def convert(
+    stage: Stage,
+    model: Path,
+    file: Path,
+    quant: str,
+    found: LlamaCpp,
+    quantizer: str = "",
+    keys: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+) -> None:
+    """Write a model as a GGUF with a stage's prompt. Raises UserError where that fails, or the file does not say so.
+
+    quantizer: the program that makes those of QUANTIZED, from a file that is removed afterwards. keys: what the file
+    says otherwise than that of the stage's own model.
+    """
+    stored = stored_as(model)
+    written, bits = sum(it.stat().st_size for it in model.glob("*.safetensors")), QUANTS[quant]
+    check_room(file.parent, int(written * (bits + (CONVERTED[stored] if quantizer else 0)) / CONVERTED[stored]))
+    keys = {**model_keys(stage, model), **keys}
+    with working(file.parent) as work:
+        first, outtype = (work / "converted.gguf", stored) if quantizer else (file, quant)
+        arguments = (CONVERTER, str(model), f"--outfile={first}", f"--outtype={outtype}")
+        run_converter(stage, work, found, keys, *arguments)
+        if quantizer:
+            run_logged([quantizer, str(first), str(file), quant.upper()], log_file(stage), "quantizing", quiet=True)
+    check_gguf(file, keys, context_of(stage))
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[Path]:
+    """Give a folder for what is not exported, which is removed afterwards."""
+    work = folder / "work"
+    work.mkdir()
+    yield work
+    shutil.rmtree(work)
+
+
+def run_converter(stage: Stage, work: Path, found: LlamaCpp, keys: Keys, script: str, *arguments: str) -> None:
+    """Run one of llama.cpp's converters, whose file gets the keys. Raises UserError with why it failed."""
+    (work / "keys.json").write_text(json.dumps(keys), encoding="utf-8")
+    command = python("rabbit_ko.export._convert", str(found.folder), str(work / "keys.json"), script, *arguments)
+    try:
+        run_logged(command, log_file(stage), "converting", quiet=True)
+    except UserError as error:
+        raise UserError(f"{stage.model}: llama.cpp's converter failed: {error}") from None

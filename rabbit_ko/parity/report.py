@@ -1,0 +1,185 @@
+"""What parity found, as a record beside the run, as a table, and as the place where two answers part."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from rich.table import Table
+
+from rabbit_ko import storage
+from rabbit_ko.documents import read_record
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.hashing import versions
+from rabbit_ko.parity.comparison import Compared
+from rabbit_ko.parity.conversations import Asked
+from rabbit_ko.parity.verdict import Outcome, Verdict
+from rabbit_ko.run_record import trained_files
+
+PACKAGES = ("transformers", "peft", "torch", "tokenizers", "xllamacpp", "gguf", "llmcompressor", "compressed-tensors")
+AROUND = 24
+
+
+class DoorRecord(BaseModel):
+    """A door's figures. prompts, ids, counts: of how many conversations it is the same, and of how many it is told.
+
+    same: of how many the answers are the same; first: of how many tokens. mean, largest: of the differences of tokens' log-probabilities; kl: the mean divergence.
+    """
+
+    door: str
+    quant: str
+    verdict: Verdict
+    why: str
+    conversations: int
+    prompts: tuple[int, int]
+    ids: tuple[int, int]
+    counts: tuple[int, int]
+    same: int
+    tokens: int
+    mean: float | None
+    largest: float | None
+    kl: float | None
+
+
+class ParityRecord(BaseModel):
+    """What was compared with a stage. made_of: tells its model and prompt from others. files: what was compared."""
+
+    against: str
+    made_of: str
+    files: dict[str, str]
+    asked: dict[str, int]
+    max_new_tokens: int
+    doors: list[DoorRecord]
+    versions: dict[str, str]
+    at: str
+
+
+def made_of(stage: Stage) -> str:
+    """Return what tells a stage's model and prompt from others."""
+    return digest([trained_files(Path(stage.model)), stage.prompt])
+
+
+def write_record(
+    stage: Stage,
+    against: str,
+    name: str,
+    files: Mapping[str, str],
+    asked: Sequence[Asked],
+    most: int,
+    outcomes: Sequence[Outcome],
+) -> ParityRecord:
+    """Write what was found to `runs/<recipe>/<stage>/parity/<name>.json`; return it. Raises OSError."""
+    record = ParityRecord(
+        against=against,
+        made_of=made_of(stage),
+        files=dict(files),
+        asked=Counter(each.kind for each in asked),
+        max_new_tokens=most,
+        doors=[_record(outcome) for outcome in outcomes],
+        versions=versions(PACKAGES),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    file = Path(stage.model) / "parity" / f"{name}.json"
+    storage.write(str(file), (record.model_dump_json(indent=1) + "\n").encode())
+    return record
+
+
+def read_records(stage: Stage) -> dict[str, ParityRecord]:
+    """Return what was found of a stage as it is now, by the records' names. Raises UserError for a damaged one."""
+    files = sorted((Path(stage.model) / "parity").glob("*.json"))
+    found = {
+        file.stem: read_record(ParityRecord, file, "take it away, and run `make parity` again") for file in files
+    }
+    return {name: record for name, record in found.items() if record.made_of == made_of(stage)}
+
+
+def _record(outcome: Outcome) -> DoorRecord:
+    return DoorRecord(
+        door=outcome.door,
+        quant=outcome.quant,
+        verdict=outcome.verdict,
+        why=outcome.why,
+        conversations=len(outcome.answers),
+        prompts=outcome.told("prompt"),
+        ids=outcome.told("ids"),
+        counts=outcome.told("count"),
+        same=outcome.same,
+        tokens=sum(len(answer.tokens) for answer in outcome.answers),
+        mean=outcome.mean,
+        largest=outcome.largest,
+        kl=outcome.kl,
+    )
+
+
+def as_table(record: ParityRecord) -> Table:
+    """Return the doors side by side: the prompts by the most exact that is told, answers, probabilities, verdict."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("door", "prompts", "answers", "mean", "largest", "KL", "verdict"):
+        table.add_column(title, justify="left" if title in ("door", "verdict") else "right", overflow="fold")
+    for door in record.doors:
+        told = {"ids": door.ids, "text": door.prompts, "count": door.counts}
+        name, (same, known) = next(((name, told[name]) for name in told if told[name][1]), ("untold", (0, 0)))
+        figures = [_figure(value) for value in (door.mean, door.largest, door.kl)]
+        prompts = f"{same}/{known} {name}" if known else "-"
+        table.add_row(door.door, prompts, f"{door.same}/{door.conversations}", *figures, door.verdict)
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}" if value < 1e-3 else f"{value:.4f}"
+
+
+def describe(outcome: Outcome, tokenizer: Any) -> Iterator[str]:
+    """Yield lines on where a door parts from the reference, and why that is its verdict."""
+    yield f"{outcome.door}: {outcome.verdict}{f': {outcome.why}' if outcome.why else ''}"
+    if (shown := outcome.shown) is None:
+        return
+    yield f"  in {shown.asked.name} ({shown.asked.kind})"
+    yield from _prompt_lines(shown, tokenizer)
+    if shown.first is not None:
+        yield from _token_lines(shown, tokenizer)
+
+
+def _prompt_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
+    ids = tokenizer.apply_chat_template(list(shown.asked.messages), add_generation_prompt=True, return_dict=True)[
+        "input_ids"
+    ]
+    if shown.prompt is False:
+        text = tokenizer.decode(ids).removeprefix(tokenizer.bos_token or "")
+        there = str(shown.answer.prompt).removeprefix(tokenizer.bos_token or "")
+        at = _parting(text, there)
+        yield f"  the prompt, from its character {at} on: here {text[at : at + AROUND]!r}, there {there[at : at + AROUND]!r}"
+    elif shown.ids is False:
+        there_ids = list(shown.answer.prompt_ids or ())
+        at = _parting(ids, there_ids)
+        here, there = (tokenizer.convert_ids_to_tokens(row[at : at + 3]) for row in (ids, there_ids))
+        yield f"  the prompt, from its token {at} on: here {here}, there {there}"
+    elif shown.count is False:
+        yield f"  the prompt has {len(ids)} tokens here and {shown.answer.prompt_tokens} there"
+
+
+def _token_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
+    assert shown.first is not None
+    before = tokenizer.decode([token.id for token in shown.tokens[: shown.first]])[-AROUND:]
+    here = "its end" if shown.chosen is None else repr(tokenizer.decode([shown.chosen]))
+    token = shown.tokens[shown.first]
+    there = "another" if token.id < 0 else repr(tokenizer.decode([token.id]))
+    gap = "" if math.isinf(shown.gap) else f", less likely here by {shown.gap:.4f}"
+    yield f"  the answer, at its token {shown.first} behind {before!r}: here {here}, there {there}{gap}"
+
+
+def _parting(one: Sequence[Any], other: Sequence[Any]) -> int:
+    same = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(same, min(len(one), len(other)))
+
+
+def check(record: ParityRecord) -> None:
+    """Raise UserError where a door has another model, or another prompt."""
+    for door in record.doors:
+        if door.verdict is Verdict.DIFFERENT:
+            raise UserError(f"{door.door}: is not the same model, or not with its prompt: {door.why}")
