@@ -145,6 +145,7 @@ def test_a_file_whose_positions_are_others_is_refused(stage: Stage, changes: dic
         check_gguf(place(stage), {}, config)
 
 
+@pytest.mark.slow
 def test_scaled_positions_of_llama_3_are_in_the_file(
     smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -211,6 +212,7 @@ def _texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [text for text in kept if not any(token in text for token in added)]
 
 
+@pytest.mark.slow
 def test_llama_cpp_stops_at_each_token_that_the_model_stops_at(
     smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
