@@ -53,6 +53,7 @@ from axolotl_plugins.loss import (
     pad_evaluation_little,
     train_answers_only,
 )
+from axolotl_plugins.portable import make_portable
 from axolotl_plugins.processes import count_processes, keep_batch, lay_over
 from axolotl_plugins.resume import identity
 from axolotl_plugins.resume.checkpoints import STATE_FILE
@@ -249,6 +250,7 @@ class Guard(BasePlugin):
             for file in folder.glob("model*.safetensors*"):
                 file.unlink()
             name_base_absolutely(folder)
+        make_portable(folder)
         make_readable(folder)
         self.trainer.save_state()
         facts = {"overrides": self.overrides, "datasets": self.datasets, "rows": self.counts}

@@ -67,6 +67,16 @@ def test_every_stage_saves_the_projects_chat_template(project: Path, folder: str
     assert tokenizer.chat_template == chat_template(QIR)
 
 
+@pytest.mark.parametrize("folder", ["sft", "sft/merged", "dpo"])
+def test_every_stage_saves_what_older_readers_take(project: Path, folder: str) -> None:
+    config, tokenizer = (
+        json.loads((project / "runs/smoke" / folder / name).read_text())
+        for name in ("config.json", "tokenizer_config.json")
+    )
+    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert (config["torch_dtype"], config["rope_theta"]) == (config["dtype"], config["rope_parameters"]["rope_theta"])
+
+
 def test_nothing_is_trained_again_after_a_touch_a_copy_or_a_clock_that_is_ahead(
     project: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from axolotl_plugins.checks.base_model import check_base_is_reachable, check_to_merge, merged_is_current
 from axolotl_plugins.checks.model_files import check_configs, check_foreign_code, trusts
+from axolotl_plugins.portable import make_portable
 from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
 from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.hashing import ROOT, source_digest
@@ -118,6 +119,7 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
         try:
             command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
             run_logged(command, log_file(recipe, stage), "merging", debug, quiet=True)
+            make_portable(run / "merged")
             write_checksums(run / "merged")
         except BaseException:
             shutil.rmtree(run / "merged", ignore_errors=True)

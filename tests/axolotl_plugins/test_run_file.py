@@ -130,6 +130,17 @@ def test_the_copy_of_the_base_beside_an_adapter_is_removed_and_a_full_model_stay
     assert not (tmp_path / "model.safetensors").exists()
 
 
+def test_older_readers_take_what_a_run_saves_and_its_checksums_are_those(tmp_path: Path) -> None:
+    guard = Guard()
+    guard.trainer = FinishedTrainer()
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
+    guard.post_train_unload(config(tmp_path))
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == {
+        "tokenizer_class": "PreTrainedTokenizerFast"
+    }
+    check_run(tmp_path)
+
+
 @pytest.mark.hostile
 def test_it_has_the_checksums_of_the_model_and_of_nothing_else(tmp_path: Path) -> None:
     model = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer.json"]

@@ -45,7 +45,7 @@ def commands(smoke_recipe: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             merged.mkdir()
             digest = file_digest(SMOKE.run("sft") / "adapter_model.safetensors")
             (merged / "config.json").write_text(json.dumps({"merged_adapter_sha256": digest}))
-            (merged / "tokenizer_config.json").write_text("{}")
+            (merged / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
             (merged / "model.safetensors").write_bytes(b"merged")
         elif "axolotl.cli.train" in command:
             stage = "sft" if any("sft.yaml" in part for part in command) else "dpo"
@@ -137,6 +137,16 @@ def test_a_merge_beside_a_run_is_refused_and_leaves_the_merged_model_that_is_the
     with FileLock(SMOKE.run("sft") / LOCK), pytest.raises(UserError, match="is in use by"):
         merge(SMOKE, "sft")
     assert (SMOKE.run("sft") / "merged/model.safetensors").exists()
+
+
+def test_a_merged_model_is_one_that_older_readers_take_and_its_checksums_are_those(commands: list[str]) -> None:
+    train(SMOKE, "sft", Launch())
+    merge(SMOKE, "sft")
+    file = SMOKE.run("sft") / "merged/tokenizer_config.json"
+    assert json.loads(file.read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
+    checksums = json.loads(file.with_name("checksums.json").read_text())
+    assert checksums["files"][file.name]["sha256"] == file_digest(file)
+    assert not merge(SMOKE, "sft")
 
 
 def test_dpo_stops_where_a_base_that_is_made_anew_makes_sft_stale(commands: list[str]) -> None:
