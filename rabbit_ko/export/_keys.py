@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import stop_tokens
+from prompt_strategies.renderer import bind
+from prompt_strategies.template import Native
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.models import load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
@@ -25,7 +27,7 @@ def identity(stage: Stage) -> Keys:
 def model_keys(stage: Stage, model: Path) -> Keys:
     """Return what the file of a stage's model in a folder says. Raises UserError where llama.cpp has no such key.
 
-    One BOS begins a prompt where the tokenizer has one, whether or not the tokenizer adds it by itself.
+    One BOS begins a prompt where the stage's does, whether or not the tokenizer adds it by itself.
     """
     tokenizer = load_tokenizer(stage)
     bos, ends = tokenizer.bos_token_id, [tokenizer.eos_token_id]
@@ -39,7 +41,7 @@ def model_keys(stage: Stage, model: Path) -> Keys:
         **identity(stage),
         **({} if bos is None else {"tokenizer.ggml.bos_token_id": bos}),
         **dict(zip(ENDS, ends, strict=False)),
-        ADDS_BOS: bos is not None,
+        ADDS_BOS: bind(stage.headings or Native(), tokenizer).has_bos,
         "tokenizer.ggml.add_eos_token": False,
         CHAT_TEMPLATE: _template(stage.chat_template, bos),
     }
