@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import stop_tokens
-from prompt_strategies.renderer import bind
-from prompt_strategies.template import Native
+from prompt_strategies.probes import QUESTION
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.models import load_tokenizer
+from rabbit_ko.evaluation.models import encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export._jinja_template import jinja_template
+from rabbit_ko.export._pattern import find_pattern
 from rabbit_ko.run_record import remedy, trained_files
 
 Keys = dict[str, bool | int | float | str]
 TRAINED_FILES = "rabbit_ko.trained_files"
 CHAT_TEMPLATE, ADDS_BOS = "tokenizer.chat_template", "tokenizer.ggml.add_bos_token"
+# What llama.cpp takes in its place where a request has tools.
+TOOL_TEMPLATE = f"{CHAT_TEMPLATE}.tool_use"
 # A file names three tokens at which llama.cpp stops, and it stops at some others by their text.
 ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
 
@@ -27,10 +30,11 @@ def identity(stage: Stage) -> Keys:
 def model_keys(stage: Stage, model: Path) -> Keys:
     """Return what the file of a stage's model in a folder says. Raises UserError where llama.cpp has no such key.
 
-    One BOS begins a prompt where the stage's does, whether or not the tokenizer adds it by itself.
+    BOS begins a prompt where it does in training, whether or not the tokenizer adds it by itself.
     """
     tokenizer = load_tokenizer(stage)
     bos, ends = tokenizer.bos_token_id, [tokenizer.eos_token_id]
+    has_bos = bos is not None and encode_chat(tokenizer, [QUESTION])["input_ids"][0] == bos
     ends += sorted({*stop_tokens(str(model), stage.trusted)} - {tokenizer.eos_token_id})
     if len(ends) > len(ENDS):
         raise UserError(
@@ -41,10 +45,26 @@ def model_keys(stage: Stage, model: Path) -> Keys:
         **identity(stage),
         **({} if bos is None else {"tokenizer.ggml.bos_token_id": bos}),
         **dict(zip(ENDS, ends, strict=False)),
-        ADDS_BOS: bind(stage.headings or Native(), tokenizer).has_bos,
+        ADDS_BOS: has_bos,
         "tokenizer.ggml.add_eos_token": False,
-        CHAT_TEMPLATE: _template(stage.chat_template, bos),
+        **_templates(stage, tokenizer, has_bos),
     }
+
+
+def _templates(stage: Stage, tokenizer: Any, has_bos: bool) -> Keys:
+    """Return a stage's chat template as llama.cpp can render it, and beside it one that knows tools.
+
+    A native one is written anew in plain Jinja, where a pattern is all that it does: llama.cpp has a part of Jinja.
+    https://github.com/ggml-org/llama.cpp/tree/master/common/jinja
+    """
+    whole = _template(stage.chat_template, tokenizer.bos_token_id)
+    if stage.headings:
+        return {CHAT_TEMPLATE: whole}
+    try:
+        plain = jinja_template(find_pattern(tokenizer), tokenizer, has_bos)
+    except UserError:
+        return {CHAT_TEMPLATE: whole}
+    return {CHAT_TEMPLATE: plain, **({TOOL_TEMPLATE: whole} if "tools" in whole else {})}
 
 
 def _template(template: str, bos: int | None) -> str:

@@ -49,6 +49,12 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return folder
 
 
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return the folder of a stage's FP8 model. Raises UserError where it is not made, or no longer what was made."""
+    refuse_quant("fp8", quant)
+    return [find_export(stage, "fp8")[0]]
+
+
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's FP8 model. Raises UserError where it is not made, or no longer what was made."""
     refuse_quant("fp8", quant)

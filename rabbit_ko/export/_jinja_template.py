@@ -1,0 +1,74 @@
+"""A native chat template in plain Jinja, which llama.cpp's own engine renders as well: what a pattern does.
+
+It has a part of Jinja only: https://github.com/ggml-org/llama.cpp/blob/master/common/jinja/README.md
+"""
+
+import json
+import re
+
+from prompt_strategies.probes import ASKED, QUESTION, TOLD
+from prompt_strategies.tokens import Tokenizer
+from rabbit_ko.export._pattern import Pattern
+
+_PART = re.compile("@([a-z]+)")
+# `@...` stands for what is made from a pattern.
+_LAYOUT = """\
+{{- @bos }}
+{%- set chat = namespace(told=@none, begun=false) %}
+{%- for message in messages %}
+{%- if message['role'] == 'system' and loop.first %}
+{%- set chat.told = @system %}
+{%- elif message['role'] == 'user' and loop.last %}
+{{- (@last if chat.begun else @only) + @user + @closing }}
+{%- if add_generation_prompt %}{{- @generation }}{% endif %}
+{%- elif message['role'] == 'user' %}
+{{- (@question if chat.begun else @first) + @user }}
+{%- set chat.begun = true %}
+{%- elif message['role'] == 'assistant' and chat.begun %}
+{{- @answer + @assistant }}
+{%- else %}
+{{- raise_exception('messages must be: @order') }}
+{%- endif %}
+{%- endfor %}
+"""
+
+
+def jinja_template(pattern: Pattern, tokenizer: Tokenizer, has_bos: bool) -> str:
+    """Return the Jinja source that renders what a pattern does, with BOS where the prompt has one."""
+    told = (pattern.told or pattern.plain)._asdict()
+    parts = {name: _piece(told[name], text, pattern) for name, text in pattern.plain._asdict().items()}
+    closing = _without_generation(tokenizer)
+    is_apart = pattern.plain.end.startswith(closing) and told["end"].startswith(closing)
+    closing = closing if is_apart else ""
+    parts["closing"] = json.dumps(closing)
+    parts["generation"] = _piece(told["end"][len(closing) :], pattern.plain.end[len(closing) :], pattern)
+    content = {role: "message['content']" + (" | trim" if role in pattern.stripped else "") for role in _ROLES}
+    parts |= {role: f"({text})" for role, text in content.items()}
+    parts |= {"bos": "bos_token" if has_bos else "''", "none": "none" if pattern.takes_blank else "''"}
+    parts["order"] = f"{'' if pattern.told is None else 'system (optional), then '}user and assistant in turn"
+    layout = "".join(line.strip() for line in _LAYOUT.splitlines())
+    if pattern.told is None:
+        layout = layout.replace("and loop.first %}{%- set chat.told = @system", "and false %}{%- set chat.told = ''")
+    return _PART.sub(lambda found: parts[found[1]], layout)
+
+
+_ROLES = ("system", "user", "assistant")
+
+
+def _without_generation(tokenizer: Tokenizer) -> str:
+    """Return what the tokenizer's template writes behind a question where no answer is asked for."""
+    text: str = tokenizer.apply_chat_template([QUESTION], tokenize=False, add_generation_prompt=False)
+    return text.partition(ASKED)[2]
+
+
+def _piece(told: str, plain: str, pattern: Pattern) -> str:
+    """Return an expression for one of two texts, the first of them where there is a system message."""
+    with_system = " + chat.told + ".join(map(_string, told.split(TOLD)))
+    if told == plain:
+        return f"({with_system})"
+    is_told = "chat.told is not none" if pattern.takes_blank else "chat.told"
+    return f"({with_system} if {is_told} else {_string(plain)})"
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
