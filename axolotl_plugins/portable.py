@@ -45,11 +45,8 @@ def _is_bpe(file: Path) -> bool:
 
 def _with_old_names(config: Object) -> Object:
     """Return a model's config, and each one in it, with the type of weights and the rotary embeddings as before."""
-    nested = {
-        key: _with_old_names(value)
-        for key, value in config.items()
-        if key.endswith("_config") and isinstance(value, dict)
-    }
+    inner = {key: value for key, value in config.items() if isinstance(value, dict) and "model_type" in value}
+    nested = {key: _with_old_names(value) for key, value in inner.items()}
     dtype = {"torch_dtype": config["dtype"]} if isinstance(config.get("dtype"), str) else {}
     return {**config, **nested, **dtype, **_old_rope(config.get("rope_parameters") or {})}
 

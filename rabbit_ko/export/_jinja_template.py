@@ -1,4 +1,4 @@
-"""A native chat template in plain Jinja, which llama.cpp's own engine renders as well: what a pattern does, and no more.
+"""A native chat template in plain Jinja, which llama.cpp's own engine renders as well: what a pattern does.
 
 It has a part of Jinja only: https://github.com/ggml-org/llama.cpp/blob/master/common/jinja/README.md
 """

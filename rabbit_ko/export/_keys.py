@@ -55,8 +55,8 @@ def model_keys(stage: Stage, model: Path) -> Keys:
 def _templates(stage: Stage, tokenizer: Any, has_bos: bool) -> Keys:
     """Return a stage's chat template as llama.cpp can render it, and beside it one that knows tools.
 
-    A native one is written anew in plain Jinja, where a pattern is all that it does: of what templates are written in,
-    llama.cpp has a part. https://github.com/ggml-org/llama.cpp/tree/master/common/jinja
+    A native one is written anew in plain Jinja, where a pattern is all that it does: llama.cpp has a part of Jinja.
+    https://github.com/ggml-org/llama.cpp/tree/master/common/jinja
     """
     whole = _template(stage.chat_template, tokenizer.bos_token_id)
     if stage.headings:

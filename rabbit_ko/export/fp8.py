@@ -6,6 +6,7 @@ Its needs and axolotl's exclude each other (accelerate), so it has an environmen
 from importlib.util import find_spec
 from pathlib import Path
 
+from axolotl_plugins.portable import make_portable
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage
@@ -46,7 +47,14 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
         run_logged(command, log_file(stage), "compressing", quiet=True)
         if "quantization_config" not in read_object(partial / "config.json"):
             raise UserError(f"{model}: llm-compressor has compressed nothing of it; its log is {log_file(stage)}")
+        make_portable(partial)
     return folder
+
+
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return the folder of a stage's FP8 model. Raises UserError where it is not made, or no longer what was made."""
+    refuse_quant("fp8", quant)
+    return [find_export(stage, "fp8")[0]]
 
 
 def pushed(stage: Stage, quant: str) -> Pushed:

@@ -57,6 +57,16 @@ def base_gguf(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return file
 
 
+def made(stage: Stage, quant: str) -> list[Path]:
+    """Return the GGUF of what a stage's adapter is on, made where it is not there, and that of the adapter.
+
+    Raises UserError where the latter is not made, or is another stage's.
+    """
+    files = pushed(stage, quant).files
+    [adapter] = [file for file in files.values() if isinstance(file, Path) and file.suffix == ".gguf"]
+    return [base_gguf(stage, quant, ""), adapter]
+
+
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's GGUF adapter. Raises UserError where it is not made, or is another stage's."""
     check_quant(quant, CONVERTED)

@@ -1,4 +1,4 @@
-"""What both doors are asked: conversations of this project, texts that people stumble over, and a recipe's own rows."""
+"""What is asked: conversations of this project, texts that people stumble over, and a recipe's own rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -14,6 +14,7 @@ from rabbit_ko import storage
 from rabbit_ko.documents import read_record
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.models import encode_chat
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import versions
 from rabbit_ko.parity.comparison import Compared
@@ -26,9 +27,10 @@ AROUND = 24
 
 
 class DoorRecord(BaseModel):
-    """A door's figures. prompts, ids, counts: of how many conversations it is the same, and of how many it is told.
+    """A door's figures. prompts, ids, counts: of how many conversations they are the same, and of how many told.
 
-    same: of how many the answers are the same; first: of how many tokens. mean, largest: of the differences of tokens' log-probabilities; kl: the mean divergence.
+    same: how many answers have the same tokens and end, of so many conversations, which came to so many tokens. mean,
+    largest: of the differences of their log-probabilities, in nats. kl: the mean divergence, in nats a token.
     """
 
     door: str
@@ -146,14 +148,13 @@ def describe(outcome: Outcome, tokenizer: Any) -> Iterator[str]:
 
 
 def _prompt_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
-    ids = tokenizer.apply_chat_template(list(shown.asked.messages), add_generation_prompt=True, return_dict=True)[
-        "input_ids"
-    ]
+    ids = encode_chat(tokenizer, shown.asked.messages)["input_ids"]
     if shown.prompt is False:
         text = tokenizer.decode(ids).removeprefix(tokenizer.bos_token or "")
         there = str(shown.answer.prompt).removeprefix(tokenizer.bos_token or "")
         at = _parting(text, there)
-        yield f"  the prompt, from its character {at} on: here {text[at : at + AROUND]!r}, there {there[at : at + AROUND]!r}"
+        here, there = text[at : at + AROUND], there[at : at + AROUND]
+        yield f"  the prompt, from its character {at} on: here {here!r}, there {there!r}"
     elif shown.ids is False:
         there_ids = list(shown.answer.prompt_ids or ())
         at = _parting(ids, there_ids)

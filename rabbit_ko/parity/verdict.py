@@ -1,4 +1,4 @@
-"""Whether a door has the same model: the same, numerically near by bounds for how weights are stored, or different."""
+"""Whether a door has the same model: same, numerically near by bounds for how weights are stored, or different."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -108,13 +108,13 @@ def _save(kind: str, rope: dict[str, Any], folder: Path) -> Any:
     return model
 
 
-def test_a_config_within_a_config_is_changed_too(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(
-        json.dumps({"text_config": {"dtype": "bfloat16", "rope_parameters": DEFAULT}})
-    )
+def test_a_models_config_within_another_is_changed_too_and_nothing_else(tmp_path: Path) -> None:
+    text, other = {"model_type": "llama", "dtype": "bfloat16", "rope_parameters": DEFAULT}, {"dtype": "int8"}
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": text, "quantization_config": other}))
     make_portable(tmp_path)
-    said = json.loads((tmp_path / "config.json").read_text())["text_config"]
-    assert said == {"dtype": "bfloat16", "torch_dtype": "bfloat16", "rope_parameters": DEFAULT, "rope_theta": 5e5}
+    said = json.loads((tmp_path / "config.json").read_text())
+    changed = {**text, "torch_dtype": "bfloat16", "rope_theta": 5e5}
+    assert said == {"text_config": changed, "quantization_config": other}
 
 
 def test_once_is_enough_and_the_weights_stay_as_they_are(

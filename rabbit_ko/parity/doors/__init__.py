@@ -9,12 +9,12 @@ from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import context_of
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import FORMATS, find_format
-from rabbit_ko.export._keys import read_gguf
+from rabbit_ko.export._keys import TRAINED_FILES, read_gguf
 from rabbit_ko.export.gguf import stored_as
 from rabbit_ko.parity.answers import Door
 from rabbit_ko.parity.doors.llama_cpp import LlamaCppDoor
 from rabbit_ko.parity.doors.transformers import TransformersDoor
-from rabbit_ko.run_record import remedy
+from rabbit_ko.run_record import remedy, trained_files
 
 GGUF = ".gguf"
 # How weights are stored, as general.file_type has it.
@@ -24,8 +24,8 @@ FILE_TYPES = {0: "f32", 1: "f16", 7: "q8_0", 15: "q4_k_m", 17: "q5_k_m", 18: "q6
 def find_doors(stage: Stage, against: str, quant: str, llama_cpp: str, log: Path) -> list[Door]:
     """Return a door at its most exact setting, and behind it at that which people use, where that is another one.
 
-    against: a format, a folder of a model, or a GGUF. log: of a server that is started. Raises UserError where there is
-    no such thing, or where an export is not of this stage, or not as it was made.
+    against: a format, a folder of a model, or a GGUF. log: of a server that is started. Raises UserError where there
+    is no such thing, or where an export is not of this stage, or not as it was made.
     """
     if against in FORMATS:
         place, *lora = find_format(against).made(stage, quant)
@@ -35,28 +35,29 @@ def find_doors(stage: Stage, against: str, quant: str, llama_cpp: str, log: Path
         raise UnknownName(f"AGAINST={against}: no URL, no folder, no file and no format{suggest(against, FORMATS)}")
     if place.suffix != GGUF:
         return [*_transformers(stage, against, place)]
-    stored = _stored(place)
-    settings = {"exact": True, "as served": False}
+    stored, adapter = _stored(place), next(iter(lora), None)
+    _check_own(stage, adapter or place)
+    # By its own settings llama.cpp keeps keys and values in 16 bits, whatever the weights are in.
+    settings = {"exact": (True, stored), "as served": (False, "f16" if stored == "f32" else stored)}
     return [
-        LlamaCppDoor(
-            f"{against} {stored}, {name}",
-            place,
-            stored,
-            context_of(stage),
-            log,
-            exact,
-            next(iter(lora), None),
-            llama_cpp,
-        )
-        for name, exact in settings.items()
+        LlamaCppDoor(f"{against} {stored}, {name}", place, bound, context_of(stage), log, exact, adapter, llama_cpp)
+        for name, (exact, bound) in settings.items()
     ]
 
 
 def _stored(file: Path) -> str:
+    """Return how a GGUF's weights are stored. Raises UserError where it is none, or another way."""
     number = read_gguf(file).get("general.file_type")
     if number not in FILE_TYPES:
         raise UserError(f"{file}: general.file_type is {number}; known are those of {', '.join(FILE_TYPES.values())}")
     return FILE_TYPES[number]
+
+
+def _check_own(stage: Stage, file: Path) -> None:
+    """Raise UserError where a GGUF says that it is of another run; one made elsewhere does not say."""
+    said, own = read_gguf(file), trained_files(Path(stage.model))
+    if said.get(TRAINED_FILES, own) != own:
+        raise UserError(f"{file}: of another run than {stage.model}: {said.get('general.name')}; export it again")
 
 
 def _transformers(stage: Stage, name: str, folder: Path) -> Iterator[Door]:

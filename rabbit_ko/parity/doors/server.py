@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server as a door, of which more is read where it is vLLM's or llama.cpp's."""
+"""An OpenAI-compatible server as a door; vLLM and llama.cpp tell more of what they read."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for
 from rabbit_ko.parity.answers import TOP, Answered, Token
 from rabbit_ko.web import BoundedClient
 
-# What servers are asked for beside the answer, less and less of it where one refuses: probabilities, and tokens by id.
+# What servers are asked for beside the answer, less and less where one refuses: probabilities, and tokens by id.
 _PROBABILITIES = {"logprobs": True, "top_logprobs": TOP}
 _IDS = {"return_token_ids": True, "return_tokens_as_token_ids": True, "return_tokens": True, "verbose": True}
 ASKED: tuple[dict[str, Any], ...] = ({**_PROBABILITIES, "extra_body": _IDS}, _PROBABILITIES, {})

@@ -1,4 +1,4 @@
-"""A folder of a model or an adapter through transformers alone, as someone loads it who does not have this project."""
+"""A folder of a model or an adapter through transformers alone, as someone without this project loads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ import json
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.messages import Messages
+from prompt_strategies.native_template import known_templates
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import config_of, encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
@@ -145,6 +147,7 @@ def test_a_file_whose_positions_are_others_is_refused(stage: Stage, changes: dic
         check_gguf(place(stage), {}, config)
 
 
+@pytest.mark.slow
 def test_scaled_positions_of_llama_3_are_in_the_file(
     smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -211,6 +214,7 @@ def _texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [text for text in kept if not any(token in text for token in added)]
 
 
+@pytest.mark.slow
 def test_llama_cpp_stops_at_each_token_that_the_model_stops_at(
     smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -221,6 +225,23 @@ def test_llama_cpp_stops_at_each_token_that_the_model_stops_at(
         assert read_gguf(place(stage))["tokenizer.chat_template"] == spoken.chat_template
         with serving(place(stage)) as server:
             assert [token for token in range(6) if server.stops_at(token)] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama3", "exaone"])
+def test_a_native_prompt_begins_with_bos_where_its_chat_template_does(
+    name: str, smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    """ChatML's writes none, nor EXAONE's, also on a tokenizer that puts one in front of a text."""
+    spoken = deepcopy(smoke_tokenizer)
+    spoken.chat_template = known_templates()[name]
+    with stage_of(tmp_path, spoken) as stage:
+        speak_natively(spoken.chat_template, ends=[1])
+        gguf.make(stage, "f32", "")
+        expected = spoken.apply_chat_template([*TALK], add_generation_prompt=True, return_dict=True)["input_ids"]
+        assert (expected[0] == spoken.bos_token_id) is (name == "llama3")
+        with serving(place(stage)) as server:
+            prompt = server.ask("/apply-template", messages=TALK)["prompt"]
+            assert server.ids(prompt, add_special=True, parse_special=True) == expected
 
 
 def test_more_ends_than_a_file_can_name_are_refused(smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
