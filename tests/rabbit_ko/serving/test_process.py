@@ -1,4 +1,4 @@
-"""A server's process: up while it is needed, gone afterwards with all that it started, and one line where it fails."""
+"""A server's process: up while it is needed, gone afterwards with all that it started; one line where it fails."""
 
 import signal
 import socket
@@ -97,6 +97,11 @@ VLLM = """\
 (APIServer pid=5) Traceback (most recent call last):
 (APIServer pid=5) RuntimeError: Engine core initialization failed. See root cause above.
 """
+PYDANTIC = """\
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, User-specified max_model_len (8192) is greater than the derived max_model_len
+    For further information visit https://errors.pydantic.dev/2.14/v/value_error
+"""
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,10 @@ VLLM = """\
             "llama_model_load: error loading model: tensor 'output.weight' data is not within the file bounds",
         ),
         (VLLM, "ValueError: To serve at least one request, 16 GiB is needed"),
+        (
+            PYDANTIC,
+            "Value error, User-specified max_model_len (8192) is greater than the derived max_model_len",
+        ),
         ("INFO: started\n", ""),
         ("", ""),
     ],
