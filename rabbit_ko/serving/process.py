@@ -94,14 +94,14 @@ def _signals_wait() -> Iterator[None]:
         return
     came: list[int] = []
     numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    handlers = {number: signal.signal(number, lambda sent, _: came.append(sent)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+        for sent in came:
+            signal.raise_signal(sent)
 
 
 class Server:
