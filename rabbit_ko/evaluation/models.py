@@ -110,14 +110,19 @@ def load_stage(stage: Stage, dtype: str = "auto", merged: bool = True) -> tuple[
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
-def context_of(stage: Stage) -> int:
-    """Return how many tokens a stage's model can read and write. Raises UserError."""
+def config_of(stage: Stage) -> Any:
+    """Return the config of a stage's model, of its text where it has more. Raises UserError."""
     from transformers import AutoConfig
 
     place = adapter_base(Path(stage.model)) or stage.model
+    accept_any_width()
     with loading(f"{place}: the model's config cannot be loaded", Path(place)):
-        config = AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted)
-    return int(config.get_text_config().max_position_embeddings)
+        return AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted).get_text_config()
+
+
+def context_of(stage: Stage) -> int:
+    """Return how many tokens a stage's model can read and write. Raises UserError."""
+    return int(config_of(stage).max_position_embeddings)
 
 
 def adapter_rank(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """What a GGUF of a stage has to say beside its weights: its prompt, where it begins and ends, and whose it is."""
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,24 +75,55 @@ def _template(template: str, bos: int | None) -> str:
 
 def read_gguf(file: Path) -> dict[str, Any]:
     """Return what a GGUF says, without lists such as its vocabulary. Raises UserError for one that is damaged."""
-    from gguf import GGUFReader, GGUFValueType
+    return _said(_open(file))
+
+
+def _open(file: Path) -> Any:
+    from gguf import GGUFReader
 
     try:
-        fields = GGUFReader(file).fields
-        return {name: it.contents() for name, it in fields.items() if it.types[0] is not GGUFValueType.ARRAY}
+        return GGUFReader(file)
     except Exception as error:  # whatever numpy and Python raise for bytes that are not what they should be
         raise UserError(f"{file}: no GGUF, damaged or cut: {reason(error)}; {remedy(file.parent)}") from None
 
 
-def check_gguf(file: Path, keys: Mapping[str, bool | int | float | str], context: int = 0) -> None:
-    """Raise UserError where a GGUF does not say what it has to. context: how many tokens its model can take."""
-    said = read_gguf(file)
-    wanted = {**keys, f"{said.get('general.architecture')}.context_length": context} if context else keys
+def _said(reader: Any) -> dict[str, Any]:
+    from gguf import GGUFValueType
+
+    return {name: it.contents() for name, it in reader.fields.items() if it.types[0] is not GGUFValueType.ARRAY}
+
+
+def check_gguf(file: Path, keys: Mapping[str, bool | int | float | str], config: Any = None) -> None:
+    """Raise UserError where a GGUF does not say what it has to. config: of its model, as transformers loads it."""
+    reader = _open(file)
+    said = _said(reader)
+    wanted = {**keys, **(_positions(config, said) if config else {})}
     for key, value in wanted.items():
         if said.get(key) != value:
             raise UserError(
                 f"{file}: llama.cpp's converter wrote {key} = {str(said.get(key))[:60]!r}, and the stage has "
                 f"{str(value)[:60]!r}; give LLAMA_CPP=<a newer checkout of llama.cpp>"
             )
+    if config and _rope(config).get("rope_type", "default") != "default" and not _scales(reader):
+        raise UserError(f"{file}: does not say how the model scales positions; give LLAMA_CPP=<a newer checkout>")
     if said.get("tokenizer.ggml.model") == "gpt2" and said.get("tokenizer.ggml.pre") in (None, "default"):
         raise UserError(f"{file}: does not say how its tokenizer splits text; give LLAMA_CPP=<a newer checkout>")
+
+
+def _rope(config: Any) -> dict[str, Any]:
+    return getattr(config, "rope_parameters", None) or {}
+
+
+def _positions(config: Any, said: Mapping[str, Any]) -> Keys:
+    """Return what a file has to say of positions: how many there are, and the base of their angles.
+
+    Older converters do not find that base in a config of transformers 5, and llama.cpp then takes another.
+    """
+    name, base = said.get("general.architecture"), _rope(config).get("rope_theta")
+    angles = {} if base is None else {f"{name}.rope.freq_base": struct.unpack("f", struct.pack("f", base))[0]}
+    return {f"{name}.context_length": config.max_position_embeddings, **angles}
+
+
+def _scales(reader: Any) -> bool:
+    names = [*reader.fields, *(tensor.name for tensor in reader.tensors)]
+    return any(".rope.scaling." in name or name.startswith("rope_f") for name in names)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from axolotl_plugins.checks.model_files import loading
 from rabbit_ko.errors import UnknownName, UserError, suggest
-from rabbit_ko.evaluation.models import context_of, load_tokenizer
+from rabbit_ko.evaluation.models import config_of, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed
 from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, log_file, making
@@ -110,7 +110,7 @@ def convert(
         run_converter(stage, work, found, keys, *arguments)
         if quantizer:
             run_logged([quantizer, str(first), str(file), quant.upper()], log_file(stage), "quantizing", quiet=True)
-    check_gguf(file, keys, context_of(stage))
+    check_gguf(file, keys, config_of(stage))
 
 
 @contextmanager

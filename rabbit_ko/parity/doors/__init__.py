@@ -54,7 +54,7 @@ def _stored(file: Path) -> str:
 
 
 def _check_own(stage: Stage, file: Path) -> None:
-    """Raise UserError where a GGUF says that it is of another stage or run; one that was made elsewhere says nothing."""
+    """Raise UserError where a GGUF says that it is of another run; one made elsewhere does not say."""
     said, own = read_gguf(file), trained_files(Path(stage.model))
     if said.get(TRAINED_FILES, own) != own:
         raise UserError(f"{file}: of another run than {stage.model}: {said.get('general.name')}; export it again")

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from prompt_strategies.messages import Messages
 from prompt_strategies.native_template import known_templates
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.models import encode_chat, load_tokenizer
+from rabbit_ko.evaluation.models import config_of, encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
 from rabbit_ko.export._folder import RECORD, find_export
@@ -129,6 +130,37 @@ def test_a_file_that_says_something_else_is_refused_in_one_line(stage: Stage, ke
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"max_position_embeddings": 2_048}, "llama.context_length = '1024', and the stage has '2048'"),
+        ({"rope_theta": 500_000.0}, "llama.rope.freq_base = '10000.0', and the stage has '500000.0'"),
+        ({"rope_type": "llama3"}, "does not say how the model scales positions"),
+    ],
+)
+def test_a_file_whose_positions_are_others_is_refused(stage: Stage, changes: dict[str, Any], refused: str) -> None:
+    config = config_of(stage)
+    rope = {key: changes.pop(key) for key in [*changes] if key.startswith("rope_")}
+    config.rope_parameters = config.rope_parameters | rope
+    config.update(changes)
+    with pytest.raises(UserError, match=refused):
+        check_gguf(place(stage), {}, config)
+
+
+@pytest.mark.slow
+def test_scaled_positions_of_llama_3_are_in_the_file(
+    smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    scaled = {"rope_theta": 500_000.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}
+    scaled |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 512}
+    with stage_of(tmp_path, smoke_tokenizer) as stage:
+        for folder in (MERGED, MODELS["base"]):
+            edit(folder / "config.json", rope_parameters=scaled)
+        gguf.make(stage, "f32", "")
+        assert read_gguf(place(stage))["llama.rope.freq_base"] == 500_000.0
+        assert "rope_freqs.weight" in [tensor.name for tensor in GGUFReader(place(stage)).tensors]
+
+
 @pytest.mark.hostile
 @pytest.mark.parametrize("kept", [0, 3, 100, 50_000, -10])
 def test_a_file_that_is_cut_is_refused_in_one_line(stage: Stage, kept: int, tmp_path: Path) -> None:
@@ -143,7 +175,7 @@ def test_q8_0_is_made_beside_what_is_there(stage: Stage) -> None:
     gguf.make(stage, "q8_0", "")
     assert read_gguf(place(stage, "q8_0"))["general.file_type"] == LlamaFileType.MOSTLY_Q8_0
     assert place(stage, "q8_0").stat().st_size < place(stage).stat().st_size
-    check_gguf(place(stage, "q8_0"), model_keys(stage, MERGED), 1_024)
+    check_gguf(place(stage, "q8_0"), model_keys(stage, MERGED), config_of(stage))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +214,7 @@ def _texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [text for text in kept if not any(token in text for token in added)]
 
 
+@pytest.mark.slow
 def test_llama_cpp_stops_at_each_token_that_the_model_stops_at(
     smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:

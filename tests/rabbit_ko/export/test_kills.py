@@ -18,6 +18,7 @@ from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.export.stages import stage_of
 
+pytestmark = pytest.mark.slow
 EXPORT = MODELS["sft"] / "export"
 
 
