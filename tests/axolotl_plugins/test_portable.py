@@ -47,6 +47,7 @@ ROPE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {**PHI_LONG, "rope_theta": 1e4},
         {"rope_theta": 1e4, "partial_rotary_factor": 1.0, "rope_scaling": {"type": "longrope", **LONG}},
     ),
+    ("olmo3", DEFAULT, {"rope_theta": None}),
     ("gemma3_text", BY_LAYER, {"rope_theta": 1e6, "rope_local_base_freq": 2e4, "rope_scaling": LINEAR}),
 ]
 
@@ -66,6 +67,17 @@ def _facts(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     decoded = [tokenizer.decode(each, skip_special_tokens=skip) for each in ids for skip in (False, True)]
     special = [sorted(tokenizer.all_special_tokens), tokenizer.extra_special_tokens, tokenizer.chat_template]
     return [ids, as_text, decoded, special, tokenizer.eos_token, tokenizer.model_max_length, len(tokenizer)]
+
+
+def test_a_chat_template_is_where_tgi_looks_for_it_too_and_the_file_is_what_counts(
+    smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    smoke_tokenizer.save_pretrained(tmp_path)
+    make_portable(tmp_path)
+    file = tmp_path / "chat_template.jinja"
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["chat_template"] == file.read_text()
+    file.write_text("another")
+    assert AutoTokenizer.from_pretrained(tmp_path).chat_template == "another"
 
 
 def test_a_tokenizer_says_nothing_that_transformers_4_refuses_or_reads_otherwise(
@@ -99,7 +111,7 @@ def test_rotary_embeddings_are_where_transformers_4_and_5_look_for_them(
 
 
 def _save(kind: str, rope: dict[str, Any], folder: Path) -> Any:
-    layers = {"layer_types": [*BY_LAYER], "sliding_window": 16} if kind in ("gemma3_text", "exaone4") else {}
+    layers = {"layer_types": [*BY_LAYER], "sliding_window": 16} if kind in ("gemma3_text", "exaone4", "olmo3") else {}
     length = {"original_max_position_embeddings": 64} if kind == "phi3" else {}
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **TINY, **layers, **length, rope_parameters=json.loads(json.dumps(rope)))

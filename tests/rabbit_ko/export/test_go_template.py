@@ -100,7 +100,7 @@ def test_every_white_space_that_jinja_strips_is_stripped(
 
 
 def test_a_long_text_is_rendered_in_no_time(smoke_tokenizer: PreTrainedTokenizerBase, go_render: GoRender) -> None:
-    prompts = [[user("\n" * 200_000 + "가" * 1_000_000 + " " * 200_000)]]
+    prompts = [[user("\n" * 20_000 + "가" * 100_000 + " " * 20_000)]]
     assert go_render(go_template(find_pattern(smoke_tokenizer)), prompts) == [_jinja(smoke_tokenizer, prompts[0])]
 
 
