@@ -62,6 +62,8 @@ def test_a_file_that_is_cut_off_is_told_in_one_line(stage: Stage) -> None:
 def test_a_program_is_taken_from_a_checkout_then_from_path_then_from_the_package(
     in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("x.gguf").touch()
+
     def program(**options: str) -> list[str]:
         return llama_cpp_command(Path("x.gguf"), "127.0.0.1", 1, context=1, **options)[:3]
 
@@ -76,6 +78,6 @@ def test_a_program_is_taken_from_a_checkout_then_from_path_then_from_the_package
         program(llama_cpp="x")
 
 
-def test_the_most_exact_setting_is_asked_for_alone() -> None:
-    plain, exact = (llama_cpp_command(Path("x"), "h", 1, context=1, exact=exact) for exact in (False, True))
+def test_the_most_exact_setting_is_asked_for_alone(stage: Stage) -> None:
+    plain, exact = (llama_cpp_command(file_of(stage), "h", 1, context=1, exact=exact) for exact in (False, True))
     assert exact == [*plain, *EXACT]
