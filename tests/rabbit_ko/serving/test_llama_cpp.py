@@ -64,8 +64,8 @@ def test_a_program_is_taken_from_a_checkout_then_from_path_then_from_the_package
 ) -> None:
     Path("x.gguf").touch()
 
-    def program(**options: str) -> list[str]:
-        return llama_cpp_command(Path("x.gguf"), "127.0.0.1", 1, context=1, **options)[:3]
+    def program(llama_cpp: str = "") -> list[str]:
+        return llama_cpp_command(Path("x.gguf"), "127.0.0.1", 1, context=1, llama_cpp=llama_cpp)[:3]
 
     monkeypatch.setenv("PATH", str(in_tmp))
     assert program()[1:] == ["-m", "rabbit_ko.serving.llama_cpp_server"]
