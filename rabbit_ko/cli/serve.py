@@ -1,5 +1,6 @@
 """`rabbit serve`: a stage behind an OpenAI-compatible server."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +38,12 @@ def serve(
     from rabbit_ko.serving.backends import Place, curl, find_server
     from rabbit_ko.serving.process import running, url_of
 
+    try:
+        arguments = shlex.split(args)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--args") from None
     found = find_stage(recipe, stage)
-    command, model = find_server(found, backend, Place(host, port, context, quant, llama_cpp), args)
+    command, model = find_server(found, backend, Place(host, port, context, quant, llama_cpp), arguments)
     url, log = url_of(host, port), Path(found.model) / "serve.log"
     say(f"starting {backend} for {recipe} {found.name}; its log is {log}", is_error=True)
     try:

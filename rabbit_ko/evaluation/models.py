@@ -22,6 +22,10 @@ from rabbit_ko.hub import hub_id
 from rabbit_ko.run_record import check_run, remedy
 
 
+# Of weights.
+SMALL = 10_000_000
+
+
 class Answer(NamedTuple):
     """What a model answered; `is_cut` where it reached max_new_tokens."""
 
@@ -118,6 +122,14 @@ def config_of(stage: Stage) -> Any:
     accept_any_width()
     with loading(f"{place}: the model's config cannot be loaded", Path(place)):
         return AutoConfig.from_pretrained(place, trust_remote_code=stage.trusted).get_text_config()
+
+
+def spare_threads(model: Any) -> None:
+    """Let a small model on a CPU have one thread: several would spend their time on waiting for each other."""
+    import torch
+
+    if model.device.type == "cpu" and model.num_parameters() < SMALL:
+        torch.set_num_threads(1)
 
 
 def context_of(stage: Stage) -> int:

@@ -12,13 +12,19 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
-from rabbit_ko.evaluation.models import Sampling, context_of, encode_chat, generate, load_stage, load_tokenizer
+from rabbit_ko.evaluation.models import (
+    Sampling,
+    context_of,
+    encode_chat,
+    generate,
+    load_stage,
+    load_tokenizer,
+    spare_threads,
+)
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.pairs.config import SamplingConfig
 from rabbit_ko.pairs.records import Answer, Prompt, Work
 
-# Of weights: with fewer, several threads spend their time on waiting for each other.
-SMALL = 10_000_000
 # So many refusals, and nothing but refusals, are of the settings and not of the prompts.
 REFUSALS = 16
 TOO_LONG, NO_TEMPLATE = "prompt too long", "prompt that the chat template refuses"
@@ -104,11 +110,8 @@ class Answers:
         return 0
 
     def _load(self) -> tuple[Any, Any]:
-        import torch
-
         model, tokenizer = load_stage(self.stage)
-        if model.device.type == "cpu" and model.num_parameters() < SMALL:
-            torch.set_num_threads(1)
+        spare_threads(model)
         return model, tokenizer
 
     def _ask(self, progress: Any, most: int | None) -> int:

@@ -3,7 +3,7 @@
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import check_stage, context_of
 from rabbit_ko.evaluation.stages import BASE, Stage
 from rabbit_ko.export._folder import find_export
-from rabbit_ko.export.gguf import check_quant, file_name, stored_as
+from rabbit_ko.export.gguf import STORED, check_quant, file_name, stored_as
 from rabbit_ko.export.merged import merged_folder
 from rabbit_ko.serving.llama_cpp import llama_cpp_command
 from rabbit_ko.serving.process import check_port
@@ -42,8 +42,8 @@ class Served(NamedTuple):
     model: str
 
 
-def find_server(stage: Stage, backend: str, place: Place, arguments: str = "") -> Served:
-    """Return what serves a stage at a place. arguments: more of the server's own, as a shell splits them.
+def find_server(stage: Stage, backend: str, place: Place, arguments: Sequence[str] = ()) -> Served:
+    """Return what serves a stage at a place. arguments: more of the server's own.
 
     Raises UnknownName, and UserError where the model, the server or the port is not there.
     """
@@ -57,7 +57,7 @@ def find_server(stage: Stage, backend: str, place: Place, arguments: str = "") -
     check_stage(stage)
     command, model = BACKENDS[backend](stage, place)
     check_port(place.host, place.port)
-    return Served([*command, *shlex.split(arguments)], model)
+    return Served([*command, *arguments], model)
 
 
 def curl(url: str, model: str) -> str:
@@ -84,13 +84,10 @@ def _vllm(stage: Stage, place: Place) -> Served:
         raise UserError("vllm: not on PATH; install it into an environment of its own, and put its `bin` on PATH")
     folder, name = _complete(stage), f"{stage.recipe}-{stage.name}"
     # By itself it computes in 16 bits what is stored in 32.
-    dtype = _DTYPES[stored_as(folder)]
+    dtype = {quant: dtype for dtype, quant in STORED.items()}[stored_as(folder)]
     limits = ("--max-model-len", str(place.context or context_of(stage)), "--dtype", dtype)
     command = [program, "serve", str(folder), "--served-model-name", name, *_listen(place), *limits]
     return Served([*command, *_trust(stage)], name)
-
-
-_DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
 def _llamacpp(stage: Stage, place: Place) -> Served:

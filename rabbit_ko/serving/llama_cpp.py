@@ -8,6 +8,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.training.process import python
 
 PROGRAM = "llama-server"
+SMALL_BYTES = 40_000_000
 # What makes its answers depend on the model and the prompt alone, in full precision, as far as its weights are.
 EXACT = (
     *("--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"),
@@ -31,7 +32,9 @@ def llama_cpp_command(
     lora: an adapter for the model. llama_cpp: a built checkout, in the place of a program on PATH or the package.
     """
     place = ["--model", str(file), "--host", host, "--port", str(port), "--alias", file.stem]
-    options = [*(EXACT if exact else ()), *(("--lora", str(lora)) if lora else ())]
+    # A second thread only waits for the first one where a model is small, and on a busy machine it does so for long.
+    threads = ("--threads", "1") if file.stat().st_size < SMALL_BYTES else ()
+    options = [*threads, *(EXACT if exact else ()), *(("--lora", str(lora)) if lora else ())]
     return [*_server(llama_cpp), *place, "--ctx-size", str(context), "--offline", "--no-webui", *options]
 
 

@@ -22,6 +22,8 @@ def main() -> None:
     params.model.path, params.model_alias = options.model, {options.alias}
     params.hostnames, params.port, params.n_ctx = [options.host], options.port, options.ctx_size
     params.n_parallel, params.cache_prompt = options.parallel, options.cache_prompt
+    if options.threads:
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     params.offline, params.ui = options.offline, options.webui
     params.flash_attn_type = FLASH_ATTENTION[options.flash_attn]
     params.cache_type_k, params.cache_type_v = CACHE[options.cache_type_k], CACHE[options.cache_type_v]
@@ -41,6 +43,7 @@ def _parser() -> ArgumentParser:
         parser.add_argument(name, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--ctx-size", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--parallel", type=int, default=AUTOMATIC)
     parser.add_argument("--flash-attn", choices=FLASH_ATTENTION, default="auto")
     for name in ("--cache-type-k", "--cache-type-v"):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -23,10 +23,14 @@ ALONE = {
     **{"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"},
 }
 TAIL = 400
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_SECONDS, END_SECONDS = 0.2, 15.0
 # What says why a server ended: the first error of llama.cpp, and of Python the last exception that is no echo.
 _LLAMA_CPP = re.compile(r"^[\d.]+ E \s*(?P<said>.+)$")
-_EXCEPTION = re.compile(r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?(?P<said>[A-Za-z_][\w.]*(?:Error|Exception): .+)$")
+_EXCEPTION = re.compile(
+    r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?"
+    r"(?:  (?=Value error, ))?(?P<said>(?:[A-Za-z_][\w.]*(?:Error|Exception):|Value error,) .+)$"
+)
 _ECHO = re.compile(r"Engine core initialization failed|Failed core proc")
 
 
@@ -63,23 +67,41 @@ def running(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     output = None if debug else subprocess.PIPE
-    try:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **ALONE},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output and subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise UserError(f"{command[0]}: cannot be started: {error.strerror}") from None
-    try:
+    with ExitStack() as ends:
+        with _signals_wait():
+            try:
+                process = subprocess.Popen(
+                    command,
+                    env={**os.environ, **ALONE},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output and subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise UserError(f"{command[0]}: cannot be started: {error.strerror}") from None
+            ends.callback(_end, process)
         server = Server(process, log)
         server.wait_until_up(url, seconds)
         yield server
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let what would end this process come after the block: a child that nobody knows yet could not be ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, lambda sent, _: came.append(sent)) for number in numbers}
+    try:
+        yield
     finally:
-        _end(process)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for sent in came:
+            signal.raise_signal(sent)
 
 
 class Server:

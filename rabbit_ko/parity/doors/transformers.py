@@ -10,6 +10,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, accept_any_width, check_model, loading
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.models import spare_threads
 from rabbit_ko.parity.answers import TOP, Answered, Token
 
 BATCH = 8
@@ -28,6 +29,7 @@ class TransformersDoor:
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Answer greedily, in batches. Raises UserError where the folder cannot be used, or its template refuses."""
         model, tokenizer = self._load()
+        spare_threads(model)
         found: list[Answered] = []
         for start in tqdm(range(0, len(conversations), BATCH), desc=self.name, disable=None):
             found += self._batch(model, tokenizer, conversations[start : start + BATCH], max_new_tokens)

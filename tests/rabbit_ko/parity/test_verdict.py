@@ -46,7 +46,7 @@ def test_one_other_prompt_is_another_model_however_near_the_numbers_are(name: st
 
 
 def test_what_a_door_does_not_tell_is_no_difference() -> None:
-    unknown = {"prompt": None, "ids": None, "count": None, "differences": (), "divergences": ()}
+    unknown: dict[str, Any] = {"prompt": None, "ids": None, "count": None, "differences": (), "divergences": ()}
     outcome = judge("door", "bf16", [replace(SAME, **unknown)])
     assert outcome.verdict is Verdict.SAME
     assert (outcome.mean, outcome.largest, outcome.kl) == (None, None, None)
