@@ -14,7 +14,7 @@ from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import check_stage, context_of
 from rabbit_ko.evaluation.stages import BASE, Stage
 from rabbit_ko.export._folder import find_export
-from rabbit_ko.export.gguf import STORED, check_quant, file_name, stored_as
+from rabbit_ko.export.gguf import check_quant, file_name, stored_as
 from rabbit_ko.export.merged import merged_folder
 from rabbit_ko.serving.llama_cpp import llama_cpp_command
 from rabbit_ko.serving.process import check_port
@@ -22,6 +22,8 @@ from rabbit_ko.training.process import python
 
 # What `transformers[serving]` brings.
 _SERVING = ("fastapi", "openai", "uvicorn")
+# How weights are stored, in vLLM's words.
+_DTYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _vllm(stage: Stage, place: Place) -> Served:
         raise UserError("vllm: not on PATH; install it into an environment of its own, and put its `bin` on PATH")
     folder, name = _complete(stage), f"{stage.recipe}-{stage.name}"
     # By itself it computes in 16 bits what is stored in 32.
-    dtype = {quant: dtype for dtype, quant in STORED.items()}[stored_as(folder)]
+    dtype = _DTYPES[stored_as(folder)]
     limits = ("--max-model-len", str(place.context or context_of(stage)), "--dtype", dtype)
     command = [program, "serve", str(folder), "--served-model-name", name, *_listen(place), *limits]
     return Served([*command, *_trust(stage)], name)

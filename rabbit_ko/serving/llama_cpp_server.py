@@ -22,6 +22,7 @@ def main() -> None:
     params.model.path, params.model_alias = options.model, {options.alias}
     params.hostnames, params.port, params.n_ctx = [options.host], options.port, options.ctx_size
     params.n_parallel, params.cache_prompt = options.parallel, options.cache_prompt
+    params.cors_origins = options.cors_origins
     if options.threads:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     params.offline, params.ui = options.offline, options.webui
@@ -50,6 +51,7 @@ def _parser() -> ArgumentParser:
         parser.add_argument(name, choices=CACHE, default="f16")
     for name in ("--cache-prompt", "--webui"):
         parser.add_argument(name, action=BooleanOptionalAction, default=True)
+    parser.add_argument("--cors-origins", default="localhost")
     parser.add_argument("--offline", action="store_true")
     parser.add_argument("--lora", action="append", default=[])
     return parser

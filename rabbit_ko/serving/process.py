@@ -31,6 +31,8 @@ _EXCEPTION = re.compile(
     r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?"
     r"(?:  (?=Value error, ))?(?P<said>(?:[A-Za-z_][\w.]*(?:Error|Exception):|Value error,) .+)$"
 )
+# What a command says of options that it does not know.
+_USAGE = re.compile(r"^(?:[\w. -]{1,60}: )?error: (?P<said>.+)$")
 _ECHO = re.compile(r"Engine core initialization failed|Failed core proc")
 
 
@@ -62,8 +64,8 @@ def running(
 ) -> Iterator["Server"]:
     """Start a server and give it once it answers at `url`; end it, with all that it has started, when this ends.
 
-    log: where all of its output goes, at its end; debug: to the terminal. Raises UserError with
-    one line where it ends by itself or does not answer in so many seconds.
+    log: to whose end all of its output goes; debug: to the terminal instead. Raises UserError with one line where it
+    ends by itself or does not answer in so many seconds.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     output = None if debug else subprocess.PIPE
@@ -115,7 +117,8 @@ class Server:
 
     def _read(self) -> None:
         if self.process.stdout:
-            self.last.extend(logged(self.process.stdout, self.log))
+            with self.process.stdout as output:
+                self.last.extend(logged(output, self.log))
 
     def wait_until_up(self, url: str, seconds: float) -> None:
         """Return once it answers. Raises UserError."""
@@ -147,8 +150,9 @@ class Server:
 
 def why(lines: Sequence[str]) -> str:
     """Return what a server's output says of why it ended, or nothing."""
-    if first := next(filter(None, map(_LLAMA_CPP.match, lines)), None):
-        return printable(first["said"])
+    for pattern in (_LLAMA_CPP, _USAGE):
+        if first := next(filter(None, map(pattern.match, lines)), None):
+            return printable(first["said"])
     exceptions = [found["said"] for found in map(_EXCEPTION.match, lines) if found]
     causes = [said for said in exceptions if not _ECHO.search(said)]
     return printable((causes or exceptions or [""])[-1])

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
+from rabbit_ko.serving.backends import Place, find_server
 from rabbit_ko.serving.process import free_port
 from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.rabbit import rabbit
@@ -165,6 +166,20 @@ def test_what_is_missing_is_told_in_one_line_before_anything_starts(
     [said] = result.stderr.splitlines()
     assert said.startswith("error: ")
     assert line in said
+
+
+def test_vllm_is_told_precision_context_and_name_and_trusts_no_code(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bin").mkdir()
+    Path("bin/vllm").touch(0o755)
+    monkeypatch.setenv("PATH", str(Path("bin").absolute()))
+    place = Place(port=free_port())
+    command, name = find_server(stage, "vllm", place, ["--max-num-seqs", "4"])
+    listens = ["--host", "127.0.0.1", "--port", str(place.port)]
+    limits = ["--max-model-len", "1024", "--dtype", "float32", "--max-num-seqs", "4"]
+    assert command[1:] == ["serve", str(MERGED), "--served-model-name", "mine-sft", *listens, *limits]
+    assert name == "mine-sft"
 
 
 def test_a_port_that_is_in_use_is_told_before_anything_starts(stage: Stage) -> None:
