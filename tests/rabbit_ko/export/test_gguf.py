@@ -20,7 +20,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import config_of, encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
-from rabbit_ko.export._folder import RECORD, find_export
+from rabbit_ko.export._folder import RECORD, find_export, is_current
 from rabbit_ko.export._keys import TRAINED_FILES, check_gguf, model_keys, read_gguf
 from rabbit_ko.run_record import trained_files
 from tests.conftest import hostile_rows, sample_rows
@@ -96,6 +96,7 @@ def test_an_export_that_is_up_to_date_is_not_made_again_and_one_that_is_changed_
     assert gguf.make(stage, "f32", "") == folder
     assert place(stage).stat().st_ino == before
     assert capsys.readouterr().out == f"{folder}: up to date\n"
+    assert not is_current(stage, "gguf", "f32", {"llama.cpp": "another"})
     content = place(stage).read_bytes()
     place(stage).write_bytes(content[:-1])
     with pytest.raises(UserError, match="run `make export RECIPE=mine STAGE=sft FORMAT=gguf QUANT=f32`"):
