@@ -46,10 +46,16 @@ def exact(stage: Stage, against: object) -> Outcome:
     return outcome
 
 
+def _details(value: Any) -> MetadataDetails:
+    if isinstance(value, list):
+        return MetadataDetails(GGUFValueType.ARRAY, value, sub_type=TYPES[type(value[0])])
+    return MetadataDetails(TYPES[type(value)], value)
+
+
 def with_keys(file: Path, to: Path, drop: Sequence[str] = (), **keys: Any) -> Path:
     """Write a GGUF that says something else, a dot of a key given as two underscores."""
     reader = GGUFReader(file)
-    new = {name.replace("__", "."): MetadataDetails(TYPES[type(value)], value) for name, value in keys.items()}
+    new = {name.replace("__", "."): _details(value) for name, value in keys.items()}
     writer = GGUFWriter(to, str(reader.fields["general.architecture"].contents()))
     copy_with_new_metadata(reader, writer, new, [*drop])
     return to

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage, find_stage
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.slow
 ROWS = 130
 DPO = Path("runs/smoke/dpo")
 GGUF = DPO / "export/gguf/f32/smoke-dpo-f32.gguf"
+EOS, PAD = 1, 5
 TEMPLATE = "tokenizer__chat_template"
 
 
@@ -108,9 +110,19 @@ def test_a_merged_folder_with_another_chat_template_is_seen(stage: Stage, tmp_pa
 
 
 def test_a_file_without_its_eos_is_seen(stage: Stage, tmp_path: Path) -> None:
-    pad = 5
-    outcome = exact(stage, with_keys(GGUF, tmp_path / "x.gguf", tokenizer__ggml__eos_token_id=pad))
+    tokens = GGUFReader(GGUF).fields["tokenizer.ggml.tokens"].contents()
+    # llama.cpp stops at some tokens by their text alone, and this is one of them.
+    tokens[EOS] = "<|done|>"
+    keys = {"tokenizer__ggml__eos_token_id": PAD, "tokenizer__ggml__tokens": tokens}
+    outcome = exact(stage, with_keys(GGUF, tmp_path / "x.gguf", **keys))
     assert (outcome.verdict, outcome.why) == (Verdict.DIFFERENT, "an answer goes another way")
+
+
+def test_a_merged_folder_that_does_not_stop_is_seen(stage: Stage, tmp_path: Path) -> None:
+    folder = shutil.copytree(DPO / "merged", tmp_path / "merged")
+    config = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(config | {"eos_token_id": PAD}))
+    assert exact(stage, folder).why == "an answer goes another way"
 
 
 def test_bos_twice_is_seen(stage: Stage, tmp_path: Path, template: str) -> None:

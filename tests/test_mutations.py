@@ -20,6 +20,7 @@ from prompt_strategies import sft
 from prompt_strategies.renderer import HeadingsRenderer
 from prompt_strategies.sft import IGNORE_INDEX
 from prompt_strategies.tokens import Dropped, Example, encode, encode_answers, encode_prompts
+from rabbit_ko.export import _go_template
 from tests.attempts import FORKS, finish
 from tests.conftest import ROOT
 
@@ -29,6 +30,7 @@ GUARD = "tests/axolotl_plugins/test_guard.py"
 ROWS = "tests/axolotl_plugins/test_guard_rows.py"
 PREFERENCES = "tests/axolotl_plugins/test_guard_preferences.py"
 TRAINED = f"{PROMPT}/test_sft.py::test_trained_ids_of_every_sample_decode_to_answer_and_eos"
+GO = "tests/rabbit_ko/export/test_go_template.py::test_go_renders_what_jinja_does[qir]"
 PREPARED = f"{GUARD}::test_prepared_folder_follows_all_that_decides_about_its_rows"
 
 
@@ -226,6 +228,31 @@ MUTATIONS = [
         "axolotl_plugins.resume.identity.set_prepared_path",
         prepare_regardless_of("dataset_fingerprints"),
         PREPARED,
+    ),
+    Mutation(
+        "lose a line's end in the Go template",
+        "rabbit_ko.export._go_template._text",
+        lambda text: f"{{{{ {_go_template._string(text.removesuffix(chr(10)))} }}}}",
+        GO,
+    ),
+    Mutation(
+        "take a blank system message for one in Go",
+        "rabbit_ko.export._go_template._told",
+        lambda _: _go_template._TOLD_BY_TEXT,
+        GO,
+    ),
+    Mutation(
+        "merge into files that older readers refuse",
+        "rabbit_ko.training.run.make_portable",
+        never,
+        "tests/rabbit_ko/training/test_run.py"
+        "::test_a_merged_model_is_one_that_older_readers_take_and_its_checksums_are_those",
+    ),
+    Mutation(
+        "save what older readers refuse",
+        "axolotl_plugins.guard.make_portable",
+        never,
+        "tests/axolotl_plugins/test_run_file.py::test_older_readers_take_what_a_run_saves_and_its_checksums_are_those",
     ),
 ]
 

@@ -67,12 +67,14 @@ def push_model(
     recipe: RecipeName = "smoke",
     stage: Annotated[str, typer.Option(metavar="NAME", help="the stage that made the model")] = "sft",
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="a hub model")] = "",
-    format: Annotated[str, typer.Option(metavar="NAME", help="adapter, or merged into the base")] = "adapter",
+    format: Annotated[str, typer.Option(metavar="NAME", help="adapter, merged into the base, gguf, ...")] = "adapter",
+    quant: Annotated[str, typer.Option(metavar="NAME", help="of a GGUF, as it was exported")] = "",
     public: Public = False,
 ) -> None:
     """Push a stage's model, with its model card and `run.json`, in one commit.
 
-    It needs `rabbit card`, and `--format merged` also `rabbit merge`. Only safetensors and what loads them is pushed.
+    It needs `rabbit card`, `--format merged` also `rabbit merge`, and `--format gguf` also `rabbit export` and
+    `rabbit parity`, whose verdict the card shows. Only weights without code, and what loads them, are pushed.
     A new repo is private without `--public`. The hub needs HF_TOKEN or `hf auth login`. Prints the commit's URL.
 
     Example: `rabbit push-model --recipe aog-8b --stage sft --repo org/name`
@@ -80,7 +82,7 @@ def push_model(
     _check_target("push-model", recipe, repo)
     from rabbit_ko.publishing.push_model import push
 
-    say(push(recipe, stage, repo, format, public=public))
+    say(push(recipe, stage, repo, format, quant, public))
 
 
 def _check_target(command: str, recipe: str, repo: str) -> None:

@@ -21,7 +21,6 @@ from rabbit_ko.evaluation.stages import BASE, Stage, adapter_base
 from rabbit_ko.hub import hub_id
 from rabbit_ko.run_record import check_run, remedy
 
-
 # Of weights.
 SMALL = 10_000_000
 

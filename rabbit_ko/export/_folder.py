@@ -93,7 +93,7 @@ def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Pat
     What exports that were killed have left is removed. Raises UserError where something else works on the run.
     """
     with hold(Path(stage.model), LAUNCH):
-        for left in (Path(stage.model) / "export").rglob(f".*-{'[0-9a-f]' * 32}"):
+        for left in [*(Path(stage.model) / "export").rglob(f".*-{'[0-9a-f]' * 32}")]:
             shutil.rmtree(left, ignore_errors=True)
         partial, old = (folder.with_name(f".{folder.name}-{uuid4().hex}") for _ in range(2))
         partial.mkdir(parents=True)

@@ -99,8 +99,8 @@ def find_pattern(tokenizer: Tokenizer) -> Pattern:
     except Exception as error:  # a template raises whatever it likes
         raise UserError(f"it refuses a conversation: {reason(error)}") from None
     if wrong:
-        said = shorten(json.dumps(wrong[-2:], ensure_ascii=False), 120)
-        raise UserError(f"it does more with contents than to write them, as in {said}")
+        role, content = wrong[-2:][0]["role"], shorten(json.dumps(wrong[-2:][0]["content"], ensure_ascii=False), 60)
+        raise UserError(f"it does more with what is said than to write it, such as with {content} of the {role}")
     return pattern
 
 

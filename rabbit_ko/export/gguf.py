@@ -109,7 +109,7 @@ def convert(
         arguments = (CONVERTER, str(model), f"--outfile={first}", f"--outtype={outtype}")
         run_converter(stage, work, found, keys, *arguments)
         if quantizer:
-            run_logged([quantizer, str(first), str(file), quant.upper()], log_file(stage), "quantizing", quiet=True)
+            _run(stage, [quantizer, str(first), str(file), quant.upper()], "quantizing", "llama-quantize")
     check_gguf(file, keys, config_of(stage))
 
 
@@ -126,7 +126,11 @@ def run_converter(stage: Stage, work: Path, found: LlamaCpp, keys: Keys, script:
     """Run one of llama.cpp's converters, whose file gets the keys. Raises UserError with why it failed."""
     (work / "keys.json").write_text(json.dumps(keys), encoding="utf-8")
     command = python("rabbit_ko.export._convert", str(found.folder), str(work / "keys.json"), script, *arguments)
+    _run(stage, command, "converting", "llama.cpp's converter")
+
+
+def _run(stage: Stage, command: list[str], doing: str, tool: str) -> None:
     try:
-        run_logged(command, log_file(stage), "converting", quiet=True)
+        run_logged(command, log_file(stage), doing, quiet=True)
     except UserError as error:
-        raise UserError(f"{stage.model}: llama.cpp's converter failed: {error}") from None
+        raise UserError(f"{stage.model}: {tool} failed: {error}") from None

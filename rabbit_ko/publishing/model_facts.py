@@ -17,6 +17,7 @@ from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import stage_method
+from rabbit_ko.parity.report import ParityRecord, read_records
 from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, is_built, read_config
 from rabbit_ko.run_record import RunRecord, check_run, remedy, text_at
@@ -95,7 +96,8 @@ class OwnAnswers:
 class Facts:
     """What a card says of a stage; is_adapter: others can use the adapter as it is.
 
-    runs: those that led to it. own: those of them that were trained on answers of the recipe's own stages.
+    runs: those that led to it. own: those of them that were trained on answers of the recipe's own stages. parity:
+    what was compared with it.
     """
 
     recipe: Recipe
@@ -109,6 +111,7 @@ class Facts:
     table: Table
     results: dict[str, Result]
     license: str
+    parity: dict[str, ParityRecord]
 
     @property
     def is_own_template(self) -> bool:
@@ -143,7 +146,9 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
         )
     results = {found.task: found for found in table.results[stage.name] if found.state is not State.STALE}
     is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
-    return Facts(recipe, stage, runs, own, manifest, sources, base, is_adapter, table, results, license)
+    return Facts(
+        recipe, stage, runs, own, manifest, sources, base, is_adapter, table, results, license, read_records(stage)
+    )
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:

@@ -7,8 +7,10 @@ from huggingface_hub import ModelCard
 
 from rabbit_ko import hub
 from rabbit_ko.errors import UserError
-from rabbit_ko.export import find_format
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export import Pushed, find_format
 from rabbit_ko.hashing import file_digest
+from rabbit_ko.parity.report import check, read_records
 from rabbit_ko.publishing.model_card import CARD_FILE, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
 from rabbit_ko.recipes import RUN_FILE, find_recipe
@@ -28,12 +30,26 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
         raise UserError(f"{file}: no card of this project; run {command} first")
     if card.data.get(RUN_DIGEST) != file_digest(run):
         raise UserError(f"{file}: written from another run than the one that is there; run {command} again")
+    _check_parity(stage, exported)
     _check_files([run, file, *exported.files.values()], Path(stage.model))
     card.data.library_name = exported.library
     if card.data.base_model:
         card.data.base_model_relation = exported.relation
     readme = str(card).replace(REPO, repo).encode()
     return hub.commit(repo, {**exported.files, RUN_FILE: run, CARD_FILE: readme}, f"{recipe} {name}", public, "model")
+
+
+def _check_parity(stage: Stage, exported: Pushed) -> None:
+    """Raise UserError for a GGUF of which parity has not found that it is the stage's model."""
+    found = {digest: record for record in read_records(stage).values() for digest in record.files.values()}
+    for file in exported.files.values():
+        if isinstance(file, Path) and file.suffix == ".gguf":
+            if (digest := file_digest(file)) not in found:
+                command = f"`make parity RECIPE={stage.recipe} STAGE={stage.name} AGAINST={file}`"
+                raise UserError(
+                    f"{file}: nobody has checked that it is the stage's model; run {command}, then the card"
+                )
+            check(found[digest])
 
 
 def _check_files(files: Iterable[Path | bytes], folder: Path) -> None:

@@ -33,6 +33,7 @@ def finished(smoke_tokenizer: PreTrainedTokenizerBase) -> Iterator[Path]:
             "rabbit_ko.evaluation.harness.evaluation._simple_evaluate",
             "rabbit_ko.evaluation.logickor.evaluation.judge_all",
             "rabbit_ko.training.run.run_logged",
+            "rabbit_ko.export.gguf.run_converter",
             "rabbit_ko.hub.commit",
             "axolotl_plugins.checks.rows.tokenized_rows",
         ):

@@ -35,6 +35,7 @@ COMMANDS = {
     "sft": ("--args=--learning-rate=1e-3",),
     "dpo": (),
     "push-model": ("--stage", "sft", "--repo", "org/name", "--format", "merged"),
+    "export": ("--stage", "sft"),
     "card": ("--stage", "sft"),
     "results": (),
     "inspect": (),

@@ -27,7 +27,7 @@ from tests.rabbit_ko.publishing.card_folder import EXAMPLES
 
 pytestmark = pytest.mark.hostile
 
-LOADS = ("chat", "eval")
+LOADS = ("chat", "eval", "export")
 # What a record has checksums of is told by them, whatever it has become.
 FEW = ("cut to a half", "an empty object", "a folder")
 # Which commands read a file, and of those which must refuse it, whatever it has become.
@@ -37,12 +37,12 @@ READ = {
         (SFT / "adapter_model.safetensors", SFT / "adapter_config.json"), ("status", "merge", "push-model", *LOADS)
     ),
     **dict.fromkeys((SFT / "tokenizer.json", SFT / "tokenizer_config.json"), ("status", "push-model", *LOADS)),
-    SFT / "chat_template.jinja": ("status", "chat", "push-model"),
+    SFT / "chat_template.jinja": ("status", "chat", "push-model", "export"),
     SFT / "trainer_state.json": ("curves", "status"),
     SFT / "checkpoint-1/checksums.json": ("status",),
     **dict.fromkeys(
         (MERGED / name for name in ("config.json", "model.safetensors", "tokenizer.json", "checksums.json")),
-        ("status", "dpo", "push-model"),
+        ("status", "dpo", "push-model", "export"),
     ),
     **dict.fromkeys(
         (BASE / name for name in ("config.json", "generation_config.json", "model.safetensors")),

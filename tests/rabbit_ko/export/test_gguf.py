@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, LlamaFileType
 from safetensors.numpy import load_file
-from transformers import PreTrainedTokenizerBase
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from prompt_strategies.messages import Messages
 from prompt_strategies.native_template import known_templates
@@ -20,7 +20,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import config_of, encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
-from rabbit_ko.export._folder import RECORD, find_export
+from rabbit_ko.export._folder import RECORD, find_export, is_current
 from rabbit_ko.export._keys import TRAINED_FILES, check_gguf, model_keys, read_gguf
 from rabbit_ko.run_record import trained_files
 from tests.conftest import hostile_rows, sample_rows
@@ -96,6 +96,7 @@ def test_an_export_that_is_up_to_date_is_not_made_again_and_one_that_is_changed_
     assert gguf.make(stage, "f32", "") == folder
     assert place(stage).stat().st_ino == before
     assert capsys.readouterr().out == f"{folder}: up to date\n"
+    assert not is_current(stage, "gguf", "f32", {"llama.cpp": "another"})
     content = place(stage).read_bytes()
     place(stage).write_bytes(content[:-1])
     with pytest.raises(UserError, match="run `make export RECIPE=mine STAGE=sft FORMAT=gguf QUANT=f32`"):
@@ -117,7 +118,7 @@ def test_only_what_others_load_is_pushed(stage: Stage) -> None:
 def test_nothing_but_the_export_is_left_in_the_stage_folder(stage: Stage) -> None:
     export = MODELS["sft"] / "export"
     assert sorted(file.name for file in export.iterdir()) == ["gguf", "log.txt"]
-    assert {file.name for file in (export / "gguf").iterdir()} <= {"f32", "q8_0"}
+    assert {file.name for file in (export / "gguf").iterdir()} <= gguf.QUANTS.keys()
 
 
 @pytest.mark.parametrize(
@@ -176,6 +177,32 @@ def test_q8_0_is_made_beside_what_is_there(stage: Stage) -> None:
     assert read_gguf(place(stage, "q8_0"))["general.file_type"] == LlamaFileType.MOSTLY_Q8_0
     assert place(stage, "q8_0").stat().st_size < place(stage).stat().st_size
     check_gguf(place(stage, "q8_0"), model_keys(stage, MERGED), config_of(stage))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quant", gguf.QUANTIZED)
+def test_llama_quantize_leaves_a_file_that_says_the_same_and_no_other(
+    quant: str, smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    if shutil.which("llama-quantize") is None:
+        pytest.skip("llama-quantize is not on PATH; build it in a checkout of llama.cpp")
+    with stage_of(tmp_path, smoke_tokenizer) as stage:
+        config = LlamaConfig.from_pretrained(MERGED, hidden_size=256, intermediate_size=256, head_dim=128)
+        LlamaForCausalLM(config).save_pretrained(MERGED)
+        gguf.make(stage, quant, "")
+        check_gguf(place(stage, quant), model_keys(stage, MERGED), config_of(stage))
+        assert read_gguf(place(stage, quant))["general.file_type"] == LlamaFileType[f"MOSTLY_{quant.upper()}"]
+        left = {file.name for file in place(stage, quant).parent.iterdir()}
+        assert left == {RECORD, "Modelfile", "params", "template", gguf.file_name(stage, quant)}
+
+
+@pytest.mark.slow
+def test_a_model_that_llama_quantize_cannot_quantize_is_said_in_one_line(stage: Stage) -> None:
+    if shutil.which("llama-quantize") is None:
+        pytest.skip("llama-quantize is not on PATH; build it in a checkout of llama.cpp")
+    with pytest.raises(UserError, match="runs/mine/sft: llama-quantize failed: exit code 1; its log is"):
+        gguf.make(stage, "q4_k_m", "")  # its rows are of 16 weights
+    assert not place(stage, "q4_k_m").parent.exists()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def verdict(quant: str = "q8_0", **change: Any) -> Verdict:
 def test_the_same_prompts_tokens_and_probabilities_are_the_same() -> None:
     outcome = judge("door", "f32", [SAME, SAME])
     assert (outcome.verdict, outcome.why, outcome.shown, outcome.same) == (Verdict.SAME, "", None, 2)
-    assert (outcome.mean, outcome.largest) == (pytest.approx(1.5e-6), 2e-6)
+    assert (outcome.mean, outcome.largest) == pytest.approx((1.5e-6, 2e-6))
 
 
 @pytest.mark.parametrize("name", ["prompt", "ids", "count"])

@@ -8,6 +8,10 @@ from typing import Any
 from axolotl_plugins.resume.identity import shards_fingerprint
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
+from rabbit_ko import storage
+from rabbit_ko.evaluation.stages import find_stage
+from rabbit_ko.parity.report import DoorRecord, ParityRecord, made_of
+from rabbit_ko.parity.verdict import Verdict
 from rabbit_ko.publishing.examples import Example
 from rabbit_ko.publishing.model_card import Language, render_card
 from rabbit_ko.publishing.model_facts import Facts, gather
@@ -48,6 +52,48 @@ def make_card_folder(base: str = "", sources: list[SourceSummary] | None = None)
     put_run("dpo", str(MODELS["sft"] / "merged"), started="2026-01-02T00:00:00+00:00", hours=8.2)
     put_adapter("sft", base or str(MODELS["base"]))
     put_adapter("dpo", str(MODELS["sft"] / "merged"))
+
+
+def put_parity(stage: str, verdict: Verdict = Verdict.NEAR, **files: str) -> None:
+    """Write what parity leaves of a GGUF, of which it is told all, and of a server that tells less."""
+    figures: Any = {"quant": "q8_0", "why": "", "conversations": 260, "tokens": 9_000}
+    doors = [
+        DoorRecord(
+            door="gguf q8_0, exact",
+            verdict=verdict,
+            prompts=(260, 260),
+            ids=(260, 260),
+            counts=(260, 260),
+            same=201,
+            mean=0.0081,
+            largest=0.0432,
+            kl=4.2e-5,
+            **figures,
+        ),
+        DoorRecord(
+            door="server a|b",
+            verdict=Verdict.SAME,
+            prompts=(0, 0),
+            ids=(0, 0),
+            counts=(260, 260),
+            same=260,
+            mean=None,
+            largest=None,
+            kl=None,
+            **figures,
+        ),
+    ]
+    record = ParityRecord(
+        against="gguf",
+        made_of=made_of(find_stage("mine", stage)),
+        files=files,
+        asked={"golden": 8, "test": 252},
+        max_new_tokens=64,
+        doors=doors,
+        versions={},
+        at="2026-01-03T00:00:00+00:00",
+    )
+    storage.write(str(MODELS[stage] / "parity/gguf-q8_0.json"), record.model_dump_json().encode())
 
 
 def put_data(sources: list[SourceSummary]) -> None:

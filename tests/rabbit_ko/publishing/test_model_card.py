@@ -21,6 +21,7 @@ from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.model_card import Language, header
+from rabbit_ko.run_record import describe_files
 from tests.dataset_builders.data_folder import make_data_folder, summary
 from tests.rabbit_ko.evaluation.results.measured import make_stale, put_results
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result, retrain
@@ -31,6 +32,7 @@ from tests.rabbit_ko.publishing.card_folder import (
     facts_of,
     make_card_folder,
     put_data,
+    put_parity,
     put_run,
 )
 
@@ -48,6 +50,7 @@ def header_of(stage: str = "sft", license: str = "") -> ModelCardData:
 def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     put_results()
     make_stale()
+    put_parity("dpo")
     shown: dict[str, Any] = {
         "good": PickedAnswer(question="수도는?", answer="서울입니다."),
         "bad": PickedAnswer(question="# 1+1?", answer="````\n3"),
@@ -55,6 +58,26 @@ def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     golden = (GOLDEN / f"model_card.{language}.md").read_text(encoding="utf-8")
     digest = file_digest(MODELS["dpo"] / "run.json")
     assert card_of("dpo", language, **shown).replace(digest, "0" * 64) == golden
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "was not checked"), ("ko", "확인하지 않았습니다")])
+def test_a_stage_that_was_compared_with_nothing_or_was_trained_anew_since_says_so(
+    trained: Path, language: Language, said: str
+) -> None:
+    assert said in card_of("dpo", language)
+    put_parity("dpo")
+    assert "201/260" in card_of("dpo", language)
+    name_files("dpo")
+    assert "201/260" not in card_of("dpo", language)
+    assert said in card_of("dpo", language)
+
+
+def name_files(stage: str) -> None:
+    """Let the run be one that says what it wrote, and so another than it was."""
+    file = MODELS[stage] / "run.json"
+    run = json.loads(file.read_text(encoding="utf-8"))
+    files = {name: record.model_dump() for name, record in describe_files(MODELS[stage]).items()}
+    file.write_text(json.dumps(run | {"files": files}))
 
 
 def make_last(stage: str, monkeypatch: pytest.MonkeyPatch, base: Path, rows: str, **config: Any) -> None:

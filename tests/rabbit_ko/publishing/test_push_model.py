@@ -18,14 +18,18 @@ from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 from rabbit_ko import export
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.stages import find_stage
 from rabbit_ko.export import FORMATS, find_format
+from rabbit_ko.export._folder import export_folder, making
+from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import Files, hub_id
+from rabbit_ko.parity.verdict import Verdict
 from rabbit_ko.publishing.push_model import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.hub_repos import READER, SIGNATURE, WRITER
 from tests.dataset_builders.hub_server import Hub
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
-from tests.rabbit_ko.publishing.card_folder import card_of, make_card_folder, put_adapter, put_run
+from tests.rabbit_ko.publishing.card_folder import card_of, make_card_folder, put_adapter, put_parity, put_run
 from tests.rabbit_ko.publishing.model_folder import make_models
 
 BASE = "meta-llama/Llama-3.2-3B-Instruct"
@@ -307,6 +311,44 @@ def test_a_pipe_in_the_place_of_a_file_ends_the_push(adapter: Path, pushed: list
     os.mkfifo(SFT / name)
     with pytest.raises(UserError, match=f"{name}: (no regular file|is no file|no card|is missing)"):
         push("mine", "sft", "org/name")
+    assert not pushed
+
+
+def put_gguf(content: bytes = b"GGUF") -> Path:
+    """Write an export of the SFT stage; return its file."""
+    stage = find_stage("mine", "sft")
+    folder = export_folder(stage, "gguf", "q8_0")
+    with making(folder, stage, {}) as partial:
+        (partial / "mine-sft-q8_0.gguf").write_bytes(content)
+        (partial / "Modelfile").write_text("FROM ./mine-sft-q8_0.gguf")
+    return folder / "mine-sft-q8_0.gguf"
+
+
+def test_a_gguf_is_pushed_with_what_lies_beside_it_once_parity_has_found_it_to_be_the_model(
+    adapter: Path, pushed: list[tuple[Any, ...]]
+) -> None:
+    file = put_gguf()
+    with pytest.raises(UserError, match=rf"{file}: nobody has checked .* AGAINST={file}`"):
+        push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
+    put_parity("sft", **{file.name: file_digest(file)})
+    push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
+    assert sorted(files_of(pushed)) == ["Modelfile", "README.md", "mine-sft-q8_0.gguf", "run.json"]
+    card = ModelCard(files_of(pushed)["README.md"].decode())
+    assert (card.data.library_name, card.data.base_model_relation) == ("gguf", "quantized")
+
+
+@pytest.mark.hostile
+def test_a_gguf_that_parity_found_to_be_another_model_or_that_was_made_again_since_stays_at_home(
+    adapter: Path, pushed: list[tuple[Any, ...]]
+) -> None:
+    file = put_gguf()
+    put_parity("sft", Verdict.DIFFERENT, **{file.name: file_digest(file)})
+    with pytest.raises(UserError, match="gguf q8_0, exact: is not the same model"):
+        push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
+    put_parity("sft", **{file.name: file_digest(file)})
+    put_gguf(b"another")
+    with pytest.raises(UserError, match="nobody has checked"):
+        push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
     assert not pushed
 
 

@@ -196,7 +196,7 @@ def test_the_code_for_transformers_runs(models: Path, folder: Path, capsys: pyte
 @pytest.fixture
 def server(models: Path) -> Iterator[str]:
     """The server that the card starts, for the merged model; its URL."""
-    command, _ = blocks(card_of("sft"), "sh")
+    command, *_ = blocks(card_of("sft"), "sh")
     with served(command.replace("org/name", str(MODELS["sft"] / "merged")).replace("8000", "PORT")) as address:
         yield address
 
