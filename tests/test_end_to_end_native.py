@@ -18,14 +18,17 @@ from prompt_strategies.messages import Messages, every_answer
 from prompt_strategies.native_template import with_fixed_date
 from prompt_strategies.sft import IGNORE_INDEX
 from rabbit_ko.evaluation.models import encode_chat, generate, load_stage
-from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.evaluation.stages import Stage, find_stage
+from rabbit_ko.parity.verdict import Verdict
 from tests.conftest import VENV, copy_project, run
+from tests.parity import everything, exact, outcomes
 from tests.rabbit_ko.evaluation.serving import served
 
 pytestmark = pytest.mark.slow
 
 RUNS = Path("runs/smoke-native")
 MERGED = RUNS / "sft/merged"
+ROWS = 120
 # What makes a stage of KTO, which the recipe does not have, of its DPO.
 KTO = (
     ("rl: dpo\n", "rl: kto\nremove_unused_columns: false\n"),
@@ -195,6 +198,22 @@ def test_a_server_of_the_merged_model_reads_and_says_what_chat_does(
             assert there.usage
             assert there.usage.prompt_tokens == len(prompt)
             assert there.choices[0].message.content == here.text
+
+
+def test_llama_cpp_reads_every_prompt_and_gives_every_answer_as_dpo_left_the_model(project: Path) -> None:
+    run(project, ".venv/bin/rabbit", "export", "--recipe", "smoke-native", "--stage", "dpo", "--quant", "f32")
+    stage = find_stage("smoke-native", "dpo")
+    asked = everything(stage, ROWS)
+    assert sum(each.kind in ("test", "train") for each in asked) >= 100
+    best, served = outcomes(stage, "gguf", asked, "f32")
+    for outcome in (best, served):
+        assert outcome.told("ids") == outcome.told("prompt") == outcome.told("count") == (len(asked), len(asked))
+    assert (best.verdict, best.same) == (Verdict.SAME, len(asked)), best.why
+    assert served.verdict is not Verdict.DIFFERENT, served.why
+    run(project, ".venv/bin/rabbit", "export", "--recipe", "smoke-native", "--stage", "dpo", "--quant", "q8_0")
+    assert exact(stage, RUNS / "dpo/export/gguf/q8_0/smoke-native-dpo-q8_0.gguf").verdict is Verdict.NEAR
+    for against in ("adapter", "merged"):
+        assert exact(stage, against).verdict is Verdict.SAME
 
 
 def test_evaluation_asks_in_the_format_of_the_base_for_the_base_too(project: Path) -> None:

@@ -16,8 +16,9 @@ from rabbit_ko.web import BoundedClient
 
 # What servers are asked for beside the answer, less and less where one refuses: probabilities, and tokens by id.
 _PROBABILITIES = {"logprobs": True, "top_logprobs": TOP}
-_IDS = {"return_token_ids": True, "return_tokens_as_token_ids": True, "return_tokens": True, "verbose": True}
-ASKED: tuple[dict[str, Any], ...] = ({**_PROBABILITIES, "extra_body": _IDS}, _PROBABILITIES, {})
+_VLLM = {"return_token_ids": True, "return_tokens_as_token_ids": True, "return_prompt_text": True}
+_LLAMA_CPP = {"return_tokens": True, "verbose": True}
+ASKED: tuple[dict[str, Any], ...] = ({**_PROBABILITIES, "extra_body": {**_VLLM, **_LLAMA_CPP}}, _PROBABILITIES, {})
 TOKEN_ID = "token_id:"
 
 
@@ -127,7 +128,7 @@ def _answered(reply: Reply) -> Answered:
         text=str(reply),
         ended=reply.ended,
         tokens=_complete(told, verbose.get("tokens"), getattr(usage, "completion_tokens", None)),
-        prompt=verbose.get("prompt"),
+        prompt=verbose.get("prompt") or extra.get("prompt_text"),
         prompt_ids=tuple(ids) if isinstance(ids, list) else None,
         prompt_tokens=getattr(usage, "prompt_tokens", None),
     )

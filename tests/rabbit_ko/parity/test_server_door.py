@@ -69,10 +69,10 @@ def answer_of(answer: Callable[[str, Body], tuple[int, Any]]) -> Answered:
 
 def test_the_form_of_vllm_is_read_with_its_prompt() -> None:
     content = [item("token_id:5"), item("token_id:1")]
-    said = completion("나", content, prompt_token_ids=[0, 7, 8, 9])
+    said = completion("나", content, prompt_token_ids=[0, 7, 8, 9], prompt_text="<s>가")
     found = answer_of(lambda route, _: (200, said) if route == CHAT else (404, {}))
     assert found.tokens == (Token(5, -0.5, ((5, -0.5),)), Token(1, -0.5, ((1, -0.5),)))
-    assert (found.prompt, found.prompt_ids, found.prompt_tokens, found.ended) == (None, (0, 7, 8, 9), 4, True)
+    assert (found.prompt, found.prompt_ids, found.prompt_tokens, found.ended) == ("<s>가", (0, 7, 8, 9), 4, True)
 
 
 def llama_cpp(route: str, body: Body) -> tuple[int, Any]:
