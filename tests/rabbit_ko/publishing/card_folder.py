@@ -10,6 +10,7 @@ from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
 from rabbit_ko import storage
 from rabbit_ko.evaluation.stages import find_stage
+from rabbit_ko.hashing import file_digest
 from rabbit_ko.parity.report import DoorRecord, ParityRecord, made_of
 from rabbit_ko.parity.verdict import Verdict
 from rabbit_ko.publishing.examples import Example
@@ -54,7 +55,7 @@ def make_card_folder(base: str = "", sources: list[SourceSummary] | None = None)
     put_adapter("dpo", str(MODELS["sft"] / "merged"))
 
 
-def put_parity(stage: str, verdict: Verdict = Verdict.NEAR, **files: str) -> None:
+def put_parity(stage: str, file: Path | None = None, verdict: Verdict = Verdict.NEAR) -> None:
     """Write what parity leaves of a GGUF, of which it is told all, and of a server that tells less."""
     figures: Any = {"quant": "q8_0", "why": "", "conversations": 260, "tokens": 9_000}
     doors = [
@@ -86,7 +87,7 @@ def put_parity(stage: str, verdict: Verdict = Verdict.NEAR, **files: str) -> Non
     record = ParityRecord(
         against="gguf",
         made_of=made_of(find_stage("mine", stage)),
-        files=files,
+        files={file.name: file_digest(file)} if file else {},
         asked={"golden": 8, "test": 252},
         max_new_tokens=64,
         doors=doors,

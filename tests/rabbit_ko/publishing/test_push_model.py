@@ -21,7 +21,6 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import find_stage
 from rabbit_ko.export import FORMATS, find_format
 from rabbit_ko.export._folder import export_folder, making
-from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import Files, hub_id
 from rabbit_ko.parity.verdict import Verdict
 from rabbit_ko.publishing.push_model import push
@@ -330,7 +329,7 @@ def test_a_gguf_is_pushed_with_what_lies_beside_it_once_parity_has_found_it_to_b
     file = put_gguf()
     with pytest.raises(UserError, match=rf"{file}: nobody has checked .* AGAINST={file}`"):
         push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
-    put_parity("sft", **{file.name: file_digest(file)})
+    put_parity("sft", file)
     push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
     assert sorted(files_of(pushed)) == ["Modelfile", "README.md", "mine-sft-q8_0.gguf", "run.json"]
     card = ModelCard(files_of(pushed)["README.md"].decode())
@@ -342,10 +341,10 @@ def test_a_gguf_that_parity_found_to_be_another_model_or_that_was_made_again_sin
     adapter: Path, pushed: list[tuple[Any, ...]]
 ) -> None:
     file = put_gguf()
-    put_parity("sft", Verdict.DIFFERENT, **{file.name: file_digest(file)})
+    put_parity("sft", file, Verdict.DIFFERENT)
     with pytest.raises(UserError, match="gguf q8_0, exact: is not the same model"):
         push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
-    put_parity("sft", **{file.name: file_digest(file)})
+    put_parity("sft", file)
     put_gguf(b"another")
     with pytest.raises(UserError, match="nobody has checked"):
         push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
