@@ -332,7 +332,7 @@ def test_a_gguf_is_pushed_with_what_lies_beside_it_once_parity_has_found_it_to_b
     put_parity("sft", file)
     push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
     assert sorted(files_of(pushed)) == ["Modelfile", "README.md", "mine-sft-q8_0.gguf", "run.json"]
-    card = ModelCard(files_of(pushed)["README.md"].decode())
+    card = ModelCard(bytes(files_of(pushed)["README.md"]).decode())
     assert (card.data.library_name, card.data.base_model_relation) == ("gguf", "quantized")
 
 
