@@ -9,9 +9,9 @@ from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metada
 
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.parity.answers import Door
-from rabbit_ko.parity.asking import find_outcomes, fitting
 from rabbit_ko.parity.conversations import Asked, find_conversations
 from rabbit_ko.parity.doors import find_doors
+from rabbit_ko.parity.run import find_outcomes, fitting
 from rabbit_ko.parity.verdict import Outcome
 from rabbit_ko.recipes import Recipe
 from tests.conftest import hostile_rows
@@ -36,13 +36,13 @@ def a_few(stage: Stage) -> list[Asked]:
 def outcomes(stage: Stage, against: object, asked: Sequence[Asked], quant: str = "") -> list[Outcome]:
     """What a stage's doors are: the most exact one, and that which people use."""
     doors = find_doors(stage, str(against), quant, "", Path("server.log"))
-    return find_outcomes(stage, doors, asked, TOKENS, "float32")
+    return find_outcomes(stage, doors, asked, TOKENS)
 
 
 def exact(stage: Stage, against: object) -> Outcome:
     """What the most exact door is, by a few conversations."""
     doors: list[Door] = find_doors(stage, str(against), "", "", Path("server.log"))[:1]
-    [outcome] = find_outcomes(stage, doors, a_few(stage), TOKENS, "float32")
+    [outcome] = find_outcomes(stage, doors, a_few(stage), TOKENS)
     return outcome
 
 

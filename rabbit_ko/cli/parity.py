@@ -40,8 +40,9 @@ def parity(
     Example: `rabbit parity --recipe aog-8b --stage dpo --against gguf --quant q8_0`
     """
     from rabbit_ko.evaluation.models import load_tokenizer
+    from rabbit_ko.parity.doors.server import find_server
     from rabbit_ko.parity.report import as_table, check, describe
-    from rabbit_ko.parity.run import Comparison, check_parity, find_server
+    from rabbit_ko.parity.run import Comparison, check_parity
     from rabbit_ko.publishing.model_facts import find_trained
     from rabbit_ko.recipes import find_recipe
 
@@ -53,7 +54,8 @@ def parity(
         say_json(record.model_dump(mode="json"), indent=1)
     else:
         asked = ", ".join(f"{count} {kind}" for kind, count in record.asked.items())
-        say(f"{found.model}: asked {asked} conversations, {max_new_tokens} tokens each")
+        skipped = f"; {record.skipped} do not fit" if record.skipped else ""
+        say(f"{found.model}: asked {asked} conversations, {max_new_tokens} tokens each{skipped}")
         Terminal().print(as_table(record))
         tokenizer = load_tokenizer(found)
         say(*(line for outcome in outcomes for line in describe(outcome, tokenizer)))

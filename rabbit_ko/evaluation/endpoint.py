@@ -38,7 +38,10 @@ KEEPS = "what has come is kept, and the same command resumes from there"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model answers. role: JUDGE or MODEL, as in the names of its variables. timeout: in seconds."""
+    """Where a model answers. role: JUDGE or MODEL, as in the names of its variables. timeout: in seconds.
+
+    option: by which its URL was given. advice: what is said behind a failure.
+    """
 
     role: Literal["JUDGE", "MODEL"]
     url: str
@@ -46,6 +49,8 @@ class Endpoint:
     concurrency: int
     timeout: float
     key: str = field(default="", repr=False)
+    option: str = ""
+    advice: str = KEEPS
 
     def without_key(self, answer: str) -> str:
         """Return an answer, which is data and stays as it is otherwise, without the key, should it repeat that."""
@@ -53,8 +58,8 @@ class Endpoint:
 
     def failure(self, said: str = "") -> UserError:
         """Return the error that something was said, or that nobody answers."""
-        said = said or f"cannot be reached; start the server, or check {self.role}_URL"
-        return UserError(f"{self.url}, {self.model}: {said}; {KEEPS}")
+        said = said or f"cannot be reached; start the server, or check {self.option}"
+        return UserError("; ".join(filter(None, [f"{self.url}, {self.model}: {said}", self.advice])))
 
 
 class Refused(Exception):
@@ -65,22 +70,25 @@ class _Spent(BaseException):
     """The next request would be one too many; no Exception, after which the client would try it again."""
 
 
-def find_endpoint(role: Any, url: str, model: str, concurrency: int, timeout: float) -> Endpoint:
+def find_endpoint(
+    role: Any, url: str, model: str, concurrency: int, timeout: float, option: str = "", advice: str = KEEPS
+) -> Endpoint:
     """Make an endpoint with the key of its role from the environment. Raises UserError where nothing can be sent."""
+    option = option or f"{role}_URL"
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL()
     if parts.scheme not in ("http", "https") or not is_place(parts):
-        raise UserError(f"{role}_URL: not the URL of a server; say http://HOST:PORT/v1")
+        raise UserError(f"{option}: not the URL of a server; say http://HOST:PORT/v1")
     if parts.userinfo or parts.query or parts.fragment:
-        raise UserError(f"{role}_URL: http://HOST:PORT/v1, and no more: a key goes into {role}_API_KEY")
+        raise UserError(f"{option}: http://HOST:PORT/v1, and no more: a key goes into {role}_API_KEY")
     shared = os.environ.get("OPENAI_API_KEY") if role == "JUDGE" else None
     key = (os.environ.get(f"{role}_API_KEY") or shared or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise UserError(f"{url}: its key, in {role}_API_KEY or OPENAI_API_KEY, has a character that no key has")
     remember(key)
-    return Endpoint(role, url, model, concurrency, timeout, key)
+    return Endpoint(role, url, model, concurrency, timeout, key, option, advice)
 
 
 def check_reachable(endpoint: Endpoint) -> None:
@@ -181,7 +189,7 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
         completion = None
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list):
-        check = f"check {endpoint.role}_URL, which mostly ends in /v1"
+        check = f"check {endpoint.option}, which mostly ends in /v1"
         raise endpoint.failure(f"answers, but not as chat completions do; {check}")
     text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
     # JSON can hold halves of characters, which no file can.
@@ -193,7 +201,7 @@ async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: 
 
 def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
     why = explained(error)
-    return endpoint.failure(f"{why}; check {endpoint.role}_URL" if why else "")
+    return endpoint.failure(f"{why}; check {endpoint.option}" if why else "")
 
 
 def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
@@ -211,7 +219,5 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
         asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""
         return endpoint.failure(f"{line}{asked}; try again later, or lower --concurrency")
     if status in (401, 403, 404):
-        return endpoint.failure(
-            f"{line}; check {endpoint.role}_URL, {endpoint.role}_MODEL and {endpoint.role}_API_KEY"
-        )
+        return endpoint.failure(f"{line}; check {endpoint.option}, {endpoint.role}_MODEL and {endpoint.role}_API_KEY")
     return Refused(f"{endpoint.url}, {endpoint.model}: {line}")

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from prompt_strategies.messages import Messages
 
-# How many of the likeliest tokens at each place are compared.
-TOP = 20
+# How many of the likeliest tokens are compared at each place, and how many conversations are a batch.
+TOP, BATCH = 20, 8
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,7 @@ class Door(Protocol):
     def name(self) -> str: ...
     @property
     def quant(self) -> str: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Return an answer to each conversation, always the likeliest token. Raises UserError."""

@@ -45,13 +45,16 @@ def compare(
     tokens: Sequence[Token],
     places: Sequence[Place],
     ends: frozenset[int],
+    max_new_tokens: int,
 ) -> Compared:
-    """Compare an answer, whose tokens have its end, with what the reference thinks of each of its places.
+    """Compare an answer, whose tokens have its end, with what the reference thinks of each place, and of one more.
 
     bos: a door writes it, or leaves it to its tokenizer: that is seen in the ids, or in their number.
     """
     text, ids = prompt
     first, is_over = _first_difference(tokens, places, ends)
+    if first is None and len(tokens) < max_new_tokens and not (tokens and tokens[-1].id in ends):
+        first, is_over = len(tokens), True  # it was cut before it had all that was asked for
     last = len(tokens) if first is None else first + (not is_over)
     known = [(token, place) for token, place in zip(tokens[:last], places, strict=False) if token.logprob is not None]
     return Compared(
@@ -62,7 +65,7 @@ def compare(
         ids=None if answer.prompt_ids is None else answer.prompt_ids == ids,
         count=None if answer.prompt_tokens is None else answer.prompt_tokens == len(ids),
         first=first,
-        chosen=None if first is None or is_over else places[first].chosen,
+        chosen=None if first is None or (is_over and first < len(tokens)) else places[first].chosen,
         gap=0.0 if first is None else math.inf if is_over else places[first].gap,
         differences=tuple(abs(token.logprob - place.own) for token, place in known if token.logprob is not None),
         divergences=tuple(divergence(token, place) for token, place in known if token.top),
@@ -88,4 +91,5 @@ def divergence(token: Token, place: Place) -> float:
     """
     ours, theirs = [math.exp(value) for value in place.top], [math.exp(value) for _, value in token.top]
     pairs = [*zip(ours, theirs, strict=True), (1 - sum(ours), 1 - sum(theirs))]
-    return max(0.0, sum(p * math.log(p / max(q, 1e-12)) for p, q in pairs if p > 1e-12))
+    found = sum(p * math.log(p / max(q, 1e-12)) for p, q in pairs if p > 1e-12)
+    return found if not found < 0 else 0.0

@@ -8,10 +8,9 @@ from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import encode_chat, generate_ids, load_stage, spare_threads, stops
 from rabbit_ko.evaluation.stages import Stage
-from rabbit_ko.parity.answers import TOP, Answered, Token
+from rabbit_ko.parity.answers import BATCH, TOP, Answered, Token
 
-BATCH = 8
-# How far the probabilities of a token may be from what its door says before it is looked for among all others.
+# In the place of a token that no vocabulary here has.
 UNKNOWN = -1
 
 
@@ -40,7 +39,6 @@ class Reference:
         self.model, self.tokenizer = load_stage(stage, dtype, merged=False)
         spare_threads(self.model)
         self.ends = frozenset(stops(self.model, self.tokenizer))
-        self.context = int(self.model.config.get_text_config().max_position_embeddings)
 
     def prompt(self, messages: Messages) -> tuple[str, tuple[int, ...]]:
         """Return a conversation's prompt as text and ids. Raises UserError where the template refuses it."""
@@ -56,7 +54,8 @@ class Reference:
         said = [self._text(ids[:place]) for place in range(len(ids) + 1)]
         same = max(place for place, text in enumerate(said) if answer.text.startswith(text.rstrip("\ufffd")))
         ended = bool(ids) and ids[-1] in self.ends
-        if same == len(ids) and (said[-1] == answer.text or not ended):
+        is_cut = len(ids) == max_new_tokens
+        if same == len(ids) and (not ended or (said[-1] == answer.text and (answer.ended or is_cut))):
             return tuple(Token(token, None) for token in ids)
         return (*(Token(token, None) for token in ids[:same]), Token(self._next(messages, ids[:same], answer), None))
 
@@ -74,13 +73,15 @@ class Reference:
 
     def think(self, prompts: Sequence[tuple[int, ...]], answers: Sequence[Sequence[Token]]) -> Iterator[list[Place]]:
         """Yield, for each answer to a prompt, what the reference thinks of each of its places, and of one more."""
-        pairs = [
-            (prompt, tuple(token.id for token in answer)) for prompt, answer in zip(prompts, answers, strict=True)
-        ]
+        ids = [tuple(self._known(token.id) for token in answer) for answer in answers]
+        pairs = [*zip(prompts, ids, strict=True)]
         for start in range(0, len(pairs), BATCH):
             found = self._logprobs(pairs[start : start + BATCH])
             for logprobs, answer in zip(found, answers[start : start + BATCH], strict=True):
                 yield [_place(row, token) for row, token in zip(logprobs, [*answer, None], strict=True)]
+
+    def _known(self, token: int) -> int:
+        return token if 0 <= token < self.model.get_input_embeddings().num_embeddings else UNKNOWN
 
     def _logprobs(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[Any]:
         """Return, for each pair of prompt and answer, the log-probabilities (answer + 1, vocabulary)."""
@@ -97,13 +98,18 @@ class Reference:
                 moved = {name: value.to(device) for name, value in given.items()}
                 logits = self.model(**moved, logits_to_keep=tail).logits.float()
         except torch.OutOfMemoryError:
-            raise UserError("parity: the GPU's memory is too small for the reference; try --dtype bfloat16") from None
+            raise UserError(
+                "parity: the GPU's memory is too small for the stage in float32; say DTYPE=bfloat16"
+            ) from None
         found = logits.log_softmax(-1).cpu()
         return [found[row, -len(answer) - 1 :] for row, (_, answer) in enumerate(pairs)]
 
 
 def _place(logprobs: Any, token: Token | None) -> Place:
     logprob, chosen = logprobs.max(-1)
-    own = float(logprobs[token.id]) if token and token.id != UNKNOWN else float("-inf")
-    top = tuple(float(logprobs[other]) for other, _ in token.top) if token else ()
+
+    def of(token: int) -> float:
+        return float(logprobs[token]) if 0 <= token < len(logprobs) else float("-inf")
+
+    own, top = (of(token.id), tuple(of(other) for other, _ in token.top)) if token else (float("-inf"), ())
     return Place(int(chosen), float(logprob), own, top)

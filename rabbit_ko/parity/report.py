@@ -13,14 +13,13 @@ from rich.table import Table
 from rabbit_ko import storage
 from rabbit_ko.documents import read_record
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.models import encode_chat
 from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export._folder import made_of
 from rabbit_ko.hashing import versions
 from rabbit_ko.parity.comparison import Compared
 from rabbit_ko.parity.conversations import Asked
 from rabbit_ko.parity.verdict import Outcome, Verdict
-from rabbit_ko.run_record import trained_files
 
 PACKAGES = ("transformers", "peft", "torch", "tokenizers", "xllamacpp", "gguf", "llmcompressor", "compressed-tensors")
 AROUND = 24
@@ -47,41 +46,46 @@ class DoorRecord(BaseModel):
     largest: float | None
     kl: float | None
 
+    @property
+    def told(self) -> str:
+        """Of how many conversations the prompts are the same, by the most exact that is told of them."""
+        found = {"ids": self.ids, "text": self.prompts, "count": self.counts}
+        return next((f"{same}/{known} {name}" for name, (same, known) in found.items() if known), "-")
+
 
 class ParityRecord(BaseModel):
-    """What was compared with a stage. made_of: tells its model and prompt from others. files: what was compared."""
+    """What was compared with a stage. made_of: tells its model and prompt from others.
 
-    against: str
+    files: what was compared, with its SHA-256. asked: how many conversations of each kind. skipped: how many others
+    have no room for an answer, or no place in the prompt.
+    """
+
     made_of: str
     files: dict[str, str]
     asked: dict[str, int]
-    max_new_tokens: int
+    skipped: int
+    settings: dict[str, str | int]
     doors: list[DoorRecord]
     versions: dict[str, str]
     at: str
 
 
-def made_of(stage: Stage) -> str:
-    """Return what tells a stage's model and prompt from others."""
-    return digest([trained_files(Path(stage.model)), stage.prompt])
-
-
 def write_record(
     stage: Stage,
-    against: str,
     name: str,
     files: Mapping[str, str],
     asked: Sequence[Asked],
-    most: int,
+    skipped: int,
+    settings: Mapping[str, str | int],
     outcomes: Sequence[Outcome],
 ) -> ParityRecord:
     """Write what was found to `runs/<recipe>/<stage>/parity/<name>.json`; return it. Raises OSError."""
     record = ParityRecord(
-        against=against,
         made_of=made_of(stage),
         files=dict(files),
         asked=Counter(each.kind for each in asked),
-        max_new_tokens=most,
+        skipped=skipped,
+        settings=dict(settings),
         doors=[_record(outcome) for outcome in outcomes],
         versions=versions(PACKAGES),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -122,13 +126,11 @@ def as_table(record: ParityRecord) -> Table:
     """Return the doors side by side: the prompts by the most exact that is told, answers, probabilities, verdict."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("door", "prompts", "answers", "mean", "largest", "KL", "verdict"):
-        table.add_column(title, justify="left" if title in ("door", "verdict") else "right", overflow="fold")
+        table.add_column(title, justify="left" if title in ("door", "verdict") else "right", no_wrap=title != "door")
     for door in record.doors:
-        told = {"ids": door.ids, "text": door.prompts, "count": door.counts}
-        name, (same, known) = next(((name, told[name]) for name in told if told[name][1]), ("untold", (0, 0)))
         figures = [_figure(value) for value in (door.mean, door.largest, door.kl)]
-        prompts = f"{same}/{known} {name}" if known else "-"
-        table.add_row(door.door, prompts, f"{door.same}/{door.conversations}", *figures, door.verdict)
+        verdict = door.verdict.removeprefix("numerically ")
+        table.add_row(door.door, door.told, f"{door.same}/{door.conversations}", *figures, verdict)
     return table
 
 

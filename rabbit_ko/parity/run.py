@@ -1,20 +1,22 @@
-"""`rabbit parity`, from what is asked for to its record."""
+"""What `rabbit parity` does: the doors and the reference are asked the same, and what they say is compared."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rabbit_ko.evaluation.endpoint import Endpoint, find_endpoint
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import Endpoint
+from rabbit_ko.evaluation.models import context_of, encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.parity.answers import Door
-from rabbit_ko.parity.asking import find_outcomes, fitting
-from rabbit_ko.parity.conversations import find_conversations
-from rabbit_ko.parity.doors import find_doors
-from rabbit_ko.parity.doors.llama_cpp import TIMEOUT, LlamaCppDoor
-from rabbit_ko.parity.doors.server import ServerDoor, only_model
+from rabbit_ko.parity.answers import Answered, Door
+from rabbit_ko.parity.comparison import Compared, compare, with_end
+from rabbit_ko.parity.conversations import Asked, find_conversations
+from rabbit_ko.parity.doors import find_doors, server_door
+from rabbit_ko.parity.reference import Reference
 from rabbit_ko.parity.report import ParityRecord, write_record
-from rabbit_ko.parity.verdict import Outcome
+from rabbit_ko.parity.verdict import DTYPES, Outcome, judge
 from rabbit_ko.recipes import Recipe
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -22,8 +24,11 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how. against: a format, a folder or a file. server: in its place. quant: how its weights
-    are stored. rows: of the recipe, beside the project's own conversations. dtype: of the reference."""
+    """What is compared, and how.
+
+    against: a format, a folder or a file. server: in its place. quant: how the weights are stored there. rows: of the
+    recipe, beside the project's own conversations. dtype: of the reference.
+    """
 
     against: str
     server: Endpoint | None = None
@@ -34,23 +39,72 @@ class Comparison:
     dtype: str = "float32"
 
 
-def find_server(url: str, model: str) -> Endpoint:
-    """Return a server by its URL, with the only model that it has where none is named. Raises UserError."""
-    server = find_endpoint("MODEL", url, model, 1, TIMEOUT)
-    return server if model else replace(server, model=only_model(server))
-
-
 def check_parity(stage: Stage, how: Comparison) -> tuple[ParityRecord, list[Outcome]]:
     """Compare a stage with what it is reached through, and write what was found. Raises UserError."""
     log = Path(stage.model) / "parity" / "server.log"
-    doors: list[Door] = (
-        [ServerDoor(f"server {how.server.model}", how.server, how.quant or "bf16")]
-        if how.server
-        else find_doors(stage, how.against, how.quant, how.llama_cpp, log)
-    )
-    asked = fitting(stage, find_conversations(Recipe(stage.recipe), how.rows), how.max_new_tokens)
+    server = how.server and server_door(how.server, how.quant)
+    doors: Sequence[Door] = [server] if server else find_doors(stage, how.against, how.quant, how.llama_cpp, log)
+    found = find_conversations(Recipe(stage.recipe), how.rows)
+    asked = fitting(stage, found, how.max_new_tokens)
+    files = {file.name: file_digest(file) for file in {file for door in doors for file in door.files}}
     outcomes = find_outcomes(stage, doors, asked, how.max_new_tokens, how.dtype)
-    against = how.server.model if how.server else how.against
-    name = _NO_NAME.sub("-", "-".join(filter(None, ["server" if how.server else "", against, how.quant]))).strip("-.")
-    files = {door.file.name: file_digest(door.file) for door in doors if isinstance(door, LlamaCppDoor)}
-    return write_record(stage, against, name, files, asked, how.max_new_tokens, outcomes), outcomes
+    against = f"server-{how.server.model}" if how.server else Path(how.against).name
+    name = _NO_NAME.sub("-", "-".join(filter(None, [against, how.quant]))).strip("-.")
+    settings: Mapping[str, str | int] = {"max_new_tokens": how.max_new_tokens, "dtype": how.dtype}
+    return write_record(stage, name, files, asked, len(found) - len(asked), settings, outcomes), outcomes
+
+
+def find_outcomes(
+    stage: Stage, doors: Sequence[Door], asked: Sequence[Asked], max_new_tokens: int, dtype: str = "float32"
+) -> list[Outcome]:
+    """Return what each door is. Raises UserError.
+
+    asked: conversations that `fitting` has returned. dtype: of the reference. Of the models, each door's and the
+    reference's, one is in memory at a time.
+    """
+    conversations = [each.messages for each in asked]
+    answers = [door.answer(conversations, max_new_tokens) for door in doors]
+    reference = Reference(stage, dtype)
+    return [
+        judge(door.name, door.quant, _compare(reference, asked, found, max_new_tokens), DTYPES[dtype])
+        for door, found in zip(doors, answers, strict=True)
+    ]
+
+
+def fitting(stage: Stage, asked: Sequence[Asked], max_new_tokens: int) -> list[Asked]:
+    """Return what leaves room for an answer in the model's context, and what the stage's prompt can say.
+
+    Raises UserError where nothing does.
+    """
+    tokenizer, context = load_tokenizer(stage), context_of(stage)
+
+    def fits(each: Asked) -> bool:
+        try:
+            return len(encode_chat(tokenizer, each.messages)["input_ids"]) + max_new_tokens <= context
+        except UserError:
+            return False
+
+    if found := [*filter(fits, asked)]:
+        return found
+    raise UserError(
+        f"{stage.model}: no conversation leaves room for {max_new_tokens:,} tokens in its context of {context:,}; "
+        "lower MAX_NEW_TOKENS"
+    )
+
+
+def _compare(
+    reference: Reference, asked: Sequence[Asked], answers: Sequence[Answered], max_new_tokens: int
+) -> list[Compared]:
+    tokenizer, ends = reference.tokenizer, reference.ends
+    prompts = [reference.prompt(each.messages) for each in asked]
+    tokens = []
+    for each, answer in zip(asked, answers, strict=True):
+        known = answer.tokens
+        if known is None:
+            known = reference.tokens_of(each.messages, answer, max_new_tokens)
+        tokens.append(with_end(answer, known, ends, tokenizer.eos_token_id))
+    places = reference.think([ids for _, ids in prompts], tokens)
+    return [
+        compare(each, prompt, tokenizer.bos_token or "", answer, row, found, ends, max_new_tokens)
+        for each, prompt, answer, row, found in zip(asked, prompts, answers, tokens, places, strict=True)
+    ]

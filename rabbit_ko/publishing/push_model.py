@@ -41,15 +41,18 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
 
 def _check_parity(stage: Stage, exported: Pushed) -> None:
     """Raise UserError for a GGUF of which parity has not found that it is the stage's model."""
-    found = {digest: record for record in read_records(stage).values() for digest in record.files.values()}
     for file in exported.files.values():
         if isinstance(file, Path) and file.suffix == ".gguf":
-            if (digest := file_digest(file)) not in found:
-                command = f"`make parity RECIPE={stage.recipe} STAGE={stage.name} AGAINST={file}`"
+            digest = file_digest(file)
+            found = [record for record in read_records(stage).values() if digest in record.files.values()]
+            if not found:
+                what = f"AGAINST={file.parents[1].name} QUANT={file.parent.name}"
+                command = f"`make parity RECIPE={stage.recipe} STAGE={stage.name} {what}`"
                 raise UserError(
                     f"{file}: nobody has checked that it is the stage's model; run {command}, then the card"
                 )
-            check(found[digest])
+            for record in found:
+                check(record)
 
 
 def _check_files(files: Iterable[Path | bytes], folder: Path) -> None:

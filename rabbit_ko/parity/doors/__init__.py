@@ -6,6 +6,7 @@ from pathlib import Path
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.models import context_of
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import FORMATS, find_format
@@ -13,10 +14,13 @@ from rabbit_ko.export._keys import TRAINED_FILES, read_gguf
 from rabbit_ko.export.gguf import stored_as
 from rabbit_ko.parity.answers import Door
 from rabbit_ko.parity.doors.llama_cpp import LlamaCppDoor
+from rabbit_ko.parity.doors.server import ServerDoor
 from rabbit_ko.parity.doors.transformers import TransformersDoor
+from rabbit_ko.parity.verdict import BOUNDS
 from rabbit_ko.run_record import remedy, trained_files
 
-GGUF = ".gguf"
+# As compressed-tensors names it.
+GGUF, FP8 = ".gguf", "float-quantized"
 # How weights are stored, as general.file_type has it.
 FILE_TYPES = {0: "f32", 1: "f16", 7: "q8_0", 15: "q4_k_m", 17: "q5_k_m", 18: "q6_k", 32: "bf16"}
 
@@ -29,20 +33,30 @@ def find_doors(stage: Stage, against: str, quant: str, llama_cpp: str, log: Path
     """
     if against in FORMATS:
         place, *lora = find_format(against).made(stage, quant)
-    elif Path(against).exists():
-        place, lora = Path(against), []
-    else:
+    elif not Path(against).exists():
         raise UnknownName(f"AGAINST={against}: no URL, no folder, no file and no format{suggest(against, FORMATS)}")
+    elif quant:
+        raise UnknownName(f"QUANT={quant}: AGAINST={against} says itself how its weights are stored")
+    else:
+        place, lora = Path(against), []
+    name = against if against in FORMATS else place.name
     if place.suffix != GGUF:
-        return [*_transformers(stage, against, place)]
+        return [*_transformers(stage, name, place)]
     stored, adapter = _stored(place), next(iter(lora), None)
     _check_own(stage, adapter or place)
     # By its own settings llama.cpp keeps keys and values in 16 bits, whatever the weights are in.
     settings = {"exact": (True, stored), "as served": (False, "f16" if stored == "f32" else stored)}
     return [
-        LlamaCppDoor(f"{against} {stored}, {name}", place, bound, context_of(stage), log, exact, adapter, llama_cpp)
-        for name, (exact, bound) in settings.items()
+        LlamaCppDoor(f"{name} {stored}, {how}", place, bound, context_of(stage), log, exact, adapter, llama_cpp)
+        for how, (exact, bound) in settings.items()
     ]
+
+
+def server_door(server: Endpoint, quant: str) -> ServerDoor:
+    """Return a server as a door. quant: how its weights are stored, bf16 where it is empty. Raises UnknownName."""
+    if quant and quant not in BOUNDS:
+        raise UnknownName(f"QUANT={quant}: no way in which weights are stored{suggest(quant, BOUNDS)}")
+    return ServerDoor(f"server {Path(server.model).name}", server, quant or "bf16")
 
 
 def _stored(file: Path) -> str:
@@ -63,10 +77,10 @@ def _check_own(stage: Stage, file: Path) -> None:
 def _transformers(stage: Stage, name: str, folder: Path) -> Iterator[Door]:
     if not folder.is_dir():
         raise UserError(f"AGAINST={name}: neither a folder of a model nor a {GGUF} file")
-    is_quantized = (folder / "config.json").exists() and "quantization_config" in read_object(
-        folder / "config.json", remedy(folder)
-    )
-    if is_quantized:
+    config = read_object(folder / "config.json", remedy(folder)) if (folder / "config.json").exists() else {}
+    if quantized := config.get("quantization_config"):
+        if quantized.get("format") != FP8:
+            raise UserError(f"{folder}: its weights are stored as {quantized.get('format')}; known is {FP8} alone")
         yield TransformersDoor(f"{name}, as served", folder, "fp8", "auto", stage.trusted)
         return
     yield TransformersDoor(f"{name} f32, exact", folder, "f32", "float32", stage.trusted)

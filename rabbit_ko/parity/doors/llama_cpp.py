@@ -7,12 +7,11 @@ from pathlib import Path
 from prompt_strategies.messages import Messages
 from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.parity.answers import Answered
-from rabbit_ko.parity.doors.server import ServerDoor
+from rabbit_ko.parity.doors.server import TIMEOUT, ServerDoor
 from rabbit_ko.serving.llama_cpp import llama_cpp_command
 from rabbit_ko.serving.process import free_port, running
 
 HOST = "127.0.0.1"
-TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class LlamaCppDoor:
     lora: Path | None = None
     llama_cpp: str = ""
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """The model and its adapter."""
+        return [self.file, *([self.lora] if self.lora else [])]
+
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Serve the file and ask for each answer, one after the other. Raises UserError."""
         port = free_port()
@@ -35,5 +39,5 @@ class LlamaCppDoor:
             self.file, HOST, port, context=self.context, exact=self.exact, lora=self.lora, llama_cpp=self.llama_cpp
         )
         with running(command, f"http://{HOST}:{port}", self.log):
-            endpoint = find_endpoint("MODEL", f"http://{HOST}:{port}/v1", self.file.stem, 1, TIMEOUT)
+            endpoint = find_endpoint("MODEL", f"http://{HOST}:{port}/v1", self.file.stem, 1, TIMEOUT, advice="")
             return ServerDoor(self.name, endpoint, self.quant).answer(conversations, max_new_tokens)

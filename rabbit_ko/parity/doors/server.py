@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each
+from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each, find_endpoint
 from rabbit_ko.parity.answers import TOP, Answered, Token
 from rabbit_ko.web import BoundedClient
 
@@ -20,6 +21,8 @@ _VLLM = {"return_token_ids": True, "return_tokens_as_token_ids": True, "return_p
 _LLAMA_CPP = {"return_tokens": True, "verbose": True}
 ASKED: tuple[dict[str, Any], ...] = ({**_PROBABILITIES, "extra_body": {**_VLLM, **_LLAMA_CPP}}, _PROBABILITIES, {})
 TOKEN_ID = "token_id:"
+# Seconds, for an answer.
+TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class ServerDoor:
     name: str
     endpoint: Endpoint
     quant: str
+    files: Sequence[Path] = ()
 
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Ask for each answer with temperature 0. Raises UserError where the server is none, or refuses."""
@@ -44,10 +48,11 @@ class ServerDoor:
 
         with tqdm(desc=self.name, total=len(conversations), disable=None) as progress:
             ask_for_each(self.endpoint, range(len(conversations)), work)
+        answers = [_answered(replies[place]) for place in range(len(conversations))]
         prompts = asyncio.run(self._prompts(conversations))
         return [
-            replace(_answered(replies[place]), **{name: value for name, value in prompt.items() if value is not None})
-            for place, prompt in enumerate(prompts)
+            replace(found, prompt=found.prompt or prompt, prompt_ids=found.prompt_ids or ids)
+            for found, (prompt, ids) in zip(answers, prompts, strict=True)
         ]
 
     def _understood(self, messages: Messages) -> Mapping[str, Any]:
@@ -69,10 +74,10 @@ class ServerDoor:
             raise UserError(str(refused)) from None
         return found[0]
 
-    async def _prompts(self, conversations: Sequence[Messages]) -> list[dict[str, Any]]:
-        """Return the prompts as llama.cpp tells them, by routes of its own; of other servers, nothing."""
+    async def _prompts(self, conversations: Sequence[Messages]) -> list[tuple[str | None, tuple[int, ...] | None]]:
+        """Return the prompts and their ids as llama.cpp tells them, by routes of its own; of other servers, none."""
         root = self.endpoint.url.rstrip("/").removesuffix("/v1")
-        found: list[dict[str, Any]] = [{} for _ in conversations]
+        found: list[tuple[str | None, tuple[int, ...] | None]] = [(None, None)] * len(conversations)
         headers = {"Authorization": f"Bearer {self.endpoint.key}"} if self.endpoint.key else {}
         async with BoundedClient(self.endpoint.timeout) as client:
             for place, messages in enumerate(conversations):
@@ -81,8 +86,14 @@ class ServerDoor:
                     break
                 given = {"content": prompt, "add_special": True, "parse_special": True}
                 ids = (await _post(client, f"{root}/tokenize", headers, given)).get("tokens")
-                found[place] = {"prompt": prompt, "prompt_ids": tuple(ids) if isinstance(ids, list) else None}
+                found[place] = prompt, tuple(ids) if isinstance(ids, list) else None
         return found
+
+
+def find_server(url: str, model: str) -> Endpoint:
+    """Return a server by its URL, with the only model that it has where none is named. Raises UserError."""
+    server = find_endpoint("MODEL", url, model, 1, TIMEOUT, option="AGAINST", advice="")
+    return server if model else replace(server, model=only_model(server))
 
 
 def only_model(endpoint: Endpoint) -> str:

@@ -11,9 +11,7 @@ from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, accept_any_width,
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.models import spare_threads
-from rabbit_ko.parity.answers import TOP, Answered, Token
-
-BATCH = 8
+from rabbit_ko.parity.answers import BATCH, TOP, Answered, Token
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class TransformersDoor:
     quant: str
     dtype: str = "float32"
     trusted: bool = False
+    files: Sequence[Path] = ()
 
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Answer greedily, in batches. Raises UserError where the folder cannot be used, or its template refuses."""
@@ -68,13 +67,16 @@ class TransformersDoor:
             raise UserError(f"{self.folder}: its chat template refuses a conversation: {reason(error)}") from None
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "max_new_tokens": most}
         greedy |= {"output_logits": True, "return_dict_in_generate": True}
-        with torch.inference_mode():
-            output = model.generate(**prompts.to(model.device), **greedy, pad_token_id=tokenizer.pad_token_id)
+        try:
+            with torch.inference_mode():
+                output = model.generate(**prompts.to(model.device), **greedy, pad_token_id=tokenizer.pad_token_id)
+        except torch.OutOfMemoryError:
+            raise UserError(f"{self.folder}: the GPU's memory is too small for it in {self.dtype}") from None
         logprobs = torch.stack(output.logits, 1).float().log_softmax(-1).cpu()
         width, mask = prompts["input_ids"].shape[1], prompts["attention_mask"]
         ends = model.generation_config.eos_token_id
         ends = {*ends} if isinstance(ends, list) else {ends}
-        answers = [self._cut(row, ends) for row in output.sequences[:, width:].tolist()]
+        answers = [_until_end(row, ends) for row in output.sequences[:, width:].tolist()]
         return [
             Answered(
                 text=tokenizer.decode(ids, skip_special_tokens=True),
@@ -87,8 +89,9 @@ class TransformersDoor:
             for place, ids in enumerate(answers)
         ]
 
-    def _cut(self, ids: list[int], ends: set[int]) -> list[int]:
-        return ids[: next((at for at, token in enumerate(ids, 1) if token in ends), None)]
+
+def _until_end(ids: list[int], ends: set[int]) -> list[int]:
+    return ids[: next((at for at, token in enumerate(ids, 1) if token in ends), None)]
 
 
 def _tokens(ids: Sequence[int], logprobs: Any) -> Sequence[Token]:

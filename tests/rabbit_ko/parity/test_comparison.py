@@ -21,14 +21,16 @@ def place(chosen: int, logprob: float = -0.1, own: float | None = None) -> Place
     return Place(chosen, logprob, logprob if own is None else own, ())
 
 
-def compared(tokens: list[int], chosen: list[int], logprob: float | None = None, **answer: Any) -> Compared:
+def compared(
+    tokens: list[int], chosen: list[int], logprob: float | None = None, most: int = 0, **answer: Any
+) -> Compared:
     """Compare tokens of a door with those that the reference would choose; 3 nats less for any other."""
     places = [
         place(ours, -0.1, -0.1 if theirs == ours else -3.1) for theirs, ours in zip(tokens, chosen, strict=False)
     ]
     answered = Answered("나", ended=False, **answer)
     said = [Token(token, logprob) for token in tokens]
-    return compare(ASKED, PROMPT, "<s>", answered, said, [*places, place(9)], ENDS)
+    return compare(ASKED, PROMPT, "<s>", answered, said, [*places, place(9)], ENDS, most or len(tokens))
 
 
 def test_the_same_tokens_part_nowhere() -> None:
@@ -51,6 +53,13 @@ def test_what_stands_behind_the_first_other_token_is_not_compared() -> None:
 def test_an_answer_that_goes_past_its_end_differs_there_whatever_the_numbers() -> None:
     found = compared([5, EOS, 6], [5, EOS, 6])
     assert (found.first, found.chosen, found.gap) == (2, None, math.inf)
+
+
+def test_an_answer_that_is_cut_before_it_has_all_that_was_asked_for_differs_there() -> None:
+    found = compared([5, 6], [5, 6], most=4)
+    assert (found.first, found.chosen, found.gap) == (2, 9, math.inf)
+    assert compared([], [], most=4).first == 0
+    assert compared([5, EOS], [5, EOS], most=4).first is None
 
 
 def test_any_token_that_ends_an_answer_is_as_good_as_another() -> None:
@@ -88,8 +97,8 @@ def test_the_divergence_of_equal_probabilities_is_zero_and_grows_with_their_diff
 
     assert found((0.6, 0.3)) == pytest.approx(0.0, abs=1e-12)
     assert 0 < found((0.5, 0.4)) < found((0.3, 0.6))
-    known = 0.6 * math.log(0.6 / 0.5) + 0.3 * math.log(0.3 / 0.4)
-    assert found((0.5, 0.4)) == pytest.approx(known + 0.1 * math.log(0.1 / 0.1))
+    known = 0.6 * math.log(0.6 / 0.5) + 0.3 * math.log(0.3 / 0.3)
+    assert found((0.5, 0.3)) == pytest.approx(known + 0.1 * math.log(0.1 / 0.2))
 
 
 def test_a_token_that_a_door_finds_impossible_makes_a_divergence_that_is_still_a_number() -> None:

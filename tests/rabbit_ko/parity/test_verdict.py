@@ -69,7 +69,19 @@ def test_probabilities_are_near_within_the_bound_on_their_mean_and_different_bey
     assert judge("door", quant, [near]).verdict is (Verdict.NEAR if 0.9 * bounds.mean > EXACT else Verdict.SAME)
 
 
-def test_why_and_where_a_door_differs_is_the_worst_that_was_found() -> None:
+@pytest.mark.parametrize("change", [{"gap": math.nan, "first": 1}, {"differences": (math.nan,)}])
+@pytest.mark.parametrize("quant", BOUNDS)
+def test_what_is_no_number_is_never_the_same_or_near(quant: str, change: dict[str, Any]) -> None:
+    assert judge("door", quant, [replace(SAME, **change)]).verdict is Verdict.DIFFERENT
+
+
+def test_the_wider_bounds_of_the_door_and_of_the_reference_hold() -> None:
+    far = [replace(SAME, first=1, chosen=2, gap=0.9 * BOUNDS["bf16"].gap)]
+    assert judge("door", "f32", far).verdict is Verdict.DIFFERENT
+    assert judge("door", "f32", far, reference="bf16").verdict is Verdict.NEAR
+
+
+def test_why_and_where_a_door_differs_is_the_first_that_was_found_prompts_before_tokens() -> None:
     outcome = judge("door", "f32", [SAME, replace(SAME, first=1, chosen=5, gap=7.0)])
     assert outcome.why == f"a token is likelier by 7.000 here, and {BOUNDS['f32'].gap} is the bound"
     assert outcome.shown is outcome.answers[1]

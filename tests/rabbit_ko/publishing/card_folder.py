@@ -10,8 +10,9 @@ from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
 from rabbit_ko import storage
 from rabbit_ko.evaluation.stages import find_stage
+from rabbit_ko.export._folder import made_of
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.parity.report import DoorRecord, ParityRecord, made_of
+from rabbit_ko.parity.report import DoorRecord, ParityRecord
 from rabbit_ko.parity.verdict import Verdict
 from rabbit_ko.publishing.examples import Example
 from rabbit_ko.publishing.model_card import Language, render_card
@@ -85,11 +86,11 @@ def put_parity(stage: str, file: Path | None = None, verdict: Verdict = Verdict.
         ),
     ]
     record = ParityRecord(
-        against="gguf",
         made_of=made_of(find_stage("mine", stage)),
         files={file.name: file_digest(file)} if file else {},
         asked={"golden": 8, "test": 252},
-        max_new_tokens=64,
+        skipped=1,
+        settings={"max_new_tokens": 64},
         doors=doors,
         versions={},
         at="2026-01-03T00:00:00+00:00",

@@ -50,7 +50,7 @@ def header_of(stage: str = "sft", license: str = "") -> ModelCardData:
 def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     put_results()
     make_stale()
-    put_parity("dpo")
+    put_parity("dpo", MODELS["dpo"] / "run.json")
     shown: dict[str, Any] = {
         "good": PickedAnswer(question="수도는?", answer="서울입니다."),
         "bad": PickedAnswer(question="# 1+1?", answer="````\n3"),

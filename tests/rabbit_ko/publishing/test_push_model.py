@@ -327,7 +327,7 @@ def test_a_gguf_is_pushed_with_what_lies_beside_it_once_parity_has_found_it_to_b
     adapter: Path, pushed: list[tuple[Any, ...]]
 ) -> None:
     file = put_gguf()
-    with pytest.raises(UserError, match=rf"{file}: nobody has checked .* AGAINST={file}`"):
+    with pytest.raises(UserError, match=rf"{file}: nobody has checked .* AGAINST=gguf QUANT=q8_0`"):
         push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
     put_parity("sft", file)
     push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
