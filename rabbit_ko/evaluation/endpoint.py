@@ -219,5 +219,6 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
         asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""
         return endpoint.failure(f"{line}{asked}; try again later, or lower --concurrency")
     if status in (401, 403, 404):
-        return endpoint.failure(f"{line}; check {endpoint.option}, {endpoint.role}_MODEL and {endpoint.role}_API_KEY")
+        model = {"JUDGE": "JUDGE_MODEL", "MODEL": "MODEL_NAME"}[endpoint.role]
+        return endpoint.failure(f"{line}; check {endpoint.option}, {model} and {endpoint.role}_API_KEY")
     return Refused(f"{endpoint.url}, {endpoint.model}: {line}")

@@ -1,7 +1,7 @@
 """An answer of a door against what the reference thinks of it, token by token."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rabbit_ko.parity.answers import Answered, Token
@@ -15,7 +15,9 @@ class Compared:
 
     first: the place of the first token that is not the reference's, None where all are; chosen is what the reference
     has there, None where it has nothing, and gap by how much it finds that likelier, in natural logarithms.
-    differences, divergences: of the tokens up to that place, where the door tells probabilities.
+    differences, divergences: of the tokens up to that place, where the door tells probabilities. shifts: of the same,
+    by how much the adapter moves a token's log-probability, in the stage and at the door. end: whether the door says
+    of an answer that has ended that it has.
     """
 
     asked: Asked
@@ -29,6 +31,8 @@ class Compared:
     gap: float
     differences: tuple[float, ...]
     divergences: tuple[float, ...]
+    shifts: tuple[tuple[float, float], ...] = ()
+    end: bool = True
 
 
 def with_end(answer: Answered, tokens: Sequence[Token], ends: frozenset[int], eos: int) -> tuple[Token, ...]:
@@ -68,8 +72,17 @@ def compare(
         chosen=None if first is None or (is_over and first < len(tokens)) else places[first].chosen,
         gap=0.0 if first is None else math.inf if is_over else places[first].gap,
         differences=tuple(abs(token.logprob - place.own) for token, place in known if token.logprob is not None),
+        shifts=tuple(_shifts(known)),
+        # Some servers say of an answer that ends with the last token that was asked for that it was cut.
+        end=answer.ended or len(tokens) >= max_new_tokens or not (tokens and tokens[-1].id in ends),
         divergences=tuple(divergence(token, place) for token, place in known if token.top),
     )
+
+
+def _shifts(known: Sequence[tuple[Token, Place]]) -> Iterator[tuple[float, float]]:
+    for token, place in known:
+        if place.bare is not None and token.logprob is not None and math.isfinite(place.own + place.bare):
+            yield place.own - place.bare, token.logprob - place.bare
 
 
 def _first_difference(

@@ -1,5 +1,6 @@
 """The stage as it was trained: transformers in float32 with the adapter beside its base, and the recipe's prompt."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,15 @@ class Place:
     """What the reference thinks of a place of an answer. chosen: its likeliest token, at logprob.
 
     gap: by how much that is likelier, in natural logarithms, than the token of the door. own: of the door's token.
-    top: of those that the door found likeliest, in its order.
+    top: of those that the door found likeliest, in its order. bare: of the door's token without the adapter, None
+    where the stage has none.
     """
 
     chosen: int
     logprob: float
     own: float
     top: tuple[float, ...]
+    bare: float | None = None
 
     @property
     def gap(self) -> float:
@@ -76,9 +79,17 @@ class Reference:
         ids = [tuple(self._known(token.id) for token in answer) for answer in answers]
         pairs = [*zip(prompts, ids, strict=True)]
         for start in range(0, len(pairs), BATCH):
-            found = self._logprobs(pairs[start : start + BATCH])
-            for logprobs, answer in zip(found, answers[start : start + BATCH], strict=True):
-                yield [_place(row, token) for row, token in zip(logprobs, [*answer, None], strict=True)]
+            batch = pairs[start : start + BATCH]
+            found, bare = self._logprobs(batch), self._without_adapter(batch)
+            for place, answer in enumerate(answers[start : start + BATCH]):
+                rows = zip(found[place], bare[place] if bare else found[place], [*answer, None], strict=True)
+                yield [_place(row, other if bare else None, token) for row, other, token in rows]
+
+    def _without_adapter(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[Any] | None:
+        if not hasattr(self.model, "disable_adapter"):
+            return None
+        with self.model.disable_adapter():
+            return self._logprobs(pairs)
 
     def _known(self, token: int) -> int:
         return token if 0 <= token < self.model.get_input_embeddings().num_embeddings else UNKNOWN
@@ -105,11 +116,14 @@ class Reference:
         return [found[row, -len(answer) - 1 :] for row, (_, answer) in enumerate(pairs)]
 
 
-def _place(logprobs: Any, token: Token | None) -> Place:
+def _place(logprobs: Any, without_adapter: Any, token: Token | None) -> Place:
     logprob, chosen = logprobs.max(-1)
+    if token is None:
+        return Place(int(chosen), float(logprob), -math.inf, ())
+    top = tuple(_at(logprobs, other) for other, _ in token.top)
+    bare = None if without_adapter is None else _at(without_adapter, token.id)
+    return Place(int(chosen), float(logprob), _at(logprobs, token.id), top, bare)
 
-    def of(token: int) -> float:
-        return float(logprobs[token]) if 0 <= token < len(logprobs) else float("-inf")
 
-    own, top = (of(token.id), tuple(of(other) for other, _ in token.top)) if token else (float("-inf"), ())
-    return Place(int(chosen), float(logprob), own, top)
+def _at(logprobs: Any, token: int) -> float:
+    return float(logprobs[token]) if 0 <= token < len(logprobs) else -math.inf

@@ -29,7 +29,8 @@ class DoorRecord(BaseModel):
     """A door's figures. prompts, ids, counts: of how many conversations they are the same, and of how many told.
 
     same: how many answers have the same tokens and end, of so many conversations, which came to so many tokens. mean,
-    largest: of the differences of their log-probabilities, in nats. kl: the mean divergence, in nats a token.
+    largest: of the differences of their log-probabilities, in nats. kl: the mean divergence, in nats a token. share: how
+    much of the adapter is in it. ends: of how many answers the end is told as it is.
     """
 
     door: str
@@ -45,6 +46,8 @@ class DoorRecord(BaseModel):
     mean: float | None
     largest: float | None
     kl: float | None
+    share: float | None
+    ends: tuple[int, int]
 
     @property
     def told(self) -> str:
@@ -119,18 +122,21 @@ def _record(outcome: Outcome) -> DoorRecord:
         mean=outcome.mean,
         largest=outcome.largest,
         kl=outcome.kl,
+        share=outcome.share,
+        ends=outcome.told("end"),
     )
 
 
 def as_table(record: ParityRecord) -> Table:
     """Return the doors side by side: the prompts by the most exact that is told, answers, probabilities, verdict."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("door", "prompts", "answers", "mean", "largest", "KL", "verdict"):
+    for title in ("door", "prompts", "answers", "mean", "largest", "KL", "adapter", "verdict"):
         table.add_column(title, justify="left" if title in ("door", "verdict") else "right", no_wrap=title != "door")
     for door in record.doors:
         figures = [_figure(value) for value in (door.mean, door.largest, door.kl)]
+        share = "-" if door.share is None else f"{door.share:.3f}"
         verdict = door.verdict.removeprefix("numerically ")
-        table.add_row(door.door, door.told, f"{door.same}/{door.conversations}", *figures, verdict)
+        table.add_row(door.door, door.told, f"{door.same}/{door.conversations}", *figures, share, verdict)
     return table
 
 

@@ -18,6 +18,7 @@ from rabbit_ko.parity.reference import Reference
 from rabbit_ko.parity.report import ParityRecord, write_record
 from rabbit_ko.parity.verdict import DTYPES, Outcome, judge
 from rabbit_ko.recipes import Recipe
+from rabbit_ko.secrets import hide
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -48,7 +49,7 @@ def check_parity(stage: Stage, how: Comparison) -> tuple[ParityRecord, list[Outc
     asked = fitting(stage, found, how.max_new_tokens)
     files = {file.name: file_digest(file) for file in {file for door in doors for file in door.files}}
     outcomes = find_outcomes(stage, doors, asked, how.max_new_tokens, how.dtype)
-    against = f"server-{how.server.model}" if how.server else Path(how.against).name
+    against = f"server-{hide(how.server.model)}" if how.server else Path(how.against).name
     name = _NO_NAME.sub("-", "-".join(filter(None, [against, how.quant]))).strip("-.")
     settings: Mapping[str, str | int] = {"max_new_tokens": how.max_new_tokens, "dtype": how.dtype}
     return write_record(stage, name, files, asked, len(found) - len(asked), settings, outcomes), outcomes

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
+from typing import Any
 
 from rabbit_ko.parity.comparison import Compared
 
@@ -21,33 +22,38 @@ class Verdict(StrEnum):
 class Bounds:
     """What may come of how weights are stored and computed with, in natural logarithms.
 
-    mean: of the differences of tokens' log-probabilities. gap: by how much likelier the reference may find its own
-    token where a door has another.
+    mean: of the differences of tokens' log-probabilities. kl: of the divergences. gap: by how much likelier the
+    reference may find its own token where a door has another. share: how far from all of the adapter, which is 1.
     """
 
     mean: float
+    kl: float
     gap: float
+    share: float
 
 
 # About twice what was measured on a model of 135 million weights and on the small one of `smoke`: docs/serving.md.
 BOUNDS = {
-    "f32": Bounds(0.001, 0.01),
-    "f16": Bounds(0.01, 0.1),
-    "bf16": Bounds(0.06, 0.5),
-    "q8_0": Bounds(0.06, 0.5),
-    "q6_k": Bounds(0.12, 1.5),
-    "q5_k_m": Bounds(0.2, 2.0),
-    "q4_k_m": Bounds(0.4, 3.0),
-    "fp8": Bounds(0.15, 1.0),
+    "f32": Bounds(0.001, 1e-4, 0.01, 0.02),
+    "f16": Bounds(0.01, 1e-4, 0.1, 0.05),
+    "bf16": Bounds(0.06, 1e-3, 0.5, 0.1),
+    "q8_0": Bounds(0.06, 0.01, 0.5, 0.1),
+    "q6_k": Bounds(0.12, 0.03, 1.5, 0.15),
+    "q5_k_m": Bounds(0.2, 0.06, 2.0, 0.2),
+    "q4_k_m": Bounds(0.4, 0.15, 3.0, 0.25),
+    "fp8": Bounds(0.15, 0.01, 1.0, 0.2),
 }
 DTYPES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 # The largest difference between two ways of computing the same in float32.
 EXACT = 1e-3
-PROMPT = {
+TOLD = {
     "prompt": "the prompt has another text",
     "ids": "the prompt has other ids",
     "count": "the prompt has another number of tokens",
+    "end": "an answer that has ended is said to be cut",
 }
+# By so much, in nats, the adapter has to move log-probabilities, as a root of the mean square, for its share to be seen.
+LEAST_SHIFT = 0.005
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Outcome:
     shown: Compared | None = None
 
     def told(self, name: str) -> tuple[int, int]:
-        """Return of how many answers `prompt`, `ids` or `count` is the same, and of how many the door tells it."""
+        """Return of how many answers one of TOLD is the same, and of how many the door tells it."""
         values = [value for answer in self.answers if (value := getattr(answer, name)) is not None]
         return sum(values), len(values)
 
@@ -86,7 +92,21 @@ class Outcome:
         """The mean divergence, in nats a token."""
         return fmean(found) if (found := [*self._each("divergences")]) else None
 
-    def _each(self, name: str) -> Iterator[float]:
+    @property
+    def share(self) -> float | None:
+        """How much of the stage's adapter is in the door's model: 0 without it, 1 with it, 2 where it counts double.
+
+        It is the slope, through zero, of how far the door's log-probabilities are from those without the adapter over
+        how far the stage's are: noise that has nothing to do with the adapter does not change it. None where the
+        stage has no adapter, the door tells no probabilities, or the adapter moves too little to be seen.
+        """
+        shifts: list[tuple[float, float]] = [*self._each("shifts")]
+        squares = sum(ours * ours for ours, _ in shifts)
+        if not shifts or squares < len(shifts) * LEAST_SHIFT**2:
+            return None
+        return sum(ours * theirs for ours, theirs in shifts) / squares
+
+    def _each(self, name: str) -> Iterator[Any]:
         for answer in self.answers:
             yield from getattr(answer, name)
 
@@ -108,13 +128,17 @@ def judge(door: str, quant: str, answers: Sequence[Compared], reference: str = "
 
 def _why_different(outcome: Outcome, bounds: Bounds) -> tuple[str, Compared] | None:
     answers = outcome.answers
-    for name, why in PROMPT.items():
+    for name, why in TOLD.items():
         if found := next((answer for answer in answers if getattr(answer, name) is False), None):
             return why, found
     if found := next((answer for answer in answers if not answer.gap <= bounds.gap), None):
         gap = f"a token is likelier by {found.gap:.3f} here, and {bounds.gap} is the bound"
         return gap if math.isfinite(found.gap) else "an answer goes another way", found
+    worst = max(answers, key=lambda answer: max(answer.differences, default=0.0))
+    if outcome.share is not None and not abs(outcome.share - 1) <= bounds.share:
+        return f"{outcome.share:.2f} of the adapter is in it, and 1 ± {bounds.share} is the bound", worst
     if outcome.mean is not None and not outcome.mean <= bounds.mean:
-        why = f"log-probabilities differ by {outcome.mean:.4f} on average, and {bounds.mean} is the bound"
-        return why, max(answers, key=lambda answer: max(answer.differences, default=0.0))
+        return f"log-probabilities differ by {outcome.mean:.4f} on average, and {bounds.mean} is the bound", worst
+    if outcome.kl is not None and not outcome.kl <= bounds.kl:
+        return f"probabilities diverge by {outcome.kl:.5f} nats a token, and {bounds.kl} is the bound", worst
     return None

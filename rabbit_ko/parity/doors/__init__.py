@@ -18,6 +18,7 @@ from rabbit_ko.parity.doors.server import ServerDoor
 from rabbit_ko.parity.doors.transformers import TransformersDoor
 from rabbit_ko.parity.verdict import BOUNDS
 from rabbit_ko.run_record import remedy, trained_files
+from rabbit_ko.secrets import hide
 
 # As compressed-tensors names it.
 GGUF, FP8 = ".gguf", "float-quantized"
@@ -32,7 +33,7 @@ def find_doors(stage: Stage, against: str, quant: str, llama_cpp: str, log: Path
     is no such thing, or where an export is not of this stage, or not as it was made.
     """
     if against in FORMATS:
-        place, *lora = find_format(against).made(stage, quant)
+        place, *lora = find_format(against).made(stage, quant, llama_cpp)
     elif not Path(against).exists():
         raise UnknownName(f"AGAINST={against}: no URL, no folder, no file and no format{suggest(against, FORMATS)}")
     elif quant:
@@ -56,7 +57,7 @@ def server_door(server: Endpoint, quant: str) -> ServerDoor:
     """Return a server as a door. quant: how its weights are stored, bf16 where it is empty. Raises UnknownName."""
     if quant and quant not in BOUNDS:
         raise UnknownName(f"QUANT={quant}: no way in which weights are stored{suggest(quant, BOUNDS)}")
-    return ServerDoor(f"server {Path(server.model).name}", server, quant or "bf16")
+    return ServerDoor(f"server {hide(Path(server.model).name)}", server, quant or "bf16")
 
 
 def _stored(file: Path) -> str:
@@ -75,14 +76,15 @@ def _check_own(stage: Stage, file: Path) -> None:
 
 
 def _transformers(stage: Stage, name: str, folder: Path) -> Iterator[Door]:
-    if not folder.is_dir():
+    adapter, config = folder / ADAPTER_CONFIG, folder / "config.json"
+    if not (adapter.is_file() or config.is_file()):
         raise UserError(f"AGAINST={name}: neither a folder of a model nor a {GGUF} file")
-    config = read_object(folder / "config.json", remedy(folder)) if (folder / "config.json").exists() else {}
-    if quantized := config.get("quantization_config"):
+    said = read_object(config, remedy(folder)) if config.is_file() else {}
+    if quantized := said.get("quantization_config"):
         if quantized.get("format") != FP8:
             raise UserError(f"{folder}: its weights are stored as {quantized.get('format')}; known is {FP8} alone")
         yield TransformersDoor(f"{name}, as served", folder, "fp8", "auto", stage.trusted)
         return
     yield TransformersDoor(f"{name} f32, exact", folder, "f32", "float32", stage.trusted)
-    if not (folder / ADAPTER_CONFIG).exists() and (stored := stored_as(folder)) != "f32":
+    if not adapter.is_file() and (stored := stored_as(folder)) != "f32":
         yield TransformersDoor(f"{name} {stored}, as served", folder, stored, "auto", stage.trusted)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prompt_strategies.messages import Messages
+from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.parity.answers import Answered
 from rabbit_ko.parity.doors.server import TIMEOUT, ServerDoor
@@ -38,6 +39,10 @@ class LlamaCppDoor:
         command = llama_cpp_command(
             self.file, HOST, port, context=self.context, exact=self.exact, lora=self.lora, llama_cpp=self.llama_cpp
         )
-        with running(command, f"http://{HOST}:{port}", self.log):
+        with running(command, f"http://{HOST}:{port}", self.log) as server:
             endpoint = find_endpoint("MODEL", f"http://{HOST}:{port}/v1", self.file.stem, 1, TIMEOUT, advice="")
-            return ServerDoor(self.name, endpoint, self.quant).answer(conversations, max_new_tokens)
+            try:
+                return ServerDoor(self.name, endpoint, self.quant).answer(conversations, max_new_tokens)
+            except UserError:
+                server.check()
+                raise

@@ -101,14 +101,19 @@ def only_model(endpoint: Endpoint) -> str:
     url = f"{endpoint.url.rstrip('/')}/models"
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
 
-    async def names() -> list[str]:
+    async def names() -> tuple[int, Any]:
         async with BoundedClient(endpoint.timeout) as client:
-            listed = (await client.get(url, headers=headers)).json()
-            return [str(model["id"]) for model in listed["data"]]
+            answer = await client.get(url, headers=headers)
+            return answer.status_code, answer.json() if answer.status_code == 200 else None
 
     try:
-        found = asyncio.run(names())
-    except (httpx.RequestError, ValueError, LookupError, TypeError):
+        status, listed = asyncio.run(names())
+        if status != 200:
+            raise endpoint.failure(f"answers {status} to {url}; check {endpoint.option} and MODEL_API_KEY")
+        found = [str(model["id"]) for model in listed["data"]]
+    except httpx.RequestError:
+        raise endpoint.failure() from None
+    except (ValueError, LookupError, TypeError):
         raise UserError(f"{url}: does not list its models; say which with MODEL_NAME") from None
     if len(found) != 1:
         raise UserError(

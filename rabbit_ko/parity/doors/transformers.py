@@ -37,7 +37,9 @@ class TransformersDoor:
     def _load(self) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         check_model(self.folder, self.trusted)
         accept_any_width()
         with loading(f"{self.folder}: cannot be loaded", self.folder):

@@ -10,7 +10,7 @@ import pytest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.parity.answers import Answered, Token
-from rabbit_ko.parity.doors.server import ServerDoor, only_model
+from rabbit_ko.parity.doors.server import ServerDoor, find_server, only_model
 from tests.loopback import LoopbackHandler, LoopbackServer, running
 
 Body = dict[str, Any]
@@ -89,7 +89,7 @@ def llama_cpp(route: str, body: Body) -> tuple[int, Any]:
 def test_the_form_of_llama_cpp_is_read_with_the_tokens_of_which_it_tells_no_probability() -> None:
     found = answer_of(llama_cpp)
     assert [(token.id, token.logprob) for token in found.tokens or ()] == [(5, -0.5), (6, None), (1, -0.5)]
-    assert (found.prompt, found.prompt_ids) == ("가\n", (0, 7, 8, 9))
+    assert (found.prompt, found.prompt_ids) == ("<s>가\n", (0, 7, 8, 9))
 
 
 def test_a_probability_that_may_be_of_one_of_two_equal_tokens_is_of_neither() -> None:
@@ -165,3 +165,10 @@ def test_the_only_model_of_a_server_is_found_and_of_several_one_has_to_be_named(
 def test_a_list_of_models_that_is_none_is_told_in_a_line(said: Any) -> None:
     with server(lambda *_: (200, said)) as (url, _), pytest.raises(UserError, match="does not list its models"):
         only_model(find_endpoint("MODEL", url, "", 1, 10.0))
+
+
+def test_a_server_that_wants_a_key_or_is_not_there_is_told_as_that() -> None:
+    with server(lambda *_: (401, {})) as (url, _), pytest.raises(UserError, match="answers 401 .* check AGAINST and MODEL_API_KEY"):
+        find_server(url, "")
+    with pytest.raises(UserError, match="cannot be reached; start the server, or check AGAINST$"):
+        find_server("http://127.0.0.1:1/v1", "")

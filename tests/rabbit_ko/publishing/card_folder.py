@@ -70,6 +70,8 @@ def put_parity(stage: str, file: Path | None = None, verdict: Verdict = Verdict.
             mean=0.0081,
             largest=0.0432,
             kl=4.2e-5,
+            share=0.998,
+            ends=(260, 260),
             **figures,
         ),
         DoorRecord(
@@ -82,6 +84,8 @@ def put_parity(stage: str, file: Path | None = None, verdict: Verdict = Verdict.
             mean=None,
             largest=None,
             kl=None,
+            share=None,
+            ends=(260, 260),
             **figures,
         ),
     ]
