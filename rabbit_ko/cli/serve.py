@@ -34,7 +34,8 @@ def serve(
 
     Example: `rabbit serve --recipe aog-8b --backend vllm --context 8192 --args "--tensor-parallel-size 2"`
     """
-    from rabbit_ko.evaluation.stages import find_stage
+    from rabbit_ko.publishing.model_facts import find_trained
+    from rabbit_ko.recipes import find_recipe
     from rabbit_ko.serving.backends import Place, curl, find_server
     from rabbit_ko.serving.process import running, url_of
 
@@ -42,7 +43,7 @@ def serve(
         arguments = shlex.split(args)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--args") from None
-    found = find_stage(recipe, stage)
+    found = find_trained(find_recipe(recipe), stage)
     command, model = find_server(found, backend, Place(host, port, context, quant, llama_cpp), arguments)
     url, log = url_of(host, port), Path(found.model) / "serve.log"
     say(f"starting {backend} for {recipe} {found.name}; its log is {log}", is_error=True)

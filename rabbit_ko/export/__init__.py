@@ -37,9 +37,10 @@ class Format(Protocol):
         """
 
     @staticmethod
-    def made(stage: Stage, quant: str) -> list[Path]:
+    def made(stage: Stage, quant: str, llama_cpp: str = "") -> list[Path]:
         """Return what runs: a folder of safetensors, or a GGUF and the adapter for it where it is one's base.
 
+        That base is made where it is not there, by the converter of `llama_cpp`.
         Raises UserError where it is not made, or no longer what was made.
         """
 

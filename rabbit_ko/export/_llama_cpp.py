@@ -1,4 +1,4 @@
-"""Where llama.cpp is: its converter, from its package or from a checkout, and its program that quantizes."""
+"""Where llama.cpp is: its converter, from its package or from a checkout, and its programs."""
 
 import shutil
 import subprocess
@@ -48,14 +48,15 @@ def _of_checkout(folder: Path, given: str) -> LlamaCpp:
     )
 
 
-def find_quantizer(quant: str, checkout: str = "") -> str:
-    """Return the program llama-quantize, of a checkout's build or on PATH. Raises UserError where there is none."""
+def find_program(name: str, checkout: str, instead: str) -> str:
+    """Return one of llama.cpp's programs: of a checkout's build where one is given, otherwise that on PATH.
+
+    Raises UserError where there is none; instead: what else one may do.
+    """
     built = Path(checkout).expanduser().absolute() / "build" / "bin"
-    found = (shutil.which("llama-quantize", path=str(built)) if checkout else None) or shutil.which("llama-quantize")
-    if found is None:
-        where = f"neither in {built} nor on PATH" if checkout else "not on PATH"
-        raise UserError(
-            f"QUANT={quant}: needs llama-quantize, which is {where}; build it in a checkout of llama.cpp (`cmake -B "
-            "build && cmake --build build --target llama-quantize`) and give LLAMA_CPP=<checkout>, or take QUANT=q8_0"
-        )
-    return found
+    if found := shutil.which(name, path=str(built) if checkout else None):
+        return found
+    raise UserError(
+        f"{name}: {f'not in {built}' if checkout else 'not on PATH'}; build it in a checkout of llama.cpp (`cmake -B "
+        f"build && cmake --build build --target {name}`) and give LLAMA_CPP=<checkout>, or {instead}"
+    )

@@ -20,14 +20,16 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return Path(stage.model)
 
 
-def made(stage: Stage, quant: str) -> list[Path]:
+def made(stage: Stage, quant: str, llama_cpp: str = "") -> list[Path]:
     """Return the folder of the run. Raises UserError where it is no longer what the run wrote."""
+    refuse_quant("adapter", quant)
     check_run(Path(stage.model))
     return [Path(stage.model)]
 
 
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's adapter. Raises UserError where nobody else has the model that it belongs on."""
+    refuse_quant("adapter", quant)
     base = adapter_base(Path(stage.model))
     if base is None:
         return Pushed(model_files(Path(stage.model)), "transformers", "finetune")

@@ -51,7 +51,7 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return folder
 
 
-def made(stage: Stage, quant: str) -> list[Path]:
+def made(stage: Stage, quant: str, llama_cpp: str = "") -> list[Path]:
     """Return the folder of a stage's FP8 model. Raises UserError where it is not made, or no longer what was made."""
     refuse_quant("fp8", quant)
     return [find_export(stage, "fp8")[0]]

@@ -17,7 +17,7 @@ from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed
 from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, log_file, making
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
-from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_quantizer
+from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_program
 from rabbit_ko.export._modelfile import write_modelfile
 from rabbit_ko.export.merged import complete_model, merged_folder
 from rabbit_ko.terminal import say
@@ -34,7 +34,8 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     """Make the file of a stage's merged model unless it is up to date; return its folder. Raises UserError."""
     check_quant(quant)
     found = find_llama_cpp(llama_cpp)
-    quantizer = find_quantizer(quant, llama_cpp) if quant in QUANTIZED else ""
+    instead = f"take QUANT=q8_0 in the place of {quant}"
+    quantizer = find_program("llama-quantize", llama_cpp, instead) if quant in QUANTIZED else ""
     model = complete_model(stage)
     quant = quant or stored_as(model)
     folder = export_folder(stage, "gguf", quant)
@@ -47,11 +48,14 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return folder
 
 
-def made(stage: Stage, quant: str) -> list[Path]:
-    """Return a stage's GGUF. Raises UserError where it is not made, or is another stage's."""
+def made(stage: Stage, quant: str, llama_cpp: str = "", *, thorough: bool = True) -> list[Path]:
+    """Return a stage's GGUF. Raises UserError where it is not made, or is another stage's.
+
+    thorough: read all of it, and not only its size.
+    """
     check_quant(quant)
     quant = quant or stored_as(merged_folder(stage))
-    folder, _ = find_export(stage, "gguf", quant)
+    folder, _ = find_export(stage, "gguf", quant, thorough=thorough)
     return [folder / file_name(stage, quant)]
 
 

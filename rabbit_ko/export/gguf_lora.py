@@ -57,14 +57,14 @@ def base_gguf(stage: Stage, quant: str, llama_cpp: str) -> Path:
     return file
 
 
-def made(stage: Stage, quant: str) -> list[Path]:
+def made(stage: Stage, quant: str, llama_cpp: str = "") -> list[Path]:
     """Return the GGUF of what a stage's adapter is on, made where it is not there, and that of the adapter.
 
     Raises UserError where the latter is not made, or is another stage's.
     """
     files = pushed(stage, quant).files
     [adapter] = [file for file in files.values() if isinstance(file, Path) and file.suffix == ".gguf"]
-    return [base_gguf(stage, quant, ""), adapter]
+    return [base_gguf(stage, quant, llama_cpp), adapter]
 
 
 def pushed(stage: Stage, quant: str) -> Pushed:

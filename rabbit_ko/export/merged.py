@@ -44,11 +44,13 @@ def merged_folder(stage: Stage) -> Path:
     return run / "merged"
 
 
-def made(stage: Stage, quant: str) -> list[Path]:
+def made(stage: Stage, quant: str, llama_cpp: str = "") -> list[Path]:
     """Return the folder of the merged model. Raises UserError where there is none of the adapter as it is now."""
+    refuse_quant("merged", quant)
     return [merged_folder(stage)]
 
 
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's merged model. Raises UserError where there is none of the stage's adapter as it is now."""
+    refuse_quant("merged", quant)
     return Pushed(model_files(merged_folder(stage)), "transformers", "finetune")

@@ -1,5 +1,6 @@
 """What serves a stage's complete model, each by its own command: one entry in BACKENDS a server."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -12,9 +13,9 @@ from typing import NamedTuple
 from axolotl_plugins.checks.model_files import check_model
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import check_stage, context_of
-from rabbit_ko.evaluation.stages import BASE, Stage
-from rabbit_ko.export._folder import find_export
-from rabbit_ko.export.gguf import check_quant, file_name, stored_as
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export import gguf
+from rabbit_ko.export.gguf import stored_as
 from rabbit_ko.export.merged import merged_folder
 from rabbit_ko.serving.llama_cpp import llama_cpp_command
 from rabbit_ko.serving.process import check_port
@@ -44,6 +45,13 @@ class Served(NamedTuple):
     model: str
 
 
+class Backend(NamedTuple):
+    """What finds a server for a stage, and what of a place it takes beside host and port."""
+
+    find: Callable[[Stage, Place], Served]
+    takes: tuple[str, ...] = ()
+
+
 def find_server(stage: Stage, backend: str, place: Place, arguments: Sequence[str] = ()) -> Served:
     """Return what serves a stage at a place. arguments: more of the server's own.
 
@@ -51,20 +59,20 @@ def find_server(stage: Stage, backend: str, place: Place, arguments: Sequence[st
     """
     if backend not in BACKENDS:
         raise UnknownName(f"BACKEND={backend}: nothing serves by that name{suggest(backend, BACKENDS)}")
-    check_quant(place.quant)
-    if place.quant and backend != "llamacpp":
-        raise UnknownName(f"QUANT={place.quant}: only BACKEND=llamacpp serves a file by how its weights are stored")
-    if stage.name == BASE:
-        raise UnknownName(f"{BASE}: is no stage that was trained; serve {stage.model} by itself")
+    for name, value in {"QUANT": place.quant, "CONTEXT": place.context, "LLAMA_CPP": place.llama_cpp}.items():
+        taking = [other for other in BACKENDS if name in BACKENDS[other].takes]
+        if value and backend not in taking:
+            raise UnknownName(f"{name}={value}: is of BACKEND={' and '.join(taking)} alone")
     check_stage(stage)
-    command, model = BACKENDS[backend](stage, place)
+    command, model = BACKENDS[backend].find(stage, place)
     check_port(place.host, place.port)
     return Served([*command, *arguments], model)
 
 
 def curl(url: str, model: str) -> str:
     """Return a line for a shell that asks a model something."""
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "안녕하세요?"}}], "max_tokens": 256}}'
+    asked = {"model": model, "messages": [{"role": "user", "content": "안녕하세요?"}], "max_tokens": 256}
+    body = json.dumps(asked, ensure_ascii=False)
     words = ["curl", "-s", f"{url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d", body]
     return shlex.join(words)
 
@@ -93,9 +101,7 @@ def _vllm(stage: Stage, place: Place) -> Served:
 
 
 def _llamacpp(stage: Stage, place: Place) -> Served:
-    quant = place.quant or stored_as(merged_folder(stage))
-    folder, _ = find_export(stage, "gguf", quant, thorough=False)
-    file = folder / file_name(stage, quant)
+    [file] = gguf.made(stage, place.quant, thorough=False)
     context = place.context or context_of(stage)
     return Served(
         llama_cpp_command(file, place.host, place.port, context=context, llama_cpp=place.llama_cpp), file.stem
@@ -116,8 +122,8 @@ def _trust(stage: Stage) -> tuple[str, ...]:
     return ("--trust-remote-code",) if stage.trusted else ()
 
 
-BACKENDS: dict[str, Callable[[Stage, Place], Served]] = {
-    "llamacpp": _llamacpp,
-    "transformers": _transformers,
-    "vllm": _vllm,
+BACKENDS = {
+    "llamacpp": Backend(_llamacpp, ("QUANT", "CONTEXT", "LLAMA_CPP")),
+    "transformers": Backend(_transformers),
+    "vllm": Backend(_vllm, ("CONTEXT",)),
 }

