@@ -29,8 +29,8 @@ class DoorRecord(BaseModel):
     """A door's figures. prompts, ids, counts: of how many conversations they are the same, and of how many told.
 
     same: how many answers have the same tokens and end, of so many conversations, which came to so many tokens. mean,
-    largest: of the differences of their log-probabilities, in nats. kl: the mean divergence, in nats a token. share: how
-    much of the adapter is in it. ends: of how many answers the end is told as it is.
+    largest: of the differences of their log-probabilities, in nats. kl: the mean divergence, in nats a token. share:
+    how much of the adapter is in it. ends: of how many answers the end is told as it is.
     """
 
     door: str

@@ -52,7 +52,7 @@ TOLD = {
     "count": "the prompt has another number of tokens",
     "end": "an answer that has ended is said to be cut",
 }
-# By so much, in nats, the adapter has to move log-probabilities, as a root of the mean square, for its share to be seen.
+# How far, in nats, the adapter has to move log-probabilities for its share to be seen: a root of a mean square.
 LEAST_SHIFT = 0.005
 
 

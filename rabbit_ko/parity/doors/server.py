@@ -51,7 +51,7 @@ class ServerDoor:
         answers = [_answered(replies[place]) for place in range(len(conversations))]
         prompts = asyncio.run(self._prompts(conversations))
         return [
-            replace(found, prompt=found.prompt or prompt, prompt_ids=found.prompt_ids or ids)
+            replace(found, prompt=_prompt(found.prompt, prompt), prompt_ids=found.prompt_ids or ids)
             for found, (prompt, ids) in zip(answers, prompts, strict=True)
         ]
 
@@ -120,6 +120,16 @@ def only_model(endpoint: Endpoint) -> str:
             f"{url}: lists {len(found)} models{': ' if found else ''}{', '.join(found[:8])}; say MODEL_NAME"
         )
     return found[0]
+
+
+def _prompt(read: str | None, rendered: str | None) -> str | None:
+    """Return the prompt that a server has rendered, unless it says that it has read another one.
+
+    llama.cpp makes that from its tokens, without some of the spaces.
+    """
+    if read is None or rendered is None:
+        return read or rendered
+    return rendered if "".join(read.split()).endswith("".join(rendered.split())) else read
 
 
 async def _ask(ask: Ask, messages: Messages, most: int, wanted: Mapping[str, Any]) -> Reply:

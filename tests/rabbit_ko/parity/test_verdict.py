@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rabbit_ko.export.gguf import QUANTS
@@ -73,6 +74,33 @@ def test_probabilities_are_near_within_the_bound_on_their_mean_and_different_bey
 @pytest.mark.parametrize("quant", BOUNDS)
 def test_what_is_no_number_is_never_the_same_or_near(quant: str, change: dict[str, Any]) -> None:
     assert judge("door", quant, [replace(SAME, **change)]).verdict is Verdict.DIFFERENT
+
+
+@pytest.mark.parametrize("quant", BOUNDS)
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_how_much_of_the_adapter_is_in_a_door_is_found_in_noise_and_tells_another_model(
+    quant: str, share: float
+) -> None:
+    random = np.random.default_rng(0)
+    ours = random.normal(0.0, 0.05, 4_000)
+    theirs = share * ours + random.normal(0.0, 0.05, 4_000)
+    outcome = judge("door", quant, [replace(SAME, shifts=tuple(zip(ours.tolist(), theirs.tolist(), strict=True)))])
+    assert outcome.share == pytest.approx(share, abs=0.03)
+    assert (outcome.verdict is Verdict.DIFFERENT) is (abs(outcome.share - 1) > BOUNDS[quant].share)
+
+
+def test_an_adapter_that_moves_nothing_has_no_share() -> None:
+    assert judge("door", "f32", [replace(SAME, shifts=((1e-4, 1e-4),) * 10)]).share is None
+
+
+def test_an_answer_that_ended_and_is_said_to_be_cut_is_another_server() -> None:
+    assert verdict(end=False) is Verdict.DIFFERENT
+
+
+@pytest.mark.parametrize(("quant", "bounds"), BOUNDS.items())
+def test_probabilities_that_diverge_beyond_the_bound_are_different(quant: str, bounds: Any) -> None:
+    assert verdict(quant, divergences=(2.2 * bounds.kl,)) is Verdict.DIFFERENT
+    assert verdict(quant, divergences=(1.8 * bounds.kl,)) is not Verdict.DIFFERENT
 
 
 def test_the_wider_bounds_of_the_door_and_of_the_reference_hold() -> None:
