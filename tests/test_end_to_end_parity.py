@@ -150,6 +150,8 @@ def test_an_adapter_that_is_scaled_by_two_is_seen(stage: Stage, tmp_path: Path) 
     outcome = exact(stage, folder)
     assert outcome.verdict is Verdict.DIFFERENT
     assert outcome.told("ids")[0] == len(outcome.answers)
+    assert outcome.share is not None
+    assert outcome.share > 1.5
 
 
 def test_a_wrong_pre_tokenizer_is_seen(stage: Stage, tmp_path: Path) -> None:
@@ -166,19 +168,22 @@ def test_a_truncated_file_is_told_in_a_line(stage: Stage, tmp_path: Path, share:
         exact(stage, tmp_path / "x.gguf")
 
 
+@pytest.mark.parametrize("quant", ["f32", "q8_0"])
 def test_another_stages_file_is_known_by_what_it_says_and_by_its_answers(
-    stage: Stage, tmp_path: Path, started: Path
+    stage: Stage, tmp_path: Path, started: Path, quant: str
 ) -> None:
-    run(started, ".venv/bin/rabbit", "export", "--stage", "sft", "--quant", "f32")
-    other = Path("runs/smoke/sft/export/gguf/f32/smoke-sft-f32.gguf")
+    run(started, ".venv/bin/rabbit", "export", "--stage", "sft", "--quant", quant)
+    other = Path(f"runs/smoke/sft/export/gguf/{quant}/smoke-sft-{quant}.gguf")
     with pytest.raises(UserError, match="of another run than runs/smoke/dpo: smoke sft"):
         find_doors(stage, str(other), "", "", Path("server.log"))
     outcome = exact(stage, with_keys(other, tmp_path / "x.gguf", drop=[TRAINED_FILES]))
     assert outcome.verdict is Verdict.DIFFERENT
     assert outcome.told("ids")[0] == len(outcome.answers)
+    assert outcome.share is not None
+    assert abs(outcome.share) < 0.5
 
 
-def test_another_stages_file_in_the_place_of_an_export_is_seen(stage: Stage, started: Path, tmp_path: Path) -> None:
+def test_another_file_in_the_place_of_an_export_is_seen(stage: Stage, started: Path, tmp_path: Path) -> None:
     shutil.copy2(GGUF, tmp_path / "kept")
     content = bytearray(GGUF.read_bytes())
     content[-1] ^= 1
@@ -190,7 +195,7 @@ def test_another_stages_file_in_the_place_of_an_export_is_seen(stage: Stage, sta
     assert "is not what its run wrote, by its checksum" in result.stderr
 
 
-def test_a_server_that_changes_the_model_is_told_with_the_first_place_that_differs(
+def test_a_file_with_another_prompt_is_told_with_the_first_place_that_differs(
     stage: Stage, started: Path, tmp_path: Path, template: str
 ) -> None:
     cut = template.replace('conversation.user + "\\n\\n"', 'conversation.user + "\\n"')

@@ -13,6 +13,7 @@ from rich.table import Table
 from rabbit_ko import storage
 from rabbit_ko.documents import read_record
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.models import encode_chat
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export._folder import made_of
@@ -105,6 +106,11 @@ def read_records(stage: Stage) -> dict[str, ParityRecord]:
         file.stem: read_record(ParityRecord, file, "take it away, and run `make parity` again") for file in files
     }
     return {name: record for name, record in found.items() if record.made_of == made_of(stage)}
+
+
+def parity_digest(stage: Stage) -> str:
+    """Return a hash of what was found of a stage as it is now; raises UserError as `read_records` does."""
+    return digest({name: record.model_dump(mode="json") for name, record in read_records(stage).items()})
 
 
 def _record(outcome: Outcome) -> DoorRecord:

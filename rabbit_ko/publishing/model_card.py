@@ -20,6 +20,7 @@ from rabbit_ko.evaluation.results.table import KNOWN_SUITES, LOGICKOR, Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import stage_method
+from rabbit_ko.parity.report import parity_digest
 from rabbit_ko.publishing import examples
 from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
 from rabbit_ko.publishing.examples import Example, PickedAnswer
@@ -32,6 +33,8 @@ CARD_FILE = "README.md"
 REPO = "org/name"  # stands on a card until the model is pushed
 # The header's key for the hash of the run.json that the card was written from.
 RUN_DIGEST = "run_json_sha256"
+# And for that of what parity had found by then.
+PARITY_DIGEST = "parity"
 
 
 def write_card(
@@ -133,7 +136,7 @@ def header(facts: Facts) -> ModelCardData:
             if results
             else {}
         ),
-        **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE)},
+        **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE), PARITY_DIGEST: parity_digest(facts.stage)},
     )
 
 

@@ -10,8 +10,8 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed, find_format
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.parity.report import check, read_records
-from rabbit_ko.publishing.model_card import CARD_FILE, REPO, RUN_DIGEST
+from rabbit_ko.parity.report import check, parity_digest, read_records
+from rabbit_ko.publishing.model_card import CARD_FILE, PARITY_DIGEST, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
 from rabbit_ko.recipes import RUN_FILE, find_recipe
 from rabbit_ko.storage import check_inside
@@ -30,7 +30,8 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
         raise UserError(f"{file}: no card of this project; run {command} first")
     if card.data.get(RUN_DIGEST) != file_digest(run):
         raise UserError(f"{file}: written from another run than the one that is there; run {command} again")
-    _check_parity(stage, exported)
+    if _has_parity(stage, exported) and card.data.get(PARITY_DIGEST) != parity_digest(stage):
+        raise UserError(f"{file}: was written before parity said what it says now; run {command} again")
     _check_files([run, file, *exported.files.values()], Path(stage.model))
     card.data.library_name = exported.library
     if card.data.base_model:
@@ -39,11 +40,12 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
     return hub.commit(repo, {**exported.files, RUN_FILE: run, CARD_FILE: readme}, f"{recipe} {name}", public, "model")
 
 
-def _check_parity(stage: Stage, exported: Pushed) -> None:
-    """Raise UserError for a GGUF of which parity has not found that it is the stage's model."""
+def _has_parity(stage: Stage, exported: Pushed) -> bool:
+    """Tell whether a push has a GGUF. Raises UserError where parity has not found it to be the stage's model."""
+    has_gguf = False
     for file in exported.files.values():
         if isinstance(file, Path) and file.suffix == ".gguf":
-            digest = file_digest(file)
+            has_gguf, digest = True, file_digest(file)
             found = [record for record in read_records(stage).values() if digest in record.files.values()]
             if not found:
                 what = f"AGAINST={file.parents[1].name} QUANT={file.parent.name}"
@@ -53,6 +55,7 @@ def _check_parity(stage: Stage, exported: Pushed) -> None:
                 )
             for record in found:
                 check(record)
+    return has_gguf
 
 
 def _check_files(files: Iterable[Path | bytes], folder: Path) -> None:

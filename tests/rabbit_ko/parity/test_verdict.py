@@ -85,6 +85,7 @@ def test_how_much_of_the_adapter_is_in_a_door_is_found_in_noise_and_tells_anothe
     ours = random.normal(0.0, 0.05, 4_000)
     theirs = share * ours + random.normal(0.0, 0.05, 4_000)
     outcome = judge("door", quant, [replace(SAME, shifts=tuple(zip(ours.tolist(), theirs.tolist(), strict=True)))])
+    assert outcome.share is not None
     assert outcome.share == pytest.approx(share, abs=0.03)
     assert (outcome.verdict is Verdict.DIFFERENT) is (abs(outcome.share - 1) > BOUNDS[quant].share)
 

@@ -330,6 +330,9 @@ def test_a_gguf_is_pushed_with_what_lies_beside_it_once_parity_has_found_it_to_b
     with pytest.raises(UserError, match=rf"{file}: nobody has checked .* AGAINST=gguf QUANT=q8_0`"):
         push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
     put_parity("sft", file)
+    with pytest.raises(UserError, match="was written before parity said what it says now; run `make card"):
+        push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
+    put_card("sft")
     push("mine", "sft", "me/rabbit", format="gguf", quant="q8_0")
     assert sorted(files_of(pushed)) == ["Modelfile", "README.md", "mine-sft-q8_0.gguf", "run.json"]
     card = ModelCard(bytes(files_of(pushed)["README.md"]).decode())
