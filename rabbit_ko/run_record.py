@@ -1,5 +1,6 @@
 """What a finished run wrote: its `run.json`, and the checksums by which its model is known to be the one it wrote."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ LOADED = (
 )
 # A model's files, as they are recorded. Other configs, such as one for a server, may be added.
 MODEL_FILES = (*LOADED, "*config.json")
+
+# The folder of an export while it is made.
+_MAKING = re.compile(r"^\.([a-z0-9_-]+)-[0-9a-f]{32}$")
 
 
 class FileRecord(BaseModel):
@@ -67,11 +71,19 @@ def remedy(path: Path, undo: str = "put it back") -> str:
             folder = RUNS / recipe / stage / "merged"
             return f"remove {folder} and run `make merge RECIPE={recipe} STAGE={stage}`"
         case (recipe, stage, "export", format, *quant):
-            named = f"FORMAT={format}" + "".join(f" QUANT={name}" for name in quant[:1])
-            return f"run `make export RECIPE={recipe} STAGE={stage} {named}`"
+            return f"run `make {_exporting(f'RECIPE={recipe} STAGE={stage}', format, *quant[:1])}`"
         case (recipe, stage, *_):
             return f"{undo}, or train anew: `make {stage} RECIPE={recipe} FRESH=1`"
     return "copy or download it again"
+
+
+def _exporting(of: str, *place: str) -> str:
+    """Return the command that makes an export, by its place among those of a stage, also before it is complete."""
+    format, *quant = [_MAKING.sub(r"\1", name) for name in place]
+    stored = f" QUANT={quant[0]}" if quant and format.startswith("gguf") else ""
+    if format == "gguf-lora-base":
+        return f"parity {of} AGAINST=gguf-lora{stored}"
+    return f"export {of} FORMAT={format}{stored}"
 
 
 def read_run(folder: Path) -> RunRecord:

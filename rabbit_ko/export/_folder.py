@@ -22,7 +22,7 @@ RECORD = "export.json"
 
 
 class ExportRecord(ModelRecord):
-    """What an export is. made_of: tells the model, prompt and code that it was made of. versions: of what made it."""
+    """What an export is. made_of: tells the model and prompt that it was made of. versions: of what made it."""
 
     made_of: str
     versions: dict[str, str] = Field(default_factory=dict)
@@ -39,9 +39,8 @@ def log_file(stage: Stage) -> Path:
 
 
 def made_of(stage: Stage) -> str:
-    """Return what tells a stage's model and prompt, and the code of this package, from others."""
-    code = source_digest(Path(__file__).parent.glob("*.py"))
-    return digest([trained_files(Path(stage.model)), stage.prompt, code])
+    """Return what tells a stage's model and prompt from others."""
+    return digest([trained_files(Path(stage.model)), stage.prompt])
 
 
 def find_export(stage: Stage, format: str, quant: str = "", *, thorough: bool = True) -> tuple[Path, ExportRecord]:
@@ -60,12 +59,15 @@ def find_export(stage: Stage, format: str, quant: str = "", *, thorough: bool = 
 
 
 def is_current(stage: Stage, format: str, quant: str, versions: dict[str, str]) -> bool:
-    """Tell, and say, whether an export is up to date: complete, of the stage as it is, and made by these versions."""
+    """Tell, and say, whether an export is up to date: complete, of the stage, made by these versions and this code.
+
+    One that is not is made again where it is asked for; it is what it was, so that it can be used until then.
+    """
     try:
         folder, record = find_export(stage, format, quant)
     except UserError:
         return False
-    if is_up_to_date := record.versions == versions:
+    if is_up_to_date := record.versions == _and_code(versions):
         say(f"{folder}: up to date")
     return is_up_to_date
 
@@ -76,13 +78,13 @@ def refuse_quant(format: str, quant: str) -> None:
         raise UnknownName(f"QUANT={quant}: FORMAT={format} has no such choice; QUANT is of gguf and gguf-lora")
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Raise UserError where fewer bytes are free than an export takes."""
+def check_room(folder: Path, needed: int, instead: str = "") -> None:
+    """Raise UserError where fewer bytes are free than an export takes. instead: what else one may do."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"{folder.parent}: {free / 2**30:.1f} GiB are free, and the export takes {needed / 2**30:.1f} GiB; free "
-            "some (`rabbit doctor` counts), or take a smaller QUANT"
+            f"some (`rabbit doctor` counts){instead}"
         )
 
 
@@ -100,7 +102,7 @@ def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Pat
         try:
             yield partial
             storage.make_readable(partial)
-            record = ExportRecord(files=_describe(partial), made_of=made_of(stage), versions=versions)
+            record = ExportRecord(files=_describe(partial), made_of=made_of(stage), versions=_and_code(versions))
             storage.write(str(partial / RECORD), (record.model_dump_json(indent=1) + "\n").encode())
             if folder.exists():
                 folder.rename(old)
@@ -109,6 +111,10 @@ def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Pat
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _and_code(versions: dict[str, str]) -> dict[str, str]:
+    return {**versions, "rabbit_ko.export": source_digest(Path(__file__).parent.glob("*.py"))}
 
 
 def _describe(folder: Path) -> dict[str, FileRecord]:

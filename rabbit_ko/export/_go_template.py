@@ -5,15 +5,11 @@ is one that the model is to continue, and one at the beginning what is left of a
 """
 
 import json
-import re
 import sys
-from collections.abc import Mapping
 
 from prompt_strategies.probes import TOLD
-from rabbit_ko.export._pattern import Pattern
+from rabbit_ko.export._pattern import ROLES, Pattern, fill
 
-_PART = re.compile("@([a-z]+)")
-# `@...` stands for what is made from a pattern.
 _LAYOUT = """\
 @define
 {{- $last := -1 }}
@@ -63,18 +59,12 @@ _SPACES = [character for character in map(chr, range(sys.maxunicode)) if charact
 def go_template(pattern: Pattern) -> str:
     """Return the Go template that renders what a pattern does; it needs Go 1.24, with which Ollama is built."""
     contents = {
-        role: _content("$.System" if role == "system" else ".Content", role in pattern.stripped)
-        for role in ("system", "user", "assistant")
+        role: _content("$.System" if role == "system" else ".Content", role in pattern.stripped) for role in ROLES
     }
-    told = (pattern.told or pattern.plain)._asdict()
-    pieces = {name: _piece(told[name], text, contents["system"]) for name, text in pattern.plain._asdict().items()}
+    pieces = {name: _piece(told, plain, contents["system"]) for name, (told, plain) in pattern.pieces.items()}
     define = _define_strip() if pattern.stripped else ""
-    layout = _fill(_LAYOUT, {"define": define, "told": _told(pattern), **contents, **pieces})
+    layout = fill(_LAYOUT, {"define": define, "told": _told(pattern), **contents, **pieces})
     return "\n".join(line for line in layout.splitlines() if line)
-
-
-def _fill(layout: str, parts: Mapping[str, str]) -> str:
-    return _PART.sub(lambda found: parts[found[1]], layout)
 
 
 def _told(pattern: Pattern) -> str:
@@ -86,14 +76,14 @@ def _told(pattern: Pattern) -> str:
 
 
 def _strip_before(name: str) -> str:
-    return _fill(_WITHOUT_SPACES, {"name": name, "spaces": _strings(_SPACES)})
+    return fill(_WITHOUT_SPACES, {"name": name, "spaces": _strings(_SPACES)})
 
 
 def _define_strip() -> str:
     by_length = {n: [space for space in _SPACES if len(space.encode()) == n] for n in (1, 2, 3)}
-    cases = [_fill(_CASE, {"n": str(n), "spaces": _strings(spaces)}) for n, spaces in by_length.items()]
-    behind = _fill(_WITHOUT_SPACES_BEHIND, {"cases": "\n".join(cases)})
-    return _fill(_STRIP, {"before": _strip_before("text"), "behind": behind})
+    cases = [fill(_CASE, {"n": str(n), "spaces": _strings(spaces)}) for n, spaces in by_length.items()]
+    behind = fill(_WITHOUT_SPACES_BEHIND, {"cases": "\n".join(cases)})
+    return fill(_STRIP, {"before": _strip_before("text"), "behind": behind})
 
 
 def _content(field: str, is_stripped: bool) -> str:

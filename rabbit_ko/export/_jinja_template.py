@@ -4,23 +4,19 @@ It has a part of Jinja only: https://github.com/ggml-org/llama.cpp/blob/master/c
 """
 
 import json
-import re
 
 from prompt_strategies.probes import ASKED, QUESTION, TOLD
 from prompt_strategies.tokens import Tokenizer
-from rabbit_ko.export._pattern import Pattern
+from rabbit_ko.export._pattern import ROLES, Pattern, fill
 
-_PART = re.compile("@([a-z]+)")
-# `@...` stands for what is made from a pattern.
 _LAYOUT = """\
 {{- @bos }}
 {%- set chat = namespace(told=@none, begun=false) %}
 {%- for message in messages %}
-{%- if message['role'] == 'system' and loop.first %}
+{%- if message['role'] == 'system' and @opens %}
 {%- set chat.told = @system %}
 {%- elif message['role'] == 'user' and loop.last %}
-{{- (@last if chat.begun else @only) + @user + @closing }}
-{%- if add_generation_prompt %}{{- @generation }}{% endif %}
+{{- (@last if chat.begun else @only) + @user + (@end if add_generation_prompt else @closing) }}
 {%- elif message['role'] == 'user' %}
 {{- (@question if chat.begun else @first) + @user }}
 {%- set chat.begun = true %}
@@ -35,24 +31,14 @@ _LAYOUT = """\
 
 def jinja_template(pattern: Pattern, tokenizer: Tokenizer, has_bos: bool) -> str:
     """Return the Jinja source that renders what a pattern does, with BOS where the prompt has one."""
-    told = (pattern.told or pattern.plain)._asdict()
-    parts = {name: _piece(told[name], text, pattern) for name, text in pattern.plain._asdict().items()}
-    closing = _without_generation(tokenizer)
-    is_apart = pattern.plain.end.startswith(closing) and told["end"].startswith(closing)
-    closing = closing if is_apart else ""
-    parts["closing"] = json.dumps(closing)
-    parts["generation"] = _piece(told["end"][len(closing) :], pattern.plain.end[len(closing) :], pattern)
-    content = {role: "message['content']" + (" | trim" if role in pattern.stripped else "") for role in _ROLES}
+    parts = {name: _piece(told, plain, pattern) for name, (told, plain) in pattern.pieces.items()}
+    parts["closing"] = _string(_without_generation(tokenizer))
+    content = {role: "message['content']" + (" | trim" if role in pattern.stripped else "") for role in ROLES}
     parts |= {role: f"({text})" for role, text in content.items()}
     parts |= {"bos": "bos_token" if has_bos else "''", "none": "none" if pattern.takes_blank else "''"}
+    parts["opens"] = "false" if pattern.told is None else "loop.first"
     parts["order"] = f"{'' if pattern.told is None else 'system (optional), then '}user and assistant in turn"
-    layout = "".join(line.strip() for line in _LAYOUT.splitlines())
-    if pattern.told is None:
-        layout = layout.replace("and loop.first %}{%- set chat.told = @system", "and false %}{%- set chat.told = ''")
-    return _PART.sub(lambda found: parts[found[1]], layout)
-
-
-_ROLES = ("system", "user", "assistant")
+    return fill("".join(line.strip() for line in _LAYOUT.splitlines()), parts)
 
 
 def _without_generation(tokenizer: Tokenizer) -> str:

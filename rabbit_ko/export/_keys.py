@@ -2,11 +2,13 @@
 
 import struct
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from axolotl_plugins.checks.base_model import stop_tokens
 from prompt_strategies.probes import QUESTION
+from prompt_strategies.tokens import Tokenizer
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.models import encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
@@ -14,7 +16,7 @@ from rabbit_ko.export._jinja_template import jinja_template
 from rabbit_ko.export._pattern import find_pattern
 from rabbit_ko.run_record import remedy, trained_files
 
-Keys = dict[str, bool | int | float | str]
+Keys = Mapping[str, bool | int | float | str]
 TRAINED_FILES = "rabbit_ko.trained_files"
 CHAT_TEMPLATE, ADDS_BOS = "tokenizer.chat_template", "tokenizer.ggml.add_bos_token"
 # What llama.cpp takes in its place where a request has tools.
@@ -28,15 +30,20 @@ def identity(stage: Stage) -> Keys:
     return {"general.name": f"{stage.recipe} {stage.name}", TRAINED_FILES: trained_files(Path(stage.model))}
 
 
+def ends_of(stage: Stage, model: Path, tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens that end an answer of a stage's model in a folder, its tokenizer's own EOS first."""
+    eos = tokenizer.eos_token_id
+    return [eos, *sorted({*stop_tokens(str(model), stage.trusted)} - {eos})]
+
+
 def model_keys(stage: Stage, model: Path) -> Keys:
     """Return what the file of a stage's model in a folder says. Raises UserError where llama.cpp has no such key.
 
     BOS begins a prompt where it does in training, whether or not the tokenizer adds it by itself.
     """
     tokenizer = load_tokenizer(stage)
-    bos, ends = tokenizer.bos_token_id, [tokenizer.eos_token_id]
+    bos, ends = tokenizer.bos_token_id, ends_of(stage, model, tokenizer)
     has_bos = bos is not None and encode_chat(tokenizer, [QUESTION])["input_ids"][0] == bos
-    ends += sorted({*stop_tokens(str(model), stage.trusted)} - {tokenizer.eos_token_id})
     if len(ends) > len(ENDS):
         raise UserError(
             f"{model / 'generation_config.json'}: eos_token_id: a GGUF names at most {len(ENDS)} tokens that end an "
@@ -75,6 +82,13 @@ def _template(template: str, bos: int | None) -> str:
 
 def read_gguf(file: Path) -> dict[str, Any]:
     """Return what a GGUF says, without lists such as its vocabulary. Raises UserError for one that is damaged."""
+    at = file.stat() if file.exists() else None
+    return {**_read(file, at and (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns))}
+
+
+@cache
+def _read(file: Path, version: tuple[int, ...] | None) -> dict[str, Any]:
+    """Read a file once while it is the same: its vocabulary takes seconds."""
     return _said(_open(file))
 
 
@@ -93,7 +107,7 @@ def _said(reader: Any) -> dict[str, Any]:
     return {name: it.contents() for name, it in reader.fields.items() if it.types[0] is not GGUFValueType.ARRAY}
 
 
-def check_gguf(file: Path, keys: Mapping[str, bool | int | float | str], config: Any = None) -> None:
+def check_gguf(file: Path, keys: Keys, config: Any = None) -> None:
     """Raise UserError where a GGUF does not say what it has to. config: of its model, as transformers loads it."""
     reader = _open(file)
     said = _said(reader)

@@ -7,31 +7,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from axolotl_plugins.checks.base_model import stop_tokens
 from prompt_strategies.tokens import Tokenizer
 from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.models import context_of
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export._go_template import go_template
+from rabbit_ko.export._keys import ends_of
 from rabbit_ko.export._pattern import find_pattern
-from rabbit_ko.export.merged import merged_folder
 
 # The first version that renders with the GGUF's own Jinja template where there is none in Go.
 _RENDERS_JINJA = "0.30.0"
 
 
-def write_modelfile(folder: Path, weights: str, stage: Stage, tokenizer: Tokenizer) -> str:
+def write_modelfile(folder: Path, weights: str, stage: Stage, model: Path, tokenizer: Tokenizer) -> str:
     """Write what Ollama needs for a stage's GGUF, a file in the same folder; return why it has no Go template, if so.
 
     Such a Modelfile leaves the prompt to the Jinja template in the GGUF, and asks for an Ollama that can do that.
-    Raises UserError where there is no merged model.
+    model: the folder of the complete model.
     """
     try:
         template, why = go_template(find_pattern(tokenizer)), ""
     except UserError as error:
         template, why = "", f"no Go template for Ollama before {_RENDERS_JINJA}: of the chat template, {error}"
-    params = _params(stage, tokenizer)
+    params = _params(stage, model, tokenizer)
     prompt = f'TEMPLATE """{template}"""' if template else f"REQUIRES {_RENDERS_JINJA}"
     lines = [f"FROM ./{weights}", prompt, *_parameters(params)]
     _write(folder / "Modelfile", "\n".join(lines) + "\n")
@@ -41,13 +40,12 @@ def write_modelfile(folder: Path, weights: str, stage: Stage, tokenizer: Tokeniz
     return why
 
 
-def _params(stage: Stage, tokenizer: Tokenizer) -> dict[str, Any]:
+def _params(stage: Stage, model: Path, tokenizer: Tokenizer) -> dict[str, Any]:
     """Return what stops an answer, how much the model can read, and that nothing else is drawn than was trained.
 
     Ollama's own penalty for repetition was 1.1 for years.
     """
-    ends = {tokenizer.eos_token_id, *stop_tokens(str(merged_folder(stage)), stage.trusted)}
-    stop = tokenizer.convert_ids_to_tokens(sorted(ends))
+    stop = tokenizer.convert_ids_to_tokens(ends_of(stage, model, tokenizer))
     return {"stop": stop, "num_ctx": context_of(stage), "repeat_penalty": 1.0}
 
 

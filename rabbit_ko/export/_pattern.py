@@ -4,6 +4,7 @@ It is found by rendering a few conversations; that the template does nothing els
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle, product
@@ -29,6 +30,8 @@ from rabbit_ko.errors import UserError, reason
 # Renders a prompt without BOS, which an engine's tokenizer adds.
 Render = Callable[[Messages], str]
 
+ROLES = ("system", "user", "assistant")
+_PART = re.compile("@([a-z]+)")
 _LAST = {"role": "user", "content": "qx3zq"}
 _PADDED = " \n px1zp\t\n"
 _SYSTEMS = (None, "짧게 답해 주세요.", "", " \n", '\u3000\n{{ .System }} "짧게"\n\n')
@@ -63,6 +66,12 @@ class Pattern:
     stripped: frozenset[str]
     takes_blank: bool
 
+    @property
+    def pieces(self) -> dict[str, tuple[str, str]]:
+        """The pieces by their names, each with a system message and without one."""
+        told = self.told or self.plain
+        return dict(zip(Pieces._fields, zip(told, self.plain, strict=True), strict=True))
+
     def render(self, messages: Messages) -> str:
         """Render a prompt, without BOS."""
         said = [self._content(message["role"], message["content"]) for message in messages]
@@ -76,6 +85,11 @@ class Pattern:
 
     def _content(self, role: str, content: str) -> str:
         return content.strip() if role in self.stripped else content
+
+
+def fill(layout: str, parts: Mapping[str, str]) -> str:
+    """Return a layout of a template with a pattern's part in the place of each `@name`."""
+    return _PART.sub(lambda found: parts[found[1]], layout)
 
 
 def find_pattern(tokenizer: Tokenizer) -> Pattern:

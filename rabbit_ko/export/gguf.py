@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -43,7 +43,7 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
         return folder
     with making(folder, stage, found.versions) as partial:
         convert(stage, model, partial / file_name(stage, quant), quant, found, quantizer)
-        if why := write_modelfile(partial, file_name(stage, quant), stage, load_tokenizer(stage)):
+        if why := write_modelfile(partial, file_name(stage, quant), stage, model, load_tokenizer(stage)):
             say(why)
     return folder
 
@@ -97,7 +97,7 @@ def convert(
     quant: str,
     found: LlamaCpp,
     quantizer: str = "",
-    keys: Mapping[str, bool | int | float | str] = MappingProxyType({}),
+    keys: Keys = MappingProxyType({}),
 ) -> None:
     """Write a model as a GGUF with a stage's prompt. Raises UserError where that fails, or the file does not say so.
 
@@ -106,7 +106,8 @@ def convert(
     """
     stored = stored_as(model)
     written, bits = sum(it.stat().st_size for it in model.glob("*.safetensors")), QUANTS[quant]
-    check_room(file.parent, int(written * (bits + (CONVERTED[stored] if quantizer else 0)) / CONVERTED[stored]))
+    needed = int(written * (bits + (CONVERTED[stored] if quantizer else 0)) / CONVERTED[stored])
+    check_room(file.parent, needed, ", or take a smaller QUANT")
     keys = {**model_keys(stage, model), **keys}
     with working(file.parent) as work:
         first, outtype = (work / "converted.gguf", stored) if quantizer else (file, quant)

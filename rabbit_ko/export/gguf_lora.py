@@ -27,7 +27,7 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     found, run = find_llama_cpp(llama_cpp), Path(stage.model)
     check_run(run)
     base, quant = _base(stage, ["config.json"]), quant or stored_as(run, ADAPTER)
-    keys = identity(stage) | _scale(run)
+    keys = {**identity(stage), **_scale(run)}
     folder = export_folder(stage, "gguf-lora", quant)
     if is_current(stage, "gguf-lora", quant, found.versions):
         return folder

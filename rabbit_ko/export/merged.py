@@ -16,8 +16,9 @@ from rabbit_ko.training.run import merge
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     """Merge a stage's adapter unless it is merged; return the model's folder. Raises UserError."""
     refuse_quant("merged", quant)
-    folder = complete_model(stage)
-    say(f"{folder}: up to date")
+    is_new = merge(Recipe(stage.recipe), stage.name)
+    folder = merged_folder(stage)
+    say(f"{folder}: {'merged' if is_new else 'up to date'}")
     return folder
 
 

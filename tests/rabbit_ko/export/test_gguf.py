@@ -22,6 +22,7 @@ from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
 from rabbit_ko.export._folder import RECORD, find_export, is_current
 from rabbit_ko.export._keys import TRAINED_FILES, check_gguf, model_keys, read_gguf
+from rabbit_ko.export._llama_cpp import find_llama_cpp
 from rabbit_ko.run_record import trained_files
 from tests.conftest import hostile_rows, sample_rows
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
@@ -107,6 +108,25 @@ def test_an_export_that_is_up_to_date_is_not_made_again_and_one_that_is_changed_
     gguf.make(stage, "f32", "")
     assert place(stage).stat().st_ino != before
     assert place(stage).read_bytes() == content
+
+
+def test_code_that_has_changed_makes_an_export_anew_and_refuses_none(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by = find_llama_cpp().versions
+    assert is_current(stage, "gguf", "f32", made_by)
+    monkeypatch.setattr("rabbit_ko.export._folder.source_digest", lambda _: "another")
+    assert not is_current(stage, "gguf", "f32", made_by)
+    assert gguf.made(stage, "f32") == [place(stage)]
+
+
+def test_a_file_is_read_again_once_it_is_another(stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "x.gguf"
+    file.write_bytes(content := place(stage).read_bytes())
+    read_gguf(file).clear()
+    assert read_gguf(file)["general.name"] == "mine sft"
+    file.write_bytes(content.replace(b"mine sft", b"mine dpo"))
+    assert read_gguf(file)["general.name"] == "mine dpo"
 
 
 def test_only_what_others_load_is_pushed(stage: Stage) -> None:

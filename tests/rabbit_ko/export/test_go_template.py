@@ -13,7 +13,7 @@ from prompt_strategies.messages import Messages
 from prompt_strategies.template import TEMPLATES, Template
 from rabbit_ko.errors import UserError
 from rabbit_ko.export._go_template import go_template
-from rabbit_ko.export._pattern import find_pattern
+from rabbit_ko.export._pattern import Pattern, find_pattern
 from tests.conftest import hostile_rows
 from tests.prompt_strategies.conversations import MULTI_TURN, answer, system, user
 from tests.prompt_strategies.native_templates import DROPS_SYSTEM, MAKERS
@@ -48,10 +48,11 @@ def spoken(
     """A tokenizer that has a template of this project's, or one of others'."""
     if request.param not in OWN:
         return native(request.param)
-    return _with_template(smoke_tokenizer, OWN[request.param])
+    return with_template(smoke_tokenizer, OWN[request.param])
 
 
-def _with_template(tokenizer: PreTrainedTokenizerBase, template: str) -> PreTrainedTokenizerBase:
+def with_template(tokenizer: PreTrainedTokenizerBase, template: str) -> PreTrainedTokenizerBase:
+    """Return a copy of a tokenizer with another chat template."""
     copy = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, **tokenizer.special_tokens_map)
     copy.chat_template = template
     return copy
@@ -59,8 +60,13 @@ def _with_template(tokenizer: PreTrainedTokenizerBase, template: str) -> PreTrai
 
 def test_go_renders_what_jinja_does(spoken: PreTrainedTokenizerBase, go_render: GoRender) -> None:
     pattern = find_pattern(spoken)
-    prompts = [each for each in _prompts() if pattern.told or each[0]["role"] != "system"]
+    prompts = prompts_of(pattern)
     assert go_render(go_template(pattern), prompts) == [_jinja(spoken, each) for each in prompts]
+
+
+def prompts_of(pattern: Pattern) -> list[Messages]:
+    """Return the prompts that a template takes."""
+    return [each for each in _prompts() if pattern.told or each[0]["role"] != "system"]
 
 
 def _prompts() -> Iterator[Messages]:
@@ -91,7 +97,7 @@ def _jinja(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> str:
 def test_every_white_space_that_jinja_strips_is_stripped(
     name: str, smoke_tokenizer: PreTrainedTokenizerBase, go_render: GoRender
 ) -> None:
-    tokenizer = _with_template(smoke_tokenizer, OWN[name])
+    tokenizer = with_template(smoke_tokenizer, OWN[name])
     spaces = [character for character in map(chr, range(sys.maxunicode)) if character.isspace()]
     near = ["\u200b", "\u180e", "\ufeff", "\u2800", "\x00", "가", "é", "\u00a1", "\u0080"]
     prompts = [[system(f"{each}답{each}"), user(f"{each}{each}"), answer(each), user(f"가{each}나{each}{each}")]
@@ -113,7 +119,7 @@ def test_a_template_that_does_more_than_to_write_contents_has_none_in_go(
         "by place": "{% for m in messages %}{{ loop.index }}: {{ m.content }}\n{% endfor %}",
         "twice": "{% for m in messages %}{{ m.content }}{% endfor %}{{ messages[0].content }}",
     }
-    tokenizer = _with_template(smoke_tokenizer, mine[name]) if name in mine else native(name)
+    tokenizer = with_template(smoke_tokenizer, mine[name]) if name in mine else native(name)
     with pytest.raises(UserError):
         find_pattern(tokenizer)
 

@@ -12,6 +12,7 @@ from rabbit_ko.export._modelfile import write_modelfile
 from rabbit_ko.export._pattern import find_pattern
 from tests.prompt_strategies.conversations import MULTI_TURN, user
 from tests.rabbit_ko.export.go_engine import GoRender
+from tests.rabbit_ko.export.stages import MERGED
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def _parts(folder: Path) -> tuple[str, str, str]:
 def test_it_has_the_weights_the_template_and_what_was_trained(
     stage: Stage, tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    assert write_modelfile(tmp_path, "mine-sft-q8_0.gguf", stage, smoke_tokenizer) == ""
+    assert write_modelfile(tmp_path, "mine-sft-q8_0.gguf", stage, MERGED, smoke_tokenizer) == ""
     before, template, after = _parts(tmp_path)
     assert before == "FROM ./mine-sft-q8_0.gguf\nTEMPLATE "
     assert template == go_template(find_pattern(smoke_tokenizer))
@@ -41,7 +42,7 @@ def test_it_has_the_weights_the_template_and_what_was_trained(
 def test_the_hub_gets_the_same_template_and_parameters(
     stage: Stage, tmp_path: Path, smoke_tokenizer: PreTrainedTokenizerBase, go_render: GoRender
 ) -> None:
-    write_modelfile(tmp_path, "x.gguf", stage, smoke_tokenizer)
+    write_modelfile(tmp_path, "x.gguf", stage, MERGED, smoke_tokenizer)
     params = json.loads((tmp_path / "params").read_text(encoding="utf-8"))
     lines = [line.split(" ", 2)[1:] for line in _parts(tmp_path)[2].split("\n") if line]
     listed = [[name, text] for name, value in params.items() for text in (value if name == "stop" else [value])]
@@ -57,7 +58,7 @@ def test_the_hub_gets_the_same_template_and_parameters(
 def test_no_template_is_made_up_where_go_cannot_render_it(stage: Stage, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(stage.model)
     tokenizer.chat_template = "{% for m in messages %}{{ loop.index }}: {{ m.content }}\n{% endfor %}"
-    why = write_modelfile(tmp_path, "x.gguf", stage, tokenizer)
+    why = write_modelfile(tmp_path, "x.gguf", stage, MERGED, tokenizer)
     assert why.startswith("no Go template")
     assert "\n" not in why
     text = (tmp_path / "Modelfile").read_text(encoding="utf-8")
@@ -74,7 +75,7 @@ def test_nothing_of_a_template_ends_the_text_or_gets_lost_in_a_modelfile(
     tokenizer.chat_template = (
         f"{{% for m in messages %}}{{{{ {odd} + m.content + {odd} }}}}{{% endfor %}}{{{{ {odd} }}}}"
     )
-    assert write_modelfile(tmp_path, "x.gguf", stage, tokenizer) == ""
+    assert write_modelfile(tmp_path, "x.gguf", stage, MERGED, tokenizer) == ""
     template = _parts(tmp_path)[1]
     assert all(character.isprintable() or character == "\n" for character in template)
     [rendered] = go_render(template, [MULTI_TURN[:4]])

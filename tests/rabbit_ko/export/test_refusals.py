@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from rabbit_ko.errors import UnknownName
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import find_format
+from rabbit_ko.run_record import remedy
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.export.stages import MERGED, edit, stage_of
@@ -103,8 +104,24 @@ def test_a_disk_without_room_is_said_before_anything_is_converted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rabbit_ko.export._folder.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 0))
-    assert "0.0 GiB are free, and the export takes" in refused()
+    line = refused()
+    assert "0.0 GiB are free, and the export takes" in line
+    assert line.endswith(", or take a smaller QUANT")
     assert not (EXPORT / "log.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "command"),
+    [
+        ("gguf/q8_0", "export RECIPE=mine STAGE=sft FORMAT=gguf QUANT=q8_0"),
+        (f"gguf-lora/.f32-{'0a' * 16}", "export RECIPE=mine STAGE=sft FORMAT=gguf-lora QUANT=f32"),
+        (f"gguf-lora-base/.bf16-{'0a' * 16}/x.gguf", "parity RECIPE=mine STAGE=sft AGAINST=gguf-lora QUANT=bf16"),
+        ("fp8/config.json", "export RECIPE=mine STAGE=sft FORMAT=fp8"),
+        (f".fp8-{'0a' * 16}", "export RECIPE=mine STAGE=sft FORMAT=fp8"),
+    ],
+)
+def test_the_command_that_makes_an_export_anew_is_one_that_there_is(place: str, command: str) -> None:
+    assert remedy(EXPORT / place) == f"run `make {command}`"
 
 
 def _cut(file: Path) -> None:
