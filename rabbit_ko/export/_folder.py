@@ -92,8 +92,10 @@ def check_room(folder: Path, needed: int, instead: str = "") -> None:
 def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Path]:
     """Give an empty folder to write an export into, which takes the place of `folder` when all of it is there.
 
-    What exports that were killed have left is removed. Raises UserError where something else works on the run.
+    What exports that were killed have left is removed. Raises UserError where something else works on the run, or
+    where a link leads out of its folder.
     """
+    storage.check_inside(folder, Path(stage.model))
     with hold(Path(stage.model), LAUNCH):
         for left in [*(Path(stage.model) / "export").rglob(f".*-{'[0-9a-f]' * 32}")]:
             shutil.rmtree(left, ignore_errors=True)

@@ -63,10 +63,18 @@ def find_server(stage: Stage, backend: str, place: Place, arguments: Sequence[st
         taking = [other for other in BACKENDS if name in BACKENDS[other].takes]
         if value and backend not in taking:
             raise UnknownName(f"{name}={value}: is of BACKEND={' and '.join(taking)} alone")
+    if own := next((word for word in arguments if word.partition("=")[0] in _OWN), None):
+        raise UnknownName(f"ARGS: {own}: is what `make serve` says itself; give HOST or PORT instead")
+    if place.context > (most := context_of(stage)):
+        raise UnknownName(f"CONTEXT={place.context}: the model has {most:,} tokens")
     check_stage(stage)
     command, model = BACKENDS[backend].find(stage, place)
     check_port(place.host, place.port)
     return Served([*command, *arguments], model)
+
+
+# What the URL and the request that are printed rest on.
+_OWN = ("--host", "--port", "--model", "-m", "--alias", "-a", "--served-model-name")
 
 
 def curl(url: str, model: str) -> str:
