@@ -9,21 +9,14 @@ import sys
 from pathlib import Path
 
 from axolotl_plugins.checks.model_files import accept_any_width
-
-# What the merged folder has beside weights and config, which stays byte for byte what it is.
-KEPT = (
-    "token*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "*.jinja",
-    "generation*",
-)
+from rabbit_ko.export._safetensors import model_files
 
 
 def compress(model: Path, folder: Path, trusted: bool) -> None:
-    """Write a model with the weights of linear layers in FP8, scaled by channel; activations get a scale by token."""
+    """Write a model with the weights of linear layers in FP8, scaled by channel; activations get a scale by token.
+
+    What is beside weights and config stays byte for byte what it is.
+    """
     from llmcompressor import oneshot
     from llmcompressor.modifiers.quantization import QuantizationModifier
     from transformers import AutoModelForCausalLM
@@ -34,8 +27,9 @@ def compress(model: Path, folder: Path, trusted: bool) -> None:
     oneshot(model=loaded, recipe=modifier, log_dir=None)
     loaded.save_pretrained(folder, save_compressed=True)
     (folder / "recipe.yaml").unlink(missing_ok=True)
-    for file in (file for pattern in KEPT for file in model.glob(pattern)):
-        shutil.copyfile(file, folder / file.name)
+    for name in model_files(model):
+        if name != "config.json" and not name.startswith("model"):
+            shutil.copyfile(model / name, folder / name)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The files of a model in safetensors that others load, and nothing else of its folder."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from axolotl_plugins.checks.model_files import PICKLE
+from axolotl_plugins.checks.model_files import PICKLE, loading
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.hub import Files
@@ -15,6 +16,8 @@ PUSHED = re.compile(
     r"((adapter_|generation_|tokenizer_)?config|tokenizer|special_tokens_map|added_tokens|vocab)\.json|"
     r"chat_template\.jinja"
 )
+# How weights are stored, by llama.cpp's names.
+STORED = {"F32": "f32", "BF16": "bf16", "F16": "f16"}
 
 
 def model_files(folder: Path, weights: str = "model.safetensors") -> Files:
@@ -43,3 +46,16 @@ def _weight_files(index: Path, weights: str) -> list[str]:
     if others := sorted(name for name in names if not PUSHED.fullmatch(name)):
         raise UserError(f"{index}: names `{others[0]}`, which is no file of weights; train or merge again")
     return sorted(names)
+
+
+def stored_as(folder: Path, weights: str = "model*.safetensors") -> str:
+    """Return how most tensors of a model or adapter are stored, by llama.cpp's name. Raises UserError."""
+    found = Counter[str]()
+    for file in folder.glob(weights):
+        with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
+            names = content.keys()
+            found.update(content.get_slice(name).get_dtype() for name in names)
+    stored = found.most_common(1)[0][0] if found else "nothing"
+    if stored not in STORED:
+        raise UserError(f"{folder}: holds weights of {stored}; say QUANT={' or '.join(STORED.values())}")
+    return STORED[stored]

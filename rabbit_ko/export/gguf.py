@@ -1,16 +1,11 @@
 """The merged model as one file for llama.cpp and Ollama, written by llama.cpp's own converter."""
 
 import json
-import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
-from safetensors import safe_open
-
-from axolotl_plugins.checks.model_files import loading
 from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import config_of, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
@@ -19,6 +14,7 @@ from rabbit_ko.export._folder import check_room, export_folder, find_export, is_
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
 from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_program
 from rabbit_ko.export._modelfile import write_modelfile
+from rabbit_ko.export._safetensors import stored_as as stored_as
 from rabbit_ko.export.merged import complete_model, merged_folder
 from rabbit_ko.terminal import say
 from rabbit_ko.training.process import python, run_logged
@@ -27,7 +23,6 @@ from rabbit_ko.training.process import python, run_logged
 CONVERTED = {"f32": 32.0, "bf16": 16.0, "f16": 16.0, "q8_0": 8.5}
 QUANTIZED = {"q6_k": 6.6, "q5_k_m": 5.7, "q4_k_m": 4.9}
 QUANTS = CONVERTED | QUANTIZED
-STORED = {"F32": "f32", "BF16": "bf16", "F16": "f16"}
 
 
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
@@ -77,19 +72,6 @@ def check_quant(quant: str, known: Iterable[str] = QUANTS) -> None:
         raise UnknownName(f"QUANT={quant}: no way that weights are stored here{suggest(quant, known)}")
 
 
-def stored_as(folder: Path, weights: str = "model*.safetensors") -> str:
-    """Return how most tensors of a model or adapter are stored, by llama.cpp's name. Raises UserError."""
-    found = Counter[str]()
-    for file in folder.glob(weights):
-        with loading(f"{file}: damaged or cut", folder), safe_open(file, "np") as content:
-            names = content.keys()
-            found.update(content.get_slice(name).get_dtype() for name in names)
-    stored = found.most_common(1)[0][0] if found else "nothing"
-    if stored not in STORED:
-        raise UserError(f"{folder}: holds weights of {stored}; say QUANT={' or '.join(STORED.values())}")
-    return STORED[stored]
-
-
 def convert(
     stage: Stage,
     model: Path,
@@ -109,22 +91,14 @@ def convert(
     needed = int(written * (bits + (CONVERTED[stored] if quantizer else 0)) / CONVERTED[stored])
     check_room(file.parent, needed, ", or take a smaller QUANT")
     keys = {**model_keys(stage, model), **keys}
-    with working(file.parent) as work:
+    with TemporaryDirectory(dir=file.parent, prefix="work-") as folder:
+        work = Path(folder)
         first, outtype = (work / "converted.gguf", stored) if quantizer else (file, quant)
         arguments = (CONVERTER, str(model), f"--outfile={first}", f"--outtype={outtype}")
         run_converter(stage, work, found, keys, *arguments)
         if quantizer:
             _run(stage, [quantizer, str(first), str(file), quant.upper()], "quantizing", "llama-quantize")
     check_gguf(file, keys, config_of(stage))
-
-
-@contextmanager
-def working(folder: Path) -> Iterator[Path]:
-    """Give a folder for what is not exported, which is removed afterwards."""
-    work = folder / "work"
-    work.mkdir()
-    yield work
-    shutil.rmtree(work)
 
 
 def run_converter(stage: Stage, work: Path, found: LlamaCpp, keys: Keys, script: str, *arguments: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import snapshot_download
@@ -15,7 +16,8 @@ from rabbit_ko.export import Pushed
 from rabbit_ko.export._folder import export_folder, find_export, is_current, making
 from rabbit_ko.export._keys import TRAINED_FILES, Keys, check_gguf, identity
 from rabbit_ko.export._llama_cpp import LORA_CONVERTER, find_llama_cpp
-from rabbit_ko.export.gguf import CONVERTED, check_quant, convert, run_converter, stored_as, working
+from rabbit_ko.export._safetensors import stored_as
+from rabbit_ko.export.gguf import CONVERTED, check_quant, convert, run_converter
 from rabbit_ko.run_record import check_run, remedy
 
 ALPHA = "adapter.lora.alpha"
@@ -34,8 +36,8 @@ def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     with making(folder, stage, found.versions) as partial:
         file = partial / file_name(stage, quant)
         arguments = (LORA_CONVERTER, str(run), f"--base={base}", f"--outfile={file}", f"--outtype={quant}")
-        with working(partial) as work:
-            run_converter(stage, work, found, keys, *arguments)
+        with TemporaryDirectory(dir=partial, prefix="work-") as work:
+            run_converter(stage, Path(work), found, keys, *arguments)
         check_gguf(file, identity(stage))
     return folder
 

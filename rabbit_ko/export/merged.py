@@ -16,8 +16,7 @@ from rabbit_ko.training.run import merge
 def make(stage: Stage, quant: str, llama_cpp: str) -> Path:
     """Merge a stage's adapter unless it is merged; return the model's folder. Raises UserError."""
     refuse_quant("merged", quant)
-    is_new = merge(Recipe(stage.recipe), stage.name)
-    folder = merged_folder(stage)
+    is_new, folder = merge(Recipe(stage.recipe), stage.name), _place(stage)
     say(f"{folder}: {'merged' if is_new else 'up to date'}")
     return folder
 
@@ -28,7 +27,7 @@ def complete_model(stage: Stage) -> Path:
     Raises UserError.
     """
     merge(Recipe(stage.recipe), stage.name)
-    return merged_folder(stage)
+    return _place(stage)
 
 
 def merged_folder(stage: Stage) -> Path:
@@ -36,13 +35,16 @@ def merged_folder(stage: Stage) -> Path:
 
     Raises UserError where the adapter, as it is now, is not merged.
     """
-    run = Path(stage.model)
-    if adapter_base(run) is None:
-        return run
-    if not merged_is_current(run):
+    run, folder = Path(stage.model), _place(stage)
+    if folder != run and not merged_is_current(run):
         command = f"`make merge RECIPE={stage.recipe} STAGE={stage.name}`"
-        raise UserError(f"{run / 'merged'}: no merged model of this run; run {command} first")
-    return run / "merged"
+        raise UserError(f"{folder}: no merged model of this run; run {command} first")
+    return folder
+
+
+def _place(stage: Stage) -> Path:
+    run = Path(stage.model)
+    return run if adapter_base(run) is None else run / "merged"
 
 
 def made(stage: Stage, quant: str, llama_cpp: str = "") -> list[Path]:

@@ -15,7 +15,7 @@ from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import check_stage, context_of
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
-from rabbit_ko.export.gguf import stored_as
+from rabbit_ko.export._safetensors import stored_as
 from rabbit_ko.export.merged import merged_folder
 from rabbit_ko.serving.llama_cpp import llama_cpp_command
 from rabbit_ko.serving.process import check_port

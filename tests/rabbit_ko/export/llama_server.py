@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import xllamacpp
+
+from rabbit_ko.serving.llama_cpp import llama_cpp_command
+from rabbit_ko.serving.process import free_port, running
 
 
 class LlamaServer(httpx.Client):
@@ -30,13 +32,9 @@ class LlamaServer(httpx.Client):
 
 @contextmanager
 def serving(file: Path, adapter: Path | None = None) -> Iterator[LlamaServer]:
-    """Serve a file, an adapter's added to it, with a cache in float32."""
-    params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.n_parallel, params.warmup = str(file), 512, 1, False
-    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    if adapter:
-        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
-    server = xllamacpp.Server(params)
-    with LlamaServer(base_url=server.listening_address, timeout=60) as client:
+    """Serve a file, an adapter's added to it, at its most exact setting; its log is in the working directory."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = llama_cpp_command(file, "127.0.0.1", port, context=512, exact=True, lora=adapter)
+    with running(command, url, Path("llama_server.log"), 60), LlamaServer(base_url=url, timeout=60) as client:
         yield client

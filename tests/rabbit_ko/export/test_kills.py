@@ -34,7 +34,7 @@ def stopped(by: signal.Signals) -> int:
     variables = environment(PYTHONPATH=str(ROOT))
     process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not list(EXPORT.glob("gguf/.f32-*/work/keys.json")):
+    while not list(EXPORT.glob("gguf/.f32-*/work-*/keys.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
