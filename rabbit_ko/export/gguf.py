@@ -14,7 +14,7 @@ from rabbit_ko.export._folder import check_room, export_folder, find_export, is_
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
 from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_program
 from rabbit_ko.export._modelfile import write_modelfile
-from rabbit_ko.export._safetensors import stored_as as stored_as
+from rabbit_ko.export._safetensors import stored_as
 from rabbit_ko.export.merged import complete_model, merged_folder
 from rabbit_ko.terminal import say
 from rabbit_ko.training.process import python, run_logged

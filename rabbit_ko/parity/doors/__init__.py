@@ -11,7 +11,7 @@ from rabbit_ko.evaluation.models import context_of
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import FORMATS, find_format
 from rabbit_ko.export._keys import TRAINED_FILES, read_gguf
-from rabbit_ko.export.gguf import stored_as
+from rabbit_ko.export._safetensors import stored_as
 from rabbit_ko.parity.answers import Door
 from rabbit_ko.parity.doors.llama_cpp import LlamaCppDoor
 from rabbit_ko.parity.doors.server import ServerDoor
