@@ -181,11 +181,18 @@ def _prompt_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
 def _token_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
     assert shown.first is not None
     before = tokenizer.decode([token.id for token in shown.tokens[: shown.first]])[-AROUND:]
-    here = "its end" if shown.chosen is None else repr(tokenizer.decode([shown.chosen]))
-    token = shown.tokens[shown.first]
-    there = "another" if token.id < 0 else repr(tokenizer.decode([token.id]))
-    gap = "" if math.isinf(shown.gap) else f", less likely here by {shown.gap:.4f}"
+    ids = [token.id for token in shown.tokens]
+    here, there = (
+        _named(tokenizer, at) for at in (shown.chosen, ids[shown.first] if shown.first < len(ids) else None)
+    )
+    gap = f", less likely here by {shown.gap:.4f}" if math.isfinite(shown.gap) else ""
     yield f"  the answer, at its token {shown.first} behind {before!r}: here {here}, there {there}{gap}"
+
+
+def _named(tokenizer: Any, token: int | None) -> str:
+    if token is None:
+        return "its end"
+    return repr(tokenizer.decode([token])) if 0 <= token < len(tokenizer) else "another"
 
 
 def _parting(one: Sequence[Any], other: Sequence[Any]) -> int:

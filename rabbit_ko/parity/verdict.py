@@ -32,7 +32,7 @@ class Bounds:
     share: float
 
 
-# About twice what was measured on a model of 135 million weights and on the small one of `smoke`: docs/serving.md.
+# Above what was measured on a model of 135 million weights and on the small one of `smoke`: docs/serving.md.
 BOUNDS = {
     "f32": Bounds(0.001, 1e-4, 0.01, 0.02),
     "f16": Bounds(0.01, 1e-4, 0.1, 0.05),
