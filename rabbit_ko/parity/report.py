@@ -180,11 +180,9 @@ def _prompt_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
 
 def _token_lines(shown: Compared, tokenizer: Any) -> Iterator[str]:
     assert shown.first is not None
-    before = tokenizer.decode([token.id for token in shown.tokens[: shown.first]])[-AROUND:]
-    ids = [token.id for token in shown.tokens]
-    here, there = (
-        _named(tokenizer, at) for at in (shown.chosen, ids[shown.first] if shown.first < len(ids) else None)
-    )
+    [*said, other] = [*(token.id for token in shown.tokens), None][: shown.first + 1]
+    before = tokenizer.decode(said)[-AROUND:]
+    here, there = _named(tokenizer, shown.chosen), _named(tokenizer, other)
     gap = f", less likely here by {shown.gap:.4f}" if math.isfinite(shown.gap) else ""
     yield f"  the answer, at its token {shown.first} behind {before!r}: here {here}, there {there}{gap}"
 

@@ -17,9 +17,8 @@ from rabbit_ko.parity.verdict import Outcome, Verdict
 from rabbit_ko.terminal import Terminal
 
 ASKED = Asked("row/1", "test", [{"role": "user", "content": "가나다"}])
-ANSWER = Answered(
-    "네", ended=True, prompt="### Question:\n가나다\n### Response:\n", prompt_ids=(0, 9), prompt_tokens=2
-)
+CUT = "### Question:\n가나다\n### Response:\n"
+ANSWER = Answered("네", ended=True, prompt=CUT, prompt_ids=(0, 9), prompt_tokens=2)
 COMPARED = Compared(
     asked=ASKED,
     answer=ANSWER,
@@ -45,7 +44,7 @@ def tokenizer(smoke_tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBa
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"prompt": False}, r"the prompt, from its character 17 on: here '\n### Resp"),
+        ({"prompt": False}, r"the prompt, from its character 18 on: here '\n### Resp"),
         ({"ids": False}, "the prompt, from its token 1 on: here ["),
         ({"count": False}, " tokens here and 2 there"),
         ({"first": 1, "chosen": 50, "gap": 0.25}, "less likely here by 0.2500"),
