@@ -22,6 +22,8 @@ from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 from rabbit_ko.run_record import read_run, remedy, text_at
 
 BASE = "base"
+# What `axolotl_plugins.portable` adds to a config.
+REPEATED = ("torch_dtype", "rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq")
 _WEIGHTS_AND_PROMPT = ("*.safetensors", ADAPTER_CONFIG, "config.json", "tokenizer.json", "chat_template.jinja")
 
 
@@ -110,11 +112,21 @@ def fingerprint(model: str) -> str:
             described = {**read_object(file, remedy(folder)), BASE_OF_ADAPTER: ""}
             digest.update(json.dumps(described, sort_keys=True).encode())
             continue
+        if file.name == "config.json":
+            digest.update(_without_repeats(read_object(file, remedy(folder))))
+            continue
         with file.open("rb") as content:
             hashlib.file_digest(content, lambda: digest)  # adds to what is hashed so far
     if base := adapter_base(folder):
         digest.update(fingerprint(base).encode())
     return digest.hexdigest()
+
+
+def _without_repeats(config: dict[str, Any]) -> bytes:
+    """Return a model's config, as transformers writes it, without what it repeats for readers of earlier versions."""
+    repeats = REPEATED if "rope_parameters" in config else ()
+    kept = {key: value for key, value in config.items() if key not in repeats}
+    return f"{json.dumps(kept, indent=2, sort_keys=True)}\n".encode()
 
 
 def adapter_base(folder: Path) -> str | None:
