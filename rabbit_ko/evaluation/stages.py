@@ -113,7 +113,7 @@ def fingerprint(model: str) -> str:
             digest.update(json.dumps(described, sort_keys=True).encode())
             continue
         if file.name == "config.json":
-            digest.update(_without_repeats(read_object(file, remedy(folder))))
+            digest.update(_without_repeats(file.read_bytes()))
             continue
         with file.open("rb") as content:
             hashlib.file_digest(content, lambda: digest)  # adds to what is hashed so far
@@ -122,10 +122,15 @@ def fingerprint(model: str) -> str:
     return digest.hexdigest()
 
 
-def _without_repeats(config: dict[str, Any]) -> bytes:
+def _without_repeats(content: bytes) -> bytes:
     """Return a model's config, as transformers writes it, without what it repeats for readers of earlier versions."""
-    repeats = REPEATED if "rope_parameters" in config else ()
-    kept = {key: value for key, value in config.items() if key not in repeats}
+    try:
+        config = json.loads(content)
+    except ValueError:
+        return content
+    if not isinstance(config, dict) or "rope_parameters" not in config:
+        return content
+    kept = {key: value for key, value in config.items() if key not in REPEATED}
     return f"{json.dumps(kept, indent=2, sort_keys=True)}\n".encode()
 
 
