@@ -16,6 +16,7 @@ from rabbit_ko.documents import read_object, read_text
 Object = dict[str, Any]
 # Layers of two kinds, with an embedding each; of them transformers 4 has such names for Gemma 3 alone.
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
+_OLD_NAMES = ("torch_dtype", "rope_theta", "partial_rotary_factor", "rope_scaling", "rope_local_base_freq")
 # Phi-3's, of which these two alone were there before; the length beside them has a place of its own, too.
 _LONG = {"rope_type", "long_factor", "short_factor", "original_max_position_embeddings"}
 
@@ -49,6 +50,12 @@ def _with_old_names(config: Object) -> Object:
     else:
         old = _old_rope(rope)
     return {**config, **nested, **dtype, **old}
+
+
+def without_old_names(config: Object) -> Object:
+    """Return a model's config as it was before `make_portable`; one that it has not changed as it is."""
+    bare = {key: value for key, value in config.items() if key not in _OLD_NAMES}
+    return bare if _with_old_names(bare) == config else config
 
 
 def _old_rope(rope: Object) -> Object:

@@ -12,6 +12,7 @@ import xxhash
 
 from axolotl_plugins.checks.base_model import stage_chat_template
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, BASE_OF_ADAPTER, trusts
+from axolotl_plugins.portable import without_old_names
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import Template, template_for
 from rabbit_ko import hub
@@ -22,8 +23,6 @@ from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, read_config
 from rabbit_ko.run_record import read_run, remedy, text_at
 
 BASE = "base"
-# What `axolotl_plugins.portable` adds to a config.
-REPEATED = ("torch_dtype", "rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq")
 _WEIGHTS_AND_PROMPT = ("*.safetensors", ADAPTER_CONFIG, "config.json", "tokenizer.json", "chat_template.jinja")
 
 
@@ -128,10 +127,8 @@ def _without_repeats(content: bytes) -> bytes:
         config = json.loads(content)
     except ValueError:
         return content
-    if not isinstance(config, dict) or "rope_parameters" not in config:
-        return content
-    kept = {key: value for key, value in config.items() if key not in REPEATED}
-    return f"{json.dumps(kept, indent=2, sort_keys=True)}\n".encode()
+    bare = without_old_names(config) if isinstance(config, dict) else config
+    return content if bare == config else f"{json.dumps(bare, indent=2, sort_keys=True)}\n".encode()
 
 
 def adapter_base(folder: Path) -> str | None:

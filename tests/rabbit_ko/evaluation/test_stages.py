@@ -5,13 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerBase
 
+from axolotl_plugins.portable import make_portable
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import IIR, QIR
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import find_stage, fingerprint
 from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
+from tests.rabbit_ko.evaluation.results.result_folder import MODELS
+from tests.rabbit_ko.publishing.model_folder import make_models
 
 
 @pytest.fixture
@@ -123,3 +127,17 @@ def test_the_latest_stage_is_the_last_method_that_is_trained(recipes: Path) -> N
     for stage in ("sft", "dpo"):
         finish(stage)
         assert find_stage("aog-8b") == find_stage("aog-8b", stage)
+
+
+def test_what_a_config_repeats_for_older_readers_makes_no_other_model(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    make_models(smoke_tokenizer)
+    before = fingerprint(str(MODELS["sft"])), (MODELS["base"] / "config.json").read_bytes()
+    for name in ("base", "sft"):
+        make_portable(MODELS[name])
+    assert (MODELS["base"] / "config.json").read_bytes() != before[1]
+    assert fingerprint(str(MODELS["sft"])) == before[0]
+    config = json.loads((MODELS["base"] / "config.json").read_text())
+    (MODELS["base"] / "config.json").write_text(json.dumps(config | {"rope_theta": 5e5}))
+    assert fingerprint(str(MODELS["sft"])) != before[0]
