@@ -131,4 +131,7 @@ def _work_offline(recipe: Recipe) -> None:
 RecipeName = Annotated[
     str, typer.Option("--recipe", metavar="NAME", help="a folder under axolotl_configs/", callback=_known)
 ]
+LastStage = Annotated[
+    str, typer.Option("--stage", metavar="NAME", help="by default the last stage that has finished")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from rabbit_ko.cli.app import RecipeName, app, is_debugging
+from rabbit_ko.cli.app import LastStage, RecipeName, app, is_debugging
 from rabbit_ko.terminal import silence
 
 
 @app.command()
 def export(
     recipe: RecipeName = "smoke",
-    stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
+    stage: LastStage = "",
     format: Annotated[str, typer.Option(metavar="NAME", help="adapter, merged, gguf, gguf-lora or fp8")] = "gguf",
     quant: Annotated[
         str, typer.Option(metavar="NAME", help="of a GGUF: f32, bf16, f16, q8_0, ...; by default as it is stored")

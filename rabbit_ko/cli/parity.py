@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
+from rabbit_ko.cli.app import AsJson, LastStage, RecipeName, app, is_debugging
 from rabbit_ko.cli.evaluate import MaxNewTokens, ModelName
 from rabbit_ko.terminal import Terminal, say, say_json, silence
 
@@ -12,7 +12,7 @@ from rabbit_ko.terminal import Terminal, say, say_json, silence
 @app.command()
 def parity(
     recipe: RecipeName = "smoke",
-    stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
+    stage: LastStage = "",
     against: Annotated[
         str,
         typer.Option(metavar="NAME|PATH|URL", help="a format that is exported, a model's folder or GGUF, a server"),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rabbit_ko.cli.app import RecipeName, app, is_debugging
+from rabbit_ko.cli.app import LastStage, RecipeName, app, is_debugging
 from rabbit_ko.terminal import Terminal, say, silence
 
 Picked = Annotated[Path | None, typer.Option(metavar="FILE", help="an answer: YAML with question: and answer:")]
@@ -16,7 +16,7 @@ Public = Annotated[bool, typer.Option("--public", help="let everybody see it")]
 @app.command()
 def card(
     recipe: RecipeName = "smoke",
-    stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
+    stage: LastStage = "",
     lang: Annotated[Literal["ko", "en"], typer.Option(help="the card's language")] = "ko",
     good: Picked = None,
     bad: Picked = None,

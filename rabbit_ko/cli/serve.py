@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rabbit_ko.cli.app import RecipeName, app, is_debugging
+from rabbit_ko.cli.app import LastStage, RecipeName, app, is_debugging
 from rabbit_ko.terminal import say
 
 # A large model from a slow disk takes its time, and Ctrl-C ends that.
@@ -16,7 +16,7 @@ START_SECONDS = 3600
 @app.command()
 def serve(
     recipe: RecipeName = "smoke",
-    stage: Annotated[str, typer.Option(metavar="NAME", help="by default the last stage that has finished")] = "",
+    stage: LastStage = "",
     backend: Annotated[str, typer.Option(metavar="NAME", help="transformers, vllm or llamacpp")] = "transformers",
     quant: Annotated[
         str, typer.Option(metavar="NAME", help="which GGUF; by default weights as they were trained")

@@ -52,6 +52,11 @@ class Endpoint:
     option: str = ""
     advice: str = KEEPS
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request of its own, past the client, has to say where there is a key."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
     def without_key(self, answer: str) -> str:
         """Return an answer, which is data and stays as it is otherwise, without the key, should it repeat that."""
         return answer.replace(self.key, HIDDEN) if len(self.key) >= LEAST else answer

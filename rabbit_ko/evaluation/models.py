@@ -1,6 +1,6 @@
 """Load a stage's model with its tokenizer, and let it answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +190,12 @@ def generate_ids(
             f"a batch of {len(conversations)} prompts does not fit into the GPU's memory; lower its size"
         ) from None
     answers = output[:, prompts["input_ids"].shape[1] :].tolist()
-    return [ids[: next((at for at, token in enumerate(ids, 1) if token in ends), None)] for ids in answers]
+    return [until_end(ids, ends) for ids in answers]
+
+
+def until_end(ids: list[int], ends: Collection[int]) -> list[int]:
+    """Return an answer's ids up to the first that ends it, and that one; all of them where none does."""
+    return ids[: next((at for at, token in enumerate(ids, 1) if token in ends), None)]
 
 
 @contextmanager

@@ -76,12 +76,13 @@ class ServerDoor:
 
     async def _prompts(self, conversations: Sequence[Messages]) -> list[tuple[str | None, tuple[int, ...] | None]]:
         """Return the prompts and their ids as llama.cpp tells them, by routes of its own; of other servers, none."""
-        root = self.endpoint.url.rstrip("/").removesuffix("/v1")
+        root, headers = self.endpoint.url.rstrip("/").removesuffix("/v1"), self.endpoint.headers
         found: list[tuple[str | None, tuple[int, ...] | None]] = [(None, None)] * len(conversations)
-        headers = {"Authorization": f"Bearer {self.endpoint.key}"} if self.endpoint.key else {}
         async with BoundedClient(self.endpoint.timeout) as client:
             for place, messages in enumerate(conversations):
-                text = await _post(client, f"{root}/apply-template", headers, {"messages": list(messages)})
+                text = await _post(
+                    client, f"{root}/apply-template", self.endpoint.headers, {"messages": list(messages)}
+                )
                 if not isinstance(prompt := text.get("prompt"), str):
                     break
                 given = {"content": prompt, "add_special": True, "parse_special": True}
@@ -99,11 +100,10 @@ def find_server(url: str, model: str) -> Endpoint:
 def only_model(endpoint: Endpoint) -> str:
     """Return the name of the one model that a server lists. Raises UserError where it lists none, or several."""
     url = f"{endpoint.url.rstrip('/')}/models"
-    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
 
     async def names() -> tuple[int, Any]:
         async with BoundedClient(endpoint.timeout) as client:
-            answer = await client.get(url, headers=headers)
+            answer = await client.get(url, headers=endpoint.headers)
             return answer.status_code, answer.json() if answer.status_code == 200 else None
 
     try:

@@ -10,7 +10,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, accept_any_width, check_model, loading
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.models import spare_threads
+from rabbit_ko.evaluation.models import spare_threads, until_end
 from rabbit_ko.parity.answers import BATCH, TOP, Answered, Token
 
 
@@ -78,7 +78,7 @@ class TransformersDoor:
         width, mask = prompts["input_ids"].shape[1], prompts["attention_mask"]
         ends = model.generation_config.eos_token_id
         ends = {*ends} if isinstance(ends, list) else {ends}
-        answers = [_until_end(row, ends) for row in output.sequences[:, width:].tolist()]
+        answers = [until_end(row, ends) for row in output.sequences[:, width:].tolist()]
         return [
             Answered(
                 text=tokenizer.decode(ids, skip_special_tokens=True),
@@ -90,10 +90,6 @@ class TransformersDoor:
             )
             for place, ids in enumerate(answers)
         ]
-
-
-def _until_end(ids: list[int], ends: set[int]) -> list[int]:
-    return ids[: next((at for at, token in enumerate(ids, 1) if token in ends), None)]
 
 
 def _tokens(ids: Sequence[int], logprobs: Any) -> Sequence[Token]:

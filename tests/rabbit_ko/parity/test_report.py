@@ -9,28 +9,17 @@ from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.chat_template import chat_template
 from prompt_strategies.template import QIR
-from rabbit_ko.parity.answers import Answered, Token
-from rabbit_ko.parity.comparison import Compared
-from rabbit_ko.parity.conversations import Asked
+from rabbit_ko.parity.answers import Token
 from rabbit_ko.parity.report import DoorRecord, ParityRecord, as_table, describe
 from rabbit_ko.parity.verdict import Outcome, Verdict
 from rabbit_ko.terminal import Terminal
+from tests.rabbit_ko.parity.compared import SAME
 
-ASKED = Asked("row/1", "test", [{"role": "user", "content": "가나다"}])
 CUT = "### Question:\n가나다\n### Response:\n"
-ANSWER = Answered("네", ended=True, prompt=CUT, prompt_ids=(0, 9), prompt_tokens=2)
-COMPARED = Compared(
-    asked=ASKED,
-    answer=ANSWER,
+COMPARED = replace(
+    SAME,
+    answer=replace(SAME.answer, prompt=CUT, prompt_ids=(0, 9), prompt_tokens=2),
     tokens=(Token(40, -0.1), Token(1, -0.2)),
-    prompt=True,
-    ids=True,
-    count=True,
-    first=None,
-    chosen=None,
-    gap=0.0,
-    differences=(),
-    divergences=(),
 )
 
 

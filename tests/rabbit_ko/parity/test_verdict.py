@@ -8,25 +8,9 @@ import numpy as np
 import pytest
 
 from rabbit_ko.export.gguf import QUANTS
-from rabbit_ko.parity.answers import Answered
-from rabbit_ko.parity.comparison import Compared
-from rabbit_ko.parity.conversations import Asked
 from rabbit_ko.parity.doors import FILE_TYPES
 from rabbit_ko.parity.verdict import BOUNDS, EXACT, Verdict, judge
-
-SAME = Compared(
-    asked=Asked("a", "golden", []),
-    answer=Answered("가", ended=True),
-    tokens=(),
-    prompt=True,
-    ids=True,
-    count=True,
-    first=None,
-    chosen=None,
-    gap=0.0,
-    differences=(1e-6, 2e-6),
-    divergences=(1e-9,),
-)
+from tests.rabbit_ko.parity.compared import SAME
 
 
 def verdict(quant: str = "q8_0", **change: Any) -> Verdict:
