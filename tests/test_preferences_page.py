@@ -21,11 +21,11 @@ from dataset_builders.sources import SOURCES
 from dataset_builders.sources.own_pairs import PAIRS_FILE
 from rabbit_ko.cli.app import app
 from rabbit_ko.evaluation.endpoint import find_endpoint
+from rabbit_ko.evaluation.judge.verdicts import Mode
 from rabbit_ko.methods import METHODS
 from rabbit_ko.pairs import answers, output, pairing, prompts, rules
 from rabbit_ko.pairs.config import PairsConfig
 from rabbit_ko.pairs.judges.rubric_judge import RubricConfig, RubricJudge
-from rabbit_ko.pairs.judges.verdicts import Mode
 from rabbit_ko.pairs.records import Answer, Prompt
 from rabbit_ko.planning.stage import read_stage
 from rabbit_ko.planning.work import token_flops

@@ -12,6 +12,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
+from rabbit_ko.evaluation.judge.asking import Work
 from rabbit_ko.evaluation.models import (
     Sampling,
     context_of,
@@ -23,7 +24,7 @@ from rabbit_ko.evaluation.models import (
 )
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.pairs.config import SamplingConfig
-from rabbit_ko.pairs.records import Answer, Prompt, Work
+from rabbit_ko.pairs.records import Answer, Prompt
 
 # So many refusals, and nothing but refusals, are of the settings and not of the prompts.
 REFUSALS = 16

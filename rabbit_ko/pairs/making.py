@@ -16,12 +16,12 @@ from rabbit_ko import hashing, storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
-from rabbit_ko.evaluation.judging import ATTEMPTS
+from rabbit_ko.evaluation.judge.asking import ATTEMPTS, Work
+from rabbit_ko.evaluation.judge.figures import length_bias
 from rabbit_ko.evaluation.records import PACKAGES, Model, model_of
 from rabbit_ko.evaluation.stages import BASE, Stage, find_stage
 from rabbit_ko.pairs.answers import Answers, plan_answers
 from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
-from rabbit_ko.pairs.judge_figures import length_bias
 from rabbit_ko.pairs.judges import make_judge
 from rabbit_ko.pairs.output import (
     ANSWERS,
@@ -35,7 +35,7 @@ from rabbit_ko.pairs.output import (
 )
 from rabbit_ko.pairs.pairing import PAIR, Contest, Judged, count_answers, hold_contest, judge_contests
 from rabbit_ko.pairs.prompts import Prompts, find_prompts
-from rabbit_ko.pairs.records import Answer, Case, Judge, Prompt, Work
+from rabbit_ko.pairs.records import Answer, Case, Judge, Prompt
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.run_record import trained_files
 from rabbit_ko.terminal import say

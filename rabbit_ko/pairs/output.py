@@ -15,11 +15,11 @@ from dataset_builders.sources.own_pairs import PAIRS_FILE
 from rabbit_ko import storage
 from rabbit_ko.documents import read_record
 from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.judge.verdicts import Verdict
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.pairs.config import PairsConfig, read_pairs_config
 from rabbit_ko.pairs.judges import make_judge
 from rabbit_ko.pairs.pairing import Judged
-from rabbit_ko.pairs.records import Verdict
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.run_record import trained_files
 from rabbit_ko.training.status import State

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from dataset_builders.cleaning import clean
 from dataset_builders.rows import Labelled, assistant
+from rabbit_ko.evaluation.judge.verdicts import Judgement
 from rabbit_ko.pairs.config import PairingConfig
-from rabbit_ko.pairs.records import Answer, Case, Judge, Judgement, Prompt
+from rabbit_ko.pairs.records import Answer, Case, Judge, Prompt
 
 # The places of the chosen and the rejected one among the answers to a prompt.
 Places = tuple[int, int]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from dataset_builders.rows import Message
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Judgement
 
 
 @dataclass(frozen=True)
@@ -25,44 +27,6 @@ class Answer:
     key: str
     text: str
     ended: bool
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One statement of a judge, in its words.
-
-    answers: the places of the answers that it is on: one, or two in the order in which the judge saw them. score: of
-    one, the higher the better; of two, 1 where the first is better, 0 the second, 0.5 neither; None where it cannot
-    be read.
-    """
-
-    answers: tuple[int, ...]
-    score: float | None
-    text: str
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a judge holds of the answers to one prompt.
-
-    scores: of each, the higher the better; None where there is none that can be read. disagreed: pairs of places, the
-    lower first, that cannot be read in both orders, or came out otherwise in one of them, or than their scores.
-    """
-
-    scores: tuple[float | None, ...]
-    verdicts: tuple[Verdict, ...] = ()
-    disagreed: frozenset[tuple[int, int]] = frozenset()
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is still to be asked of a server: so many requests, of about so many tokens, read and written."""
-
-    requests: int = 0
-    tokens: int = 0
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(self.requests + other.requests, self.tokens + other.tokens)
 
 
 Case = tuple[Prompt, Sequence[Answer]]

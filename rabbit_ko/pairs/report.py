@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from dataset_builders.manifest import read_manifest
 from dataset_builders.sources.own_pairs import PAIRS_FILE
 from rabbit_ko.errors import UserError, reason
+from rabbit_ko.evaluation.intervals import Share, mean_of, share_of
+from rabbit_ko.evaluation.judge.figures import length_bias, order_figures, win_rate
 from rabbit_ko.inspection.pages import render, value_bars
-from rabbit_ko.pairs.judge_figures import Share, length_bias, mean_of, order_figures, share_of, win_rate
 from rabbit_ko.pairs.output import AGAIN, JUDGED, RECORD, read_pairs_record
 from rabbit_ko.recipes import Recipe
 

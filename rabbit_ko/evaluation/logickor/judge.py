@@ -10,7 +10,7 @@ from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
-from rabbit_ko.evaluation.judging import ATTEMPTS, ask_as_allowed
+from rabbit_ko.evaluation.judge.asking import ATTEMPTS, ask_as_allowed
 from rabbit_ko.evaluation.logickor.questions import METRICS, Metric, Question, ask_again, judge_messages
 from rabbit_ko.normal_form import normalize
 

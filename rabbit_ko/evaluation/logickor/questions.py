@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, StringConstraints, field_valida
 from prompt_strategies.messages import Messages
 from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError, reason
-from rabbit_ko.evaluation.judging import marked
+from rabbit_ko.evaluation.judge.marks import marked
 from rabbit_ko.evaluation.records import validated
 
 REPO, FILE = "maywell/LogicKor", "questions.jsonl"

@@ -16,8 +16,10 @@ from prompt_strategies.messages import Messages, calls_of
 from prompt_strategies.prompt_injection import escape
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.journal import append, digest, records
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Judgement, Verdict
 from rabbit_ko.evaluation.stages import fingerprint
-from rabbit_ko.pairs.records import Case, Judgement, Prompt, Verdict, Work
+from rabbit_ko.pairs.records import Case, Prompt
 
 # The tokenizers of some models name this in the place of a limit.
 _NO_LIMIT = 1 << 30

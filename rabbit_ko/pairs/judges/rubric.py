@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from dataset_builders.rows import spoken
 from prompt_strategies.messages import Messages
 from prompt_strategies.prompt_injection import escape
-from rabbit_ko.evaluation.judging import marked
-from rabbit_ko.pairs.judges.verdicts import Mode
+from rabbit_ko.evaluation.judge.marks import marked
+from rabbit_ko.evaluation.judge.verdicts import Mode
 from rabbit_ko.pairs.records import Prompt
 from rabbit_ko.pairs.rules import hangul_share
 

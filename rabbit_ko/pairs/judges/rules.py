@@ -14,8 +14,10 @@ from pydantic import BaseModel, Field
 
 from rabbit_ko.errors import UserError, reason, suggest
 from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Judgement, Verdict
 from rabbit_ko.hashing import file_digest
-from rabbit_ko.pairs.records import Answer, Case, Judgement, Prompt, Verdict, Work
+from rabbit_ko.pairs.records import Answer, Case, Prompt
 
 Score = Callable[..., float]
 

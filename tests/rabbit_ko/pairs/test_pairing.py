@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Judgement, Verdict
 from rabbit_ko.pairs import pairing
 from rabbit_ko.pairs.config import PairingConfig
 from rabbit_ko.pairs.pairing import PAIR, Judged, as_trained, hold_contest, judge_contests
-from rabbit_ko.pairs.records import Answer, Case, Judgement, Prompt, Verdict, Work
+from rabbit_ko.pairs.records import Answer, Case, Prompt
 from tests.conftest import hostile_rows
 
 TEXTS = st.sampled_from(

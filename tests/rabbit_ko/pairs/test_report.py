@@ -11,9 +11,10 @@ from dataset_builders.build import build
 from dataset_builders.recipe import DataConfig, SourceConfig
 from rabbit_ko.cli import main
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.verdicts import Judgement, Verdict
 from rabbit_ko.pairs.output import RECORD, PairsRecord, write_tables
 from rabbit_ko.pairs.pairing import PAIR, Candidate, Judged, count_answers
-from rabbit_ko.pairs.records import Answer, Judgement, Prompt, Verdict
+from rabbit_ko.pairs.records import Answer, Prompt
 from rabbit_ko.pairs.report import render_pairs_report
 from rabbit_ko.recipes import Recipe
 from tests.conftest import ROOT

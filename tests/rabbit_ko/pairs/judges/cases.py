@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rabbit_ko.evaluation.endpoint import Endpoint
+from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode
 from rabbit_ko.pairs.judges.rubric_judge import RubricConfig, RubricJudge
-from rabbit_ko.pairs.judges.verdicts import Mode
-from rabbit_ko.pairs.records import Answer, Case, Judgement, Prompt
+from rabbit_ko.pairs.records import Answer, Case, Prompt
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Request
 
 TEXTS = ("서울입니다.", "부산이라고 들었습니다.", "잘 모르겠지만 아마도 대구가 아닐까 합니다.", "네.")

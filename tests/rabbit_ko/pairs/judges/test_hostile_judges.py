@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.verdicts import Mode
 from rabbit_ko.pairs.config import PairingConfig
-from rabbit_ko.pairs.judges.verdicts import Mode
 from rabbit_ko.pairs.pairing import Judged, hold_contest, judge_contests
 from tests.hostile_server import ANSWERS
 from tests.rabbit_ko.evaluation.judge_server import Handler, Judge, Reply, Request, Rule

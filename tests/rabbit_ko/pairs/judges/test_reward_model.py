@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Judgement
 from rabbit_ko.pairs.judges.reward_model import RewardModelConfig, RewardModelJudge, load
-from rabbit_ko.pairs.records import Answer, Case, Judgement, Prompt, Work
+from rabbit_ko.pairs.records import Answer, Case, Prompt
 from tests.rabbit_ko.pairs.judges.cases import JOURNAL, case, lines
 
 TEMPLATE = (

@@ -7,8 +7,8 @@ from itertools import count
 import pytest
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.pairs.judges.verdicts import Mode
-from rabbit_ko.pairs.records import Verdict, Work
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Mode, Verdict
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply, Request
 from tests.rabbit_ko.pairs.judges.cases import JOURNAL, TEXTS, case, judged, lines, prompt, rubric_judge, shown
 
@@ -127,7 +127,7 @@ def test_what_is_read_now_and_was_not_then_is_not_asked_for_again(
 ) -> None:
     server.rule = by_place
     with monkeypatch.context() as patch:
-        patch.setattr("rabbit_ko.pairs.judges.rubric_judge.read_verdict", lambda *_: None)
+        patch.setattr("rabbit_ko.evaluation.judge.asking.read_verdict", lambda *_: None)
         assert judged(rubric_judge(server), [case()])[0].scores == (None,) * 4
     assert judged(rubric_judge(server), [case()])[0].scores == (9.0, 7.0, 5.0, 3.0)
     assert len(server.requests) == 12

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.asking import Work
+from rabbit_ko.evaluation.judge.verdicts import Verdict
 from rabbit_ko.pairs.judges import JudgeConfig, make_judge
-from rabbit_ko.pairs.records import Judge, Verdict, Work
+from rabbit_ko.pairs.records import Judge
 from tests.rabbit_ko.pairs.judges.cases import JOURNAL, case
 
 OWN = "rabbit_ko.pairs.rules."

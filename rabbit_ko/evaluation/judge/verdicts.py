@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 from typing import Literal
 
 from rabbit_ko.normal_form import normalize
-from rabbit_ko.pairs.records import Judgement, Verdict
 
 Mode = Literal["score", "pairwise"]
 LOWEST, HIGHEST = 1.0, 10.0
@@ -24,6 +24,33 @@ _BETTER = re.compile(
     rf"{_BEFORE}(?:더 나은 답변|better(?: answer)?){_COLON}(?:답변 |answer )?(?:(a)|(b)|무승부|tie){_AFTER}",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One statement of a judge, in its words.
+
+    answers: the places of the answers that it is on: one, or two in the order in which the judge saw them. score: of
+    one, the higher the better; of two, 1 where the first is better, 0 the second, 0.5 neither; None where it cannot
+    be read.
+    """
+
+    answers: tuple[int, ...]
+    score: float | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge holds of the answers to one prompt.
+
+    scores: of each, the higher the better; None where there is none that can be read. disagreed: pairs of places, the
+    lower first, that cannot be read in both orders, or came out otherwise in one of them, or than their scores.
+    """
+
+    scores: tuple[float | None, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    disagreed: frozenset[tuple[int, int]] = frozenset()
 
 
 def read_verdict(mode: Mode, text: str) -> float | None:

@@ -3,38 +3,17 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from rabbit_ko.inspection.pages import Array
-from rabbit_ko.pairs.judges.verdicts import orders
-from rabbit_ko.pairs.records import Verdict
+from rabbit_ko.evaluation.intervals import LEAST, Share, Z, share_of
+from rabbit_ko.evaluation.judge.verdicts import Verdict, orders
+
+Array = npt.NDArray[Any]
 
 Verdicts = Sequence[tuple[tuple[int, ...], float | None]]
-
-# With fewer prompts, or comparisons, no interval is given.
-LEAST = 6
-_Z = NormalDist().inv_cdf(0.975)
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of so many, with its 95 % interval; the share is None where there are none."""
-
-    of: int
-    value: float | None = None
-    low: float = 0.0
-    high: float = 1.0
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean of so many values, and its standard error; None where there are too few for it."""
-
-    of: int
-    value: float | None = None
-    stderr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,24 +39,6 @@ class Orders:
     both: int
     agreed: Share
     first: Share
-
-
-def share_of(outcomes: Sequence[bool]) -> Share:
-    """Return the share of outcomes that are true, with the interval of Wilson (1927)."""
-    n = len(outcomes)
-    if not n:
-        return Share(0)
-    value, z = sum(outcomes) / n, _Z * _Z / n
-    middle, half = value + z / 2, math.sqrt(z * (value * (1 - value) + z / 4))
-    return Share(n, value, max(0.0, (middle - half) / (1 + z)), min(1.0, (middle + half) / (1 + z)))
-
-
-def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean of values that do not depend on one another, with its standard error."""
-    n = len(values)
-    if not n:
-        return Mean(0)
-    return Mean(n, float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n) if n >= LEAST else None)
 
 
 def win_rate(scores: Sequence[float | None], place: int) -> float:
@@ -144,4 +105,4 @@ def _interval(moments: Array) -> tuple[float, float] | None:
     scale = np.arctanh(np.clip(rest[:, 2] / np.sqrt(squares), -1 + 1e-12, 1 - 1e-12))
     stderr = math.sqrt((n - 1) / n * float(((scale - scale.mean()) ** 2).sum()))
     middle = float(scale.mean())
-    return math.tanh(middle - _Z * stderr), math.tanh(middle + _Z * stderr)
+    return math.tanh(middle - Z * stderr), math.tanh(middle + Z * stderr)

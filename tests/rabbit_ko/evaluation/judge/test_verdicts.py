@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbit_ko.pairs.judges.verdicts import Mode, read_verdict, scored
-from rabbit_ko.pairs.records import Verdict
+from rabbit_ko.evaluation.judge.verdicts import Mode, Verdict, read_verdict, scored
 from tests.conftest import SHARED
 
 MODES = st.sampled_from(["score", "pairwise"])

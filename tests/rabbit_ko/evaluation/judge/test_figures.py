@@ -6,16 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rabbit_ko.pairs.judge_figures import (
-    Correlation,
-    Mean,
-    Share,
-    length_bias,
-    mean_of,
-    order_figures,
-    share_of,
-    win_rate,
-)
+from rabbit_ko.evaluation.intervals import Mean, Share, mean_of, share_of
+from rabbit_ko.evaluation.judge.figures import Correlation, length_bias, order_figures, win_rate
 
 Prompts = list[tuple[Sequence[float | None], Sequence[int]]]
 

@@ -1,0 +1,198 @@
+"""Ask a judge at a server for verdicts, each on disk before the next step, and none paid for twice."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from prompt_strategies.messages import Messages
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each
+from rabbit_ko.evaluation.journal import append, records
+from rabbit_ko.evaluation.judge.verdicts import Mode, read_verdict
+
+# A verdict that cannot be read is asked for again, so often in all.
+ATTEMPTS = 3
+# Characters a token, of Korean in the tokenizers of Llama 3 (1.48 in conversations, 1.51 in articles) and of Qwen 3
+# (1.36 and 1.35), measured on ChatbotData and KoBEST. English has three times as many.
+CHARACTERS_PER_TOKEN = 1.4
+# What stands for a verdict that is not there yet, in characters.
+VERDICT = 200
+# So many refusals, and nothing but refusals, are of the settings and not of what is asked.
+REFUSALS = 16
+# So many verdicts, and nothing but verdicts that cannot be read, are of the judge and not of the answers.
+UNREADABLE = 16
+# Of one of them, in characters.
+SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is still to be asked of a server: so many requests, of about so many tokens, read and written."""
+
+    requests: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.requests + other.requests, self.tokens + other.tokens)
+
+
+class Request(NamedTuple):
+    """A verdict that is wanted. key: of all that decides it; those with the same are sent once.
+
+    about: what a journal says of it besides. messages: what the judge is asked, at first (False) and again (True).
+    """
+
+    key: str
+    about: Mapping[str, Any]
+    messages: Callable[[bool], Messages]
+
+
+class Statement(NamedTuple):
+    """What the judge said to one request, or why the server refused it. ended: whether the judge ended it."""
+
+    score: float | None
+    text: str
+    ended: bool = False
+    refused: bool = False
+
+
+Replies = dict[str, list[Statement]]
+
+
+def known_replies(mode: Mode, journal: Path) -> Replies:
+    """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then."""
+    replies: Replies = defaultdict(list)
+    for record in records(journal, key=str, text=str, ended=bool, refused=bool):
+        refusal = Statement(None, record["text"], refused=True)
+        reply = refusal if record["refused"] else _read(mode, record["text"], record["ended"])
+        replies[record["key"]].append(reply)
+    return replies
+
+
+def still_missing(requests: Iterable[Request], replies: Replies) -> list[Request]:
+    """Return the requests that have no verdict yet, and may be sent, once each."""
+    wanted = {request.key: request for request in requests}
+    return [request for key, request in wanted.items() if not _is_settled(replies[key])]
+
+
+def work_of(missing: Sequence[Request]) -> Work:
+    """Return what these requests come to, each read at the first attempt."""
+    characters = VERDICT * len(missing)
+    characters += sum(len(message["content"]) for request in missing for message in request.messages(False))
+    return Work(len(missing), round(characters / CHARACTERS_PER_TOKEN))
+
+
+def verdict_of(replies: Sequence[Statement]) -> Statement:
+    """Return the first reply that can be read, or the last one."""
+    return next((reply for reply in replies if reply.score is not None), replies[-1])
+
+
+def ask_all(
+    mode: Mode,
+    judge: Endpoint,
+    requests: Sequence[Request],
+    journal: Path,
+    settings: dict[str, Any],
+    most: int | None = None,
+) -> Replies:
+    """Have a judge answer requests, but those whose verdict is in the journal; return all replies by their keys.
+
+    most: requests that may be sent. Raises UserError where the server fails, refuses everything or needs more, and
+    where nothing that the judge says can be read.
+    """
+    replies = known_replies(mode, journal)
+    missing, total = still_missing(requests, replies), len({request.key for request in requests})
+    if most is not None and len(missing) > most:
+        said = f"MAX_REQUESTS: {len(missing):,} verdicts are missing, and {most:,} requests may be sent"
+        raise UserError(f"{said}; raise it, or ask for fewer")
+    notes = _Notes(journal, judge.model, replies)
+    with tqdm(desc="judged", initial=total - len(missing), total=total, disable=None) as progress:
+
+        async def work(ask: Ask, request: Request) -> None:
+            while not _is_settled(before := notes.replies[request.key]):
+                try:
+                    text = await ask_as_allowed(ask, request.messages(bool(before)), settings)
+                    reply = _read(mode, text, text.ended)
+                except Refused as refused:
+                    reply = Statement(None, str(refused), refused=True)
+                notes.take(request, reply)
+            progress.update()
+
+        ask_for_each(judge, missing, work, most)
+    notes.end()
+    return replies
+
+
+async def ask_as_allowed(ask: Ask, messages: Messages, settings: dict[str, Any]) -> Reply:
+    """Ask with these settings; where the model refuses their temperature without any, and they stay empty then.
+
+    Models that think before they answer have a temperature of their own. Raises Refused, UserError.
+    """
+    try:
+        return await ask(messages, **settings)
+    except Refused as refused:
+        if "temperature" not in str(refused):
+            raise
+        settings.clear()
+        return await ask(messages)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What a journal holds of a judge's replies. refusals: in a row, kept where an answer follows them.
+
+    unreadable: the first replies, while none can be read.
+    """
+
+    journal: Path
+    judge: str
+    replies: Replies
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[Statement] = field(default_factory=list)
+
+    def take(self, request: Request, reply: Statement) -> None:
+        """Take a reply, which is on disk when this returns. Raises UserError."""
+        self.replies[request.key].append(reply)
+        self.refusals.append({"key": request.key, **request.about, **reply._asdict(), "judge": self.judge})
+        if not reply.refused:
+            self._write()
+            self._check(reply)
+        elif len(self.refusals) >= REFUSALS:
+            raise UserError(f"{reply.text}; so it was {REFUSALS} times in a row, and no verdict could be had")
+
+    def _check(self, reply: Statement) -> None:
+        """Raise UserError where the judge has said much, and nothing that can be read."""
+        if reply.score is not None or any(it.score is not None for some in self.replies.values() for it in some):
+            return
+        self.unreadable.append(reply)
+        if len(self.unreadable) < UNREADABLE:
+            return
+        said = " ".join(reply.text.split())[-SHOWN:]
+        how = f"ends with `{said}`" if reply.ended else f"was cut by the server at `{said}`"
+        advice = f"take another judge; what it said is in {self.journal}, take that away to ask it again"
+        raise UserError(
+            f"{self.judge}: none of its first {UNREADABLE} verdicts can be read; the last {how}; {advice}"
+        )
+
+    def end(self) -> None:
+        """Keep the last refusals. Raises UserError where there is nothing else."""
+        if self.refusals and all(reply.refused for some in self.replies.values() for reply in some):
+            raise UserError(f"{self.refusals[0]['text']}; no verdict could be had")
+        self._write()
+
+    def _write(self) -> None:
+        while self.refusals:
+            append(self.journal, self.refusals[0])
+            del self.refusals[0]
+
+
+def _read(mode: Mode, text: str, ended: bool) -> Statement:
+    return Statement(read_verdict(mode, text) if ended else None, text, ended)
+
+
+def _is_settled(replies: Sequence[Statement]) -> bool:
+    return len(replies) >= ATTEMPTS or any(reply.refused or reply.score is not None for reply in replies)
