@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset_builders.gates.letters import fold, is_hangul
+from dataset_builders.gates.letters import fold
+from rabbit_ko.evaluation.judge.rubric import hangul_share
 from rabbit_ko.normal_form import normalize
 from rabbit_ko.pairs.records import Answer, Prompt
 
@@ -52,13 +53,6 @@ def hangul(prompt: Prompt, answer: Answer, least: float | None = None) -> float:
     """Return the share of Hangul among the answer's letters; with `least`, 1 where it is that or more."""
     share = hangul_share(answer.text)
     return share if least is None else float(share >= least)
-
-
-def hangul_share(text: str) -> float:
-    """Return the share of Hangul among the letters of a text, of which digits are none."""
-    codes = fold([normalize("NFC", text)]).codes
-    codes = codes[(codes < ord("0")) | (codes > ord("9"))]
-    return float(is_hangul(codes).mean()) if len(codes) else 0.0
 
 
 def distinct(prompt: Prompt, answer: Answer) -> float:

@@ -25,10 +25,10 @@ from rabbit_ko.evaluation.judge.asking import (
     verdict_of,
     work_of,
 )
+from rabbit_ko.evaluation.judge.rubric import FOLDER, Asked, ask_about
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
-from rabbit_ko.pairs.judges.rubric import FOLDER, ask_about
-from rabbit_ko.pairs.records import Case
+from rabbit_ko.pairs.records import Case, Prompt
 
 # Of several verdicts on the same, each is drawn by itself.
 TEMPERATURE = 0.7
@@ -62,7 +62,7 @@ class RubricJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        said = files_digest([*FOLDER.glob("*.yaml"), Path(verdicts.__file__)])
+        said = files_digest([*FOLDER.glob("*.yaml"), FOLDER.with_name("rubric.py"), Path(verdicts.__file__)])
         return digest([self.name, self.config.model_dump(), self._settings, said])
 
     @property
@@ -91,8 +91,8 @@ class RubricJudge:
             for places in _places(self.config.mode, [answer.text for answer in answers]):
                 texts = [answers[place].text for place in places]
 
-                def messages(again: bool, prompt: Any = prompt, texts: list[str] = texts) -> Messages:
-                    return ask_about(self.config.mode, prompt, texts, again)
+                def messages(again: bool, prompt: Prompt = prompt, texts: list[str] = texts) -> Messages:
+                    return ask_about(self.config.mode, Asked(prompt.messages, prompt.reference), texts, again)
 
                 what, about = [self.name, self._settings, messages(False)], {"id": prompt.id, "answers": places}
                 found += [

@@ -1,26 +1,33 @@
-"""What a judge is asked, by the rubric in the language of the prompt; what is judged is data, whatever it says."""
+"""What a judge is asked, by the rubric in the language of the question; what is judged is data, whatever it says."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import yaml
 from jinja2 import Template
 from pydantic import BaseModel
 
-from dataset_builders.rows import spoken
+from dataset_builders.gates.letters import fold, is_hangul
+from dataset_builders.rows import Message, spoken
 from prompt_strategies.messages import Messages
 from prompt_strategies.prompt_injection import escape
 from rabbit_ko.evaluation.judge.marks import marked
 from rabbit_ko.evaluation.judge.verdicts import Mode
-from rabbit_ko.pairs.records import Prompt
-from rabbit_ko.pairs.rules import hangul_share
+from rabbit_ko.normal_form import normalize
 
 Language = Literal["ko", "en"]
 FOLDER = Path(__file__).with_name("rubrics")
 # Enough for a Korean question about a text in another language, or about code.
 _KOREAN = 0.1
+
+
+class Asked(NamedTuple):
+    """What a model was asked: messages up to a user's. reference: the right answer, or empty."""
+
+    messages: Sequence[Message]
+    reference: str = ""
 
 
 class Rubric(BaseModel, extra="forbid", frozen=True):
@@ -46,26 +53,33 @@ def instructions(language: Language, mode: Mode) -> str:
     return text
 
 
-def language_of(prompt: Prompt) -> Language:
-    """Return the language of a prompt: Korean where a share of what its user writes is Hangul."""
-    said = [message["content"] for message in prompt.messages if message["role"] == "user"]
+def hangul_share(text: str) -> float:
+    """Return the share of Hangul among the letters of a text, of which digits are none."""
+    codes = fold([normalize("NFC", text)]).codes
+    codes = codes[(codes < ord("0")) | (codes > ord("9"))]
+    return float(is_hangul(codes).mean()) if len(codes) else 0.0
+
+
+def language_of(question: Asked) -> Language:
+    """Return the language of a question: Korean where a share of what its user writes is Hangul."""
+    said = [message["content"] for message in question.messages if message["role"] == "user"]
     return "ko" if hangul_share("\n".join(said)) >= _KOREAN else "en"
 
 
-def ask_about(mode: Mode, prompt: Prompt, answers: Sequence[str], again: bool = False) -> Messages:
-    """Return what the judge is asked about one answer to a prompt, or about two in this order.
+def ask_about(mode: Mode, question: Asked, answers: Sequence[str], again: bool = False) -> Messages:
+    """Return what the judge is asked about one answer to a question, or about two in this order.
 
     again: after a verdict that could not be read.
     """
-    language = language_of(prompt)
+    language = language_of(question)
     rubric = read_rubric(language)
-    said = [(turn["role"], turn["content"]) for turn in spoken(prompt.messages)]
-    said.append(("reference", prompt.reference))
+    said = [(turn["role"], turn["content"]) for turn in spoken(question.messages)]
+    said.append(("reference", question.reference))
     parts = [(rubric.parts[role], text) for role, text in said if text.strip()]
     names = [""] if mode == "score" else [" A", " B"]
     parts += [(rubric.parts["answer"] + name, answer) for name, answer in zip(names, answers, strict=True)]
     # A server may read control tokens in a text as such.
     mark, sections = marked([(name, escape(text)) for name, text in parts], rubric.empty)
     end = [rubric.end.replace("{mark}", mark), *([rubric.again[mode]] if again else [])]
-    question = "\n\n".join([sections, *end])
-    return [{"role": "system", "content": instructions(language, mode)}, {"role": "user", "content": question}]
+    asked = "\n\n".join([sections, *end])
+    return [{"role": "system", "content": instructions(language, mode)}, {"role": "user", "content": asked}]

@@ -1,4 +1,4 @@
-"""What the judge is told: the rubric in the prompt's language, and the material, which cannot pose as the rubric."""
+"""What the judge is told: the rubric in the language of what is asked, and material that cannot pose as it."""
 
 import re
 
@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_strategies.prompt_injection import find_injection
+from rabbit_ko.evaluation.judge.rubric import Asked, Language, ask_about, language_of, read_rubric
 from rabbit_ko.evaluation.judge.verdicts import Mode, read_verdict
-from rabbit_ko.pairs.judges.rubric import Language, ask_about, language_of, read_rubric
-from rabbit_ko.pairs.records import Prompt
 
 LANGUAGES: tuple[Language, ...] = ("ko", "en")
 MODES: tuple[Mode, ...] = ("score", "pairwise")
@@ -17,13 +16,13 @@ ASKED = {"ko": "한국의 수도는?", "en": "What is the capital of Korea?"}
 _PART = re.compile(r"^<(.+) ([0-9a-f]{8})>\n(.*?)\n</\1 \2>$", re.DOTALL | re.MULTILINE)
 
 
-def about(language: Language = "ko", reference: str = "") -> Prompt:
-    return Prompt("q/1", "q", [{"role": "user", "content": ASKED[language]}], reference)
+def about(language: Language = "ko", reference: str = "") -> Asked:
+    return Asked([{"role": "user", "content": ASKED[language]}], reference)
 
 
-def parts(prompt: Prompt, answers: list[str], mode: Mode = "score") -> list[tuple[str, str]]:
+def parts(question: Asked, answers: list[str], mode: Mode = "score") -> list[tuple[str, str]]:
     """The names and texts of what is judged, as the judge reads them."""
-    text = ask_about(mode, prompt, answers)[-1]["content"]
+    text = ask_about(mode, question, answers)[-1]["content"]
     mark = re.findall(r"(?:표식이 |marked )(\w{8})", text)[-1]
     return [(name, said) for name, of, said in _PART.findall(text) if of == mark]
 
@@ -60,14 +59,16 @@ def test_asking_again_says_why_and_keeps_the_rest(language: Language, mode: Mode
 )
 def test_the_rubric_is_in_the_language_of_what_the_user_writes(said: str, expected: str) -> None:
     system = {"role": "system", "content": "You are helpful. " * 10}
-    assert language_of(Prompt("1", "q", [system, {"role": "user", "content": said}])) == expected  # type: ignore[list-item]
+    assert language_of(Asked([system, {"role": "user", "content": said}])) == expected  # type: ignore[list-item]
 
 
 def test_the_judge_sees_system_prompt_history_and_reference_in_their_order() -> None:
     turns = [("system", "존댓말로."), ("user", "안녕"), ("assistant", "안녕하세요."), ("user", "수도는?")]
-    prompt = Prompt("1", "q", [{"role": role, "content": content} for role, content in turns], "서울")
+    question = Asked([{"role": role, "content": content} for role, content in turns], "서울")
     names = ["시스템 지시", "사용자", "어시스턴트", "사용자", "참고 답안", "답변"]
-    assert parts(prompt, ["부산"]) == [*zip(names, [content for _, content in turns] + ["서울", "부산"], strict=True)]
+    assert parts(question, ["부산"]) == [
+        *zip(names, [content for _, content in turns] + ["서울", "부산"], strict=True)
+    ]
 
 
 def test_two_answers_are_named_by_their_order_and_an_empty_one_says_so() -> None:
@@ -82,7 +83,7 @@ def test_calls_of_tools_and_their_results_are_shown() -> None:
         {"role": "assistant", "content": "", "tool_calls": call},
         {"role": "tool", "content": "3시"},
     ]
-    assert parts(Prompt("1", "q", messages), ["세 시입니다."]) == [  # type: ignore[arg-type]
+    assert parts(Asked(messages), ["세 시입니다."]) == [  # type: ignore[arg-type]
         ("사용자", "몇 시?"),
         ("도구 호출", call),
         ("도구 결과", "3시"),
@@ -103,9 +104,9 @@ def test_an_answer_cannot_close_its_part_and_pose_as_another(posed: str) -> None
 @pytest.mark.hostile
 @given(st.sampled_from(LANGUAGES), st.lists(st.text(), min_size=2, max_size=2), st.text())
 def test_whatever_is_judged_stands_within_its_marks(language: Language, answers: list[str], reference: str) -> None:
-    prompt = about(language, reference)
+    question = about(language, reference)
     rubric = read_rubric(language)
-    found = dict(parts(prompt, answers, "pairwise"))
+    found = dict(parts(question, answers, "pairwise"))
     for name, answer in zip("AB", answers, strict=True):
         said = found[f"{rubric.parts['answer']} {name}"]
         assert said == (answer.strip() or rubric.empty) or find_injection(answer)
