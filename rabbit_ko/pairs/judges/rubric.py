@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from jinja2 import Template
@@ -13,11 +12,10 @@ from dataset_builders.rows import spoken
 from prompt_strategies.messages import Messages
 from prompt_strategies.prompt_injection import escape
 from rabbit_ko.evaluation.judge.marks import marked
-from rabbit_ko.evaluation.judge.verdicts import Mode
+from rabbit_ko.evaluation.judge.verdicts import Language, Mode
 from rabbit_ko.pairs.records import Prompt
 from rabbit_ko.pairs.rules import hangul_share
 
-Language = Literal["ko", "en"]
 FOLDER = Path(__file__).with_name("rubrics")
 # Enough for a Korean question about a text in another language, or about code.
 _KOREAN = 0.1

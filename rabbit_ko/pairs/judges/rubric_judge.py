@@ -27,7 +27,7 @@ from rabbit_ko.evaluation.judge.asking import (
 )
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
-from rabbit_ko.pairs.judges.rubric import FOLDER, ask_about
+from rabbit_ko.pairs.judges.rubric import FOLDER, ask_about, language_of
 from rabbit_ko.pairs.records import Case
 
 # Of several verdicts on the same, each is drawn by itself.
@@ -96,7 +96,7 @@ class RubricJudge:
 
                 what, about = [self.name, self._settings, messages(False)], {"id": prompt.id, "answers": places}
                 found += [
-                    Question(number, places, Request(digest([*what, time]), about, messages))
+                    Question(number, places, Request(digest([*what, time]), about, messages, language_of(prompt)))
                     for time in range(self.config.verdicts)
                 ]
         return found

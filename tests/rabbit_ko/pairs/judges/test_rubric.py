@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_strategies.prompt_injection import find_injection
-from rabbit_ko.evaluation.judge.verdicts import Mode, read_verdict
-from rabbit_ko.pairs.judges.rubric import Language, ask_about, language_of, read_rubric
+from rabbit_ko.evaluation.judge.verdicts import Language, Mode, read_verdict
+from rabbit_ko.pairs.judges.rubric import ask_about, language_of, read_rubric
 from rabbit_ko.pairs.records import Prompt
 
 LANGUAGES: tuple[Language, ...] = ("ko", "en")
