@@ -12,7 +12,7 @@ from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each
 from rabbit_ko.evaluation.journal import append, records
-from rabbit_ko.evaluation.judge.verdicts import Mode, read_verdict
+from rabbit_ko.evaluation.judge.verdicts import Language, Mode, read_verdict
 
 # A verdict that cannot be read is asked for again, so often in all.
 ATTEMPTS = 3
@@ -44,11 +44,13 @@ class Request(NamedTuple):
     """A verdict that is wanted. key: of all that decides it; those with the same are sent once.
 
     about: what a journal says of it besides. messages: what the judge is asked, at first (False) and again (True).
+    language: of its rubric.
     """
 
     key: str
     about: Mapping[str, Any]
     messages: Callable[[bool], Messages]
+    language: Language = "ko"
 
 
 class Statement(NamedTuple):
@@ -63,12 +65,15 @@ class Statement(NamedTuple):
 Replies = dict[str, list[Statement]]
 
 
-def known_replies(mode: Mode, journal: Path) -> Replies:
-    """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then."""
+def known_replies(mode: Mode, journal: Path, lowest: float = 1.0) -> Replies:
+    """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then.
+
+    lowest: the lowest score that there is.
+    """
     replies: Replies = defaultdict(list)
     for record in records(journal, key=str, text=str, ended=bool, refused=bool):
         refusal = Statement(None, record["text"], refused=True)
-        reply = refusal if record["refused"] else _read(mode, record["text"], record["ended"])
+        reply = refusal if record["refused"] else _read(mode, lowest, record["text"], record["ended"])
         replies[record["key"]].append(reply)
     return replies
 
@@ -98,13 +103,14 @@ def ask_all(
     journal: Path,
     settings: dict[str, Any],
     most: int | None = None,
+    lowest: float = 1.0,
 ) -> Replies:
     """Have a judge answer requests, but those whose verdict is in the journal; return all replies by their keys.
 
-    most: requests that may be sent. Raises UserError where the server fails, refuses everything or needs more, and
-    where nothing that the judge says can be read.
+    most: requests that may be sent. lowest: the lowest score that there is. Raises UserError where the server fails,
+    refuses everything or needs more, and where nothing that the judge says can be read.
     """
-    replies = known_replies(mode, journal)
+    replies = known_replies(mode, journal, lowest)
     missing, total = still_missing(requests, replies), len({request.key for request in requests})
     if most is not None and len(missing) > most:
         said = f"MAX_REQUESTS: {len(missing):,} verdicts are missing, and {most:,} requests may be sent"
@@ -116,7 +122,7 @@ def ask_all(
             while not _is_settled(before := notes.replies[request.key]):
                 try:
                     text = await ask_as_allowed(ask, request.messages(bool(before)), settings)
-                    reply = _read(mode, text, text.ended)
+                    reply = _read(mode, lowest, text, text.ended)
                 except Refused as refused:
                     reply = Statement(None, str(refused), refused=True)
                 notes.take(request, reply)
@@ -190,8 +196,8 @@ class _Notes:
             del self.refusals[0]
 
 
-def _read(mode: Mode, text: str, ended: bool) -> Statement:
-    return Statement(read_verdict(mode, text) if ended else None, text, ended)
+def _read(mode: Mode, lowest: float, text: str, ended: bool) -> Statement:
+    return Statement(read_verdict(mode, text, lowest) if ended else None, text, ended)
 
 
 def _is_settled(replies: Sequence[Statement]) -> bool:

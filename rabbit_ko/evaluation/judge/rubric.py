@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from jinja2 import Template
@@ -14,10 +14,9 @@ from dataset_builders.rows import Message, spoken
 from prompt_strategies.messages import Messages
 from prompt_strategies.prompt_injection import escape
 from rabbit_ko.evaluation.judge.marks import marked
-from rabbit_ko.evaluation.judge.verdicts import Mode
+from rabbit_ko.evaluation.judge.verdicts import Language, Mode
 from rabbit_ko.normal_form import normalize
 
-Language = Literal["ko", "en"]
 FOLDER = Path(__file__).with_name("rubrics")
 # Enough for a Korean question about a text in another language, or about code.
 _KOREAN = 0.1

@@ -10,7 +10,8 @@ from typing import Literal
 from rabbit_ko.normal_form import normalize
 
 Mode = Literal["score", "pairwise"]
-LOWEST, HIGHEST = 1.0, 10.0
+Language = Literal["ko", "en"]
+HIGHEST = 10.0
 
 # Full-width letters, digits and colons are the same; superscripts, which NFKC would turn into digits, are not.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
@@ -53,10 +54,11 @@ class Judgement:
     disagreed: frozenset[tuple[int, int]] = frozenset()
 
 
-def read_verdict(mode: Mode, text: str) -> float | None:
-    """Return the score of a verdict, from 1 to 10, or which of two answers is better: 1 the first, 0 the second.
+def read_verdict(mode: Mode, text: str, lowest: float = 1.0) -> float | None:
+    """Return the score of a verdict, from `lowest` to 10, or which of two answers is better.
 
-    0.5: neither. None where the last line is no such verdict and nothing else, or stands in thoughts that were cut.
+    1: the first. 0: the second. 0.5: neither. None where the last line is no such verdict and nothing else, or stands
+    in thoughts that were cut.
     """
     lines = normalize("NFC", text).translate(_FULL_WIDTH).strip().splitlines()
     if not lines or (lines[0].startswith("<think>") and "</think>" not in text):
@@ -65,8 +67,8 @@ def read_verdict(mode: Mode, text: str) -> float | None:
         found = _BETTER.fullmatch(lines[-1])
         return {1: 1.0, 2: 0.0, None: 0.5}[found.lastindex] if found else None
     found = _SCORE.fullmatch(lines[-1])
-    score = float(found[1]) if found else 0.0
-    return score if LOWEST <= score <= HIGHEST else None
+    score = float(found[1]) if found else None
+    return score if score is not None and lowest <= score <= HIGHEST else None
 
 
 def scored(mode: Mode, texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from dataset_builders.strict import Strict
-from prompt_strategies.messages import Messages
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.judge import verdicts
@@ -25,10 +24,10 @@ from rabbit_ko.evaluation.judge.asking import (
     verdict_of,
     work_of,
 )
-from rabbit_ko.evaluation.judge.rubric import FOLDER, Asked, ask_about
+from rabbit_ko.evaluation.judge.rubric import FOLDER, Asked, ask_about, language_of
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
-from rabbit_ko.pairs.records import Case, Prompt
+from rabbit_ko.pairs.records import Case
 
 # Of several verdicts on the same, each is drawn by itself.
 TEMPERATURE = 0.7
@@ -88,15 +87,12 @@ class RubricJudge:
         """Return the questions, in the order of the cases."""
         found = []
         for number, (prompt, answers) in enumerate(cases):
+            asked = Asked(prompt.messages, prompt.reference)
             for places in _places(self.config.mode, [answer.text for answer in answers]):
-                texts = [answers[place].text for place in places]
-
-                def messages(again: bool, prompt: Prompt = prompt, texts: list[str] = texts) -> Messages:
-                    return ask_about(self.config.mode, Asked(prompt.messages, prompt.reference), texts, again)
-
+                messages = partial(ask_about, self.config.mode, asked, [answers[place].text for place in places])
                 what, about = [self.name, self._settings, messages(False)], {"id": prompt.id, "answers": places}
                 found += [
-                    Question(number, places, Request(digest([*what, time]), about, messages))
+                    Question(number, places, Request(digest([*what, time]), about, messages, language_of(asked)))
                     for time in range(self.config.verdicts)
                 ]
         return found

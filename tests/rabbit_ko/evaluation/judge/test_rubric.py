@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_strategies.prompt_injection import find_injection
-from rabbit_ko.evaluation.judge.rubric import Asked, Language, ask_about, language_of, read_rubric
-from rabbit_ko.evaluation.judge.verdicts import Mode, read_verdict
+from rabbit_ko.evaluation.judge.rubric import Asked, ask_about, language_of, read_rubric
+from rabbit_ko.evaluation.judge.verdicts import Language, Mode, read_verdict
 
 LANGUAGES: tuple[Language, ...] = ("ko", "en")
 MODES: tuple[Mode, ...] = ("score", "pairwise")
