@@ -13,7 +13,6 @@ from pydantic import Field
 from dataset_builders.strict import Strict
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.journal import digest
-from rabbit_ko.evaluation.judge import verdicts
 from rabbit_ko.evaluation.judge.asking import (
     Replies,
     Request,
@@ -31,6 +30,8 @@ from rabbit_ko.pairs.records import Case
 
 # Of several verdicts on the same, each is drawn by itself.
 TEMPERATURE = 0.7
+# What a judge is asked, and how its verdicts are read.
+DECIDING = ("rubric", "own_lines", "forms", "verdicts")
 
 
 class RubricConfig(Strict):
@@ -61,7 +62,7 @@ class RubricJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        said = files_digest([*FOLDER.glob("*.yaml"), FOLDER.with_name("rubric.py"), Path(verdicts.__file__)])
+        said = files_digest([*FOLDER.glob("*.yaml"), *(FOLDER.with_name(f"{name}.py") for name in DECIDING)])
         return digest([self.name, self.config.model_dump(), self._settings, said])
 
     @property
