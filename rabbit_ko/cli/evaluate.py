@@ -180,6 +180,10 @@ def chat(
 ) -> None:
     """Talk with a stage of a recipe, which needs to be trained; the answers are printed as they come.
 
+    Enter asks, and Alt-Enter breaks a line; what is pasted is one question. The arrow keys bring back earlier
+    questions, which no file keeps. Ctrl-C clears the line or stops the answer, Ctrl-D leaves. Each line of a pipe or
+    file is a question.
+
     Example: `rabbit chat --recipe smoke --prompt "피보나치 수열이 뭐야?"`
     """
     from rabbit_ko.evaluation.chat import talk
