@@ -5,7 +5,6 @@ import json
 import shlex
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -126,7 +125,7 @@ def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") 
 
 
 def save_result(
-    stage: Stage, started: datetime, samples: list[Sample], answers: list[Answer] | None = None, **fields: Any
+    stage: Stage, started: datetime, samples: list[Sample], answers: list[Answer] | None = None, /, **fields: Any
 ) -> Result:
     """Write the result of a run that began at `started` and ends now, and return it. Raises OSError."""
     result = Result(
@@ -142,9 +141,7 @@ def save_result(
     return result
 
 
-def write_result(
-    folder: Path, result: Result, samples: list[Sample], answers: list[Answer] | None = None
-) -> None:
+def write_result(folder: Path, result: Result, samples: list[Sample], answers: list[Answer] | None = None) -> None:
     """Write a result, its samples and answers first, where it has any of these. Raises OSError."""
     storage.write(str(folder / f"{result.task}.samples.jsonl"), _lines(samples))
     if answers is not None:
@@ -179,8 +176,10 @@ def read_samples(folder: Path, task: str) -> list[Sample]:
 def read_answers(folder: Path, task: str) -> Iterator[Answer]:
     """Read a task's answers one by one; none where no such file is. Raises UserError where it is damaged."""
     file = folder / f"{task}.{ANSWERS}"
+    if not file.exists():
+        return
     try:
-        with gzip.open(regular(file)) if file.exists() else nullcontext([]) as lines:
+        with gzip.open(regular(file)) as lines:
             for line in lines:
                 yield validated(Answer, line, str(file))
     except (OSError, EOFError, zlib.error) as error:

@@ -24,7 +24,8 @@ from rabbit_ko.evaluation.stages import Stage
 class Evaluation:
     """What is asked for. hub_dir: a folder laid out like the hub, in its place.
 
-    limit: the first items of each task, 0 for all; by default as many as the suite's group asks for. template: whether to ask in the stage's prompt; by default only where answers are generated.
+    limit: the first items of each task, 0 for all; by default as many as the suite's group asks for.
+    template: whether to ask in the stage's prompt; by default only where answers are generated.
     """
 
     stage: Stage

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from math import fsum, hypot, isclose
+from operator import itemgetter
 from typing import Any
 
 from rabbit_ko.evaluation.harness.suites import Suite
@@ -26,12 +27,12 @@ def _figures(output: Output, suite: Suite) -> Iterator[Score]:
     for task in suite.shown or output["results"]:
         figures, tasks = output["results"][task], _leaves(output, task)
         items = sum(output["n-samples"][name]["effective"] for name in tasks)
-        fields = {"items": items, "tasks": [] if tasks == [task] else tasks}
+        of = [] if tasks == [task] else tasks
         for metric in suite.metrics:
             if (key := _key(metric)) in figures:
                 error = figures.get(key.replace(",", "_stderr,"))
                 stderr = error if isinstance(error, float) else None
-                yield Score(task=task, metric=metric, value=figures[key], stderr=stderr, **fields)
+                yield Score(task=task, metric=metric, value=figures[key], stderr=stderr, items=items, tasks=of)
 
 
 def _leaves(output: Output, task: str) -> list[str]:
@@ -88,15 +89,20 @@ def answers_of(rows: Rows, suite: Suite) -> list[Answer]:
 
 
 def _answer(task: str, row: dict[str, Any], suite: Suite) -> Answer:
-    prompt = _text(row["arguments"][0][0])
-    target, asked = row["doc"][suite.target] if suite.target else row["target"], {"task": task, "prompt": prompt}
-    if suite.generates:
-        answered = _text(row["resps"][0][0])
-        return Answer(**asked, item=row["doc_hash"], answer=answered, target=_text(target))
-    choices = [(text, float(found[0][0])) for (_, text), found in zip(row["arguments"], row["resps"], strict=True)]
-    wanted = choices[target][0] if isinstance(target, int) else _text(target)
-    likeliest = max(choices, key=lambda choice: choice[1])[0]
-    return Answer(**asked, item=row["doc_hash"], answer=likeliest, target=wanted, choices=choices)
+    target = row["doc"][suite.target] if suite.target else row["target"]
+    choices: list[tuple[str, float]] = []
+    if not suite.generates:
+        likelihoods = [float(found[0][0]) for found in row["resps"]]
+        choices = list(zip([text for _, text in row["arguments"]], likelihoods, strict=True))
+        target = choices[target][0] if isinstance(target, int) else target
+    return Answer(
+        task=task,
+        item=row["doc_hash"],
+        prompt=_text(row["arguments"][0][0]),
+        answer=max(choices, key=itemgetter(1))[0] if choices else _text(row["resps"][0][0]),
+        target=_text(target),
+        choices=choices,
+    )
 
 
 def _values(row: dict[str, Any], suite: Suite) -> dict[str, float]:

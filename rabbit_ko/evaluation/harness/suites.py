@@ -20,11 +20,12 @@ class Suite:
 
     data: their dataset on the hub. metrics: those of the model cards, the harness's filter after a comma; the first
     that an item has tells whether it is right. generates: the model writes an answer; otherwise likelihoods of given
-    answers are compared. license: of the dataset, by the hub's name; empty where its card names none. shown: the tasks
-    and groups whose figures are kept, all where none is named. mean: what the mean over the tasks is called.
-    one_turn: shots stand in the question's own turn. target: the column that says what an answer has to be, where the
-    harness's task does not. prepare: is called first. limit: the first items of each task, where a group asks for so
-    many.
+    answers are compared. license: of the dataset, by the hub's name; empty where its card names none.
+
+    shown: the tasks and groups whose figures are kept, all where none is named. mean: what the mean over the tasks is
+    called. one_turn: shots stand in the question's own turn. target: the column that says what an answer has to be,
+    where the harness's task does not. prepare: is called first. limit: the first items of each task, where a group
+    asks for so many.
     """
 
     name: str
@@ -90,6 +91,7 @@ _KMMLU, _HARD = _with_fields("kmmlu_direct"), _with_fields("kmmlu_direct_hard")
 _CHOICE, _EXACT = ("acc", "acc_norm"), ("exact_match",)
 _GSM8K = ("exact_match,strict-match", "exact_match,flexible-extract")
 _IFEVAL = ("prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc")
+_IFEVAL_KO, _GLOBAL_MMLU = "allganize/IFEval-Ko", "CohereForAI/Global-MMLU-Lite"
 _FOLLOWED: dict[str, Any] = {"license": "apache-2.0", "target": "instruction_id_list"}
 
 SUITES = {
@@ -106,38 +108,19 @@ SUITES = {
         Suite("csatqa", ("csatqa",), "HAERAE-HUB/csatqa", 0, _CHOICE, False),
         Suite("kobalt", ("kobalt",), "snunlp/KoBALT-700", 0, _EXACT, True, "cc-by-nc-4.0"),
         Suite("hrm8k", _HRM8K, "HAERAE-HUB/HRM8K", 0, _EXACT, True, "mit", mean="hrm8k"),
-        Suite(
-            "ifeval_ko",
-            ("ifeval_ko",),
-            "allganize/IFEval-Ko",
-            0,
-            _IFEVAL,
-            True,
-            prepare=prepare_languages,
-            **_FOLLOWED,
-        ),
-        Suite(
-            "kormedmcqa", ("kormedmcqa",), "sean0042/KorMedMCQA", 5, _EXACT, True, "cc-by-nc-2.0", one_turn=True
-        ),
+        Suite("ifeval_ko", ("ifeval_ko",), _IFEVAL_KO, 0, _IFEVAL, True, prepare=prepare_languages, **_FOLLOWED),
+        Suite("kormedmcqa", ("kormedmcqa",), "sean0042/KorMedMCQA", 5, _EXACT, True, "cc-by-nc-2.0", one_turn=True),
         Suite("kbl", _KBL, "lbox/kbl", 0, ("exact_match,get-answer",), True, "cc-by-nc-4.0", _KBL),
-        Suite(
-            "global_mmlu_ko", ("global_mmlu_ko",), "CohereForAI/Global-MMLU-Lite", 5, ("acc",), False, "apache-2.0"
-        ),
+        Suite("global_mmlu_ko", ("global_mmlu_ko",), _GLOBAL_MMLU, 5, ("acc",), False, "apache-2.0"),
     )
 }
 CARDS = ("kobest", "haerae", "gsm8k", "gsm8k_ko", "ifeval")
+_KOREAN = ("haerae", "kmmlu_direct", "kmmlu_direct_hard", "click", "csatqa", "kobalt", "hrm8k", "ifeval_ko")
 # Suites by the name of a group, each with how many items of each of its tasks; None: all.
 GROUPS: dict[str, dict[str, int | None]] = {
     "cards": dict.fromkeys(CARDS),
-    "korean": dict.fromkeys(["haerae", *(name for name in SUITES if name not in CARDS)]),
-    "quick": {
-        "kobest": 100,
-        "haerae": 50,
-        "click": 30,
-        "kmmlu_direct": 5,
-        "gsm8k_ko": 100,
-        "ifeval_ko": 50,
-    },
+    "korean": dict.fromkeys((*_KOREAN, "kormedmcqa", "kbl", "global_mmlu_ko")),
+    "quick": {"kobest": 100, "haerae": 50, "click": 30, "kmmlu_direct": 5, "gsm8k_ko": 100, "ifeval_ko": 50},
 }
 
 

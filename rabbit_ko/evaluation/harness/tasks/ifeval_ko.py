@@ -1,7 +1,7 @@
-"""How an answer to IFEval-Ko is checked: by the harness's checkers of IFEval, and Korean ones where those know English.
+"""How an answer to IFEval-Ko is checked: as IFEval's in the harness, and in Korean where that knows English.
 
 A word is what stands between white space, a sentence ends with its mark, and the three answers to choose from are in
-Korean. What the dataset's makers check in another way than IFEval is that, too.
+Korean.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from lm_eval.tasks.ifeval.instructions_util import split_into_sentences
 CHOICES = ("제 답변은 예입니다.", "제 답변은 아니요입니다.", "제 답변은 아마도입니다.")
 
 
-class _Words(instructions.NumberOfWords):  # type: ignore[misc]
+class _Words(instructions.NumberOfWords):
     def check_following(self, value: str) -> bool:
         return _compares(len(value.split()), self._comparison_relation, self._num_words)
 
 
-class _Sentences(instructions.NumberOfSentences):  # type: ignore[misc]
+class _Sentences(instructions.NumberOfSentences):
     def check_following(self, value: str) -> bool:
         return _compares(len(split_into_sentences(value)), self._comparison_relation, self._num_sentences_threshold)
 
 
-class _OneOfThree(instructions.ConstrainedResponseChecker):  # type: ignore[misc]
+class _OneOfThree(instructions.ConstrainedResponseChecker):
     def check_following(self, value: str) -> bool:
         return any(choice in value for choice in CHOICES)
 
