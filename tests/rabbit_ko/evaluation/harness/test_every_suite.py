@@ -1,12 +1,13 @@
 """Each suite runs without the network on the project's own rows: on one model, in one process."""
 
+import weakref
 from pathlib import Path
 
 import nltk
 import pytest
 
 from rabbit_ko.evaluation.harness import evaluation as harness
-from rabbit_ko.evaluation.harness.backends import load_model
+from rabbit_ko.evaluation.harness.backends import load_model, released
 from rabbit_ko.evaluation.harness.evaluation import Evaluation, evaluate
 from rabbit_ko.evaluation.harness.suites import SUITES, Suite
 from rabbit_ko.evaluation.records import read_answers, read_samples
@@ -44,3 +45,13 @@ def test_the_tasks_are_indexed_once_and_the_model_is_loaded_once(tiny: Stage) ->
         assert evaluate(Evaluation(tiny, limit=1, hub_dir=str(SAMPLES), batch_size="16"), SUITES[name], MODEL)
     assert harness._task_manager.cache_info().misses == 1
     assert load_model.cache_info().misses == 1
+
+
+def test_a_model_is_let_go_when_its_stage_is_done(tiny: Stage) -> None:
+    with released():
+        lm = Evaluation(tiny, hub_dir=str(SAMPLES)).model_for(SUITES["kobest"])
+        model = weakref.ref(lm.model)
+        del lm
+        assert model()
+    assert model() is None
+    assert load_model.cache_info().currsize == 0
