@@ -52,6 +52,7 @@ def evaluate(
     from rabbit_ko.evaluation.results.report import describe, measured
     from rabbit_ko.evaluation.stages import find_stage
 
+    silence(is_debugging())
     config = read_eval_config(recipe, tasks=tasks, limit=limit, hub_dir=hub_dir)
     suites, found = find_suites(config.tasks or "cards"), find_stage(recipe, stage)
     server, use_template = model_server(model_url, model_name, 8, 300.0), template and template == "on"
