@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import permutations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
@@ -47,9 +47,14 @@ class Plan(NamedTuple):
 
     judge: Endpoint
     items: Sequence[Item]
-    settings: dict[str, Any]
+    repeats: int
     wanted: dict[Mode, list[Wanted]]
     folder: Path
+
+    @property
+    def temperature(self) -> float:
+        """At which the judge is asked, where it takes one."""
+        return TEMPERATURE if self.repeats > 1 else 0.0
 
     def journal(self, mode: Mode) -> Path:
         """Return the journal of the verdicts on one answer, or on two."""
@@ -77,9 +82,7 @@ class _Shown(NamedTuple):
 
 def make_plan(judge: Endpoint, items: Sequence[Item], repeats: int, folder: Path) -> Plan:
     """Return what is wanted: so many scores of each answer, one of each change, and each two in both orders."""
-    plan = Plan(
-        judge, items, {"temperature": TEMPERATURE if repeats > 1 else 0.0}, {"score": [], "pairwise": []}, folder
-    )
+    plan = Plan(judge, items, repeats, {mode: [] for mode in MODES}, folder)
     for number, item in enumerate(items):
         for shown in _shown(item, repeats):
             mode: Mode = "pairwise" if len(shown.texts) > 1 else "score"
@@ -100,8 +103,8 @@ def _shown(item: Item, repeats: int) -> Iterator[_Shown]:
 
 def _request(plan: Plan, mode: Mode, item: Item, shown: _Shown) -> Request:
     messages = partial(ask_about, mode, item.asked, shown.texts)
-    key = digest([plan.judge.model, plan.settings, messages(False), shown.time])
-    return Request(key, {"id": item.id, "what": shown.what, "answers": shown.places}, messages)
+    key = digest([plan.judge.model, plan.temperature, messages(False), shown.time])
+    return Request(key, {"id": item.id, "what": shown.what, "answers": shown.places}, messages, item.language)
 
 
 def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:
@@ -114,12 +117,12 @@ def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:
     if most is not None and sum(needed.values()) > most:
         said = f"MAX_REQUESTS: {sum(needed.values()):,} verdicts are missing, and {most:,} requests may be sent"
         raise UserError(f"{said}; raise it, or ask for fewer: REPEATS=1, or ITEMS=file with fewer rows")
-    replies = {}
+    replies, settings = {}, {"temperature": plan.temperature}
     for mode in MODES:
         # What more than one attempt takes of scores must not be missing from comparisons.
         allowed = None if most is None else needed[mode] if mode == "pairwise" else most - needed["pairwise"]
         requests = [wanted.request for wanted in plan.wanted[mode]]
-        replies[mode] = ask_all(mode, plan.judge, requests, plan.journal(mode), plan.settings, allowed)
+        replies[mode] = ask_all(mode, plan.judge, requests, plan.journal(mode), settings, allowed)
     return replies
 
 

@@ -33,7 +33,7 @@ DIFFERENCES, VERDICTS = (0.1, 0.2, 0.5, 1.0), (1, 3, 10)
 class Check:
     """What a judge is worth. read: what became of the verdicts that were wanted.
 
-    temperature: None where the judge takes none but its own. needed: questions, by the difference that is to be seen
+    temperature: at which it was asked, where it takes one. needed: questions, by the difference that is to be seen
     and by the verdicts on each answer.
     """
 
@@ -42,7 +42,7 @@ class Check:
     questions: int
     answers: int
     repeats: int
-    temperature: float | None
+    temperature: float
     made_of: Mapping[str, str]
     read: Mapping[Mode, Read]
     figures: Sequence[Figure]
@@ -91,18 +91,17 @@ def check_judge(judge: Endpoint, file: Path | None, repeats: int, most: int | No
 def _summary(plan: Plan, replies: Mapping[Mode, Replies], items: str) -> Check:
     said, read = judged(plan, replies), counted(plan, replies)
     measures, people, parts = measure(said), agreement(said), variances(said)
-    repeats = max(len(scores) for each in said for scores in each.answers)
     return Check(
         judge=plan.judge.model,
         items=items,
         questions=len(plan.items),
         answers=sum(len(item.answers) for item in plan.items),
-        repeats=repeats,
-        temperature=plan.settings.get("temperature"),
+        repeats=plan.repeats,
+        temperature=plan.temperature,
         made_of=_made_of(plan.items),
         read=read,
         figures=[*figures(measures, people)],
-        readings=[*_of_reading(read), *readings(measures, people, repeats)],
+        readings=[*_of_reading(read), *readings(measures, people, plan.repeats)],
         variances=parts,
         needed=_needed(parts) if parts else {},
         examples=examples(plan, said, replies),

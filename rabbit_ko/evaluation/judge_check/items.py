@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from rabbit_ko.documents import regular
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.judge.rubric import Asked, Language, language_of
+from rabbit_ko.evaluation.judge.rubric import Asked, language_of
+from rabbit_ko.evaluation.judge.verdicts import Language
 from rabbit_ko.evaluation.records import validated
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "judge_check.jsonl"

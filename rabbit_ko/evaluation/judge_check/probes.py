@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from rabbit_ko.evaluation.judge.rubric import Language, read_rubric
-from rabbit_ko.evaluation.judge.verdicts import HIGHEST
+from rabbit_ko.evaluation.judge.forms import HIGHEST
+from rabbit_ko.evaluation.judge.rubric import read_rubric
+from rabbit_ko.evaluation.judge.verdicts import Language
 from rabbit_ko.evaluation.judge_check.items import Item
 
 Kind = Literal["length", "language", "demands"]

@@ -31,13 +31,13 @@ def held(found: list[Measures], truth: float, interval: Callable[[Measures], Int
 @pytest.fixture(scope="module")
 def biased() -> list[Measures]:
     """A judge with all faults."""
-    gains = {"said twice": 1.6, "filler": 0.3, "English": -0.5, "praise": 1.0, "demand": 2.5}
+    gains = {"said twice": 1.6, "filler": 0.3, "English": 0.5, "praise": 1.0, "demand": 2.5}
     return drawn(Simulated(noise=1.0, gains=gains, first=0.45))
 
 
 @pytest.mark.parametrize(
     ("name", "gain"),
-    [("said twice", 1.6), ("filler", 0.3), ("English", -0.5), ("mixed", -2.0), ("praise", 1.0), ("demand", 2.5)],
+    [("said twice", 1.6), ("filler", 0.3), ("English", 0.5), ("mixed", -2.0), ("praise", 1.0), ("demand", 2.5)],
 )
 def test_what_a_judge_gives_for_a_change_is_within_the_interval_as_often_as_it_says(
     biased: list[Measures], name: str, gain: float
