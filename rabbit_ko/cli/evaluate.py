@@ -1,6 +1,7 @@
-"""`rabbit eval`, `logickor`, `score`, `results`, `chat`: measure a stage, compare the stages, talk with one."""
+"""`rabbit eval`, `logickor`, `score`, `results`, `gate`, `chat`: measure stages, compare them, talk with one."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -10,7 +11,7 @@ import typer
 from rabbit_ko.cli.app import AsJson, RecipeName, app, both_or_neither, is_debugging
 from rabbit_ko.evaluation.harness.suites import GROUPS, SUITES
 from rabbit_ko.methods import METHODS
-from rabbit_ko.terminal import aside, say, say_json, show, silence
+from rabbit_ko.terminal import aside, fitted, say, say_json, show, silence
 
 StageName = Annotated[
     str, typer.Option("--stage", metavar="NAME", help=f"base, or a stage that is trained: {', '.join(METHODS)}")
@@ -74,10 +75,7 @@ def evaluate(
             if result:
                 results.append(result.model_dump(exclude={"harness"}))
                 took = "finished before" if done else f"{result.seconds:.0f} s"
-                lines = [
-                    f"  {row.task} {row.metric}: {measured(suite.name, row)} ({row.items} items)"
-                    for row in result.scores
-                ]
+                lines = [f"  {row.task} {row.metric}: {measured(row)} ({row.items} items)" for row in result.scores]
                 lines += [f"  note: {note}" for note in result.notes]
                 if not as_json:
                     say(f"{recipe} {stage}, {suite.name}, {describe(result)}, {took}", *lines)
@@ -155,10 +153,12 @@ def results(
     Example: `rabbit results --recipe aog-8b`
     """
     from rabbit_ko.errors import UserError
-    from rabbit_ko.evaluation.results.report import figure_records, render, write_files
+    from rabbit_ko.evaluation.results.report import figure_records, write_files
+    from rabbit_ko.evaluation.results.screen import as_text
     from rabbit_ko.evaluation.results.table import make_table
 
-    table = make_table(recipe, tuple(dict.fromkeys(filter(None, (name.strip() for name in stages.split(","))))))
+    silence(is_debugging())
+    table = make_table(recipe, names_in(stages))
     if not any(table.results.values()):
         raise UserError(
             f"runs/{recipe}/eval: no results; run `make eval RECIPE={recipe} STAGE=base`, then for other stages"
@@ -166,9 +166,56 @@ def results(
     if as_json:
         say_json([*figure_records(table)], indent=1)
     else:
-        show(render(table).rstrip())
+        say(as_text(table))
     if not stages:
         say(", ".join(map(str, write_files(table))), is_error=True)
+
+
+@app.command()
+def gate(
+    recipe: RecipeName = "smoke",
+    candidate: Annotated[str, typer.Option(metavar="NAME", help="by default the latest that is trained")] = "",
+    baseline: Annotated[str, typer.Option(metavar="NAME", help="by default what the candidate starts from")] = "",
+    margin: Annotated[float, typer.Option(help="the loss that is borne, as a share of a figure's scale")] = 0.01,
+    tasks: Annotated[str, typer.Option(help="results, separated by commas; by default all that either has")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether a stage is worse than another by more than a margin in any suite: for the CI of a model.
+
+    Needs results of both, measured in the same way. Compares each suite's main figure item by item, for all suites at
+    once. `fail`, exit code 1: a suite is worse by more than the margin, and chance makes that of what is not so in
+    5 % of gates at most. `pass`: no suite can be worse by more than the margin, with the same certainty. In between
+    there are not enough items to tell, which fails nothing: the exit code is 0, and `--json` has the verdict.
+
+    Example: `rabbit gate --recipe aog-8b --candidate dpo --baseline sft --margin 0.02`
+    """
+    if not 0 < margin < 1:
+        raise typer.BadParameter("a share above 0 and below 1, such as 0.01", param_hint="--margin")
+    from rabbit_ko.evaluation.results import gate as gates
+    from rabbit_ko.evaluation.stages import BASE, find_stage
+    from rabbit_ko.methods import stage_method
+    from rabbit_ko.recipes import Recipe
+
+    silence(is_debugging())
+    candidate = candidate or find_stage(recipe).name
+    baseline = baseline or (candidate != BASE and Recipe(recipe).parent(candidate)) or BASE
+    for name in {candidate, baseline} - {BASE}:
+        stage_method(name, BASE)
+    if candidate == baseline:
+        raise typer.BadParameter(
+            f"{candidate} against itself says nothing; name another stage", param_hint="--baseline"
+        )
+    pairs = gates.pair(recipe, candidate, baseline, names_in(tasks))
+    suites = gates.compare_all(pairs, margin)
+    outcome = gates.outcome_of(suites)
+    if as_json:
+        asked = {"recipe": recipe, "candidate": candidate, "baseline": baseline, "margin": margin}
+        say_json({**asked, "verdict": outcome, "suites": [asdict(suite) for suite in suites]}, indent=1)
+    else:
+        said = gates.describe(suites, candidate, baseline, margin)
+        say(fitted(gates.as_table(suites, candidate, baseline), *said))
+    if outcome is gates.Outcome.FAIL:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -196,6 +243,11 @@ def chat(
     say(f"[{found.model}]", is_error=True)
     silence(is_debugging())
     talk(found, prompt, system, max_new_tokens, temperature, seed)
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list, each once."""
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
 
 
 def model_server(url: str, name: str, concurrency: int, timeout: float) -> Any:
