@@ -98,7 +98,7 @@ def render(scores: list[Score], of: int = 0) -> str:
     for figures in zip(scores[::3], scores[1::3], scores[2::3], strict=True):
         task, items = figures[0].task, figures[0].items
         count = f"{items} of {of}" if task == TOTAL and items < of else str(items)
-        rows.append([task.capitalize(), count, *(measured("logickor", score) for score in figures)])
+        rows.append([task.capitalize(), count, *(measured(score, HIGHEST) for score in figures)])
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(map(set_cell_size, row, widths))} |" for row in rows)
