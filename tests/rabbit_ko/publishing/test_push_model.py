@@ -331,6 +331,7 @@ def test_what_the_bases_license_wants_goes_along_from_the_hub(adapter: Path, hub
     if format == "gguf":
         put_parity("sft", put_gguf())
         put_card("sft")
+        assert (export_folder(find_stage("mine", "sft"), "gguf", "q8_0") / "NOTICE").exists()
     given = ("--quant", "q8_0") if format == "gguf" else ()
     result = run_push(hub, "--format", format, *given)
     assert (result.returncode, result.stdout) == (1, "")
