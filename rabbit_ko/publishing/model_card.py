@@ -19,7 +19,7 @@ from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import stage_method
 from rabbit_ko.parity.report import parity_digest
 from rabbit_ko.publishing import examples, figures
-from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
+from rabbit_ko.publishing.dataset_card import card_template
 from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.figures import Language
 from rabbit_ko.publishing.model_facts import Facts, gather
@@ -111,16 +111,13 @@ def header(facts: Facts) -> ModelCardData:
         base_model_relation=("adapter" if facts.is_adapter else "finetune") if base else None,
         datasets=hub_datasets(facts) or None,
         language=sorted({source.language for source in facts.sources}, key=lambda name: (name != "ko", name)),
-        license=facts.license,
-        license_name="mixed" if facts.license == OTHER_LICENSE else None,
+        license=facts.terms.license,
+        license_name=facts.terms.name,
+        license_link=facts.terms.link,
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=list(dict.fromkeys(["rabbit-ko", "axolotl", *lora, *_methods(facts.runs)])),
-        **(
-            {"model_name": f"{facts.recipe.name} {facts.stage.name.upper()}", "eval_results": results}
-            if results
-            else {}
-        ),
+        **({"model_name": facts.title, "eval_results": results} if results else {}),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE), PARITY_DIGEST: parity_digest(facts.stage)},
     )
 

@@ -41,6 +41,7 @@ from tests.rabbit_ko.publishing.card_folder import (
 
 GOLDEN = Path(__file__).parent / "golden"
 ON_THE_HUB = "meta-llama/Llama-3.2-3B-Instruct"
+LLAMA = "https://www.llama.com/llama3_2/license/"
 
 
 def header_of(stage: str = "sft", license: str = "") -> ModelCardData:
@@ -290,11 +291,12 @@ def test_an_earlier_models_verdicts_are_on_no_card(trained: Path) -> None:
         ([known("ODC-BY-1.0")], "", "", {"license": "odc-by"}),
         ([APACHE, known("MIT")], "", "", {"license": "other", "license_name": "mixed"}),
         ([License()], "", "", {"license": "other", "license_name": "mixed"}),
-        ([APACHE], ON_THE_HUB, "", {"license": "other", "license_name": "mixed"}),
+        ([APACHE], ON_THE_HUB, "", {"license": "llama3.2"}),
+        ([License()], ON_THE_HUB, "", {"license": "other", "license_name": "mixed", "license_link": LLAMA}),
         ([APACHE], ON_THE_HUB, "llama3.2", {"license": "llama3.2"}),
     ],
 )
-def test_the_license_is_asked_for_unless_all_of_it_is_known(
+def test_the_license_is_what_those_of_base_and_data_leave_unless_another_is_asked_for(
     in_tmp: Path, licenses: list[License], base: str, asked: str, expected: dict[str, str]
 ) -> None:
     sources = [summary("sft", license, name=f"source-{number}") for number, license in enumerate(licenses)]
