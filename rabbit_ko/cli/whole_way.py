@@ -20,11 +20,11 @@ def run_all(
         str, typer.Option(metavar="NAME", help="the last stage: dpo, where the recipe has it; or dpo-2, orpo, ...")
     ] = "",
     judge_url: Annotated[
-        str, typer.Option(help="an OpenAI-compatible server that judges pairs and LogicKor's answers")
+        str, typer.Option(help="an OpenAI-compatible server that judges pairs and the answers to a bench")
     ] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name there")] = "",
 ) -> None:
-    """Go the whole way: data, the stages up to the last, their evaluation, LogicKor with a judge, results, the card.
+    """Go the whole way: data, the stages up to the last, evaluation, a bench with a judge, results, the card.
 
     The stages are the last one, its parent and so on. The pairs that a round learns from come before it, and so do
     those that data.yaml lists, where their judge is given or is rules or a reward model. What is done is not done
@@ -44,7 +44,7 @@ def run_all(
     judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
     steps = [["data"], *_stages(found, names, judged)]
     steps += [["eval", "--stage", name] for name in ("base", *names)]
-    steps += [["logickor", "--stage", name, *judged] for name in ("base", *names) if judged]
+    steps += [["judge", "--stage", ",".join(("base", *names)), *judged]] if judged else []
     steps += [["results"], ["card", "--stage", names[-1]]]
     for step in steps:
         if code := subprocess.run([sys.executable, "-m", "rabbit_ko.cli", *step, "--recipe", recipe]).returncode:

@@ -26,15 +26,18 @@ PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "ope
 
 
 class Score(BaseModel, extra="forbid"):
-    """One figure: of a harness task, or of a category of LogicKor. value: None where nothing could be measured.
+    """One figure: of a harness task, or of a category of a judged bench. value: None where nothing could be measured.
 
-    stderr: of the mean over items, in the figure's own unit. missing: items without a verdict, which are in no mean.
+    stderr: of the mean over items, in the figure's own unit. low, high: its 95 % interval. missing: items without a
+    verdict, which are in no mean.
     """
 
     task: str
     metric: str
     value: float | None
     stderr: float | None = None
+    low: float | None = None
+    high: float | None = None
     items: int
     missing: int = 0
 

@@ -10,8 +10,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from dataset_builders.licenses import NONE_STATED
 from dataset_builders.sources import find_upstream
 from rabbit_ko.evaluation.harness.suites import SUITES
-from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.scores import TOTAL
+from rabbit_ko.evaluation.judge.questions import CATEGORIES
+from rabbit_ko.evaluation.judge.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
 from rabbit_ko.evaluation.records import State
 from rabbit_ko.evaluation.results import report as text

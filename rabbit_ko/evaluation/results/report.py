@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rabbit_ko.errors import printable
-from rabbit_ko.evaluation.logickor.questions import CATEGORIES
+from rabbit_ko.evaluation.judge.questions import CATEGORIES
 from rabbit_ko.evaluation.records import Result, Score
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, How
 from rabbit_ko.evaluation.results.table import LOGICKOR, Row, Table

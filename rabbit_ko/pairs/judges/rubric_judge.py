@@ -61,7 +61,8 @@ class RubricJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        said = files_digest([*FOLDER.glob("*.yaml"), FOLDER.with_name("rubric.py"), Path(verdicts.__file__)])
+        rubrics = [FOLDER / "ko.yaml", FOLDER / "en.yaml"]
+        said = files_digest([*rubrics, FOLDER.with_name("rubric.py"), Path(verdicts.__file__)])
         return digest([self.name, self.config.model_dump(), self._settings, said])
 
     @property
