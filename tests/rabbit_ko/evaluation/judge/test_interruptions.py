@@ -87,8 +87,7 @@ def test_a_second_interruption_ends_at_once(
     process.send_signal(number)
     assert process.stderr
     assert SAID_FIRST.match(process.stderr.readline())
-    assert process.stderr.readline() == f"{STOPPING}
-"
+    assert process.stderr.readline() == f"{STOPPING}\n"
     process.send_signal(number)
     output, error = process.communicate(timeout=20)
     assert process.returncode == exit_code
