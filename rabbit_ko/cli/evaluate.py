@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, both_or_neither, is_debugging
-from rabbit_ko.evaluation.harness.suites import SUITES
+from rabbit_ko.evaluation.harness.suites import GROUPS, SUITES
 from rabbit_ko.methods import METHODS
 from rabbit_ko.terminal import aside, say, say_json, show, silence
 
 StageName = Annotated[
     str, typer.Option("--stage", metavar="NAME", help=f"base, or a stage that is trained: {', '.join(METHODS)}")
 ]
+TASKS = f"suites: {', '.join(SUITES)}; groups of suites: {', '.join(GROUPS)}; cards, if none is named"
 ModelUrl = Annotated[str, typer.Option(help="an OpenAI-compatible server that has the stage's model")]
 ModelName = Annotated[str, typer.Option(help="the model's name at that server")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="the longest answer, in tokens")]
@@ -23,7 +24,7 @@ MaxNewTokens = Annotated[int, typer.Option(min=1, help="the longest answer, in t
 def evaluate(
     recipe: RecipeName = "smoke",
     stage: StageName = "sft",
-    tasks: Annotated[str | None, typer.Option(help=f"separated by commas: {', '.join(SUITES)}")] = None,
+    tasks: Annotated[str | None, typer.Option(metavar="A,B", help=TASKS)] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="only the first items of each task; 0: all")] = None,
     template: Annotated[Literal["on", "off"] | None, typer.Option(help="the recipe's prompt, or bare text")] = None,
     backend: Annotated[Literal["hf", "vllm"], typer.Option(help="what runs the model on this machine")] = "hf",
@@ -35,9 +36,10 @@ def evaluate(
 ) -> None:
     """Evaluate a stage with lm-evaluation-harness on the tasks of the model cards.
 
-    Needs a trained stage, or the base. Leaves `runs/<recipe>/eval/<stage>/<task>.json` with the figures, and
-    `<task>.samples.jsonl` with the value of each item. Tasks that are finished for the same model and settings are
-    not run again. Defaults come from `axolotl_configs/<recipe>/eval.yaml`. MODEL_API_KEY holds the server's key.
+    Needs a trained stage, or the base. Leaves `runs/<recipe>/eval/<stage>/<task>.json` with the figures,
+    `<task>.samples.jsonl` with the value of each item, and `<task>.answers.jsonl.gz` with what was asked and
+    answered, which `rabbit report eval` shows. Tasks that are finished for the same model and settings are not run
+    again. Defaults come from `axolotl_configs/<recipe>/eval.yaml`. MODEL_API_KEY holds the server's key.
 
     Example: `rabbit eval --recipe aog-8b --stage sft --tasks kobest,gsm8k --limit 100`; on several GPUs:
     `accelerate launch -m rabbit_ko.cli eval --recipe aog-8b`
@@ -50,9 +52,9 @@ def evaluate(
     from rabbit_ko.evaluation.stages import find_stage
 
     config = read_eval_config(recipe, tasks=tasks, limit=limit, hub_dir=hub_dir)
-    suites, found = find_suites(config.tasks or ",".join(SUITES)), find_stage(recipe, stage)
+    suites, found = find_suites(config.tasks or "cards"), find_stage(recipe, stage)
     server, use_template = model_server(model_url, model_name, 8, 300.0), template and template == "on"
-    asked = (config.limit or None, use_template, config.hub_dir or "")
+    asked = (config.limit, use_template, config.hub_dir or "")
     evaluation = harness.Evaluation(found, *asked, backend, server, batch_size)
     model, log = model_of(found, server, backend), found.results / "log.txt"
     results: list[dict[str, Any]] = []
@@ -65,6 +67,7 @@ def evaluate(
             if result is None:
                 if not (results or is_debugging()):
                     say(f"evaluating; its log is {log}", is_error=True)
+                say(suite.terms, is_error=True)
                 with aside(log, f"{stage}, {suite.name}", is_debugging()):
                     result = harness.evaluate(evaluation, suite, model)
             if result:
@@ -123,6 +126,10 @@ def chat(
     seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
 ) -> None:
     """Talk with a stage of a recipe, which needs to be trained; the answers are printed as they come.
+
+    Enter asks, and Alt-Enter breaks a line; what is pasted is one question. The arrow keys bring back earlier
+    questions, which no file keeps. Ctrl-C clears the line or stops the answer, Ctrl-D leaves. Each line of a pipe or
+    file is a question.
 
     Example: `rabbit chat --recipe smoke --prompt "피보나치 수열이 뭐야?"`
     """

@@ -46,33 +46,47 @@ def inspect(
 @app.command()
 def report(
     what: Annotated[
-        Literal["data", "pairs"], typer.Argument(metavar="[WHAT]", help="data, or pairs of a stage's own answers")
+        Literal["data", "pairs", "eval"],
+        typer.Argument(metavar="[WHAT]", help="data, pairs of a stage's own answers, or its answers in evaluation"),
     ] = "data",
     recipe: RecipeName = "smoke",
-    stage: Annotated[str, typer.Option(help="of pairs: the stage whose answers they are")] = "sft",
+    stage: Annotated[str, typer.Option(help="of pairs and eval: the stage whose answers they are")] = "sft",
+    task: Annotated[str, typer.Option(help="of eval: only this suite, or this task of the harness")] = "",
+    right: Annotated[bool | None, typer.Option("--right/--wrong", help="of eval: only right or wrong ones")] = None,
     html: Annotated[Path | None, typer.Option(help="the page; report.html beside the rows if not given")] = None,
     rows: Annotated[int, typer.Option(min=0, help="tokenize at most so many rows of each split; 0: none")] = 20_000,
-    samples: Annotated[int, typer.Option(min=0, help="rows to show of each source and reason")] = 3,
+    samples: Annotated[int, typer.Option(min=0, help="rows to show of each source, reason or outcome")] = 3,
 ) -> None:
     """Write a page about a recipe's data, before any training, or about pairs of a stage's own answers.
 
     Of data it shows licenses, rows read and kept, lengths, exchanges, Hangul, packing, duplicates beside what was
     kept, and samples. Builds them first where they are not up to date; needs the base's tokenizer for tokens, no GPU.
     Of pairs it shows what the judge said, whether order or length decided it, and the widest and narrowest pairs.
-    Leaves one self-contained HTML file.
+    Of eval it shows what was asked, answered and wanted, and prints that where no page is named. Leaves one
+    self-contained HTML file.
 
-    Example: `rabbit report --recipe smoke --html page.html`, or `rabbit report pairs --recipe smoke --stage sft`
+    Example: `rabbit report --recipe smoke --html page.html`, `rabbit report pairs --recipe smoke --stage sft`, or
+    `rabbit report eval --stage sft --task kobest_copa --wrong`
     """
+    from rabbit_ko.evaluation.stages import BASE
     from rabbit_ko.storage import write
 
     found = find_recipe(recipe)
+    if what != "data" and stage != BASE:
+        stage_method(stage, BASE)
     page = html or (found.pairs(stage) if what == "pairs" else found.data) / "report.html"
-    if what == "pairs":
-        from rabbit_ko.evaluation.stages import BASE
+    if what == "eval":
+        from rabbit_ko.evaluation.answers import FOLDER, PAGE, answered, end_of, lines
+        from rabbit_ko.inspection.pages import render
+
+        suites = answered(found, stage, task, right, samples)
+        if html is None:
+            say(*(line for suite in suites for line in (*lines(suite), "")))
+            return
+        text = render(PAGE, folder=FOLDER, recipe=found.name, stage=stage, suites=suites, end_of=end_of)
+    elif what == "pairs":
         from rabbit_ko.pairs.report import render_pairs_report
 
-        if stage != BASE:
-            stage_method(stage, BASE)
         text = render_pairs_report(found, stage)
     else:
         from rabbit_ko.inspection.data_report import render_report

@@ -14,7 +14,6 @@ from axolotl_plugins.checks.model_files import (
     loading,
 )
 from prompt_strategies.messages import Messages
-from prompt_strategies.tokens import adds_bos
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.stages import BASE, Stage, adapter_base
@@ -44,8 +43,10 @@ class Sampling:
 
 
 def load_tokenizer(stage: Stage) -> Any:
-    """Load a stage's tokenizer, with its prompt as chat template and one BOS before a bare text. Raises UserError."""
-    from tokenizers.processors import TemplateProcessing
+    """Load a stage's tokenizer, with its prompt as chat template. Raises UserError.
+
+    The template writes the prompt's BOS; before a bare text stands one where the tokenizer adds it by itself.
+    """
     from transformers import AutoTokenizer
 
     check_stage(stage)
@@ -62,11 +63,6 @@ def load_tokenizer(stage: Stage) -> Any:
         raise UserError(f"{stage.model}: its tokenizer names no token that ends an answer; {remedy(folder)}")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.bos_token_id is not None and not adds_bos(tokenizer):
-        bos = tokenizer.bos_token
-        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_token_id)]
-        )
     return tokenizer
 
 

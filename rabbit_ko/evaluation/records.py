@@ -1,7 +1,10 @@
 """The result of an evaluation: one file for each task of a stage, written atomically and last."""
 
+import gzip
 import json
 import shlex
+import zlib
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +15,8 @@ from click.core import ParameterSource
 from pydantic import BaseModel, Field, ValidationError
 
 from rabbit_ko import storage
-from rabbit_ko.documents import first_mistake, read_record, read_text
-from rabbit_ko.errors import UserError
+from rabbit_ko.documents import first_mistake, read_record, read_text, regular
+from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.models import check_stage
 from rabbit_ko.evaluation.stages import Stage, fingerprint
@@ -22,6 +25,7 @@ from rabbit_ko.secrets import redact
 
 Record = TypeVar("Record", bound=BaseModel)
 AGAIN = "take it away, and evaluate again"
+ANSWERS = "answers.jsonl.gz"
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
@@ -29,7 +33,8 @@ class Score(BaseModel, extra="forbid"):
     """One figure: of a harness task, or of a category of a judged bench. value: None where nothing could be measured.
 
     stderr: of the mean over items, in the figure's own unit. low, high: its 95 % interval. missing: items without a
-    verdict, which are in no mean.
+    verdict, which are in no mean. lower, upper: of a share of right items, its 95 % interval after Wilson. tasks:
+    those that a group's figure is of.
     """
 
     task: str
@@ -40,6 +45,9 @@ class Score(BaseModel, extra="forbid"):
     high: float | None = None
     items: int
     missing: int = 0
+    lower: float | None = None
+    upper: float | None = None
+    tasks: list[str] = Field(default_factory=list)
 
 
 class Model(BaseModel, extra="forbid"):
@@ -91,6 +99,27 @@ class Sample(BaseModel):
     value: float
 
 
+class Answer(BaseModel):
+    """What was asked of one item, as the model got it, what came of it, and what was wanted.
+
+    choices: the given answers with their log-likelihoods, where the likeliest is the model's. read: what each of the
+    harness's filters found in the answer. values: by metric, the one that tells right from wrong first.
+    """
+
+    task: str
+    item: str
+    prompt: str
+    answer: str
+    target: str
+    choices: list[tuple[str, float]] = Field(default_factory=list)
+    read: dict[str, str] = Field(default_factory=dict)
+    values: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def is_right(self) -> bool:
+        return next(iter(self.values.values()), 0.0) == 1.0
+
+
 def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") -> Model:
     """Describe the model that answers for a stage, here or at a server. Raises UserError."""
     check_stage(stage)
@@ -98,7 +127,9 @@ def model_of(stage: Stage, server: Endpoint | None = None, backend: str = "hf") 
     return Model(**at, fingerprint=fingerprint(stage.model), backend="openai" if server else backend)
 
 
-def save_result(stage: Stage, started: datetime, samples: list[Sample], **fields: Any) -> Result:
+def save_result(
+    stage: Stage, started: datetime, samples: list[Sample], answers: list[Answer] | None = None, /, **fields: Any
+) -> Result:
     """Write the result of a run that began at `started` and ends now, and return it. Raises OSError."""
     result = Result(
         recipe=stage.recipe,
@@ -109,16 +140,22 @@ def save_result(stage: Stage, started: datetime, samples: list[Sample], **fields
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         **fields,
     )
-    write_result(stage.results, result, samples)
+    write_result(stage.results, result, samples, answers)
     return result
 
 
-def write_result(folder: Path, result: Result, samples: list[Sample]) -> None:
-    """Write a result, its samples first. Raises OSError."""
-    lines = "".join(sample.model_dump_json() + "\n" for sample in samples)
-    storage.write(str(folder / f"{result.task}.samples.jsonl"), lines.encode())
+def write_result(folder: Path, result: Result, samples: list[Sample], answers: list[Answer] | None = None) -> None:
+    """Write a result, its samples and answers first, where it has any of these. Raises OSError."""
+    storage.write(str(folder / f"{result.task}.samples.jsonl"), _lines(samples))
+    if answers is not None:
+        # Shots stand in every prompt, so the file is a tenth of its text.
+        storage.write(str(folder / f"{result.task}.{ANSWERS}"), gzip.compress(_lines(answers), mtime=0))
     text = json.dumps(result.model_dump(), ensure_ascii=False, indent=1, default=str)
     storage.write(str(folder / f"{result.task}.json"), text.encode())
+
+
+def _lines(records: Sequence[BaseModel]) -> bytes:
+    return "".join(record.model_dump_json() + "\n" for record in records).encode()
 
 
 def read_result(folder: Path, task: str) -> Result | None:
@@ -137,6 +174,19 @@ def read_samples(folder: Path, task: str) -> list[Sample]:
     file = folder / f"{task}.samples.jsonl"
     lines = read_text(file, AGAIN).encode().splitlines() if file.exists() else []
     return [validated(Sample, line, str(file)) for line in lines]
+
+
+def read_answers(folder: Path, task: str) -> Iterator[Answer]:
+    """Read a task's answers one by one; none where no such file is. Raises UserError where it is damaged."""
+    file = folder / f"{task}.{ANSWERS}"
+    if not file.exists():
+        return
+    try:
+        with gzip.open(regular(file)) as lines:
+            for line in lines:
+                yield validated(Answer, line, str(file))
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{file}: damaged: {reason(error)}; {AGAIN}") from None
 
 
 def finished_result(stage: Stage, task: str, model: Model, settings: dict[str, Any]) -> Result | None:

@@ -9,14 +9,14 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from dataset_builders.licenses import NONE_STATED
 from dataset_builders.sources import find_upstream
-from rabbit_ko.evaluation.harness.suites import SUITES
+from rabbit_ko.evaluation.harness.suites import CARDS, SUITES
 from rabbit_ko.evaluation.judge.questions import CATEGORIES
 from rabbit_ko.evaluation.judge.scores import TOTAL
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
 from rabbit_ko.evaluation.records import State
 from rabbit_ko.evaluation.results import report as text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.table import KNOWN_SUITES, LOGICKOR, Row
+from rabbit_ko.evaluation.results.table import LOGICKOR, Row
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import stage_method
@@ -90,7 +90,7 @@ def render_card(
             for task, result in facts.results.items()
             if result.settings.get("data", text.FROM_HUB) != text.FROM_HUB
         ],
-        suites=KNOWN_SUITES,
+        suites=(*CARDS, LOGICKOR),
         logickor=LOGICKOR,
         logickor_tasks=(*CATEGORIES, TOTAL),
         logickor_rows={(row.suite, row.task, row.metric): row for row in facts.table.rows if row.is_logickor},

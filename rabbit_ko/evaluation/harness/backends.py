@@ -1,7 +1,9 @@
 """The harness's models of a stage: by transformers on this machine, vLLM, or an OpenAI-compatible server."""
 
+import gc
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +47,19 @@ def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str
     return lm
 
 
+@contextmanager
+def released() -> Iterator[None]:
+    """Let go of all models that are loaded, and of their memory, when what is done with them is done."""
+    import torch
+
+    try:
+        yield
+    finally:
+        load_model.cache_clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
 def _options_of_server(stage: Stage, server: Endpoint, kind: str, tokenizer: str) -> dict[str, Any]:
     from transformers import AutoConfig
 
@@ -77,8 +92,8 @@ def _options_here(stage: Stage, kind: str, tokenizer: str, batch_size: str) -> d
 def encode_as_trained(lm: Any, stage: Stage, in_prompt: bool) -> None:
     """Let the harness's model encode a stage's prompt and the answer after it as training does, or as the harness.
 
-    The harness takes the line break at the prompt's end for a part of the answer, and puts BOS before a prompt for
-    which the chat template writes none.
+    The harness takes the line break at the prompt's end for a part of the answer, and lets the tokenizer put BOS
+    before a prompt for which the chat template writes none.
     """
     vars(lm).pop("_encode_pair", None)
     lm.add_bos_token = not in_prompt

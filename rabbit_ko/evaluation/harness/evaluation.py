@@ -1,7 +1,6 @@
 """Run a stage through suites of lm-evaluation-harness, and write a result for each."""
 
 import logging
-from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,15 +14,17 @@ import xxhash
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.harness.backends import CHAT, count_truncated, encode_as_trained, load_model
+from rabbit_ko.evaluation.harness.figures import answers_of, samples_of, scores_of
 from rabbit_ko.evaluation.harness.suites import TASKS_FOLDER, Suite
-from rabbit_ko.evaluation.records import Model, Result, Sample, Score, save_result
+from rabbit_ko.evaluation.records import Model, Result, save_result
 from rabbit_ko.evaluation.stages import Stage
 
 
 @dataclass
 class Evaluation:
-    """What is asked for. limit: the first items of each task. hub_dir: a folder laid out like the hub, in its place.
+    """What is asked for. hub_dir: a folder laid out like the hub, in its place.
 
+    limit: the first items of each task, 0 for all; by default as many as the suite's group asks for.
     template: whether to ask in the stage's prompt; by default only where answers are generated.
     """
 
@@ -39,10 +40,14 @@ class Evaluation:
         """Tell whether a suite's questions are asked in the stage's prompt."""
         return suite.generates if self.template is None else self.template
 
+    def limit_of(self, suite: Suite) -> int | None:
+        """Return how many items of each of a suite's tasks are asked; None: all."""
+        return suite.limit if self.limit is None else self.limit or None
+
     def settings(self, suite: Suite) -> dict[str, Any]:
         """Return what a suite's figures depend on besides the model. Raises UserError where its data are missing."""
         data, in_prompt = data_fingerprint(self.hub_dir, suite.data), self.in_prompt(suite)
-        settings = {"shots": suite.shots, "limit": self.limit, "template": in_prompt, "data": data}
+        settings = {"shots": suite.shots, "limit": self.limit_of(suite), "template": in_prompt, "data": data}
         return {**settings, "prompt": self.stage.prompt} if in_prompt else settings
 
     def model_for(self, suite: Suite) -> Any:
@@ -75,8 +80,9 @@ def evaluate(evaluation: Evaluation, suite: Suite, model: Model) -> Result | Non
     truncated = 0 if is_chat else count_truncated(lm, samples)
     note = f"{truncated} prompts were longer than the model's context and lost their beginning"
     fields = {"model": model, "settings": settings, "notes": [note] if truncated else [], "harness": output}
-    scores, kept = list(_scores(output, suite)), list(_samples(samples, suite))
-    return save_result(evaluation.stage, started, kept, task=suite.name, scores=scores, **fields)
+    kept = list(samples_of(samples, suite))
+    scores, answers = scores_of(output, suite, kept), answers_of(samples, suite)
+    return save_result(evaluation.stage, started, kept, answers, task=suite.name, scores=scores, **fields)
 
 
 def data_fingerprint(hub_dir: str, dataset: str) -> str:
@@ -116,33 +122,9 @@ def _simple_evaluate(evaluation: Evaluation, suite: Suite, lm: Any) -> dict[str,
             model=lm,
             tasks=list(suite.tasks),
             num_fewshot=suite.shots,
-            limit=evaluation.limit,
+            limit=evaluation.limit_of(suite),
             apply_chat_template=in_prompt,
-            fewshot_as_multiturn=in_prompt,
+            fewshot_as_multiturn=in_prompt and not suite.one_turn,
             task_manager=_task_manager(),
         )
     return output
-
-
-def _scores(output: dict[str, Any], suite: Suite) -> Iterator[Score]:
-    for task, figures in output["results"].items():
-        tasks = output["group_subtasks"][task] if task in output.get("groups", {}) else [task]
-        items = sum(output["n-samples"][name]["effective"] for name in tasks)
-        for metric in suite.metrics:
-            if (key := _key(metric)) in figures:
-                error = figures.get(key.replace(",", "_stderr,"))
-                stderr = error if isinstance(error, float) else None
-                yield Score(task=task, metric=metric, value=figures[key], stderr=stderr, items=items)
-
-
-def _samples(samples: dict[str, list[dict[str, Any]]], suite: Suite) -> Iterator[Sample]:
-    for task, row in [(task, row) for task, rows in samples.items() for row in rows]:
-        for metric in suite.metrics:
-            name, kept = _key(metric).split(",")
-            if row["filter"] == kept and isinstance(row.get(name), int | float):
-                yield Sample(task=task, item=row["doc_hash"], metric=metric, value=float(row[name]))
-
-
-def _key(metric: str) -> str:
-    """Return the harness's key of a metric, which has a filter of answers in any case."""
-    return metric if "," in metric else f"{metric},none"

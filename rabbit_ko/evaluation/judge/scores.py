@@ -15,8 +15,8 @@ import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
 from rabbit_ko.evaluation.intervals import bootstrap
+from rabbit_ko.evaluation.judge.forms import HIGHEST
 from rabbit_ko.evaluation.judge.questions import CATEGORIES, Asked, read_rows
-from rabbit_ko.evaluation.judge.verdicts import HIGHEST
 from rabbit_ko.evaluation.records import Sample, Score
 from rabbit_ko.markdown import cell
 

@@ -1,30 +1,16 @@
-"""What a judge's last line says, where that is clear beyond doubt, and the scores that come of such verdicts."""
+"""What a judge says, where that is clear beyond doubt, and the scores that come of such verdicts."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 from typing import Literal
 
-from rabbit_ko.normal_form import normalize
+from rabbit_ko.evaluation.judge.forms import Mode as Mode
+from rabbit_ko.evaluation.judge.forms import said_in_json, said_in_lines, said_in_quoted_json
+from rabbit_ko.evaluation.judge.own_lines import own_lines
 
-Mode = Literal["score", "pairwise"]
 Language = Literal["ko", "en"]
-HIGHEST = 10.0
-
-# Full-width letters, digits and colons are the same; superscripts, which NFKC would turn into digits, are not.
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-# What judges mark a line up with: before it, at its colon, and after it.
-_BEFORE, _COLON, _AFTER = r"[\s*_`#-]*+", r"[\s*_`]*+:[\s*_`\[(]*+", r"[\s*_`\]).]*+"
-_OF_TEN = r"\s*+점?+(?:\s*+/\s*+10(?:\.0)?+점?+)?+"
-_SCORE = re.compile(
-    rf"{_BEFORE}(?:최종 |final )?(?:점수|score){_COLON}([0-9]++(?:\.[0-9]++)?+){_OF_TEN}{_AFTER}", re.IGNORECASE
-)
-_BETTER = re.compile(
-    rf"{_BEFORE}(?:더 나은 답변|better(?: answer)?){_COLON}(?:답변 |answer )?(?:(a)|(b)|무승부|tie){_AFTER}",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -57,18 +43,19 @@ class Judgement:
 def read_verdict(mode: Mode, text: str, lowest: float = 1.0) -> float | None:
     """Return the score of a verdict, from `lowest` to 10, or which of two answers is better.
 
-    1: the first. 0: the second. 0.5: neither. None where the last line is no such verdict and nothing else, or stands
-    in thoughts that were cut.
+    1: the first. 0: the second. 0.5: neither. The verdict is an object in JSON and nothing else, or stands in a line
+    of its own. None where there is none that is clear, where there are two that differ, and where another could be
+    meant: what a judge quotes from an answer may forbid that a verdict is read, and never is the verdict.
     """
-    lines = normalize("NFC", text).translate(_FULL_WIDTH).strip().splitlines()
-    if not lines or (lines[0].startswith("<think>") and "</think>" not in text):
+    lines = own_lines(text)
+    if lines is None:
         return None
-    if mode == "pairwise":
-        found = _BETTER.fullmatch(lines[-1])
-        return {1: 1.0, 2: 0.0, None: 0.5}[found.lastindex] if found else None
-    found = _SCORE.fullmatch(lines[-1])
-    score = float(found[1]) if found else None
-    return score if score is not None and lowest <= score <= HIGHEST else None
+    found = said_in_json(mode, "\n".join(lines.own).strip(), lowest)
+    if found is None:
+        is_broken = said_in_quoted_json(mode, lines.own, lowest)
+        found = {None} if is_broken else said_in_lines(mode, lines.own, lowest)
+    doubt = said_in_lines(mode, lines.doubtful, lowest) | said_in_quoted_json(mode, lines.doubtful, lowest)
+    return found.pop() if len(found) == 1 and doubt - {None} <= found else None
 
 
 def scored(mode: Mode, texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:

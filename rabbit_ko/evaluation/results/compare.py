@@ -65,8 +65,8 @@ class Figure:
 def values_of(score: Score, samples: list[Sample]) -> dict[str, float]:
     """Return the value of each item of a figure; none where they were not kept, or do not add up to the figure."""
     same_metric = [sample for sample in samples if sample.metric == score.metric]
-    # The figure of a group of tasks is the mean over the items of all of them.
-    own = [sample for sample in same_metric if sample.task == score.task] or same_metric
+    # The figure of a group of tasks is the mean over the items of all of them; older results do not name them.
+    own = [sample for sample in same_metric if sample.task in (score.tasks or [score.task])] or same_metric
     # An item that a dataset holds twice is told apart by its turn.
     turns, values = Counter[str](), {}
     for sample in own:

@@ -57,7 +57,12 @@ def figure_records(table: Table) -> Iterator[dict[str, Any]]:
             result, comparison = figure.result, figure.comparison
             compared = comparison if comparison and comparison.how in (How.BOOTSTRAP, How.ERRORS) else None
             yield {
-                **{"recipe": table.recipe, "stage": stage, "suite": row.suite, **figure.score.model_dump()},
+                **{
+                    "recipe": table.recipe,
+                    "stage": stage,
+                    "suite": row.suite,
+                    **figure.score.model_dump(exclude={"tasks"}),
+                },
                 **{key: result.settings.get(key) for key in ("shots", "limit", "template")},
                 **{"backend": result.model.backend, "fingerprint": result.model.fingerprint},
                 "state": result.state.value,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.harness.suites import SUITES
+from rabbit_ko.evaluation.harness.suites import CARDS, SUITES
 from rabbit_ko.evaluation.records import Result, State, read_result, read_samples
 from rabbit_ko.evaluation.results.compare import Figure, How, compare, values_of
 from rabbit_ko.evaluation.stages import BASE, find_stage, fingerprint
@@ -83,7 +83,9 @@ def make_table(recipe: str, stages: tuple[str, ...] = ()) -> Table:
             before = start if start in stages else stages[0]
             if stage not in (BASE, before) and before in row.figures:
                 figure.comparison = compare(row.figures[before], figure)
-    missing = [Row(suite, suite, "") for suite in KNOWN_SUITES if suite not in {row.suite for row in rows.values()}]
+    missing = [
+        Row(suite, suite, "") for suite in (*CARDS, LOGICKOR) if suite not in {row.suite for row in rows.values()}
+    ]
     return Table(recipe, stages, sorted([*rows.values(), *missing], key=lambda row: rank(row.suite)), results)
 
 

@@ -13,7 +13,6 @@ from pydantic import Field
 from dataset_builders.strict import Strict
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.journal import digest
-from rabbit_ko.evaluation.judge import verdicts
 from rabbit_ko.evaluation.judge.asking import (
     Replies,
     Request,
@@ -24,13 +23,15 @@ from rabbit_ko.evaluation.judge.asking import (
     verdict_of,
     work_of,
 )
-from rabbit_ko.evaluation.judge.rubric import FOLDER, Asked, ask_about, language_of
+from rabbit_ko.evaluation.judge.rubric import FOLDER, LANGUAGES, Asked, ask_about, language_of
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.pairs.records import Case
 
 # Of several verdicts on the same, each is drawn by itself.
 TEMPERATURE = 0.7
+# What a judge is asked, and how its verdicts are read.
+DECIDING = ("rubric", "own_lines", "forms", "verdicts")
 
 
 class RubricConfig(Strict):
@@ -61,8 +62,8 @@ class RubricJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        rubrics = [FOLDER / "ko.yaml", FOLDER / "en.yaml"]
-        said = files_digest([*rubrics, FOLDER.with_name("rubric.py"), Path(verdicts.__file__)])
+        rubrics = [FOLDER / f"{language}.yaml" for language in LANGUAGES]
+        said = files_digest([*rubrics, *(FOLDER.with_name(f"{name}.py") for name in DECIDING)])
         return digest([self.name, self.config.model_dump(), self._settings, said])
 
     @property

@@ -1,5 +1,6 @@
 """Chat asks a stage, and a long conversation loses its oldest exchanges, as in training."""
 
+import io
 import shutil
 from copy import deepcopy
 from pathlib import Path
@@ -10,11 +11,11 @@ import torch
 from axolotl.utils.chat_templates import get_chat_template
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from rabbit_ko.errors import printable
-from rabbit_ko.evaluation.chat import answer
+from rabbit_ko.errors import UserError, printable
+from rabbit_ko.evaluation.chat import TooLong, answer, fit
 from rabbit_ko.evaluation.models import Sampling, encode_chat, generate, stops
 from rabbit_ko.terminal import BREAKS
-from tests.rabbit_ko.evaluation.rabbit import rabbit
+from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe
 
 
@@ -34,15 +35,63 @@ def test_a_recipe_without_a_stage_is_one_line(in_tmp: Path) -> None:
     assert result.stderr == "error: runs/mine/sft: no finished run; run `make sft RECIPE=mine` first\n"
 
 
-def test_a_question_is_answered_by_the_stage_that_is_asked(in_tmp: Path, model: Any, smoke_tokenizer: Any) -> None:
+@pytest.fixture
+def stage(in_tmp: Path, model: Any, smoke_tokenizer: PreTrainedTokenizerBase) -> None:
+    """A working directory with a recipe, whose stage has the random model."""
     make_recipe()
     for saved in (model, smoke_tokenizer):
         saved.save_pretrained(MODELS["sft"])
     (MODELS["sft"] / "run.json").write_text('{"config": {"datasets": [{"type": "prompt_strategies.qir"}]}}')
-    options = ["--stage", "sft", "--prompt", "안녕하세요?", "--max-new-tokens", "4", "--temperature", "0"]
-    result = rabbit("chat", "--recipe", "mine", *options)
+
+
+def ask(prompt: str, *options: str, longest: int = 4) -> Ran:
+    """Ask the stage one question."""
+    given = ("--max-new-tokens", str(longest), "--temperature", "0", *options)
+    return rabbit("chat", "--recipe", "mine", "--stage", "sft", "--prompt", prompt, *given)
+
+
+def test_a_question_is_answered_by_the_stage_that_is_asked(stage: None) -> None:
+    result = ask("안녕하세요?")
     assert (result.exit_code, result.stderr) == (0, "[runs/mine/sft]\n[cut after 4 tokens]\n")
     assert result.stdout.strip()
+
+
+@pytest.mark.hostile
+def test_half_a_character_on_the_command_line_is_replaced(stage: None) -> None:
+    assert ask("안\udcec\udc95?", "--system", "\ud800답") == ask("안��?", "--system", "�답")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "longest", "said"),
+    [
+        (
+            "날씨가 맑습니다. " * 60,
+            56,
+            "the question has {} tokens with its prompt, and 200 fit beside an answer of 56; ask a shorter one, or "
+            "say --max-new-tokens",
+        ),
+        ("안녕?", 256, "--max-new-tokens 256: the model's context has 256 tokens; say fewer"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_one_line(
+    stage: None, smoke_tokenizer: PreTrainedTokenizerBase, prompt: str, longest: int, said: str
+) -> None:
+    tokens = len(encode_chat(smoke_tokenizer, [{"role": "user", "content": prompt}])["input_ids"])
+    result = ask(prompt, longest=longest)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"[runs/mine/sft]\nerror: {said.format(tokens)}\n"
+
+
+def test_what_no_longer_fits_of_a_conversation_is_told_once(stage: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["오늘 날씨는 어떤가요?"] * 5 + ["아주 긴 질문입니다. " * 60, "끝인가요?"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(lines).encode())))
+    result = rabbit("chat", "--recipe", "mine", "--stage", "sft", "--max-new-tokens", "60", "--temperature", "0")
+    said = [line for line in result.stderr.splitlines() if "cut after" not in line]
+    assert result.exit_code == 0
+    assert said[0] == "[runs/mine/sft]"
+    assert said[1] == "[earlier exchanges that no longer fit, and are dropped: 1]"
+    assert sum("the question has" in line for line in said) == 1
+    assert len(said) <= 1 + len(lines)
 
 
 def test_an_answer_says_whether_it_ended_by_itself(
@@ -87,9 +136,19 @@ def test_what_a_model_thought_goes_back_to_the_template_which_takes_it_out_of_ea
 def test_a_conversation_that_is_too_long_loses_its_oldest_exchanges(
     model: Any, smoke_tokenizer: PreTrainedTokenizerBase
 ) -> None:
+    system = {"role": "system", "content": "친절하게 답하세요."}
     turn = [{"role": "user", "content": "오늘 날씨는?"}, {"role": "assistant", "content": "맑습니다. " * 20}]
-    text, _ = answer(model, smoke_tokenizer, [*turn * 9, turn[0]], max_new_tokens=20, temperature=0)
-    assert text == answer(model, smoke_tokenizer, [*turn * 2, turn[0]], max_new_tokens=20, temperature=0)[0]
+    left = fit(model, smoke_tokenizer, [system, *turn * 9, turn[0]], max_new_tokens=20)
+    kept = (len(left) - 2) // 2
+    assert left == [system, *turn * kept, turn[0]]
+    assert 0 < kept < 9
+    for count in (kept, kept + 1):
+        tokens = len(encode_chat(smoke_tokenizer, [system, *turn * count, turn[0]])["input_ids"])
+        assert (tokens + 20 <= 256) == (count == kept)
+    with pytest.raises(TooLong):
+        fit(model, smoke_tokenizer, [system, *turn, {"role": "user", "content": "맑습니다. " * 90}], 20)
+    with pytest.raises(UserError, match="the model's context has 256 tokens"):
+        fit(model, smoke_tokenizer, turn[:1], 300)
 
 
 def test_what_a_models_own_config_adds_to_sampling_is_switched_off_and_left_as_it_is(

@@ -41,12 +41,19 @@ def test_a_prompt_has_the_ids_it_was_trained_with(stage: Stage, tokenizer: PreTr
     assert ids == encode_prompts(tokenizer, [render_prompt(QIR, CONVERSATION)])[0]
 
 
-def test_a_bare_text_has_one_bos_in_front_where_there_is_a_bos(
+def test_a_bare_text_has_the_bos_that_the_tokenizer_adds_by_itself(
     stage: Stage, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     load_tokenizer(stage).save_pretrained("saved")
     for loaded in (load_tokenizer(stage), load_tokenizer(Stage("smoke", "base", "saved"))):
-        assert loaded("대한민국").input_ids == encode_prompts(tokenizer, ["대한민국"])[0]
+        assert loaded("대한민국").input_ids == tokenizer("대한민국").input_ids
+
+
+def test_a_prompt_has_one_bos_whether_or_not_the_tokenizer_adds_it(
+    stage: Stage, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    ids = encode_chat(load_tokenizer(stage), CONVERSATION)["input_ids"]
+    assert ids.count(tokenizer.bos_token_id) == (0 if tokenizer.bos_token_id is None else 1)
 
 
 NATIVE = (

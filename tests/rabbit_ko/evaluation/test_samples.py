@@ -17,6 +17,18 @@ from tests.conftest import ROOT, SHARED
 HUB = ROOT / "rabbit_ko" / "evaluation" / "samples" / "hub"
 KOBEST, HAERAE, IFEVAL = "skt/kobest_v1", "HAERAE-HUB/HAE_RAE_BENCH", "google/IFEval"
 GSM8K, GSM8K_KO = "openai/gsm8k", "kuotient/gsm8k-ko"
+KMMLU, KMMLU_HARD, KBL = "HAERAE-HUB/KMMLU", "HAERAE-HUB/KMMLU-HARD", "lbox/kbl"
+CLICK, CSATQA, HRM8K, KORMED = "EunsuKim/CLIcK", "HAERAE-HUB/csatqa", "HAERAE-HUB/HRM8K", "sean0042/KorMedMCQA"
+KOBALT, IFEVAL_KO, GLOBAL = "snunlp/KoBALT-700", "allganize/IFEval-Ko", "CohereForAI/Global-MMLU-Lite"
+CSAT = ("GR", "LI", "RCH", "RCS", "RCSS", "WR")
+MEDICAL = ["subject", "year", "period", "q_number", "question", *"ABCDE", "answer", "cot"]
+GLOBAL_COLUMNS = [
+    *("sample_id", "subject", "subject_category", "question", "option_a", "option_b", "option_c", "option_d"),
+    *("answer", "required_knowledge", "time_sensitive", "reference", "culture", "region", "country"),
+    *("cultural_sensitivity_label", "is_annotated"),
+]
+# What rows of a set have in common.
+LABELLED = {"subject", "subject_category", "Class", "Subclass", "Category"}
 LABELS = {"boolq": 2, "copa": 2, "hellaswag": 4, "sentineg": 2, "wic": 2}
 SUBJECTS = ("general_knowledge", "history", "loan_words", "rare_words", "standard_nomenclature")
 COLUMNS = {
@@ -29,14 +41,32 @@ COLUMNS = {
     (GSM8K_KO, "default"): ["question", "answer"],
     (IFEVAL, "default"): ["key", "prompt", "instruction_id_list", "kwargs"],
     **{(HAERAE, subject): ["query", "answer"] for subject in SUBJECTS},
+    (CLICK, "default"): ["id", "paragraph", "question", "choices", "answer"],
+    (IFEVAL_KO, "default"): ["key", "prompt", "instruction_id_list", "kwargs"],
+    (KOBALT, "kobalt_v1"): ["ID", "Class", "Subclass", "Question", "Answer", "Level", "Sampling_YN"],
+    **{(HRM8K, part): ["question", "answer", "original"] for part in ("GSM8K", "KSM", "MATH", "MMMLU", "OMNI_MATH")},
+    **{
+        (CSATQA, part): ["question", "context", *(f"option#{place}" for place in range(1, 6)), "gold"]
+        for part in CSAT
+    },
+    **{(KORMED, exam): MEDICAL for exam in ("doctor", "nurse", "pharm", "dentist")},
+    (GLOBAL, "ko"): GLOBAL_COLUMNS,
 }
 ROWS = {
+    CLICK: {"train": 22},
+    IFEVAL_KO: {"train": 6},
+    KOBALT: {"raw": 5},
+    HRM8K: {"test": 2},
+    CSATQA: {"test": 2},
+    KORMED: {"test": 2, "fewshot": 5},
+    GLOBAL: {"dev": 30, "test": 12},
     KOBEST: {"train": 8, "validation": 2, "test": 12},
     GSM8K: {"train": 8, "test": 10},
     GSM8K_KO: {"train": 8, "test": 10},
     IFEVAL: {"train": 12},
     HAERAE: {"test": 10},
 }
+CHOICES = re.compile(r"^([A-J]): \S", re.MULTILINE)
 NOTE = re.compile(r"([\d.+*/()-]+) = \$?<<\1=([\d.]+)>>\2(?![\d.]*\d)")
 OPTIONS = re.compile(r"[^\n]+\n문제: [^\n]+\n\(A\) (.+)\n\(B\) (.+)\n\(C\) (.+)\n\(D\) (.+)\n\(E\) (.+)\n정답:")
 REPLIES = (
@@ -164,12 +194,68 @@ def test_each_prompt_of_ifeval_can_be_met_and_checked_without_nltks_data(
         assert not check(row, ["No."])["prompt_level_strict_acc"], row
 
 
-@pytest.mark.parametrize("repo", ROWS)
+@pytest.mark.parametrize(
+    ("repo", "configs", "columns", "rows"),
+    [
+        (
+            KMMLU,
+            ("Law", "Math"),
+            ["question", *"ABCD", "answer", "Category", "Human Accuracy"],
+            {"dev": 5, "test": 4},
+        ),
+        (KMMLU_HARD, ("law", "math"), ["question", *"ABCD", "answer"], {"dev": 5, "test": 4}),
+        (KBL, ("kbl_knowledge_legal_concept_qa",), ["question", *"ABCDE", "label"], {"test": 2}),
+        (KBL, ("bar_exam_civil_2012", "bar_exam_responsibility_2023"), ["question", *"ABCDE", "gt"], {"test": 2}),
+    ],
+)
+def test_a_set_of_many_subjects_has_the_same_rows_for_each(
+    repo: str, configs: tuple[str, ...], columns: list[str], rows: dict[str, int], tmp_path: Path
+) -> None:
+    loaded = _load(HUB, [(repo, config) for config in configs], tmp_path)
+    for splits in loaded.values():
+        assert {name: split.num_rows for name, split in splits.items()} == rows
+        for split in splits.values():
+            assert split.column_names == columns
+            assert len(set(split["question"])) == split.num_rows
+            right = "gt" if "gt" in columns else "label" if "label" in columns else "answer"
+            assert len(set(split[right])) == min(4, split.num_rows)
+
+
+def test_the_right_choice_is_one_of_those_shown(samples: Loaded) -> None:
+    for row in samples[CLICK, "default"]["train"]:
+        assert row["choices"].count(row["answer"]) == 1
+        assert len(set(row["choices"])) == 4
+    for part in CSAT:
+        for row in samples[CSATQA, part]["test"]:
+            assert len({row[f"option#{place}"] for place in range(1, 6)}) == 5
+            assert 1 <= row["gold"] <= 5
+    for exam in ("doctor", "nurse", "pharm", "dentist"):
+        for row in chain.from_iterable(samples[KORMED, exam].values()):
+            assert len({row[letter] for letter in "ABCDE"}) == 5
+            assert 1 <= row["answer"] <= 5
+    for row in chain.from_iterable(samples[GLOBAL, "ko"].values()):
+        assert len({row[f"option_{letter}"] for letter in "abcd"}) == 4
+        assert row["answer"] in "ABCD"
+    for row in samples[KOBALT, "kobalt_v1"]["raw"]:
+        assert CHOICES.findall(row["Question"]) == list("ABCDEFGHIJ")
+        assert row["Answer"] in "ABCDEFGHIJ"
+
+
+def test_a_right_answer_to_hrm8k_is_taken(samples: Loaded) -> None:
+    check = importlib.import_module("lm_eval.tasks.hrm8k.default.utils").process_results
+    for part in ("GSM8K", "KSM", "MATH", "MMMLU", "OMNI_MATH"):
+        for row in samples[HRM8K, part]["test"]:
+            assert check(row, [f"따라서 답은 $\\boxed{{{row['answer']}}}$입니다."]) == {"exact_match": 1}
+            assert check(row, ["따라서 답은 $\\boxed{-5}$입니다."]) == {"exact_match": 0}
+
+
+@pytest.mark.parametrize("repo", [*ROWS, KMMLU, KMMLU_HARD, KBL])
 def test_a_card_says_first_that_it_is_not_the_benchmark(repo: str) -> None:
     _, header, body = (HUB / repo / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     card = yaml.safe_load(header)
     assert card["license"] == "apache-2.0"
-    assert [config["config_name"] for config in card["configs"]] == [name for of, name in COLUMNS if of == repo]
+    named = [config["config_name"] for config in card["configs"]]
+    assert named == [name for of, name in COLUMNS if of == repo] or repo in (KMMLU, KMMLU_HARD, KBL)
     first = body.strip().splitlines()[0]
     assert f"this project's own samples in the schema of [{repo}]" in first
     assert "not the benchmark" in first
@@ -181,7 +267,7 @@ def test_the_samples_are_small() -> None:
 
 def _texts(splits: Any) -> Iterator[str]:
     for row in chain.from_iterable(splits.values()):
-        yield from (value for value in row.values() if isinstance(value, str))
+        yield from (value for name, value in row.items() if isinstance(value, str) and name not in LABELLED)
 
 
 def _sentences(text: str) -> list[str]:

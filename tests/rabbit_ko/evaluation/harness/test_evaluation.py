@@ -14,7 +14,7 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.evaluation.harness.backends import count_truncated, encode_as_trained
 from rabbit_ko.evaluation.harness.evaluation import Evaluation, data_fingerprint
-from rabbit_ko.evaluation.harness.suites import SUITES
+from rabbit_ko.evaluation.harness.suites import CARDS, SUITES, find_suites
 from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, write_result
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.recipes import GUARD
@@ -77,6 +77,14 @@ def test_a_task_is_finished_for_the_same_model_and_settings(measured: Path) -> N
     assert finished(evaluation(limit=2, hub_dir="hub", template=True))
 
 
+def test_a_group_limits_its_suites_and_a_limit_that_is_given_wins() -> None:
+    [suite] = [each for each in find_suites("quick") if each.name == "gsm8k_ko"]
+    assert suite.limit
+    asked = {limit: evaluation(limit=limit).limit_of(suite) for limit in (None, 3, 0)}
+    assert asked == {None: suite.limit, 3: 3, 0: None}
+    assert evaluation().limit_of(GSM8K) is None
+
+
 @pytest.mark.parametrize("changes", [{"limit": 3}, {"limit": None}, {"template": False}, {"hub_dir": ""}])
 def test_it_is_not_finished_with_other_settings(measured: Path, changes: dict[str, Any]) -> None:
     assert not finished(evaluation(**{"limit": 2, "hub_dir": "hub", **changes}))
@@ -99,7 +107,9 @@ def test_data_that_are_not_in_the_folder_are_named(measured: Path) -> None:
 
 def test_generated_answers_alone_are_asked_for_in_the_recipes_prompt_by_default() -> None:
     asked = {name: evaluation().in_prompt(suite) for name, suite in SUITES.items()}
-    assert asked == {"kobest": False, "haerae": False, "gsm8k": True, "gsm8k_ko": True, "ifeval": True}
+    cards = {name: asked[name] for name in CARDS}
+    assert cards == {"kobest": False, "haerae": False, "gsm8k": True, "gsm8k_ko": True, "ifeval": True}
+    assert asked == {name: suite.generates for name, suite in SUITES.items()}
     assert all(evaluation(template=True).in_prompt(suite) for suite in SUITES.values())
     assert not any(evaluation(template=False).in_prompt(suite) for suite in SUITES.values())
 
