@@ -18,6 +18,7 @@ from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
     doctor,
     evaluate,
     export,
+    judge,
     judge_check,
     look,
     pairs,

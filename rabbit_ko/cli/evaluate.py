@@ -1,10 +1,9 @@
-"""`rabbit eval`, `logickor`, `score`, `results`, `gate`, `chat`: measure stages, compare them, talk with one."""
+"""`rabbit eval`, `results`, `gate`, `chat`: measure stages, compare them, talk with one."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from rabbit_ko.cli.app import AsJson, RecipeName, app, both_or_neither, is_debug
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.harness.suites import GROUPS, SUITES
 from rabbit_ko.methods import METHODS
-from rabbit_ko.terminal import fitted, say, say_json, show, silence
+from rabbit_ko.terminal import fitted, say, say_json, silence
 
 if TYPE_CHECKING:
     from rabbit_ko.evaluation.records import Result
@@ -50,8 +49,8 @@ def evaluate(
     Needs a trained stage, or the base; several share what is built and read for them. Leaves
     `runs/<recipe>/eval/<stage>/<task>.json` with the figures, `<task>.samples.jsonl` with the value of each item, and
     `<task>.answers.jsonl.gz` with what was asked and answered, which `rabbit report eval` shows. Tasks that are
-    finished for the same model and settings are not run again. Defaults come from `axolotl_configs/<recipe>/eval.yaml`.
-    MODEL_API_KEY holds the server's key.
+    finished for the same model and settings are not run again. Defaults come from
+    `axolotl_configs/<recipe>/eval.yaml`. MODEL_API_KEY holds the server's key.
 
     Example: `rabbit eval --recipe aog-8b --stage base,sft --tasks kobest,gsm8k --limit 100`; on several GPUs:
     `accelerate launch -m rabbit_ko.cli eval --recipe aog-8b`
@@ -104,61 +103,6 @@ def _named(stage: str) -> Iterator[None]:
 
 
 @app.command()
-def logickor(
-    recipe: RecipeName = "smoke",
-    stage: StageName = "sft",
-    judge_url: Annotated[str, typer.Option(help="the judge's OpenAI-compatible server")] = "",
-    judge_model: Annotated[str, typer.Option(help="the judge's name at that server")] = "",
-    questions: Annotated[str | None, typer.Option(help="a file of questions; without it, the hub's")] = None,
-    strategy: Annotated[Literal["default", "1-shot", "cot-1-shot"], typer.Option(help="an example")] = "default",
-    model_url: ModelUrl = "",
-    model_name: ModelName = "",
-    concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,
-    max_new_tokens: MaxNewTokens = 1024,
-    timeout: Annotated[float, typer.Option(min=0.1, help="seconds to wait for one reply")] = 120.0,
-) -> None:
-    """Answer LogicKor's 42 questions of two turns, and have the answers judged by another model.
-
-    Needs a trained stage, or the base, and a judge; JUDGE_API_KEY or OPENAI_API_KEY holds the judge's key,
-    MODEL_API_KEY that of the stage's server. Leaves `runs/<recipe>/eval/<stage>/logickor.json`, and the answers and
-    verdicts in `logickor/`. After an interruption the same command resumes, and pays for nothing twice.
-
-    Example: `rabbit logickor --stage dpo --judge-url https://api.openai.com/v1 --judge-model gpt-4-1106-preview`
-    """
-    from rabbit_ko.evaluation.endpoint import find_endpoint
-    from rabbit_ko.evaluation.eval_config import read_eval_config
-    from rabbit_ko.evaluation.logickor.evaluation import evaluate
-    from rabbit_ko.evaluation.logickor.scores import render
-    from rabbit_ko.evaluation.stages import find_stage
-
-    if not (judge_url and judge_model):
-        raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
-    server = model_server(model_url, model_name, concurrency, timeout)
-    silence(is_debugging())
-    judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
-    file = read_eval_config(recipe, questions=questions).questions or ""
-    result, is_new = evaluate(find_stage(recipe, stage), file, judge, server, strategy, max_new_tokens)
-    if not is_new:
-        say(f"{stage}, {result.task}: finished before, nothing is asked again")
-    say(f"{recipe} {stage}, {result.task}, judged by {judge_model}\n")
-    show(render(result.scores))
-    for note in result.notes:
-        say(f"\nnote: {note}")
-
-
-@app.command()
-def score(file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="judged rows")]) -> None:
-    """Print LogicKor's table of rows that are judged already, upstream's or this project's.
-
-    Example: `rabbit score runs/smoke/eval/sft/logickor/default/judged.jsonl`
-    """
-    from rabbit_ko.evaluation.logickor.scores import read_judged, render, scores
-
-    rows, of = read_judged(file)
-    show(render(scores(rows), of))
-
-
-@app.command()
 def results(
     recipe: RecipeName = "smoke",
     stages: Annotated[str, typer.Option(metavar="A,B", help="only these, each beside the one it started from")] = "",
@@ -166,7 +110,7 @@ def results(
 ) -> None:
     """Put the results of all stages side by side, and mark what differs by more than chance.
 
-    Needs results of `rabbit eval` or `rabbit logickor`. Leaves the table, its figures and a chart in
+    Needs results of `rabbit eval` or `rabbit judge`. Leaves the table, its figures and a chart in
     `runs/<recipe>/eval/` as `results.md`, `results.csv` and `results.png`. With `--stages` it only prints: a stage
     whose start is not among those is compared with the first, so `--stages ipo,dpo-2` puts any two side by side.
 

@@ -21,11 +21,11 @@ def run_all(
         str, typer.Option(metavar="NAME", help="the last stage: dpo, where the recipe has it; or dpo-2, orpo, ...")
     ] = "",
     judge_url: Annotated[
-        str, typer.Option(help="an OpenAI-compatible server that judges pairs and LogicKor's answers")
+        str, typer.Option(help="an OpenAI-compatible server that judges pairs and the answers to a bench")
     ] = "",
     judge_model: Annotated[str, typer.Option(help="the judge's name there")] = "",
 ) -> None:
-    """Go the whole way: data, the stages up to the last, their evaluation, LogicKor with a judge, results, the card.
+    """Go the whole way: data, the stages up to the last, evaluation, a bench with a judge, results, the card.
 
     The stages are the last one, its parent and so on. The pairs that a round learns from come before it, and so do
     those that data.yaml lists, where their judge is given or is rules or a reward model. What is done is not done
@@ -47,7 +47,7 @@ def run_all(
     for step in [["data"], *_stages(found, names, judged)]:
         _end(_run([*step, "--recipe", recipe]))
     measuring = [["eval", "--stage", ",".join(stages)]]
-    measuring += [["logickor", "--stage", name, *judged] for name in stages if judged]
+    measuring += [["judge", "--stage", ",".join(stages), *judged]] if judged else []
     for step in [*measuring, ["results"], ["card", "--stage", names[-1]]]:
         _end(_run_here([*step, "--recipe", recipe]))
 
@@ -58,7 +58,7 @@ def _end(code: int | None) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    """Run a command that makes something in a process of its own, which takes its memory along; return its exit code."""
+    """Run a command that makes something in a process of its own, and return its exit code."""
     with subprocess.Popen([sys.executable, "-m", "rabbit_ko.cli", *arguments]) as process:
         try:
             return process.wait()

@@ -15,7 +15,7 @@ class EvalConfig(BaseModel, extra="forbid", strict=True, frozen=True):
     tasks: str | None = None
     limit: PositiveInt | None = None
     hub_dir: str | None = None
-    questions: str | None = None
+    bench: str | None = None
 
 
 def read_eval_config(recipe: str, **options: Any) -> EvalConfig:

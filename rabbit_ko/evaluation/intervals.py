@@ -1,14 +1,18 @@
 """Shares and means with what chance may have made of them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # With fewer values no interval of a mean is given.
 LEAST = 6
+# Of a bootstrap, and how many counts of items are held at a time.
+RESAMPLES, CELLS = 10_000, 4_000_000
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -70,7 +74,7 @@ def _wilson(hits: int, n: int, worth: float, quantile: float) -> Share:
 
 def t_quantile(freedom: int, error: float = 0.05) -> float:
     """Return the quantile of Student's t beyond which, on either side, so much is."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 1 - error / 2))
 
@@ -81,3 +85,19 @@ def mean_of(values: Sequence[float]) -> Mean:
     if not n:
         return Mean(0)
     return Mean(n, float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n) if n >= LEAST else None)
+
+
+def bootstrap(items: int, statistic: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a statistic over resamples of the items (Efron 1979); None where there are too few.
+
+    statistic: takes how often each item is drawn, of shape (resamples, items), and returns a value for each resample,
+    NaN where it has none.
+    """
+    if items < LEAST:
+        return None
+    rng, size = np.random.default_rng(0), max(1, CELLS // items)
+    sizes = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
+    shares = np.full(items, 1 / items)
+    values = np.concatenate([statistic(rng.multinomial(items, shares, size=size)) for size in sizes])
+    low, high = np.quantile(values[~np.isnan(values)], (0.025, 0.975))
+    return float(low), float(high)

@@ -31,7 +31,7 @@ def finished(smoke_tokenizer: PreTrainedTokenizerBase) -> Iterator[Path]:
 
         for place in (
             "rabbit_ko.evaluation.harness.evaluation._simple_evaluate",
-            "rabbit_ko.evaluation.logickor.evaluation.judge_all",
+            "rabbit_ko.evaluation.judge.evaluation.ask_all",
             "rabbit_ko.training.run.run_logged",
             "rabbit_ko.export.gguf.run_converter",
             "rabbit_ko.hub.commit",
@@ -39,7 +39,7 @@ def finished(smoke_tokenizer: PreTrainedTokenizerBase) -> Iterator[Path]:
         ):
             monkeypatch.setattr(place, reach)
         monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
-        monkeypatch.setattr("rabbit_ko.evaluation.logickor.evaluation.check_reachable", lambda _: None)
+        monkeypatch.setattr("rabbit_ko.evaluation.judge.evaluation.check_reachable", lambda _: None)
         monkeypatch.setattr("rabbit_ko.cli.train.data_status", lambda _: "up to date")
         for module in ("train", "look"):
             monkeypatch.setattr(f"rabbit_ko.cli.{module}.build_recipe", lambda _: None)

@@ -28,7 +28,7 @@ JUDGE = ("--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "judge", "--ma
 COMMANDS = {
     "chat": ("--stage", "sft", "--prompt", "안녕?", "--max-new-tokens", "1"),
     "eval": ("--stage", "sft"),
-    "logickor": ("--stage", "sft", *JUDGE),
+    "judge": ("--stage", "sft", *JUDGE),
     "curves": (),
     "status": (),
     "merge": ("--stage", "sft"),
@@ -58,12 +58,12 @@ def make_finished(tokenizer: PreTrainedTokenizerBase) -> None:
     write_checksums(MODELS["sft"] / "merged")
     finish("sft", MODELS["base"])
     finish("dpo", MODELS["sft"] / "merged", started="2026-01-02T00:00:00+00:00")
-    questions = ROOT / "rabbit_ko/evaluation/samples/logickor.jsonl"
+    questions = ROOT / "rabbit_ko/evaluation/samples/hub/maywell/LogicKor/questions.jsonl"
     Path("questions.jsonl").write_text(questions.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
-    (CONFIGS / "eval.yaml").write_text("tasks: kobest\nlimit: 1\nquestions: questions.jsonl\n")
+    (CONFIGS / "eval.yaml").write_text("tasks: kobest\nlimit: 1\nbench: questions.jsonl\n")
     score = Score(task="kobest_copa", metric="acc", value=0.5, items=4)
     put_result("sft", "kobest", [score])
-    append(RESULTS / "sft/logickor/default/answers.jsonl", {"key": "k", "id": "1", "turn": 1, "text": "답"})
+    append(RESULTS / "sft/judge/questions/answers.jsonl", {"key": "k", "id": "1", "turn": 1, "text": "답"})
 
 
 def put_config(stage: str, base: Path, **changes: Any) -> None:

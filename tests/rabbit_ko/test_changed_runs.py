@@ -44,7 +44,7 @@ CHANGES: dict[str, tuple[Callable[[], None], str]] = {
 def test_a_model_that_is_not_what_its_run_wrote_is_neither_used_nor_pushed(restored: Path, changed: str) -> None:
     apply, said = CHANGES[changed]
     apply()
-    for command in ("chat", "eval", "logickor", "card", "push-model", "dpo"):
+    for command in ("chat", "eval", "judge", "card", "push-model", "dpo"):
         ran = run(command)
         assert (ran.exit_code, said in ran.stderr) == (1, True), (command, ran.output)
     status = " ".join(run("status").stdout.split())
@@ -123,7 +123,7 @@ def as_another_user(folders: int, files: int) -> Iterator[None]:
             place.chmod(mode)
 
 
-@pytest.mark.parametrize("command", ["sft", "eval", "logickor", "curves", "merge", "card", "results"])
+@pytest.mark.parametrize("command", ["sft", "eval", "judge", "curves", "merge", "card", "results"])
 def test_a_folder_that_may_only_be_read_is_named_by_what_writes(restored: Path, command: str) -> None:
     if command == "merge":
         shutil.rmtree(MERGED)
@@ -189,5 +189,5 @@ def test_an_adapter_that_names_code_is_not_chatted_with_though_its_own_record_tr
     (SFT / "run.json").write_text(json.dumps(record))
     (SFT / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["tokenizing.Evil", null]}}')
     (SFT / "tokenizing.py").write_text("raise SystemExit('run')")
-    for command in ("chat", "eval", "logickor", "card", "push-model"):
+    for command in ("chat", "eval", "judge", "card", "push-model"):
         assert "tokenizer_config.json: auto_map: names code that would run as you" in run(command).stderr

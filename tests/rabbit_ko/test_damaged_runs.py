@@ -32,7 +32,7 @@ LOADS = ("chat", "eval", "export")
 FEW = ("cut to a half", "an empty object", "a folder")
 # Which commands read a file, and of those which must refuse it, whatever it has become.
 READ = {
-    SFT / "run.json": ("status", "merge", "dpo", "card", "push-model", "results", "logickor", *LOADS),
+    SFT / "run.json": ("status", "merge", "dpo", "card", "push-model", "results", "judge", *LOADS),
     **dict.fromkeys(
         (SFT / "adapter_model.safetensors", SFT / "adapter_config.json"), ("status", "merge", "push-model", *LOADS)
     ),
@@ -51,7 +51,7 @@ READ = {
     BASE / "tokenizer.json": ("inspect", "plan", "status"),
     RESULTS / "sft/kobest.json": ("results", "eval"),
     RESULTS / "sft/kobest.samples.jsonl": ("results",),
-    RESULTS / "sft/logickor/default/answers.jsonl": ("logickor",),
+    RESULTS / "sft/judge/questions/answers.jsonl": ("judge",),
 }
 
 # Of which each field is altered by itself.

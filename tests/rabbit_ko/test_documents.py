@@ -12,8 +12,8 @@ import yaml
 from dataset_builders.recipe import load_config
 from rabbit_ko.documents import YAML_BYTES, read_yaml, regular
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.logickor.questions import load_questions
-from rabbit_ko.evaluation.logickor.scores import read_judged
+from rabbit_ko.evaluation.judge.questions import Question, read_rows
+from rabbit_ko.evaluation.judge.scores import read_judged
 from rabbit_ko.publishing.examples import read_picked
 from rabbit_ko.recipes import read_config
 from tests.conftest import ROOT
@@ -26,6 +26,10 @@ def _bomb(of: str) -> str:
     pairs = zip("abcdefgh", "bcdefghi", strict=True)
     lines = (f"- &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairs)
     return "sources:\n- &a [x, x, x, x, x, x, x, x, x]\n" + "".join(lines) + of
+
+
+def read_questions(path: Path) -> list[Question]:
+    return read_rows(path, Question)
 
 
 FILES = {
@@ -75,7 +79,7 @@ def test_yaml_is_read_faster_than_by_python_alone(tmp_path: Path) -> None:
     assert time.process_time() - loaded < 0.9 * (loaded - started)
 
 
-@pytest.mark.parametrize("read", [read_yaml, load_config, read_config, read_picked, load_questions, read_judged])
+@pytest.mark.parametrize("read", [read_yaml, load_config, read_config, read_picked, read_questions, read_judged])
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
 def test_only_regular_files_are_read(in_tmp: Path, read: object, kind: str) -> None:
     path = _special(Path("x.yaml"), kind)
@@ -106,7 +110,5 @@ def test_yaml_is_read_in_one_place() -> None:
     found = {file.name for file in files if re.search(r"yaml\.(safe_)?load\(", file.read_text())}
     assert found == {
         "documents.py",
-        "questions.py",
         "build_speed.py",
-        "rubric.py",
-    }  # three read their own packages' files
+    }  # one reads its own package's file

@@ -23,7 +23,7 @@ from rabbit_ko.evaluation.judge.asking import (
     verdict_of,
     work_of,
 )
-from rabbit_ko.evaluation.judge.rubric import FOLDER, Asked, ask_about, language_of
+from rabbit_ko.evaluation.judge.rubric import FOLDER, LANGUAGES, Asked, ask_about, language_of
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.pairs.records import Case
@@ -62,7 +62,8 @@ class RubricJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        said = files_digest([*FOLDER.glob("*.yaml"), *(FOLDER.with_name(f"{name}.py") for name in DECIDING)])
+        rubrics = [FOLDER / f"{language}.yaml" for language in LANGUAGES]
+        said = files_digest([*rubrics, *(FOLDER.with_name(f"{name}.py") for name in DECIDING)])
         return digest([self.name, self.config.model_dump(), self._settings, said])
 
     @property

@@ -8,6 +8,7 @@ import pytest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.eval_config import EvalConfig, read_eval_config
 from rabbit_ko.evaluation.harness import evaluation as harness
+from rabbit_ko.evaluation.judge.benches import find_bench
 from rabbit_ko.evaluation.records import command
 from tests.conftest import ROOT
 from tests.rabbit_ko.evaluation.rabbit import rabbit
@@ -41,7 +42,8 @@ def test_smokes_evaluation_is_what_make_took_for_it(monkeypatch: pytest.MonkeyPa
     config = read_eval_config("smoke")
     assert (config.tasks, config.limit) == ("kobest,haerae,gsm8k_ko", 6)
     assert Path(config.hub_dir or "", "skt/kobest_v1").is_dir()
-    assert Path(config.questions or "").is_file()
+    for bench in ("logickor", "komt"):
+        assert Path(find_bench(bench, config.hub_dir or "").file).is_file()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from rabbit_ko.evaluation.intervals import Mean, Share, mean_of, share_among, share_of
 
@@ -14,7 +14,7 @@ def groups(seed: int, truth: float, alike: float, size: int = 4, number: int = 3
     """Outcomes of groups whose own shares differ; alike: the correlation within a group."""
     rng, strength = np.random.default_rng(seed), 1 / alike - 1
     own = rng.beta(truth * strength, (1 - truth) * strength, number)
-    return (rng.random((number, size)) < own[:, None]).tolist()
+    return [[bool(each) for each in row] for row in rng.random((number, size)) < own[:, None]]
 
 
 def hits(truth: float, shares: list[Share]) -> int:
@@ -41,7 +41,8 @@ def test_groups_of_one_are_outcomes_by_themselves() -> None:
 
 def test_outcomes_that_are_all_alike_are_worth_one_a_group() -> None:
     all_true = share_among([[True] * 4] * 10)
-    assert (all_true.of, all_true.value, all_true.high) == (40, 1.0, pytest.approx(1.0))
+    assert (all_true.of, all_true.value) == (40, 1.0)
+    assert all_true.high == pytest.approx(1.0)
     assert all_true.low < share_of([True] * 10).low < share_of([True] * 40).low
     assert share_among([[True, False]]).of == 2
 
@@ -60,6 +61,6 @@ def test_a_smaller_error_is_a_wider_interval() -> None:
 def test_the_interval_of_a_mean_is_student_s() -> None:
     values = [1.0, 2.0, 3.0, 4.0, 5.0, 7.0]
     low, high = stats.t.interval(0.95, 5, np.mean(values), stats.sem(values))
-    assert mean_of(values).interval() == (pytest.approx(low), pytest.approx(high))
+    assert mean_of(values).interval() == pytest.approx((low, high))
     assert Mean(0).interval() is None
     assert mean_of([1.0, 2.0]).interval() is None

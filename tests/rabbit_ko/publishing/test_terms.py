@@ -10,7 +10,7 @@ from dataset_builders.manifest import SourceSummary
 from rabbit_ko.errors import UserError
 from rabbit_ko.licenses.bases import licenses_of
 from rabbit_ko.licenses.known import LICENSES
-from rabbit_ko.publishing.model_card import Language
+from rabbit_ko.publishing.figures import Language
 from rabbit_ko.publishing.terms import check_push, terms_of
 from tests.dataset_builders.data_folder import summary
 from tests.rabbit_ko.publishing.card_folder import APACHE, card_of, make_card_folder

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from rabbit_ko.evaluation.judge_check.agreement import Agreement, agreement
 from rabbit_ko.evaluation.judge_check.measures import Judged

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from rabbit_ko.evaluation.judge_check.sample_size import Variances, questions_needed, variances
 from tests.rabbit_ko.evaluation.judge_check.simulated import ITEMS, QUALITY, Simulated, items_of

@@ -3,10 +3,10 @@
 from math import sqrt
 from statistics import fmean, stdev
 
-from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.scores import Row
-from rabbit_ko.evaluation.logickor.scores import samples as logickor_samples
-from rabbit_ko.evaluation.logickor.scores import scores as logickor_scores
+from rabbit_ko.evaluation.judge.questions import CATEGORIES
+from rabbit_ko.evaluation.judge.scores import Row
+from rabbit_ko.evaluation.judge.scores import samples as samples_of_rows
+from rabbit_ko.evaluation.judge.scores import scores as scores_of
 from rabbit_ko.evaluation.records import Score
 from tests.rabbit_ko.evaluation.results.result_folder import put_result, retrain, samples_of
 
@@ -71,5 +71,6 @@ def _score(task: str, metric: str, value: float, stderr: float | None, items: in
 def _put_logickor(stage: str, level: float, missing: int) -> None:
     """Seven questions a category, the first of which miss a verdict on their second answer."""
     multi = [None] * missing + [level - 1 + number % 2 for number in range(missing, 42)]
-    rows = [Row(str(number), CATEGORIES[number // 7], level + number % 3, multi[number]) for number in range(42)]
-    put_result(stage, "logickor", logickor_scores(rows), logickor_samples(rows), judge="judge-1", strategy="default")
+    rows = [Row(str(number), CATEGORIES[number // 7], (level + number % 3, multi[number])) for number in range(42)]
+    figures, items = scores_of(rows, ["single", "multi"]), samples_of_rows(rows, ["single", "multi"])
+    put_result(stage, "logickor", figures, items, judge="judge-1", strategy="default")

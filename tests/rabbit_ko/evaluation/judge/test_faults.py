@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.rabbit_ko.evaluation.judge.cli import (
+    ANSWERS,
+    JUDGED,
+    RESULTS,
+    TASK,
+    VERDICTS,
+    after,
+    lines,
+    result_of,
+    run,
+)
 from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, verdict
-from tests.rabbit_ko.evaluation.logickor.cli import ANSWERS, JUDGED, RESULTS, VERDICTS, after, lines, result_of, run
 
 ALL = 8
 SOON = {"Retry-After-Ms": "20"}
@@ -61,7 +71,7 @@ def test_what_does_not_pass_is_one_line_and_keeps_what_was_judged(
     judge.rule = after(3, fault)
     error = run(judge, model, "--timeout", "0.3", exit_code=1).stderr
     assert expected in error
-    assert not (RESULTS / "logickor.json").exists()
+    assert not (RESULTS / f"{TASK}.json").exists()
     kept = lines(VERDICTS)
     assert len(kept) == 3
     judge.requests.clear()
@@ -103,7 +113,7 @@ def test_verdicts_that_are_under_way_when_one_fails_are_kept(judge: Judge, model
 def test_a_judge_that_is_not_there_is_named_before_anything_is_asked(judge: Judge, model: Judge) -> None:
     judge.shutdown()
     judge.server_close()
-    error = run(judge, model, exit_code=1).stderr
+    error = run(judge, model, exit_code=1).stderr.splitlines()[-1]
     assert error.startswith(
         f"error: {judge.url}, local-judge: cannot be reached; start the server, or check JUDGE_URL"
     )
@@ -144,7 +154,7 @@ def test_one_answer_that_the_judge_refuses_is_missing_with_the_reason(judge: Jud
 def test_a_judge_that_refuses_everything_is_one_line(judge: Judge, model: Judge) -> None:
     judge.rule = lambda _: Reply("unknown parameter", 400)
     assert "answers 400, unknown parameter; no verdict could be had" in run(judge, model, exit_code=1).stderr
-    assert not (RESULTS / "logickor.json").exists()
+    assert not (RESULTS / f"{TASK}.json").exists()
 
 
 def test_a_judge_with_a_temperature_of_its_own_is_asked_without_one(judge: Judge, model: Judge) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from rabbit_ko.evaluation.journal import locked, records
 from tests.conftest import ROOT, environment
-from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, verdict
-from tests.rabbit_ko.evaluation.logickor.cli import (
+from tests.rabbit_ko.evaluation.judge.cli import (
+    ANSWERS,
+    SAID_FIRST,
     VERDICTS,
     after,
     arguments,
@@ -23,6 +24,7 @@ from tests.rabbit_ko.evaluation.logickor.cli import (
     run,
     start,
 )
+from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, verdict
 
 ALL = 8
 STOPPING = "stopping when the requests under way are answered; once more to stop now"
@@ -68,7 +70,7 @@ def test_what_is_under_way_at_an_interruption_is_kept(judge: Judge, model: Judge
     process.send_signal(number)
     output, error = process.communicate(timeout=30)
     assert (process.returncode, output) == (130, "")
-    assert error.splitlines() == [STOPPING, "error: interrupted; the same command resumes from here"]
+    assert error.splitlines()[1:] == [STOPPING, "error: interrupted; the same command resumes from here"]
     assert len(lines(VERDICTS)) == len(judge.requests) < ALL
     judge.rule = verdict
     run(judge, model)
@@ -84,6 +86,7 @@ def test_a_second_interruption_ends_at_once(
     wait_for_verdicts(2, process)
     process.send_signal(number)
     assert process.stderr
+    assert SAID_FIRST.match(process.stderr.readline())
     assert process.stderr.readline() == f"{STOPPING}\n"
     process.send_signal(number)
     output, error = process.communicate(timeout=20)
@@ -96,7 +99,7 @@ def test_a_second_interruption_ends_at_once(
 
 
 def test_a_second_run_beside_the_first_says_so_and_asks_for_nothing(judge: Judge, model: Judge) -> None:
-    with locked(VERDICTS.parent):
+    with locked(ANSWERS.parent):
         assert "another run is at work here; wait for it" in run(judge, model, exit_code=1).stderr
     assert not model.requests
     run(judge, model)
@@ -111,7 +114,7 @@ def test_a_file_that_may_not_grow_is_one_line_and_nothing_is_lost(judge: Judge, 
     process = start(judge, model, "--concurrency", "1", preexec_fn=no_more_than_a_little)
     output, error = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
-    assert error == (
+    assert error.partition("\n")[2] == (
         f"error: {VERDICTS}: File too large; what has come is kept, and the same command resumes from there\n"
     )
     paid = len(judge.requests)
@@ -128,8 +131,8 @@ def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(judge: Judge, 
     disk = "mkdir -p runs/smoke/eval && mount -t tmpfs -o size=600k none runs/smoke/eval || exit 77"
     shell = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{disk}; {command}; cat {VERDICTS}"]
     done = subprocess.run(shell, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, timeout=60)
-    error = done.stderr.decode()
-    if done.returncode == 77 or "unshare: " in error:
+    first, _, error = done.stderr.decode().partition("\n")
+    if done.returncode == 77 or "unshare: " in first:
         pytest.skip("no disk of its own can be mounted here")
     assert error.startswith(f"error: {VERDICTS}: No space left on device; what has come is kept, and the same")
     assert error.count("\n") == 1

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rabbit_ko.evaluation.logickor.judge import parse_score
+from rabbit_ko.evaluation.judge.verdicts import read_verdict
 from tests.conftest import ROOT, environment
+from tests.rabbit_ko.evaluation.judge.cli import HUB, result_of
 from tests.rabbit_ko.evaluation.judge_server import Judge, Request, verdict
-from tests.rabbit_ko.evaluation.logickor.cli import FEW, result_of
 
 WITH_JUDGE = [sys.executable, "-m", "tests.rabbit_ko.evaluation.judge_server"]
 
@@ -17,15 +17,15 @@ WITH_JUDGE = [sys.executable, "-m", "tests.rabbit_ko.evaluation.judge_server"]
 @pytest.mark.parametrize("number", range(20))
 def test_every_verdict_can_be_read_and_is_always_the_same(number: int) -> None:
     request = Request({"messages": [{"role": "user", "content": f"질문 {number}"}]}, "")
-    assert parse_score(verdict(request).text or "") is not None
+    assert read_verdict("score", verdict(request).text or "", lowest=0.0) is not None
     assert verdict(request) == verdict(request)
 
 
 def test_a_command_runs_beside_a_judge(recipe: Path, model: Judge) -> None:
-    program = [sys.executable, "-m", "rabbit_ko.cli", "logickor", "--stage", "base", "--questions", FEW]
+    program = [sys.executable, "-m", "rabbit_ko.cli", "judge", "--stage", "base", "--hub-dir", HUB]
     variables = environment(PYTHONPATH=str(ROOT), RABBIT_MODEL_URL=model.url, RABBIT_MODEL_NAME="served")
     done = subprocess.run([*WITH_JUDGE, *program], env=variables, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert result_of().settings["judge"] == "local-judge"
     assert {score.missing for score in result_of().scores} == {0}
 

@@ -11,17 +11,20 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation import models
-from rabbit_ko.evaluation.logickor import answers as answers_module
-from rabbit_ko.evaluation.logickor.answers import BATCH, Prompt, answer_all, room_for_answer
-from rabbit_ko.evaluation.logickor.questions import Question, conversation, load_questions
+from rabbit_ko.evaluation.judge import answers as answers_module
+from rabbit_ko.evaluation.judge.answers import BATCH, Answers, Prompt, room_for_answer
+from rabbit_ko.evaluation.judge.benches import BENCHES, Bench
+from rabbit_ko.evaluation.judge.questions import Question, conversation, read_rows
+from rabbit_ko.evaluation.records import model_of
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from tests.conftest import ROOT, environment
+from tests.rabbit_ko.evaluation.judge.cli import ANSWERS, FEW, HUB, JUDGED, lines, result_of
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
-from tests.rabbit_ko.evaluation.logickor.cli import ANSWERS, FEW, JUDGED, lines, result_of
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.serving import served
 
 BASE = "runs/smoke/base"
+LOGICKOR = BENCHES["logickor"]
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +43,19 @@ def save_model(tokenizer: PreTrainedTokenizerBase, context: int) -> None:
     LlamaForCausalLM(config).save_pretrained(BASE)
 
 
-def answers(questions: list[Question], wanted: int = 6) -> dict[str, tuple[str, ...]]:
-    """Answer questions with the random model."""
+def plan(questions: list[Question], wanted: int = 6, bench: Bench = LOGICKOR) -> Answers:
+    """The answers of the random model, of which those are read that are there."""
     stage = Stage("smoke", "base", BASE)
-    return answer_all(stage, None, fingerprint(BASE), questions, "default", wanted)
+    planned = Answers(stage, None, model_of(stage), bench, questions, wanted)
+    planned.read()
+    return planned
+
+
+def answers(questions: list[Question], wanted: int = 6, bench: Bench = LOGICKOR) -> dict[str, tuple[str, ...]]:
+    """Answer questions with the random model."""
+    planned = plan(questions, wanted, bench)
+    planned.make()
+    return {question.name: planned.of(question) for question in questions}
 
 
 def test_answers_are_the_models_likeliest_and_the_second_follows_the_first(questions: list[Question]) -> None:
@@ -51,9 +63,9 @@ def test_answers_are_the_models_likeliest_and_the_second_follows_the_first(quest
     found = answers(questions)
     for question in questions:
         first, second = found[str(question.id)]
-        asked = conversation("default", question.questions)
+        asked = conversation(LOGICKOR, question.turns)
         assert [first] == [answer.text for answer in models.generate(model, tokenizer, [asked], 6)]
-        asked = conversation("default", question.questions, first)
+        asked = conversation(LOGICKOR, question.turns, [first])
         assert [second] == [answer.text for answer in models.generate(model, tokenizer, [asked], 6)]
 
 
@@ -121,26 +133,42 @@ def test_a_question_that_fills_the_context_is_named(
         answers(questions)
 
 
+@pytest.mark.parametrize("turns", [1, 3, 4])
+def test_each_of_several_turns_sees_all_before_it_and_leaves_room_for_those_after(
+    smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    save_model(smoke_tokenizer, context=300)
+    recorded = Recorded()
+    monkeypatch.setattr(answers_module, "generate", recorded)
+    question = Question(id="q", turns=tuple(f"{number}?" for number in range(turns)))
+    found = answers([question], 1024, Bench("own", "own.jsonl"))["q"]
+    assert [len(conversations) for conversations, _ in recorded.batches] == [1] * turns
+    for turn, (conversations, limit) in enumerate(recorded.batches):
+        assert conversations[0] == conversation(Bench("own", ""), question.turns, found[:turn])
+        assert 0 < limit <= 300 // (turns - turn)
+
+
+def test_what_is_expected_stands_for_answers_that_are_not_there(questions: list[Question]) -> None:
+    planned = plan(questions[:2])
+    assert planned.missing == 4
+    expected = planned.expected(questions[0])
+    assert [text.startswith(questions[0].reference(turn)) for turn, text in enumerate(expected)] == [True, True]
+    planned.make()
+    assert planned.missing == 0
+    assert planned.expected(questions[0]) == planned.of(questions[0])
+
+
 def test_a_first_answer_that_grows_when_it_is_read_again_is_named(smoke_tokenizer: PreTrainedTokenizerBase) -> None:
     model, tokenizer = models.load_stage(Stage("smoke", "base", BASE))
-    messages = conversation("default", ("가?", "나?"), "쀍" * 500)
+    messages = conversation(LOGICKOR, ("가?", "나?"), ["쀍" * 500])
     with pytest.raises(UserError, match=r"question 7, turn 2: .* context of 1,024; lower --max-new-tokens"):
-        room_for_answer(model, tokenizer, Prompt("", "7", 2, messages, messages), 64)
+        room_for_answer(model, tokenizer, Prompt("", "7", 2, messages, messages, 1), 64)
 
 
 def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
-    arguments = [
-        "logickor",
-        "--stage",
-        "base",
-        "--judge-url",
-        judge.url,
-        "--judge-model",
-        MODEL,
-        "--max-new-tokens",
-        "5",
-    ]
-    result = rabbit(*arguments, "--questions", FEW)
+    servers = ["--judge-url", judge.url, "--judge-model", MODEL]
+    arguments = ["judge", "--stage", "base", *servers, "--max-new-tokens", "5", "--hub-dir", HUB]
+    result = rabbit(*arguments)
     assert result.exit_code == 0, result.output
     assert result_of().model.model_dump() == {
         "path": BASE,
@@ -149,20 +177,20 @@ def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
         "name": "",
     }
     assert len(lines(ANSWERS)) == 8
-    assert rabbit(*arguments, "--questions", FEW).stdout.endswith(result.stdout)
+    assert rabbit(*arguments).stdout.endswith(result.stdout)
     assert len(judge.requests) == 8
 
 
 @pytest.mark.slow
 def test_a_real_server_gives_the_answers_that_the_model_gives_here(judge: Judge) -> None:
-    here = answers(load_questions(FEW), 12)
+    here = answers(read_rows(FEW, Question), 12)
     with served(f"transformers serve {BASE} --port PORT") as address:
         server = ["--model-url", f"{address}/v1", "--model-name", BASE]
         servers = ["--judge-url", judge.url, "--judge-model", MODEL, *server]
-        program = [sys.executable, "-m", "rabbit_ko.cli", "logickor", "--stage", "base", *servers]
-        options = ["--questions", FEW, "--max-new-tokens", "12", "--concurrency", "2"]
+        program = [sys.executable, "-m", "rabbit_ko.cli", "judge", "--stage", "base", *servers]
+        options = ["--hub-dir", HUB, "--max-new-tokens", "12", "--concurrency", "2"]
         variables = environment(PYTHONPATH=str(ROOT))
         done = subprocess.run([*program, *options], env=variables, capture_output=True, text=True, timeout=200)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert {str(row["id"]): tuple(row["outputs"]) for row in lines(JUDGED)} == here
     assert result_of().model.backend == "openai"

@@ -9,8 +9,8 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import check_reachable, find_endpoint
 from tests.hostile_server import ANSWERS, HostileServer, certificate, with_tls
 from tests.loopback import running
+from tests.rabbit_ko.evaluation.judge.cli import RESULTS, TASK, VERDICTS, lines, run
 from tests.rabbit_ko.evaluation.judge_server import Handler, Judge
-from tests.rabbit_ko.evaluation.logickor.cli import RESULTS, VERDICTS, lines, run
 
 pytestmark = pytest.mark.hostile
 
@@ -51,7 +51,7 @@ def test_whatever_a_judge_sends_is_one_line_and_keeps_what_was_judged(
 
     monkeypatch.setattr(Handler, "do_POST", post)
     assert said in run(judge, model, "--timeout", "0.2", "--concurrency", "1", exit_code=1).stderr
-    assert not (RESULTS / "logickor.json").exists()
+    assert not (RESULTS / f"{TASK}.json").exists()
     assert len(lines(VERDICTS)) == 2
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from rabbit_ko.cli import main
+from tests.rabbit_ko.evaluation.judge.cli import arguments, result_of, run
 from tests.rabbit_ko.evaluation.judge_server import Judge, Reply
-from tests.rabbit_ko.evaluation.logickor.cli import arguments, result_of, run
 
 SOON = {"Retry-After-Ms": "20"}
 KEY = "sk-aSecretThatNobodyMayRead-0123456789"

@@ -1,6 +1,7 @@
 """The command line, run in this process or in one of its own."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -13,12 +14,17 @@ from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply, Request, Rule, verdict
 from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
 
-FEW = "few.jsonl"
-SAMPLES = ROOT / "rabbit_ko/evaluation/samples/logickor.jsonl"
+HUB = "hub"
+FEW = Path(HUB, "maywell/LogicKor/questions.jsonl")
+SAMPLE_HUB = ROOT / "rabbit_ko/evaluation/samples/hub"
+SAMPLES = SAMPLE_HUB / "maywell/LogicKor/questions.jsonl"
+TASK = f"logickor@{MODEL}"
 RESULTS = Path("runs/smoke/eval/base")
-JUDGED = RESULTS / "logickor/default/judged.jsonl"
-VERDICTS = RESULTS / "logickor/default/verdicts.jsonl"
-ANSWERS = RESULTS / "logickor/default/answers.jsonl"
+ANSWERS = RESULTS / "judge/logickor/answers.jsonl"
+JUDGED = RESULTS / "judge/logickor" / MODEL / "judged.jsonl"
+VERDICTS = RESULTS / "judge/logickor" / MODEL / "verdicts.jsonl"
+# What is said before anything is asked.
+SAID_FIRST = re.compile(r"(?:[0-9,]+|no) requests")
 
 
 def answer(request: Request) -> Reply:
@@ -30,8 +36,8 @@ def answer(request: Request) -> Reply:
 def arguments(judge: Judge, model: Judge, *more: str) -> list[str]:
     """The arguments that run smoke's base against two servers."""
     servers = ["--judge-url", judge.url, "--judge-model", MODEL, "--model-url", model.url, "--model-name", "served"]
-    questions = [] if "--questions" in more else ["--questions", FEW]
-    return ["logickor", "--stage", "base", *servers, *questions, *more]
+    hub = [] if "--hub-dir" in more else ["--hub-dir", HUB]
+    return ["judge", "--stage", "base", *servers, *hub, *more]
 
 
 def run(judge: Judge, model: Judge, *more: str, exit_code: int = 0) -> Ran:
@@ -40,8 +46,9 @@ def run(judge: Judge, model: Judge, *more: str, exit_code: int = 0) -> Ran:
     assert result.exit_code == exit_code, result.output
     if exit_code == 1:
         assert result.stdout == ""
-        assert result.stderr.startswith("error: ")
-        assert result.stderr.count("\n") == 1
+        *before, last = result.stderr.splitlines()
+        assert last.startswith("error: ")
+        assert all(SAID_FIRST.match(line) for line in before)
     return result
 
 
@@ -54,9 +61,9 @@ def start(judge: Judge, model: Judge, *more: str, **options: Any) -> subprocess.
     return process
 
 
-def result_of(task: str = "logickor") -> Result:
+def result_of(task: str = TASK, folder: Path = RESULTS) -> Result:
     """Read the result."""
-    result = read_result(RESULTS, task)
+    result = read_result(folder, task)
     assert result
     return result
 
@@ -67,7 +74,8 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def write_questions(file: Path, *rows: dict[str, Any]) -> str:
-    """Write a file of questions as upstream does, with a BOM."""
+    """Write a file of questions as LogicKor does, with a BOM."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8-sig")
     return str(file)
 
@@ -86,3 +94,12 @@ def after(verdicts: int, reply: Reply) -> Rule:
 def asked(judge: Judge) -> Counter[str]:
     """How often each answer was sent to the judge."""
     return Counter(request.text for request in judge.requests)
+
+
+def better(request: Request) -> Reply:
+    """Find the answer better whose conversation is the longer one, wherever it stands."""
+    sides = [
+        sum(map(len, re.findall(rf"<[^<>]*답변 {side} \w+>\n(.*?)\n</", request.text, re.DOTALL))) for side in "AB"
+    ]
+    found = "무승부" if sides[0] == sides[1] else "AB"[sides[1] > sides[0]]
+    return Reply(f"평가: 둘을 견주었습니다.\n더 나은 답변: {found}")

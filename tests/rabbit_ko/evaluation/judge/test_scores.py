@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.logickor.questions import CATEGORIES
-from rabbit_ko.evaluation.logickor.scores import Row, mean, read_judged, samples, scores
+from rabbit_ko.evaluation.judge.questions import CATEGORIES
+from rabbit_ko.evaluation.judge.scores import Row, read_judged, render, samples, scores, turn_names
 from rabbit_ko.evaluation.records import Score
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 
@@ -59,7 +59,8 @@ def table(file: Path) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells}
 
 
-HEADINGS = ["Category", "Questions", "Single turn", "Multi turn", "Overall"]
+HEADINGS = ["Category", "Questions", "Single", "Multi", "Overall"]
+TURNS = ["single", "multi"]
 
 
 def plain(rows: list[dict[str, Any]]) -> list[str]:
@@ -131,9 +132,10 @@ def test_a_verdict_without_a_score_is_missing(tmp_path: Path, query: Any) -> Non
         assert printed["Total"][-1] == "- (1 missing)"
 
 
-def test_a_category_without_rows_is_dashes(tmp_path: Path) -> None:
-    printed = table(write(tmp_path / "judged.jsonl", [judged_row(1, 5, 6)]))
-    assert printed["문법"] == ["0", "-", "-", "-"]
+def test_only_categories_with_rows_are_shown_logickor_s_in_its_order_and_others_as_they_come(tmp_path: Path) -> None:
+    rows = [judged_row(1, 5, 6, category=name) for name in ("과학", "문법", "수학(Math)", "*가*", "")]
+    numbered = [row | {"id": number} for number, row in enumerate(rows)]
+    assert list(table(write(tmp_path / "judged.jsonl", numbered))) == ["수학", "문법", "과학", "\\*가\\*", "Total"]
 
 
 def test_our_own_rows_say_how_many_there_should_be(tmp_path: Path) -> None:
@@ -146,8 +148,8 @@ def test_our_own_rows_say_how_many_there_should_be(tmp_path: Path) -> None:
     ("row", "expected"),
     [
         (["no", "object"], "Input should be an object"),
-        (judged_row(1, 1, 1) | {"id": None}, "id: int: Input should be a valid integer"),
-        (judged_row(1, 1, 1) | {"category": "과학"}, "category: Input should be '추론', '수학'"),
+        (judged_row(1, 1, 1) | {"id": [1]}, "id: int: Input should be a valid integer"),
+        (judged_row(1, 1, 1) | {"category": 3}, "category: Input should be a valid string"),
     ],
 )
 def test_what_is_no_judged_row_is_one_line(tmp_path: Path, row: Any, expected: str) -> None:
@@ -172,12 +174,12 @@ def test_a_file_without_rows_is_one_line(tmp_path: Path, content: str | None, ex
 
 
 def by_name(rows: list[Row]) -> dict[tuple[str, str], Score]:
-    return {(score.task, score.metric): score for score in scores(rows)}
+    return {(score.task, score.metric): score for score in scores(rows, TURNS)}
 
 
 def test_standard_errors_are_of_the_mean_over_questions() -> None:
     pairs = [(6.0, 4.0), (9.0, 8.0), (3.0, 5.5), (7.5, 7.5)]
-    rows = [Row(str(number), "추론", *pair) for number, pair in enumerate(pairs)]
+    rows = [Row(str(number), "추론", pair) for number, pair in enumerate(pairs)]
     found = by_name(rows)
     for metric, items in (
         ("single", [single for single, _ in pairs]),
@@ -186,21 +188,20 @@ def test_standard_errors_are_of_the_mean_over_questions() -> None:
     ):
         assert found["total", metric].value == pytest.approx(fmean(items))
         assert found["total", metric].stderr == pytest.approx(stdev(items) / len(items) ** 0.5)
-    assert found["수학", "single"].stderr is None
     assert by_name(rows[:1])["total", "overall"].stderr is None
 
 
-ROWS = st.lists(st.tuples(st.sampled_from(CATEGORIES), st.none() | SCORE, st.none() | SCORE), max_size=50).map(
-    lambda given: [Row(str(number), *row) for number, row in enumerate(given)]
-)
+ROWS = st.lists(
+    st.tuples(st.sampled_from(CATEGORIES), st.none() | SCORE, st.none() | SCORE), min_size=1, max_size=50
+).map(lambda given: [Row(str(number), category, (one, other)) for number, (category, one, other) in enumerate(given)])
 
 
 @given(ROWS, st.randoms())
 def test_means_are_plain_whatever_is_missing_and_in_any_order(rows: list[Row], rng: random.Random) -> None:
     found = by_name(rows)
-    for task in (*CATEGORIES, "total"):
+    for task in {row.category for row in rows} | {"total"}:
         group = [row for row in rows if task in ("total", row.category)]
-        single, multi = ([row.single for row in group], [row.multi for row in group])
+        single, multi = ([row.scores[turn] for row in group] for turn in (0, 1))
         for metric, column in (("single", single), ("multi", multi)):
             there = [value for value in column if value is not None]
             assert found[task, metric].value == (sum(there) / len(there) if there else None)
@@ -208,7 +209,7 @@ def test_means_are_plain_whatever_is_missing_and_in_any_order(rows: list[Row], r
         means = [found[task, metric].value for metric in ("single", "multi")]
         known = [value for value in means if value is not None]
         assert found[task, "overall"].value == (sum(known) / 2 if len(known) == 2 else None)
-        assert found[task, "overall"].missing == sum(None in (row.single, row.multi) for row in group)
+        assert found[task, "overall"].missing == sum(None in row.scores for row in group)
     shuffled = rng.sample(rows, len(rows))
     for name, score in by_name(shuffled).items():
         assert score.value == pytest.approx(found[name].value)
@@ -217,13 +218,67 @@ def test_means_are_plain_whatever_is_missing_and_in_any_order(rows: list[Row], r
 
 @given(st.lists(st.tuples(SCORE, SCORE), min_size=2, max_size=30))
 def test_the_error_of_complete_columns_is_that_of_the_items_means(pairs: list[tuple[float, float]]) -> None:
-    _, stderr = mean([[single for single, _ in pairs], [multi for _, multi in pairs]])
-    assert stderr == pytest.approx(stdev([fmean(pair) for pair in pairs]) / len(pairs) ** 0.5, abs=1e-9)
+    overall = by_name([Row(str(number), "", pair) for number, pair in enumerate(pairs)])["total", "overall"]
+    assert overall.stderr == pytest.approx(stdev([fmean(pair) for pair in pairs]) / len(pairs) ** 0.5, abs=1e-9)
+
+
+def test_intervals_are_near_those_of_the_normal_distribution_and_of_few_questions_there_is_none() -> None:
+    rng = random.Random(1)
+    rows = [Row(str(number), "", (rng.gauss(6, 1.5), rng.gauss(5, 1.5))) for number in range(200)]
+    for score in scores(rows, TURNS):
+        value, stderr = score.value or 0.0, score.stderr or 0.0
+        assert (score.low, score.high) == pytest.approx((value - 1.96 * stderr, value + 1.96 * stderr), abs=0.03)
+    assert {(score.low, score.high) for score in scores(rows[:5], TURNS)} == {(None, None)}
+
+
+@given(ROWS)
+def test_an_interval_holds_its_mean_and_stays_on_the_scale(rows: list[Row]) -> None:
+    for score in scores(rows, TURNS):
+        if score.low is not None and score.high is not None and score.value is not None:
+            assert 0 <= score.low <= score.value + 1e-9
+            assert score.value - 1e-9 <= score.high <= 10
+
+
+def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = random.Random(5)
+    held = 0
+    for _ in range(100):
+        rows = [Row(str(number), "", (rng.gauss(6, 2),)) for number in range(40)]
+        [score] = scores(rows, ["turn 1"])
+        held += (score.low or 10) <= 6 <= (score.high or 0)
+    assert 87 <= held <= 99
+
+
+def test_a_turn_counts_by_the_questions_that_have_it() -> None:
+    rows = [Row("1", "a", (4.0, 8.0, 10.0)), Row("2", "a", (6.0,)), Row("3", "b", (8.0, None))]
+    found = {(score.task, score.metric): score for score in scores(rows, turn_names(rows))}
+    assert [found["total", f"turn {turn}"].value for turn in (1, 2, 3)] == [6.0, 8.0, 10.0]
+    assert [found["total", f"turn {turn}"].items for turn in (1, 2, 3)] == [3, 2, 1]
+    assert [found["total", f"turn {turn}"].missing for turn in (1, 2, 3)] == [0, 1, 0]
+    assert found["total", "overall"].value == pytest.approx((3 * 6.0 + 2 * 8.0 + 1 * 10.0) / 6)
+    assert (found["b", "turn 2"].value, found["b", "turn 3"].items) == (None, 0)
+
+
+def test_a_bench_of_one_turn_has_one_figure() -> None:
+    rows = [Row(str(number), "", (float(number),)) for number in range(1, 9)]
+    [score] = scores(rows, turn_names(rows))
+    assert (score.task, score.metric, score.value) == ("total", "overall", 4.5)
+    assert render([score]).splitlines()[-1].startswith("| Total    | 8         | 4.50 (")
+
+
+def test_rows_of_any_number_of_turns_are_read_as_they_were_written(tmp_path: Path) -> None:
+    rows = [
+        {"id": 1, "category": "a", "query_turn 1": {"judge_score": 4}, "query_turn 2": {"judge_score": 8}, "of": 2},
+        {"id": 2, "category": "b", "query_turn 1": {"judge_score": None}, "of": 2},
+    ]
+    read, turns, of = read_judged(write(tmp_path / "judged.jsonl", rows))
+    assert (turns, of) == (["turn 1", "turn 2"], 2)
+    assert read == [Row("1", "a", (4, 8)), Row("2", "b", (None,))]
 
 
 @given(ROWS)
 def test_samples_add_up_to_the_figures_and_hold_nothing_that_is_missing(rows: list[Row]) -> None:
-    kept = samples(rows)
+    kept = samples(rows, TURNS)
     found = by_name(rows)
     for metric in ("single", "multi", "overall"):
         own = [sample.value for sample in kept if sample.metric == metric]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rabbit_ko.evaluation.logickor.questions import Question, load_questions
+from rabbit_ko.evaluation.judge.benches import find_bench
+from rabbit_ko.evaluation.judge.questions import Question, load_questions
 from tests.conftest import ROOT
 from tests.loopback import running
+from tests.rabbit_ko.evaluation.judge.cli import FEW, SAMPLE_HUB, answer, sample_rows, write_questions
 from tests.rabbit_ko.evaluation.judge_server import Judge
-from tests.rabbit_ko.evaluation.logickor.cli import FEW, SAMPLES, answer, sample_rows, write_questions
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def _environment_without_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         "RABBIT_JUDGE_MODEL",
         "RABBIT_MODEL_URL",
         "RABBIT_MODEL_NAME",
-        "RABBIT_QUESTIONS",
+        "RABBIT_HUB_DIR",
         "JUDGE_API_KEY",
         "MODEL_API_KEY",
         "OPENAI_API_KEY",
@@ -60,4 +61,4 @@ def recipe(in_tmp: Path) -> Path:
 @pytest.fixture(scope="session")
 def questions() -> list[Question]:
     """The questions written for this project."""
-    return load_questions(str(SAMPLES))
+    return load_questions(find_bench("logickor", str(SAMPLE_HUB)))

@@ -1,0 +1,210 @@
+"""Stages through a judged bench: answers, verdicts and figures, each step kept for the next run and other judges."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rabbit_ko import storage
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
+from rabbit_ko.evaluation.journal import digest, locked, mend
+from rabbit_ko.evaluation.judge.answers import Answers
+from rabbit_ko.evaluation.judge.asking import ATTEMPTS, Work, ask_all, known_replies, still_missing, work_of
+from rabbit_ko.evaluation.judge.benches import Bench, file_name
+from rabbit_ko.evaluation.judge.forms import HIGHEST
+from rabbit_ko.evaluation.judge.judged import on_each_answer, on_two_stages, said_of
+from rabbit_ko.evaluation.judge.questions import Question, load_questions
+from rabbit_ko.evaluation.judge.rubric import SIDES, check_rubric
+from rabbit_ko.evaluation.judge.verdicts import Mode
+from rabbit_ko.evaluation.judge.wanted import How, Wanted, on_answers, on_two
+from rabbit_ko.evaluation.records import Result, finished_result, model_of, save_result
+from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.terminal import say
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage's answers and a judge: the scores of each answer; or, against another stage's, which are better."""
+
+    answers: Answers
+    judge: Endpoint
+    how: How
+    against: Answers | None = None
+
+    @property
+    def mode(self) -> Mode:
+        return "pairwise" if self.against else "score"
+
+    @property
+    def task(self) -> str:
+        """The name of the result, which no other judge has, and no other stage to compare with."""
+        return f"{self.answers.bench.name}@{file_name(self.judge.model)}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return f".against-{self.against.stage.name}" if self.against else ""
+
+    @property
+    def folder(self) -> Path:
+        """Where the judge's verdicts on the stage are."""
+        return self.answers.folder / file_name(self.judge.model)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / f"verdicts{self._suffix}.jsonl"
+
+    @property
+    def all_answers(self) -> list[Answers]:
+        return [self.answers, *([self.against] if self.against else [])]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the figures besides the model."""
+        bench, questions = self.answers.bench, self.answers.questions
+        told = [
+            wanted.request.messages(False)
+            for question in questions
+            for wanted in self._on(question, *([side] * len(question.turns) for side in SIDES))
+        ]
+        settings: dict[str, Any] = {
+            "bench": bench.name,
+            "data": "hub" if bench.data else "file",
+            "prompt": self.answers.stage.prompt,
+            "questions": digest([bench.messages, [question.model_dump(mode="json") for question in questions]]),
+            "judge": self.judge.model,
+            "rubric": self.how.rubric,
+            "judge_prompt": digest(told),
+            "verdicts": self.how.verdicts,
+            "scale": 1 if self.against else int(HIGHEST),
+            "max_new_tokens": self.answers.max_new_tokens,
+        }
+        if self.against:
+            settings |= {"against": self.against.stage.name, "against_model": self.against.model.model_dump()}
+        return settings
+
+    def _on(self, question: Question, one: Sequence[str], other: Sequence[str] = ()) -> list[Wanted]:
+        if self.against:
+            return on_two(self.how, self.judge, question, one, other)
+        return on_answers(self.how, self.judge, question, one)
+
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The verdicts on answers that are all there."""
+        return [
+            wanted
+            for question in self.answers.questions
+            for wanted in self._on(question, *(answers.of(question) for answers in self.all_answers))
+        ]
+
+    @property
+    def work(self) -> Work:
+        """What is still to be asked of the judge, also on answers that are not there yet."""
+        requests = [
+            wanted.request
+            for question in self.answers.questions
+            for wanted in self._on(question, *(answers.expected(question) for answers in self.all_answers))
+        ]
+        return work_of(still_missing(requests, known_replies(self.mode, self.journal, self.how.lowest)))
+
+    def run(self, most: int | None) -> tuple[Result, int]:
+        """Have the answers judged, save the result, and return it with how many replies came.
+
+        Raises UserError.
+        """
+        started, wanted = datetime.now(UTC), self.wanted
+        before = _count(known_replies(self.mode, self.journal, self.how.lowest))
+        requests, settings = [each.request for each in wanted], self.how.settings
+        replies = ask_all(self.mode, self.judge, requests, self.journal, settings, most, self.how.lowest)
+        said, own = said_of(wanted, replies), self.answers
+        found = on_two_stages(own, self.against, said) if self.against else on_each_answer(own, said)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows)
+        storage.write(str(self.folder / f"judged{self._suffix}.jsonl"), lines.encode())
+        fields = {"task": self.task, "model": own.model, "settings": self.settings, "scores": found.scores}
+        result = save_result(own.stage, started, found.samples, notes=found.notes, **fields)
+        return result, _count(replies) - before
+
+
+def plan_jobs(
+    stages: Sequence[tuple[Stage, Endpoint | None]],
+    against: Sequence[tuple[Stage, Endpoint | None]],
+    bench: Bench,
+    judges: Sequence[Endpoint],
+    how: How,
+    max_new_tokens: int,
+) -> list[Job]:
+    """Return a job for each judge of each stage, which are compared with another stage where there is one.
+
+    stages, against: each with the server that has its model, if one does. Raises OSError, UserError.
+    """
+    check_rubric(how.rubric, "pairwise" if against else "score")
+    questions = load_questions(bench)
+
+    def answers_of(stage: Stage, server: Endpoint | None) -> Answers:
+        return Answers(stage, server, model_of(stage, server), bench, questions, max_new_tokens)
+
+    others: list[Answers | None] = [answers_of(*other) for other in against]
+    found = [answers_of(*stage) for stage in stages]
+    return [Job(answers, judge, how, other) for answers in found for other in others or [None] for judge in judges]
+
+
+def _count(replies: Any) -> int:
+    return sum(map(len, replies.values()))
+
+
+def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Job, Result, bool]]:
+    """Yield each job with its result, and whether that is new; what is finished is not asked for again.
+
+    most: requests that may be sent. Raises UserError, OSError.
+    """
+    finished = [_finished(job) for job in jobs]
+    to_do = [job for job, result in zip(jobs, finished, strict=True) if result is None]
+    needed = list({answers.folder: answers for job in to_do for answers in job.all_answers}.values())
+    with ExitStack() as locks:
+        for answers in needed:
+            locks.enter_context(locked(answers.folder))
+            mend(answers.journal)
+            answers.read()
+        for job in to_do:
+            mend(job.journal)
+        _announce(needed, to_do, most)
+        for job, result in zip(jobs, finished, strict=True):
+            if result:
+                yield job, result, False
+                continue
+            for answers in job.all_answers:
+                sent = answers.make(most)
+                most = None if most is None else most - sent
+            new, came = job.run(most)
+            most = None if most is None else most - came
+            yield job, new, True
+
+
+def _finished(job: Job) -> Result | None:
+    return finished_result(job.answers.stage, job.task, job.answers.model, job.settings)
+
+
+def _announce(needed: Sequence[Answers], jobs: Sequence[Job], most: int | None) -> None:
+    """Say what will be asked of servers, and see that they are there. Raises UserError where it is too much."""
+    drawn = sum((answers.work for answers in needed), Work())
+    verdicts = sum((job.work for job in jobs), Work())
+    work, here = drawn + verdicts, sum(answers.missing for answers in needed if not answers.server)
+    if not (here or work.requests):
+        return
+    parts = f"{drawn.requests:,} for answers, {verdicts.requests:,} for verdicts"
+    if verdicts.requests:
+        parts += f" or more, as one that cannot be read is asked for {ATTEMPTS} times at most"
+    line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
+    if most is not None and work.requests > most:
+        advice = "raise it, or take fewer judges, stages or verdicts"
+        raise UserError(f"MAX_REQUESTS={most}: there may be {line}; {advice}")
+    own = f"; {here:,} answers are generated on this machine" if here else ""
+    say((line if work.requests else "no requests") + own, is_error=True)
+    servers = [answers.server for answers in needed if answers.server and answers.work.requests]
+    judges = [job.judge for job in jobs] if verdicts.requests else []
+    for endpoint in {endpoint.url: endpoint for endpoint in (*judges, *servers)}.values():
+        check_reachable(endpoint)

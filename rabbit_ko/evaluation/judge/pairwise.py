@@ -1,0 +1,69 @@
+"""Two stages beside each other: how often the answers of one are the better ones, and whether the order decided."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rabbit_ko.evaluation.intervals import bootstrap, mean_of
+from rabbit_ko.evaluation.judge.figures import order_figures
+from rabbit_ko.evaluation.judge.questions import Question
+from rabbit_ko.evaluation.judge.scores import TOTAL, tasks_of
+from rabbit_ko.evaluation.judge.verdicts import Verdict, scored
+from rabbit_ko.evaluation.records import Sample, Score
+
+WIN_RATE = "win rate"
+
+
+class Compared(NamedTuple):
+    """A question on which two stages were compared. won: 1 where the first is better, 0 the second, 0.5 neither.
+
+    None where the verdicts cannot be read in both orders; half of one where they came out otherwise in one of them.
+    """
+
+    id: str
+    category: str
+    won: float | None
+    verdicts: Sequence[Verdict]
+
+
+def compared(question: Question, one: Sequence[str], other: Sequence[str], verdicts: Sequence[Verdict]) -> Compared:
+    """Return what the verdicts on two conversations come to; the same conversations are as good as each other."""
+    texts = ["\0".join(one), "\0".join(other)]
+    return Compared(question.name, question.category, scored("pairwise", texts, verdicts).scores[0], verdicts)
+
+
+def win_rates(rows: Sequence[Compared]) -> list[Score]:
+    """Return the share of questions that the first stage won, a tie being half of one, by category and of all."""
+    tasks = tasks_of(row.category for row in rows)
+    return [_win_rate(task, [row.won for row in rows if task in (row.category, TOTAL)]) for task in tasks]
+
+
+def _win_rate(task: str, won: Sequence[float | None]) -> Score:
+    known = [each for each in won if each is not None]
+    mean, values = mean_of(known), np.array(known)
+    low, high = bootstrap(len(known), lambda counts: counts @ values / len(known)) or (None, None)
+    figures: dict[str, Any] = {"value": mean.value, "stderr": mean.stderr, "low": low, "high": high}
+    return Score(task=task, metric=WIN_RATE, items=len(won), missing=len(won) - len(known), **figures)
+
+
+def win_samples(rows: Sequence[Compared]) -> list[Sample]:
+    """Return what each question came to."""
+    return [
+        Sample(task=row.category or TOTAL, item=row.id, metric=WIN_RATE, value=row.won)
+        for row in rows
+        if row.won is not None
+    ]
+
+
+def order_notes(rows: Sequence[Compared]) -> list[str]:
+    """Say how many questions were won, tied and lost, and how far the order of the answers decided."""
+    won = [row.won for row in rows if row.won is not None]
+    counts: Mapping[str, int] = {"won": won.count(1.0), "tied": won.count(0.5), "lost": won.count(0.0)}
+    notes = [", ".join(f"{count:,} {name}" for name, count in counts.items())]
+    found = order_figures([[(verdict.answers, verdict.score) for verdict in row.verdicts] for row in rows])
+    if found and found.agreed.value is not None:
+        shares = [f"{share:.0%}" for share in (found.agreed.value, found.agreed.low, found.agreed.high)]
+        said = f"in both orders the verdict was the same on {shares[0]} ({shares[1]}–{shares[2]}) of {found.both:,}"
+        notes.append(f"{said} questions; one that was not is a tie")
+    return notes
