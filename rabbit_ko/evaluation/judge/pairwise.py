@@ -43,8 +43,16 @@ def _win_rate(task: str, won: Sequence[float | None]) -> Score:
     known = [each for each in won if each is not None]
     mean, values = mean_of(known), np.array(known)
     low, high = bootstrap(len(known), lambda counts: counts @ values / len(known)) or (None, None)
-    counted = {"items": len(won), "missing": len(won) - len(known)}
-    return Score(task=task, metric=WIN_RATE, value=mean.value, stderr=mean.stderr, low=low, high=high, **counted)
+    return Score(
+        task=task,
+        metric=WIN_RATE,
+        value=mean.value,
+        stderr=mean.stderr,
+        low=low,
+        high=high,
+        items=len(won),
+        missing=len(won) - len(known),
+    )
 
 
 def win_samples(rows: Sequence[Compared]) -> list[Sample]:
