@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from json import JSONDecodeError
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import (
@@ -48,6 +49,8 @@ HUB_ANSWER_BYTES = 4 * ANSWER_BYTES
 COMMIT_SECONDS = 300.0
 # The hub counts requests in windows of five minutes.
 LONGEST_WAIT = 310.0
+# Larger than a page or a license is.
+SMALL_BYTES = 1_000_000
 
 Files = dict[str, Path | bytes]
 RepoType = Literal["dataset", "model"]
@@ -119,6 +122,22 @@ def hub_digest(repo: str, kind: str, revision: str | None, patterns: Sequence[st
     found = [file for file in files or [] if any(map(partial(fnmatchcase, file.rfilename), names))]
     found = [file for file in found if file.rfilename not in (".gitattributes", "README.md")]
     return listing_digest(sorted((file.rfilename, file.lfs.sha256 if file.lfs else file.blob_id) for file in found))
+
+
+def hub_files(repo: str, names: re.Pattern[str]) -> dict[str, Path]:
+    """Return a hub model's small files whose names match, from the hub or the local cache; those that can be had."""
+    disable_progress_bars("huggingface_hub.http_get")
+    try:
+        listed = HfApi().model_info(repo, files_metadata=True).siblings or []
+        known = [file.rfilename for file in listed if (file.size or 0) <= SMALL_BYTES]
+    except Exception:  # the network's, the hub's or a bad name's
+        cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
+        known = [file.name for file in (cached / "snapshots" / hub_commit(repo, "model", None)).glob("*")]
+    found = {}
+    for name in filter(names.fullmatch, known):
+        with suppress(Exception):
+            found[name] = Path(hf_hub_download(repo, name))
+    return found
 
 
 def hub_id(name: str) -> str | None:

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ BREAKS = "\n\t"
 # A bar of tqdm, such as `Requesting API:  40%|####      | 4/10 [00:02<00:03,  1.9it/s]`.
 _BAR = re.compile(r"(?<![^:\r\n])([^:\r\n]++):\s+\d+%\|[^|]*\|\s*(\d+/\d+) \[[\d:]+<([\d:]+),")
 TAIL = 4_096
+# Of a terminal that nobody has made wider.
+COLUMNS = 80
 
 
 class Terminal(Console):
@@ -110,6 +113,14 @@ def silence(debug: bool = False) -> None:
     if not debug:
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
+
+
+def fitted(*parts: RenderableType) -> str:
+    """Return what stands on a terminal of 80 columns where parts are printed one under the other, without styles."""
+    console = Terminal(file=StringIO(), width=COLUMNS)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def show(markdown: str) -> None:

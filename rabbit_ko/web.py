@@ -121,8 +121,10 @@ class BoundedClient(httpx.AsyncClient):
     """A client whose requests take `seconds` at most, from the connection to the last byte of the answer."""
 
     def __init__(self, seconds: float) -> None:
+        # A server that is there takes a connection at once, however long it thinks.
+        connect = min(0.9 * seconds, CONNECT_SECONDS)
         super().__init__(
-            timeout=seconds,
+            timeout=httpx.Timeout(seconds, connect=connect),
             follow_redirects=True,
             max_redirects=5,
             event_hooks={"response": [_bound_later]},

@@ -19,6 +19,7 @@ from rabbit_ko.cli import (  # noqa: F401  each adds to `app`
     evaluate,
     export,
     judge,
+    judge_check,
     look,
     pairs,
     parity,

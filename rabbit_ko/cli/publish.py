@@ -20,12 +20,13 @@ def card(
     lang: Annotated[Literal["ko", "en"], typer.Option(help="the card's language")] = "ko",
     good: Picked = None,
     bad: Picked = None,
-    license: Annotated[str, typer.Option(metavar="NAME", help="by the hub's name; by default the data's")] = "",
+    license: Annotated[str, typer.Option(metavar="NAME", help="by the hub's name; by default what all allow")] = "",
 ) -> None:
     """Write a stage's model card to `runs/<recipe>/<stage>/README.md`.
 
     It has the data and their licenses, hyperparameters and hours, the figures that `rabbit eval` and `logickor` left,
     the prompt, and answers of the model. What was not measured is a dash. `--good` and `--bad` add one of yours.
+    The license is what those of the base and of the data leave; `--license` may say no more than they allow.
 
     Example: `rabbit card --recipe aog-8b --stage sft --lang en --license llama3`
     """
@@ -74,10 +75,11 @@ def push_model(
     """Push a stage's model, with its model card and `run.json`, in one commit.
 
     It needs `rabbit card`, `--format merged` also `rabbit merge`, and `--format gguf` also `rabbit export` and
-    `rabbit parity`, whose verdict the card shows. Only weights without code, and what loads them, are pushed.
+    `rabbit parity`, whose verdict the card shows. Only weights without code, and what loads them, are pushed, with
+    what the base's license wants beside them: its text, a NOTICE. A name that it forbids is refused.
     A new repo is private without `--public`. The hub needs HF_TOKEN or `hf auth login`. Prints the commit's URL.
 
-    Example: `rabbit push-model --recipe aog-8b --stage sft --repo org/name`
+    Example: `rabbit push-model --recipe aog-8b --stage sft --repo org/Llama-3-AOG-8B`
     """
     _check_target("push-model", recipe, repo)
     from rabbit_ko.publishing.push_model import push

@@ -3,8 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
+import click
 import typer
 
 from rabbit_ko.cli.app import RecipeName, app, both_or_neither
@@ -42,13 +43,41 @@ def run_all(
         raise UserError(f"{found.folder}: no stage in it; write {found.config('sft')}")
     find_config(found, names[-1])
     judged = ["--judge-url", judge_url, "--judge-model", judge_model] if judge_url else []
-    steps = [["data"], *_stages(found, names, judged)]
-    steps += [["eval", "--stage", name] for name in ("base", *names)]
-    steps += [["judge", "--stage", ",".join(("base", *names)), *judged]] if judged else []
-    steps += [["results"], ["card", "--stage", names[-1]]]
-    for step in steps:
-        if code := subprocess.run([sys.executable, "-m", "rabbit_ko.cli", *step, "--recipe", recipe]).returncode:
-            raise typer.Exit(code)
+    stages = ("base", *names)
+    for step in [["data"], *_stages(found, names, judged)]:
+        _end(_run([*step, "--recipe", recipe]))
+    measuring = [["eval", "--stage", ",".join(stages)]]
+    measuring += [["judge", "--stage", ",".join(stages), *judged]] if judged else []
+    for step in [*measuring, ["results"], ["card", "--stage", names[-1]]]:
+        _end(_run_here([*step, "--recipe", recipe]))
+
+
+def _end(code: int | None) -> None:
+    if code:
+        raise typer.Exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run a command that makes something in a process of its own, and return its exit code."""
+    with subprocess.Popen([sys.executable, "-m", "rabbit_ko.cli", *arguments]) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return process.wait()  # Ctrl-C has reached it, too, and it ends and says so by itself
+        except SystemExit:
+            process.terminate()
+            raise
+
+
+def _run_here(arguments: Sequence[str]) -> int | None:
+    """Run a command that measures in this process, so that all of them share what they import; return its exit code.
+
+    Raises SystemExit where it fails, which it has told.
+    """
+    root = click.get_current_context().find_root()
+    options: dict[str, Any] = {"prog_name": "rabbit", "default_map": root.default_map, "obj": root.obj}
+    found: int | None = root.command.main(list(arguments), standalone_mode=False, **options)
+    return found
 
 
 def _stages(recipe: Recipe, names: Sequence[str], judged: list[str]) -> Iterator[list[str]]:

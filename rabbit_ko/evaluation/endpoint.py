@@ -12,7 +12,9 @@ import httpx
 
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.secrets import HIDDEN, LEAST, hide, remember
+from rabbit_ko.evaluation.client import WAITS, Client, Spent, TooLate
+from rabbit_ko.evaluation.refusals import explained_refusal, is_spent, passes, refused_setting
+from rabbit_ko.secrets import HIDDEN, LEAST, remember
 from rabbit_ko.terminal import say
 from rabbit_ko.web import BoundedClient, explained, is_place
 
@@ -22,10 +24,11 @@ Item = TypeVar("Item")
 class Reply(str):
     """The text of an answer. ended: whether the model ended it; one that was cut or filtered is not.
 
-    completion: all that the server says with it, as the client of OpenAI's API has it.
+    thoughts: what the server gives apart as such. completion: all that it says, as the client of OpenAI's API has it.
     """
 
     ended = False
+    thoughts = ""
     completion: Any = None
 
 
@@ -33,6 +36,8 @@ Ask = Callable[..., Awaitable[Reply]]  # takes messages and settings of the requ
 
 # The client waits 0.5, 1, 2, 4, 8, 8, ... seconds in between, or as long as the server asks.
 RETRIES = 8
+# Why an answer ends that is not cut, by the words of OpenAI, TGI and others.
+ENDED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
 KEEPS = "what has come is kept, and the same command resumes from there"
 
 
@@ -68,11 +73,11 @@ class Endpoint:
 
 
 class Refused(Exception):
-    """An answer that says that this one request cannot be met."""
+    """An answer that says that this one request cannot be met. setting: what of it is named, as in SETTINGS."""
 
-
-class _Spent(BaseException):
-    """The next request would be one too many; no Exception, after which the client would try it again."""
+    def __init__(self, said: str, setting: str = "") -> None:
+        super().__init__(said)
+        self.setting = setting
 
 
 def find_endpoint(
@@ -109,7 +114,7 @@ def check_reachable(endpoint: Endpoint) -> None:
 
     try:
         asyncio.run(knock())
-    except (httpx.TimeoutException, httpx.DecodingError):
+    except (httpx.ReadTimeout, httpx.DecodingError):
         return
     except httpx.RequestError as error:
         raise _unreached(endpoint, error) from None
@@ -121,9 +126,9 @@ def ask_for_each(
     """Work on items, as many at once as the endpoint allows; `work` gets a function that asks it for an answer.
 
     That function raises Refused where a request cannot be met, and UserError where the next one would fail, too, or
-    where `most` requests have been sent, of which each try of one that fails is another. After an error no item is
-    begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a second one ends it at once. Returns
-    how many requests were sent; raises the first error, or KeyboardInterrupt.
+    where `most` requests have been sent; of those, each try of one that fails is another, but not where a setting is
+    refused. After an error no item is begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a
+    second one ends it at once. Returns how many requests were sent; raises the first error, or KeyboardInterrupt.
     """
     from openai import AsyncOpenAI
 
@@ -151,7 +156,12 @@ def ask_for_each(
         nonlocal sent
         sent += 1
         if most is not None and sent > most:
-            raise _Spent(f"MAX_REQUESTS: {most:,} have been sent, and more are needed; {KEEPS}")
+            raise Spent(f"MAX_REQUESTS: {most:,} have been sent, and more are needed; {KEEPS}")
+
+    async def give_back(response: httpx.Response) -> None:
+        nonlocal sent
+        # To find out what a server takes is no request that could not be sent.
+        sent -= bool(refused_setting(response))
 
     async def work_on_all() -> None:
         nonlocal running
@@ -160,13 +170,13 @@ def ask_for_each(
         for number in before:
             # The loop calls it between two steps, so that no signal ends one in the middle.
             loop.add_signal_handler(number, stop, number)
+        client_of_http: Any = Client(endpoint.timeout, spend, give_back)
         # The client insists on a key; a local server has none.
-        settings: Any = {"api_key": endpoint.key or "none", "timeout": endpoint.timeout, "max_retries": RETRIES}
-        settings["http_client"] = bounded = BoundedClient(endpoint.timeout)
-        bounded.event_hooks = {**bounded.event_hooks, "request": [spend]}
+        settings: Any = {"api_key": endpoint.key or "none", "timeout": client_of_http.timeout, "max_retries": RETRIES}
         try:
-            async with AsyncOpenAI(base_url=endpoint.url, **settings) as client:
-                await asyncio.gather(*(worker(partial(_ask, client, endpoint)) for _ in range(endpoint.concurrency)))
+            async with AsyncOpenAI(base_url=endpoint.url, http_client=client_of_http, **settings) as client:
+                ask = partial(_ask, client, endpoint, {})
+                await asyncio.gather(*(worker(ask) for _ in range(endpoint.concurrency)))
         finally:
             for number, handler in before.items():
                 loop.remove_signal_handler(number)
@@ -181,27 +191,56 @@ def ask_for_each(
     return sent
 
 
-async def _ask(client: Any, endpoint: Endpoint, messages: Messages, **settings: Any) -> Reply:
+async def _ask(
+    client: Any, endpoint: Endpoint, renamed: dict[str, str], messages: Messages, **settings: Any
+) -> Reply:
+    """Ask for an answer. renamed: settings that this model has another name for, learnt here. Raises as above."""
     from openai import APIError
 
+    asked = {renamed.get(name, name): value for name, value in settings.items()}
     try:
-        completion = await client.chat.completions.create(model=endpoint.model, messages=messages, **settings)
+        completion = await client.chat.completions.create(model=endpoint.model, messages=messages, **asked)
     except APIError as error:
-        raise _explain(endpoint, error) from None
-    except _Spent as spent:
+        explained = _explain(endpoint, error)
+        if getattr(explained, "setting", "") == "max_tokens":
+            renamed["max_tokens"] = "max_completion_tokens"
+            return await _ask(client, endpoint, renamed, messages, **settings)
+        raise explained from None
+    except TooLate as late:
+        raise _waited_for(endpoint, late.cause) from None
+    except Spent as spent:
         raise UserError(str(spent)) from None
     except (ValueError, RecursionError):
         completion = None
     choices = getattr(completion, "choices", None)
     if not isinstance(choices, list):
-        check = f"check {endpoint.option}, which mostly ends in /v1"
-        raise endpoint.failure(f"answers, but not as chat completions do; {check}")
-    text = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
-    # JSON can hold halves of characters, which no file can.
-    reply = Reply(endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else "")
-    reply.ended = isinstance(text, str) and getattr(choices[0], "finish_reason", None) == "stop"
+        raise _no_completion(endpoint)
+    message = getattr(choices[0], "message", None) if choices else None
+    text = getattr(message, "content", None)
+    reply = Reply(_text(endpoint, text))
+    reply.thoughts = _text(
+        endpoint, getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    )
+    reply.ended = isinstance(text, str) and getattr(choices[0], "finish_reason", None) in ENDED
     reply.completion = completion
     return reply
+
+
+def _text(endpoint: Endpoint, text: Any) -> str:
+    # JSON can hold halves of characters, which no file can.
+    return endpoint.without_key(text.encode(errors="replace").decode()) if isinstance(text, str) else ""
+
+
+def _no_completion(endpoint: Endpoint) -> UserError:
+    check = f"check {endpoint.option}, which mostly ends in /v1"
+    return endpoint.failure(f"answers, but not as chat completions do; {check}")
+
+
+def _waited_for(endpoint: Endpoint, error: httpx.TimeoutException) -> UserError:
+    if isinstance(error, httpx.ConnectTimeout):
+        return endpoint.failure()
+    said = f"no answer within {endpoint.timeout:g} s, {WAITS} times"
+    return endpoint.failure(f"{said}; raise --timeout, lower --concurrency, or see whether the server hangs")
 
 
 def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
@@ -210,20 +249,23 @@ def _unreached(endpoint: Endpoint, error: BaseException) -> UserError:
 
 
 def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
-    from openai import APIConnectionError, APITimeoutError
+    from openai import APIConnectionError, APIStatusError
 
-    if isinstance(error, APITimeoutError):
-        return endpoint.failure(f"no answer within {endpoint.timeout:g} s, {RETRIES + 1} times")
     if isinstance(error, APIConnectionError):
         return _unreached(endpoint, error)
-    status = getattr(error, "status_code", 500)
-    said = error.body.get("message") if isinstance(error.body, dict) else error.body
-    line = f"answers {status}, {' '.join(hide(str(said or error)).split())[:200]}"
-    if status == 429 or status >= 500:
-        wait = error.response.headers.get("retry-after", "")
+    if not isinstance(error, APIStatusError):
+        return _no_completion(endpoint)
+    response: Any = error.response
+    line, key = explained_refusal(response), f"{endpoint.role}_API_KEY"
+    if is_spent(response):
+        return endpoint.failure(
+            f"{line}; the account has nothing left: top it up, or give the key of another as {key}"
+        )
+    if passes(response):
+        wait = response.headers.get("retry-after", "")
         asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""
         return endpoint.failure(f"{line}{asked}; try again later, or lower --concurrency")
-    if status in (401, 403, 404):
+    if response.status_code in (401, 403, 404):
         model = {"JUDGE": "JUDGE_MODEL", "MODEL": "MODEL_NAME"}[endpoint.role]
-        return endpoint.failure(f"{line}; check {endpoint.option}, {model} and {endpoint.role}_API_KEY")
-    return Refused(f"{endpoint.url}, {endpoint.model}: {line}")
+        return endpoint.failure(f"{line}; check {endpoint.option}, {model} and {key}")
+    return Refused(f"{endpoint.url}, {endpoint.model}: {line}", refused_setting(response))

@@ -1,7 +1,7 @@
 """Shares and means with what chance may have made of them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -34,15 +34,49 @@ class Mean:
     value: float | None = None
     stderr: float | None = None
 
+    def interval(self, error: float = 0.05) -> tuple[float, float] | None:
+        """Return the interval of Student's t that misses the true mean so often; None where there is no error."""
+        if self.value is None or self.stderr is None:
+            return None
+        half = t_quantile(self.of - 1, error) * self.stderr
+        return self.value - half, self.value + half
+
 
 def share_of(outcomes: Sequence[bool]) -> Share:
     """Return the share of outcomes that are true, with the interval of Wilson (1927)."""
-    n = len(outcomes)
-    if not n:
-        return Share(0)
-    value, z = sum(outcomes) / n, Z * Z / n
+    return _wilson(sum(outcomes), len(outcomes), len(outcomes), Z) if outcomes else Share(0)
+
+
+def share_among(groups: Iterable[Sequence[bool]], error: float = 0.05) -> Share:
+    """Return the share of outcomes that are true, where those of one group may depend on one another.
+
+    The interval is Wilson's, of as many outcomes as these are worth by their design effect (Kish, Survey Sampling,
+    1965), with the quantile of t for so many groups. Where few groups have either outcome, nothing is known of that,
+    and each group is worth one.
+    """
+    found = [group for group in groups if group]
+    sizes, hits = (np.array([measure(group) for group in found], float) for measure in (len, sum))
+    n, k = int(sizes.sum()), len(found)
+    if n == k:
+        return _wilson(int(hits.sum()), n, n, NormalDist().inv_cdf(1 - error / 2)) if n else Share(0)
+    value = hits.sum() / n
+    variance = k / (k - 1) * float(((hits - value * sizes) ** 2).sum()) / n**2 if k > 1 else 0.0
+    is_known = variance > 0 and min(np.count_nonzero(hits), np.count_nonzero(sizes - hits)) >= LEAST
+    worth = min(n, max(k, float(value * (1 - value) / variance))) if is_known else k
+    return _wilson(int(hits.sum()), n, worth, t_quantile(max(k - 1, 1), error))
+
+
+def _wilson(hits: int, n: int, worth: float, quantile: float) -> Share:
+    value, z = hits / n, quantile * quantile / worth
     middle, half = value + z / 2, math.sqrt(z * (value * (1 - value) + z / 4))
     return Share(n, value, max(0.0, (middle - half) / (1 + z)), min(1.0, (middle + half) / (1 + z)))
+
+
+def t_quantile(freedom: int, error: float = 0.05) -> float:
+    """Return the quantile of Student's t beyond which, on either side, so much is."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 1 - error / 2))
 
 
 def mean_of(values: Sequence[float]) -> Mean:

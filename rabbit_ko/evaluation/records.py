@@ -33,8 +33,7 @@ class Score(BaseModel, extra="forbid"):
     """One figure: of a harness task, or of a category of a judged bench. value: None where nothing could be measured.
 
     stderr: of the mean over items, in the figure's own unit. low, high: its 95 % interval. missing: items without a
-    verdict, which are in no mean. lower, upper: of a share of right items, its 95 % interval after Wilson. tasks:
-    those that a group's figure is of.
+    verdict, which are in no mean. tasks: those that a group's figure is of.
     """
 
     task: str
@@ -45,8 +44,6 @@ class Score(BaseModel, extra="forbid"):
     high: float | None = None
     items: int
     missing: int = 0
-    lower: float | None = None
-    upper: float | None = None
     tasks: list[str] = Field(default_factory=list)
 
 
@@ -88,6 +85,21 @@ class Result(BaseModel, extra="forbid"):
     notes: list[str] = Field(default_factory=list)
     harness: dict[str, Any] = Field(default_factory=dict)
     state: State = Field(default=State.UNCHECKED, exclude=True)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a judge gave points; otherwise answers were right or wrong."""
+        return "judge" in self.settings
+
+    @property
+    def is_contest(self) -> bool:
+        """Whether a judge compared the stage's answers with another's, which comes to the share that won."""
+        return "against" in self.settings
+
+    @property
+    def scale(self) -> float:
+        """The highest that its figures can be: a judge's points, or one, where they are shares."""
+        return float(self.settings.get("scale", 10)) if self.is_judged and not self.is_contest else 1.0
 
 
 class Sample(BaseModel):
@@ -135,7 +147,7 @@ def save_result(
         recipe=stage.recipe,
         stage=stage.name,
         versions=versions(PACKAGES),
-        command=command(),
+        command=command(stage.name),
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         **fields,
@@ -205,8 +217,8 @@ def validated(model: type[Record], value: Any, place: str) -> Record:
         raise UserError(f"{place}: {first_mistake(error)}") from None
 
 
-def command() -> str:
-    """Return the `rabbit ...` command that is running, with the options that were given and without secrets."""
+def command(stage: str = "") -> str:
+    """Return the `rabbit ...` command that is running, without secrets; with one stage of those that it was given."""
     context = click.get_current_context(silent=True)
     if context is None:
         return ""
@@ -214,5 +226,6 @@ def command() -> str:
     for parameter in context.command.params:
         value = context.params[name := str(parameter.name)]
         if name in ("recipe", "stage") or context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+            said = stage if stage and name == "stage" else str(value)
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], said]
     return str(redact(shlex.join(words)))

@@ -15,6 +15,7 @@ from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.hashing import file_digest, source_digest
+from rabbit_ko.licenses.files import carry
 from rabbit_ko.run_record import FileRecord, ModelRecord, check_files, remedy, trained_files
 from rabbit_ko.terminal import say
 
@@ -103,6 +104,8 @@ def making(folder: Path, stage: Stage, versions: dict[str, str]) -> Iterator[Pat
         partial.mkdir(parents=True)
         try:
             yield partial
+            for line in carry(Path(stage.model), partial):
+                say(line)
             storage.make_readable(partial)
             record = ExportRecord(files=_describe(partial), made_of=made_of(stage), versions=_and_code(versions))
             storage.write(str(partial / RECORD), (record.model_dump_json(indent=1) + "\n").encode())

@@ -1,34 +1,31 @@
 """The model card of a stage: the hub's YAML header, and a body in Korean or English, whose words are a template's."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from dataset_builders.licenses import NONE_STATED
 from dataset_builders.sources import find_upstream
-from rabbit_ko.evaluation.harness.suites import CARDS, SUITES
-from rabbit_ko.evaluation.judge.questions import CATEGORIES
-from rabbit_ko.evaluation.judge.scores import TOTAL
+from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
 from rabbit_ko.evaluation.records import State
 from rabbit_ko.evaluation.results import report as text
 from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES
-from rabbit_ko.evaluation.results.table import LOGICKOR, Row
+from rabbit_ko.evaluation.results.table import LOGICKOR
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
 from rabbit_ko.methods import stage_method
 from rabbit_ko.parity.report import parity_digest
-from rabbit_ko.publishing import examples
-from rabbit_ko.publishing.dataset_card import OTHER_LICENSE, card_template
+from rabbit_ko.publishing import examples, figures
+from rabbit_ko.publishing.dataset_card import card_template
 from rabbit_ko.publishing.examples import Example, PickedAnswer
+from rabbit_ko.publishing.figures import Language
 from rabbit_ko.publishing.model_facts import Facts, gather
 from rabbit_ko.recipes import RUN_FILE
 from rabbit_ko.storage import write
 
-Language = Literal["ko", "en"]
 CARD_FILE = "README.md"
 REPO = "org/name"  # stands on a card until the model is pushed
 # The header's key for the hash of the run.json that the card was written from.
@@ -58,13 +55,7 @@ def render_card(
     facts: Facts, answers: list[Example], language: Language, tokens: tuple[str, str], **picked: PickedAnswer | None
 ) -> str:
     """Return the text of README.md. tokens: the tokenizer's BOS and EOS. picked: answers, `good` and `bad`."""
-    words = text.KOREAN if language == "ko" else text.ENGLISH
-    template = card_template(
-        f"model_card.{language}.md.jinja",
-        by_stage=text.by_stage,
-        conditions=lambda row: text.settings_of(_without_stale(row), words),
-        figure=lambda row, stage: text.figure_text(_without_stale(row), stage, words) if row else "-",
-    )
+    template = card_template(f"model_card.{language}.md.jinja", **figures.filters(language))
     body = template.render(
         facts=facts,
         base_id=hub_id(facts.base),
@@ -90,10 +81,8 @@ def render_card(
             for task, result in facts.results.items()
             if result.settings.get("data", text.FROM_HUB) != text.FROM_HUB
         ],
-        suites=(*CARDS, LOGICKOR),
-        logickor=LOGICKOR,
-        logickor_tasks=(*CATEGORIES, TOTAL),
-        logickor_rows={(row.suite, row.task, row.metric): row for row in facts.table.rows if row.is_logickor},
+        judged=figures.judged_tables(facts),
+        not_measured=figures.not_measured(facts),
         resamples=RESAMPLES,
         least=LEAST_ITEMS,
     )
@@ -113,10 +102,6 @@ def hub_datasets(facts: Facts) -> list[str]:
     return list(dict.fromkeys(source.path for source in facts.sources if source.revision and hub_id(source.path)))
 
 
-def _without_stale(row: Row) -> Row:
-    return replace(row, figures={stage: figure for stage, figure in row.figures.items() if not figure.is_stale})
-
-
 def header(facts: Facts) -> ModelCardData:
     """Return the header in the hub's own fields; what is only on this machine is not in it."""
     base, results = hub_id(facts.base), list(_eval_results(facts))
@@ -126,16 +111,13 @@ def header(facts: Facts) -> ModelCardData:
         base_model_relation=("adapter" if facts.is_adapter else "finetune") if base else None,
         datasets=hub_datasets(facts) or None,
         language=sorted({source.language for source in facts.sources}, key=lambda name: (name != "ko", name)),
-        license=facts.license,
-        license_name="mixed" if facts.license == OTHER_LICENSE else None,
+        license=facts.terms.license,
+        license_name=facts.terms.name,
+        license_link=facts.terms.link,
         library_name="peft" if facts.is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=list(dict.fromkeys(["rabbit-ko", "axolotl", *lora, *_methods(facts.runs)])),
-        **(
-            {"model_name": f"{facts.recipe.name} {facts.stage.name.upper()}", "eval_results": results}
-            if results
-            else {}
-        ),
+        **({"model_name": facts.title, "eval_results": results} if results else {}),
         **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE), PARITY_DIGEST: parity_digest(facts.stage)},
     )
 
@@ -154,20 +136,21 @@ def _eval_results(facts: Facts) -> Iterator[EvalResult]:
         if not figure or figure.score.value is None or figure.result.state is not State.CURRENT:
             continue
         result, settings = figure.result, figure.result.settings
-        if settings.get("data") != text.FROM_HUB or not (row.suite in SUITES or row.is_logickor):
+        is_logickor = row.bench.startswith(LOGICKOR) and not result.is_contest
+        if settings.get("data") != text.FROM_HUB or not (row.suite in SUITES or is_logickor):
             continue
         config: dict[str, Any] = result.harness.get("configs", {}).get(row.task, {})
         conditions = {"num_few_shot": settings.get("shots"), "limit": settings.get("limit")}
         yield EvalResult(
             task_type="text-generation",
             task_name="Text Generation",
-            dataset_type="maywell/LogicKor" if row.is_logickor else SUITES[row.suite].data,
-            dataset_name=f"{row.suite if row.is_logickor else row.task} ({text.describe(result)})",
+            dataset_type="maywell/LogicKor" if is_logickor else SUITES[row.suite].data,
+            dataset_name=f"{row.suite if is_logickor else row.task} ({text.describe(result)})",
             # The hub puts figures of one dataset and config together; those of two strategies are not of one kind.
             dataset_config=settings.get("strategy") or config.get("dataset_name"),
             dataset_split=config.get("test_split") or config.get("validation_split"),
             dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
             metric_type=row.metric.partition(",")[0],
-            metric_name=f"{row.task} {row.metric}" if row.is_logickor else row.metric,
+            metric_name=f"{row.task} {row.metric}" if is_logickor else row.metric,
             metric_value=round(figure.score.value, 4),
         )

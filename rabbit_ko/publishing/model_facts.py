@@ -16,9 +16,10 @@ from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
 from rabbit_ko.hashing import listing_digest
 from rabbit_ko.hub import hub_id
+from rabbit_ko.licenses.bases import first_base, is_own
 from rabbit_ko.methods import stage_method
 from rabbit_ko.parity.report import ParityRecord, read_records
-from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
+from rabbit_ko.publishing.terms import Terms, terms_of
 from rabbit_ko.recipes import RUN_FILE, Recipe, find_recipe, is_built, read_config
 from rabbit_ko.run_record import RunRecord, check_run, remedy, text_at
 
@@ -110,8 +111,18 @@ class Facts:
     is_adapter: bool
     table: Table
     results: dict[str, Result]
-    license: str
+    terms: Terms
     parity: dict[str, ParityRecord]
+
+    @property
+    def title(self) -> str:
+        """What the card calls the model."""
+        return self.terms.title(f"{self.recipe.name} {self.stage.name.upper()}")
+
+    @property
+    def has_own_base(self) -> bool:
+        """Whether the recipe made its base itself."""
+        return is_own(self.base)
 
     @property
     def is_own_template(self) -> bool:
@@ -139,15 +150,11 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
     own = {name: found for name, run in runs.items() if (found := own_answers(recipe, name, run)).judges}
     table = make_table(recipe.name, ("base", *runs))
     base, adapter_is_on = str(next(iter(runs.values())).config["base_model"]), adapter_base(Path(stage.model))
-    licenses = {source.license.name for source in sources}
-    if not license:
-        license = (
-            OTHER_LICENSE if hub_id(base) or len(licenses) != 1 else HUB_LICENSES.get(licenses.pop(), OTHER_LICENSE)
-        )
+    terms = terms_of(first_base(base), {source.name: source.license for source in sources}, license)
     results = {found.task: found for found in table.results[stage.name] if found.state is not State.STALE}
     is_adapter = adapter_is_on is not None and hub_id(adapter_is_on) is not None
     return Facts(
-        recipe, stage, runs, own, manifest, sources, base, is_adapter, table, results, license, read_records(stage)
+        recipe, stage, runs, own, manifest, sources, base, is_adapter, table, results, terms, read_records(stage)
     )
 
 

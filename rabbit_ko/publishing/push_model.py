@@ -1,4 +1,4 @@
-"""Push a stage to the hub in an export format, with its model card and its run file, in one commit."""
+"""Push a stage to the hub in an export format, with its card, its run file and its licenses, in one commit."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,16 +10,22 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed, find_format
 from rabbit_ko.hashing import file_digest
+from rabbit_ko.licenses.bases import first_base, licenses_of
+from rabbit_ko.licenses.files import carried_files
 from rabbit_ko.parity.report import check, parity_digest, read_records
 from rabbit_ko.publishing.model_card import CARD_FILE, PARITY_DIGEST, REPO, RUN_DIGEST
 from rabbit_ko.publishing.model_facts import find_trained
+from rabbit_ko.publishing.terms import check_push
 from rabbit_ko.recipes import RUN_FILE, find_recipe
 from rabbit_ko.storage import check_inside
+from rabbit_ko.terminal import say
 
 
 def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str = "", public: bool = False) -> str:
     """Push a stage to the hub model `org/name`; return the commit's URL. Raises UserError, as `hub.commit` does."""
     found, stage = find_format(format), find_trained(find_recipe(recipe), name)
+    bases = licenses_of(first_base(stage.model))
+    check_push(bases, repo, public)
     exported, run = found.pushed(stage, quant), Path(stage.model) / RUN_FILE
     file, command = Path(stage.model) / CARD_FILE, f"`make card RECIPE={recipe} STAGE={name}`"
     try:
@@ -32,12 +38,18 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
         raise UserError(f"{file}: written from another run than the one that is there; run {command} again")
     if _has_parity(stage, exported) and card.data.get(PARITY_DIGEST) != parity_digest(stage):
         raise UserError(f"{file}: was written before parity said what it says now; run {command} again")
+    if silent := next((it.display for it in bases if it.display not in card.text), ""):
+        raise UserError(f"{file}: does not show `{silent}`, as the base's license wants it; run {command} again")
     _check_files([run, file, *exported.files.values()], Path(stage.model))
+    carried = carried_files(Path(stage.model))
     card.data.library_name = exported.library
     if card.data.base_model:
         card.data.base_model_relation = exported.relation
     readme = str(card).replace(REPO, repo).encode()
-    return hub.commit(repo, {**exported.files, RUN_FILE: run, CARD_FILE: readme}, f"{recipe} {name}", public, "model")
+    files = {**exported.files, **carried.files, RUN_FILE: run, CARD_FILE: readme}
+    url = hub.commit(repo, files, f"{recipe} {name}", public, "model")
+    say(*carried.missing, is_error=True)
+    return url
 
 
 def _has_parity(stage: Stage, exported: Pushed) -> bool:

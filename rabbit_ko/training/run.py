@@ -14,6 +14,7 @@ from axolotl_plugins.portable import make_portable
 from axolotl_plugins.run_folder import LAUNCH, check_output_dir, hold, holder
 from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.hashing import ROOT, source_digest
+from rabbit_ko.licenses.files import carry
 from rabbit_ko.methods import stage_method
 from rabbit_ko.recipes import CONFIGS, RUN_FILE, Recipe, expand_base, read_config
 from rabbit_ko.run_record import write_checksums
@@ -120,6 +121,8 @@ def merge(recipe: Recipe, stage: str, debug: bool = False) -> bool:
             command = python("axolotl.cli.main", "merge-lora", str(recipe.config(stage)))
             run_logged(command, log_file(recipe, stage), "merging", debug, quiet=True)
             make_portable(run / "merged")
+            for line in carry(run, run / "merged"):
+                say(line)
             write_checksums(run / "merged")
         except BaseException:
             shutil.rmtree(run / "merged", ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import Any
 from axolotl_plugins.checks.model_files import check_adapter_fits, loading
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
-from rabbit_ko.evaluation.models import adapter_rank, load_tokenizer
+from rabbit_ko.evaluation.models import adapter_rank, load_tokenizer, spare_threads
 from rabbit_ko.evaluation.stages import Stage, adapter_base
 
 CHAT = "local-chat-completions"
@@ -36,6 +36,8 @@ def load_model(stage: Stage, kind: str, server: Endpoint | None, batch_size: str
                     check_adapter_fits(lm.model, Path(stage.model))
                     # As it is served, and some layers shorter.
                     lm._model = lm.model.merge_and_unload()
+                if kind == "hf":
+                    spare_threads(lm.model)
         except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{server.url if server else stage.model}: {reason(error)}") from None
     if server:

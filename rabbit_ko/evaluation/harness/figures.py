@@ -50,7 +50,7 @@ def with_interval(score: Score, samples: Sequence[Sample]) -> Score:
     share = share_of([value == 1.0 for value in values])
     if share.value is None or not isclose(share.value, score.value, abs_tol=1e-9):
         return score
-    return score.model_copy(update={"lower": share.low, "upper": share.high})
+    return score.model_copy(update={"low": share.low, "high": share.high})
 
 
 def mean_over_tasks(name: str, scores: Sequence[Score]) -> Score:

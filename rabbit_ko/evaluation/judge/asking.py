@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.messages import Messages
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UserError, printable
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each
 from rabbit_ko.evaluation.journal import append, records
+from rabbit_ko.evaluation.judge.manner import Manner
 from rabbit_ko.evaluation.judge.verdicts import Language, Mode, read_verdict
 
 # A verdict that cannot be read is asked for again, so often in all.
@@ -21,10 +22,9 @@ ATTEMPTS = 3
 CHARACTERS_PER_TOKEN = 1.4
 # What stands for a verdict that is not there yet, in characters.
 VERDICT = 200
-# So many refusals, and nothing but refusals, are of the settings and not of what is asked.
-REFUSALS = 16
-# So many verdicts, and nothing but verdicts that cannot be read, are of the judge and not of the answers.
-UNREADABLE = 16
+# So many refusals in a row, or verdicts that cannot be read, are of the judge and not of what it is asked: four times
+# as often as the same is asked for.
+IN_A_ROW = 12
 # Of one of them, in characters.
 SHOWN = 80
 
@@ -115,14 +115,15 @@ def ask_all(
     if most is not None and len(missing) > most:
         said = f"MAX_REQUESTS: {len(missing):,} verdicts are missing, and {most:,} requests may be sent"
         raise UserError(f"{said}; raise it, or ask for fewer")
-    notes = _Notes(journal, judge.model, replies)
+    notes, manner = _Notes(journal, judge.model, replies), Manner(mode, settings)
     with tqdm(desc="judged", initial=total - len(missing), total=total, disable=None) as progress:
 
         async def work(ask: Ask, request: Request) -> None:
             while not _is_settled(before := notes.replies[request.key]):
                 try:
-                    text = await ask_as_allowed(ask, request.messages(bool(before)), settings)
-                    reply = _read(mode, lowest, text, text.ended)
+                    again = bool(before)
+                    said = await manner.ask(ask, request.messages(again), request.language, again)
+                    reply = _read(mode, lowest, _words(said), said.ended)
                 except Refused as refused:
                     reply = Statement(None, str(refused), refused=True)
                 notes.take(request, reply)
@@ -151,7 +152,7 @@ async def ask_as_allowed(ask: Ask, messages: Messages, settings: dict[str, Any])
 class _Notes:
     """What a journal holds of a judge's replies. refusals: in a row, kept where an answer follows them.
 
-    unreadable: the first replies, while none can be read.
+    unreadable: replies in a row that cannot be read.
     """
 
     journal: Path
@@ -164,31 +165,33 @@ class _Notes:
         """Take a reply, which is on disk when this returns. Raises UserError."""
         self.replies[request.key].append(reply)
         self.refusals.append({"key": request.key, **request.about, **reply._asdict(), "judge": self.judge})
-        if not reply.refused:
-            self._write()
-            self._check(reply)
-        elif len(self.refusals) >= REFUSALS:
-            raise UserError(f"{reply.text}; so it was {REFUSALS} times in a row, and no verdict could be had")
-
-    def _check(self, reply: Statement) -> None:
-        """Raise UserError where the judge has said much, and nothing that can be read."""
-        if reply.score is not None or any(it.score is not None for some in self.replies.values() for it in some):
+        if reply.refused:
+            if len(self.refusals) >= IN_A_ROW:
+                raise UserError(f"{reply.text}; so it was {IN_A_ROW} times in a row, and no verdict could be had")
             return
+        self._write()
         self.unreadable.append(reply)
-        if len(self.unreadable) < UNREADABLE:
-            return
-        said = " ".join(reply.text.split())[-SHOWN:]
-        how = f"ends with `{said}`" if reply.ended else f"was cut by the server at `{said}`"
-        advice = f"take another judge; what it said is in {self.journal}, take that away to ask it again"
-        raise UserError(
-            f"{self.judge}: none of its first {UNREADABLE} verdicts can be read; the last {how}; {advice}"
-        )
+        if reply.score is not None:
+            self.unreadable.clear()
+        if len(self.unreadable) >= IN_A_ROW:
+            raise self._unreadable(f"none of {IN_A_ROW} verdicts in a row", reply)
 
     def end(self) -> None:
-        """Keep the last refusals. Raises UserError where there is nothing else."""
-        if self.refusals and all(reply.refused for some in self.replies.values() for reply in some):
+        """Keep the last refusals. Raises UserError where there is nothing that can be read."""
+        said = [reply for some in self.replies.values() for reply in some]
+        if self.refusals and all(reply.refused for reply in said):
             raise UserError(f"{self.refusals[0]['text']}; no verdict could be had")
         self._write()
+        heard = [reply for reply in said if not reply.refused]
+        if heard and all(reply.score is None for reply in heard):
+            raise self._unreadable(f"none of its {len(heard)} verdicts", heard[-1])
+
+    def _unreadable(self, what: str, last: Statement) -> UserError:
+        """Return the error that nothing can be read, with the last reply for an example."""
+        said = printable(" ".join(last.text.split())[-SHOWN:])
+        how = f"ends with `{said}`" if last.ended else f"was cut by the server at `{said}`"
+        advice = f"take another judge; what it said is in {self.journal}, take that away to ask it again"
+        return UserError(f"{self.judge}: {what} can be read; the last {how if said else 'is empty'}; {advice}")
 
     def _write(self) -> None:
         while self.refusals:
@@ -198,6 +201,11 @@ class _Notes:
 
 def _read(mode: Mode, lowest: float, text: str, ended: bool) -> Statement:
     return Statement(read_verdict(mode, text, lowest) if ended else None, text, ended)
+
+
+def _words(reply: Reply) -> str:
+    """Return what a judge says; where that is nothing but thoughts, which its server gives apart, those as such."""
+    return str(reply) or (f"<think>{reply.thoughts}" if reply.thoughts else "")
 
 
 def _is_settled(replies: Sequence[Statement]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rabbit_ko.evaluation.intervals import LEAST, Share, Z, share_of
+from rabbit_ko.evaluation.intervals import LEAST, Share, Z, share_among
 from rabbit_ko.evaluation.judge.verdicts import Verdict, orders
 
 Array = npt.NDArray[Any]
@@ -32,6 +32,7 @@ class Orders:
 
     readable, unreadable: verdicts on two answers. both: pairs of answers that have a readable one in each order.
     agreed: of those, that came out alike. first: verdicts, ties apart, in which the first answer is the better one.
+    The intervals know that the verdicts on one prompt may depend on one another.
     """
 
     readable: int
@@ -52,18 +53,19 @@ def win_rate(scores: Sequence[float | None], place: int) -> float:
 
 def order_figures(prompts: Iterable[Verdicts]) -> Orders | None:
     """Return what comparisons of two answers came to; None where there are none."""
-    scores, agreed = list[float | None](), list[bool]()
+    scores, agreed = list[list[float | None]](), list[list[bool]]()
     for verdicts in prompts:
         said = [Verdict(answers, score, "") for answers, score in verdicts if len(answers) == 2]
-        scores += [verdict.score for verdict in said]
-        for one, other in sorted({(min(verdict.answers), max(verdict.answers)) for verdict in said}):
-            first, last = orders(said, one, other)
-            agreed += [first == last] if first is not None and last is not None else []
-    if not scores:
+        scores.append([verdict.score for verdict in said])
+        pairs = sorted({(min(verdict.answers), max(verdict.answers)) for verdict in said})
+        both = [orders(said, one, other) for one, other in pairs]
+        agreed.append([first == last for first, last in both if first is not None and last is not None])
+    if not any(scores):
         return None
-    readable = [score for score in scores if score is not None]
-    first_wins = [score > 0.5 for score in readable if score != 0.5]
-    return Orders(len(readable), len(scores) - len(readable), len(agreed), share_of(agreed), share_of(first_wins))
+    readable = [[score for score in some if score is not None] for some in scores]
+    asked, read, pairs_read = (sum(map(len, each)) for each in (scores, readable, agreed))
+    first_wins = share_among([[score > 0.5 for score in some if score != 0.5] for some in readable])
+    return Orders(read, asked - read, pairs_read, share_among(agreed), first_wins)
 
 
 def length_bias(prompts: Iterable[tuple[Sequence[float | None], Sequence[int]]]) -> Correlation:

@@ -1,7 +1,7 @@
 """Two stages beside each other: how often the answers of one are the better ones, and whether the order decided."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,16 +43,8 @@ def _win_rate(task: str, won: Sequence[float | None]) -> Score:
     known = [each for each in won if each is not None]
     mean, values = mean_of(known), np.array(known)
     low, high = bootstrap(len(known), lambda counts: counts @ values / len(known)) or (None, None)
-    return Score(
-        task=task,
-        metric=WIN_RATE,
-        value=mean.value,
-        stderr=mean.stderr,
-        low=low,
-        high=high,
-        items=len(won),
-        missing=len(won) - len(known),
-    )
+    figures: dict[str, Any] = {"value": mean.value, "stderr": mean.stderr, "low": low, "high": high}
+    return Score(task=task, metric=WIN_RATE, items=len(won), missing=len(won) - len(known), **figures)
 
 
 def win_samples(rows: Sequence[Compared]) -> list[Sample]:

@@ -66,14 +66,28 @@ def values_of(score: Score, samples: list[Sample]) -> dict[str, float]:
     """Return the value of each item of a figure; none where they were not kept, or do not add up to the figure."""
     same_metric = [sample for sample in samples if sample.metric == score.metric]
     # The figure of a group of tasks is the mean over the items of all of them; older results do not name them.
-    own = [sample for sample in same_metric if sample.task in (score.tasks or [score.task])] or same_metric
-    # An item that a dataset holds twice is told apart by its turn.
-    turns, values = Counter[str](), {}
-    for sample in own:
-        turns[name := f"{sample.task} {sample.item}"] += 1
-        values[f"{name} {turns[name]}"] = sample.value
+    own = [sample for sample in same_metric if sample.task in (score.tasks or [score.task])]
+    values = by_item(own or same_metric)
     fits = values and score.value is not None and isclose(fmean(values.values()), score.value, abs_tol=1e-6)
     return values if fits else {}
+
+
+def by_item(samples: list[Sample]) -> dict[str, float]:
+    """Return the values of samples of one metric by their item; one that is there twice is told by its turn."""
+    turns, values = Counter[str](), {}
+    for sample in samples:
+        turns[name := f"{sample.task} {sample.item}"] += 1
+        values[f"{name} {turns[name]}"] = sample.value
+    return values
+
+
+def differing_settings(before: Result, after: Result) -> tuple[str, ...]:
+    """Return the names of all that two results were measured with and that is not the same."""
+    was, now = (
+        {**result.settings, "backend": result.model.backend, "harness": result.versions.get("lm_eval")}
+        for result in (before, after)
+    )
+    return tuple(key for key in was | now if was.get(key) != now.get(key))
 
 
 def compare(before: Figure, after: Figure) -> Comparison | None:
@@ -83,11 +97,7 @@ def compare(before: Figure, after: Figure) -> Comparison | None:
         return None
     if before.is_stale or after.is_stale:
         return Comparison(stage, How.STALE)
-    was, now = (
-        {**result.settings, "backend": result.model.backend, "harness": result.versions.get("lm_eval")}
-        for result in (before.result, after.result)
-    )
-    if differing := tuple(key for key in was | now if was.get(key) != now.get(key)):
+    if differing := differing_settings(before.result, after.result):
         return Comparison(stage, How.SETTINGS, differing)
     common = sorted(before.items.keys() & after.items.keys())
     if min(old.items, new.items, len(common) or old.items) < LEAST_ITEMS:
@@ -96,7 +106,7 @@ def compare(before: Figure, after: Figure) -> Comparison | None:
         pairs = np.array([(before.items[item], after.items[item]) for item in common])
         low, high = paired_bootstrap(pairs[:, 0], pairs[:, 1])
         return Comparison(stage, How.BOOTSTRAP, (), float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high)
-    if old.stderr is None or new.stderr is None:
+    if not old.stderr or not new.stderr:  # that of outcomes which are all the same says nothing of others
         return Comparison(stage, How.NO_ERROR)
     difference, margin = new.value - old.value, 2 * hypot(old.stderr, new.stderr)
     return Comparison(stage, How.ERRORS, (), difference, difference - margin, difference + margin)

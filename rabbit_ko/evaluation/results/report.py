@@ -1,17 +1,18 @@
 """The results as files: Markdown to read, CSV to compute with, a chart to look at; and how a figure is written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rabbit_ko.errors import printable
-from rabbit_ko.evaluation.judge.questions import CATEGORIES
-from rabbit_ko.evaluation.records import Result, Score
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, How
-from rabbit_ko.evaluation.results.table import LOGICKOR, Row, Table
+from rabbit_ko.evaluation.records import Result, Score, State
+from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, Figure, How
+from rabbit_ko.evaluation.results.table import Part, Row, Table
+from rabbit_ko.evaluation.results.words import ENGLISH, Words, say
 from rabbit_ko.markdown import cell, code
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.storage import write
@@ -20,22 +21,27 @@ from rabbit_ko.storage import write
 FORMULA = tuple("=+-@＝＋－＠")
 UP, DOWN, STALE = "▲", "▼", "†"
 FROM_HUB = "hub"  # what settings call data that come from there
-# What another language says for the English words of figures and settings.
-Words = dict[str, str]
-ENGLISH: Words = {}
-KOREAN: Words = {
-    "the recipe's prompt": "학습 때의 프롬프트",
-    "bare text": "질문만",
-    "first {} items": "처음 {}문항",
-    "local data": "로컬 데이터",
-    "judge {}": "심판 {}",
-    "{} missing": "판정 없음 {}",
+# LogicKor's categories, in letters that every font has.
+_ASCII_NAMES = {
+    "추론": "reasoning",
+    "수학": "math",
+    "글쓰기": "writing",
+    "코딩": "coding",
+    "이해": "understanding",
+    "문법": "grammar",
 }
-_ASCII_NAMES: dict[str, str] = dict(
-    zip(CATEGORIES, ("reasoning", "math", "writing", "coding", "understanding", "grammar"), strict=True)
-)
 # Okabe and Ito's palette, whose colors the color-blind can tell apart, the base's in front.
 PALETTE = ("#999999", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+
+# What was compared how, or why not.
+SENTENCES = {
+    How.BOOTSTRAP: f"Compared by a paired bootstrap over the items ({RESAMPLES:,} resamples, 95 % interval)",
+    How.ERRORS: "Compared by two standard errors of the difference of independent means",
+    How.SETTINGS: "Not compared, as settings differ",
+    How.STALE: "Not compared, as a figure is stale",
+    How.FEW: f"Not compared, as there are fewer than {LEAST_ITEMS} items",
+    How.NO_ERROR: "Not compared, as there is no standard error",
+}
 
 
 def write_files(table: Table) -> list[Path]:
@@ -57,12 +63,9 @@ def figure_records(table: Table) -> Iterator[dict[str, Any]]:
             result, comparison = figure.result, figure.comparison
             compared = comparison if comparison and comparison.how in (How.BOOTSTRAP, How.ERRORS) else None
             yield {
-                **{
-                    "recipe": table.recipe,
-                    "stage": stage,
-                    "suite": row.suite,
-                    **figure.score.model_dump(exclude={"tasks"}),
-                },
+                **{"recipe": table.recipe, "stage": stage, "suite": row.suite},
+                **figure.score.model_dump(exclude={"low", "high", "tasks"}),
+                **{"value_low": figure.score.low, "value_high": figure.score.high},
                 **{key: result.settings.get(key) for key in ("shots", "limit", "template")},
                 **{"backend": result.model.backend, "fingerprint": result.model.fingerprint},
                 "state": result.state.value,
@@ -87,38 +90,74 @@ def render(table: Table) -> str:
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {
         "cell": cell,
-        "code": code,
         "settings": settings_of,
         "figure": figure_text,
-        "by_stage": by_stage,
     }
     template = environment.get_template("results.md.jinja")
-    return template.render(table=table, up=UP, down=DOWN, stale=STALE, resamples=RESAMPLES, least=LEAST_ITEMS)
+    compared, noted = comparisons(table, cell), notes(table, cell, code)
+    return template.render(table=table, up=UP, down=DOWN, comparisons=list(compared), notes=list(noted))
 
 
-def by_stage(names: dict[str, list[str]]) -> str:
-    """Write names by stage in one line of Markdown."""
-    return "; ".join(f"{stage}: {', '.join(map(cell, found))}" for stage, found in names.items())
+def by_stage(parts: dict[str, list[Part]], words: Words = ENGLISH, mark: Callable[[str], str] = cell) -> str:
+    """Write parts of suites by stage in one line. mark: writes a name, by default for Markdown."""
+
+    def written(part: Part) -> str:
+        counted = "" if part.count == part.of else f" ({say(words, '{} of {}', part.count, part.of)})"
+        return f"{mark(part.suite)}{counted}"
+
+    return "; ".join(f"{stage}: {', '.join(map(written, found))}" for stage, found in parts.items())
+
+
+def comparisons(table: Table, mark: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield a line for each way in which figures were compared, or were not. mark: writes a name."""
+    outcomes = table.outcomes()
+    for kind, sentence in SENTENCES.items():
+        for (how, settings), stages in outcomes.items():
+            if how is kind:
+                why = f" ({', '.join(map(mark, settings))})" if settings else ""
+                yield f"{sentence}{why}: {by_stage(stages, mark=mark)}"
+
+
+def notes(table: Table, mark: Callable[[str], str] = str, as_code: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield lines on results that are of another model than the stage's, or may be, and what was noted of others."""
+    for result in table.in_state(State.STALE):
+        again = f"stale, measured on an earlier model of this stage; measure it again: {as_code(result.command)}"
+        yield f"{STALE} {result.stage} {mark(result.task)}: {again}"
+    for result in table.in_state(State.SERVED):
+        yield f"{result.stage} {mark(result.task)}: answered by {mark(result.model.name)} on a server, not checked"
+    for result in table.in_state(State.UNCHECKED):
+        said = "the stage's model is not on this machine, so the result is not checked"
+        yield f"{result.stage} {mark(result.task)}: {said}"
+    for result in chain.from_iterable(table.results.values()):
+        yield from (f"{result.stage} {mark(result.task)}: {mark(note)}" for note in result.notes)
 
 
 def figure_text(row: Row, stage: str, words: Words = ENGLISH) -> str:
     """Write a stage's figure, marked where its difference exceeds chance and where it is stale; or a dash."""
     figure = row.figures.get(stage)
-    if figure is None:
-        return "-"
-    text, comparison = measured(row.suite, figure.score, words), figure.comparison
+    return "-" if figure is None else f"{measured(figure.score, row.scale, words)}{marks(figure)}"
+
+
+def marks(figure: Figure) -> str:
+    """Return the marks behind a figure: whether its difference exceeds chance, and whether it is stale."""
+    comparison, found = figure.comparison, ""
     if comparison and comparison.exceeds_chance:
-        text += f" {UP if comparison.difference > 0 else DOWN}"
-    return f"{text} {STALE}" if figure.is_stale else text
+        found += f" {UP if comparison.difference > 0 else DOWN}"
+    return f"{found} {STALE}" if figure.is_stale else found
 
 
-def measured(suite: str, score: Score, words: Words = ENGLISH) -> str:
-    """Write a figure, points of ten of LogicKor or a share of one, with its standard error and missing verdicts."""
-    digits = 2 if suite.startswith(LOGICKOR) else 4
+def measured(score: Score, scale: float = 1.0, words: Words = ENGLISH) -> str:
+    """Write a figure with its 95 % interval, or else its standard error, and how many verdicts are missing.
+
+    scale: the highest that it can be, which is 1 of a share.
+    """
+    digits, fine = (4, 3) if scale == 1 else (2, 2)
     text = "-" if score.value is None else f"{score.value:.{digits}f}"
-    if score.value is not None and score.stderr is not None:
+    if score.low is not None and score.high is not None:
+        text += f" ({score.low:.{fine}f}-{score.high:.{fine}f})"
+    elif score.value is not None and score.stderr:
         text += f" ± {score.stderr:.{digits}f}"
-    return f"{text} ({_say(words, '{} missing', score.missing)})" if score.missing else text
+    return f"{text} ({say(words, '{} missing', score.missing)})" if score.missing else text
 
 
 def settings_of(row: Row, words: Words = ENGLISH) -> str:
@@ -136,36 +175,34 @@ def describe(result: Result, words: Words = ENGLISH) -> str:
     settings = result.settings
     parts = [f"{settings['shots']}-shot"] if "shots" in settings else []
     if "template" in settings:
-        parts.append(_say(words, "the recipe's prompt" if settings["template"] else "bare text"))
+        parts.append(say(words, "the recipe's prompt" if settings["template"] else "bare text"))
     if "judge" in settings:
-        parts.append(_say(words, "judge {}", settings["judge"]))
+        parts.append(say(words, "judge {}", settings["judge"]))
+    if "against" in settings:
+        parts.append(say(words, "against {}", settings["against"]))
     if settings.get("limit") is not None:
-        parts.append(_say(words, "first {} items", settings["limit"]))
+        parts.append(say(words, "first {} items", settings["limit"]))
     if settings.get("data", FROM_HUB) != FROM_HUB:
-        parts.append(_say(words, "local data"))
+        parts.append(say(words, "local data"))
     return ", ".join(parts)
 
 
-def _say(words: Words, english: str, *values: object) -> str:
-    return words.get(english, english).format(*values)
-
-
 def draw(table: Table) -> bytes:
-    """Return the chart as PNG: a panel for the harness's tasks and one for LogicKor, where either was measured."""
+    """Return the chart as PNG: a panel for shares and one for each scale of judges, where they were measured."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
     drawn = [row for row in table.rows if _is_drawn(row)]
-    shares, points = ([row for row in drawn if row.is_logickor is wanted] for wanted in (False, True))
-    panels = [panel for panel in (("share correct", 1, shares), ("LogicKor, points of ten", 10, points)) if panel[2]]
-    width, rows = 1.5 + 0.75 * max(len(shares), len(points)), max(1, len(panels))
-    figure = Figure(figsize=(max(6.0, width), 1.0 + 4.0 * rows), layout="constrained")
+    panels = {scale: [row for row in drawn if row.scale == scale] for scale in sorted({row.scale for row in drawn})}
+    width, rows = 1.5 + 0.75 * max(map(len, panels.values()), default=0), max(1, len(panels))
+    figure = Picture(figsize=(max(6.0, width), 1.0 + 4.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(table.recipe)
-    for ax, (title, most, rows_of_panel) in zip(figure.subplots(rows, squeeze=False)[:, 0], panels, strict=False):
-        values, errors = (_frame(rows_of_panel, table.stages, field) for field in ("value", "stderr"))
+    for ax, (scale, of_panel) in zip(figure.subplots(rows, squeeze=False)[:, 0], panels.items(), strict=False):
+        title = "share correct" if scale == 1 else f"judged, points of {scale:g}"
+        values, errors = (_frame(of_panel, table.stages, field) for field in ("value", "stderr"))
         colors = [PALETTE[place % len(PALETTE)] for place in range(len(table.stages))]
-        values.plot.bar(ax=ax, yerr=errors, capsize=2, color=colors, width=0.8, title=title, ylim=(0, most))
+        values.plot.bar(ax=ax, yerr=errors, capsize=2, color=colors, width=0.8, title=title, ylim=(0, scale))
         ax.set_xticklabels(values.index, rotation=45, ha="right", fontsize="small")
         ax.grid(axis="y", alpha=0.3)
         ax.set_axisbelow(True)
@@ -175,15 +212,17 @@ def draw(table: Table) -> bytes:
 
 
 def label(row: Row) -> str:
-    """Return a row's name in letters that every font has."""
-    strategy = [row.suite.removeprefix(f"{LOGICKOR}-")] if row.suite.startswith(f"{LOGICKOR}-") else []
-    return "\n".join([*strategy, _ASCII_NAMES.get(row.task, row.task), *row.metric.split(",")])
+    """Return a row's name in letters that every font has: `?` for others, of which only categories have some."""
+    judged = [row.suite] if row.is_judged else []
+    names = [*judged, _ASCII_NAMES.get(row.task, row.task), *row.metric.split(",")]
+    return "\n".join(name.encode("ascii", "replace").decode() for name in names)
 
 
 def _is_drawn(row: Row) -> bool:
-    """Tell whether a row has a bar; of LogicKor's overall figures only the last one has."""
-    is_part = row.is_logickor and row.metric == "overall" and row.task != "total"
-    return not is_part and any(figure.score.value is not None for figure in row.figures.values())
+    """Tell whether a row has a bar; of a judged bench's overall figures only the last one has, and no contest."""
+    is_part = row.is_judged and row.metric == "overall" and row.task != "total"
+    is_contest = row.result is not None and row.result.is_contest
+    return not (is_part or is_contest) and any(figure.score.value is not None for figure in row.figures.values())
 
 
 def _frame(rows: list[Row], stages: tuple[str, ...], field: str) -> Any:

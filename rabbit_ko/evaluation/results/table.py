@@ -1,5 +1,6 @@
 """One table of all stages: a row for each figure, a column for each stage, and how stages were compared."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 
@@ -13,6 +14,10 @@ from rabbit_ko.recipes import Recipe
 
 LOGICKOR = "logickor"
 KNOWN_SUITES = (*SUITES, LOGICKOR)  # in the order of the model cards
+# Those of the model cards, which are named where they are missing.
+EXPECTED = (*CARDS, LOGICKOR)
+# Between a judged bench and its judge, in the name of a result.
+BY = "@"
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,32 @@ class Row:
     figures: dict[str, Figure] = field(default_factory=dict)
 
     @property
-    def is_logickor(self) -> bool:
-        return self.suite.startswith(LOGICKOR)
+    def result(self) -> Result | None:
+        """One of the results that it is of; None where nothing was measured."""
+        return next((figure.result for figure in self.figures.values()), None)
+
+    @property
+    def is_judged(self) -> bool:
+        return self.result is not None and self.result.is_judged
+
+    @property
+    def bench(self) -> str:
+        """The suite's name without its judge's."""
+        return self.suite.partition(BY)[0]
+
+    @property
+    def scale(self) -> float:
+        """The highest that the figure can be."""
+        return self.result.scale if self.result else 1.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """So many figures of a suite, of all that it has."""
+
+    suite: str
+    count: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -38,22 +67,24 @@ class Table:
     rows: list[Row]
     results: dict[str, list[Result]]
 
+    @property
+    def measured(self) -> list[str]:
+        """The stages that have results."""
+        return [stage for stage, results in self.results.items() if results]
+
     def in_state(self, state: str) -> list[Result]:
         """Return the results in a State, of all stages."""
         return [result for result in chain.from_iterable(self.results.values()) if result.state == state]
 
-    def outcomes(self) -> dict[tuple[How, tuple[str, ...]], dict[str, list[str]]]:
-        """Return what was compared how, or why not: names of rows, or of suites that agree, by outcome and stage."""
-        found: dict[tuple[How, tuple[str, ...]], dict[str, list[str]]] = {}
+    def outcomes(self) -> dict[tuple[How, tuple[str, ...]], dict[str, list[Part]]]:
+        """Return what was compared how, or why not: so much of which suites, by outcome and stage."""
+        found: dict[tuple[How, tuple[str, ...]], dict[str, list[Part]]] = {}
         for stage in self.stages:
             for suite, rows in groupby(self.rows, lambda row: row.suite):
-                figures = {f"{row.task} {row.metric}": row.figures[stage] for row in rows if stage in row.figures}
-                made = {name: figure.comparison for name, figure in figures.items() if figure.comparison}
-                outcomes = {name: (comparison.how, comparison.settings) for name, comparison in made.items()}
-                if len(outcomes) > 1 and len(set(outcomes.values())) == 1:
-                    outcomes = {suite: next(iter(outcomes.values()))}
-                for name, outcome in outcomes.items():
-                    found.setdefault(outcome, {}).setdefault(stage, []).append(name)
+                made = [figure.comparison for row in rows if (figure := row.figures.get(stage))]
+                outcomes = Counter((comparison.how, comparison.settings) for comparison in made if comparison)
+                for outcome, count in outcomes.items():
+                    found.setdefault(outcome, {}).setdefault(stage, []).append(Part(suite, count, outcomes.total()))
         return found
 
 
@@ -83,9 +114,7 @@ def make_table(recipe: str, stages: tuple[str, ...] = ()) -> Table:
             before = start if start in stages else stages[0]
             if stage not in (BASE, before) and before in row.figures:
                 figure.comparison = compare(row.figures[before], figure)
-    missing = [
-        Row(suite, suite, "") for suite in (*CARDS, LOGICKOR) if suite not in {row.suite for row in rows.values()}
-    ]
+    missing = [Row(suite, suite, "") for suite in EXPECTED if suite not in {row.bench for row in rows.values()}]
     return Table(recipe, stages, sorted([*rows.values(), *missing], key=lambda row: rank(row.suite)), results)
 
 

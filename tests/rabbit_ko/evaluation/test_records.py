@@ -83,7 +83,7 @@ def test_a_result_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     file = tmp_path / "sft/kobest.json"
     old = json.loads(file.read_text(encoding="utf-8"))
     for score in old["scores"]:
-        for added in ("lower", "upper", "tasks"):
+        for added in ("low", "high", "tasks"):
             del score[added]
     file.write_text(json.dumps(old), encoding="utf-8")
     assert read_result(tmp_path / "sft", "kobest") == result()

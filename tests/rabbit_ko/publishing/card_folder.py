@@ -15,7 +15,8 @@ from rabbit_ko.hashing import file_digest
 from rabbit_ko.parity.report import DoorRecord, ParityRecord
 from rabbit_ko.parity.verdict import Verdict
 from rabbit_ko.publishing.examples import Example
-from rabbit_ko.publishing.model_card import Language, render_card
+from rabbit_ko.publishing.figures import Language
+from rabbit_ko.publishing.model_card import render_card
 from rabbit_ko.publishing.model_facts import Facts, gather
 from tests.dataset_builders.data_folder import STATED, make_data_folder, summary
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe

@@ -7,6 +7,12 @@ import pytest
 from tests.rabbit_ko.publishing.card_folder import make_card_folder
 
 
+@pytest.fixture(autouse=True)
+def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process asks no hub for a base's license."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
 @pytest.fixture
 def trained(in_tmp: Path) -> Path:
     """A working directory with the recipe, trained on a local base and not measured."""

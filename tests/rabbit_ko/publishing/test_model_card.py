@@ -15,13 +15,15 @@ from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import Score, State
-from rabbit_ko.evaluation.results.report import ENGLISH, KOREAN, describe
+from rabbit_ko.evaluation.results.report import describe
+from rabbit_ko.evaluation.results.words import ENGLISH, KOREAN
 from rabbit_ko.evaluation.stages import Stage, find_stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method
 from rabbit_ko.parity.report import parity_digest
 from rabbit_ko.publishing.examples import Example, PickedAnswer
-from rabbit_ko.publishing.model_card import Language, header
+from rabbit_ko.publishing.figures import Language
+from rabbit_ko.publishing.model_card import header
 from rabbit_ko.run_record import describe_files
 from tests.dataset_builders.data_folder import make_data_folder, summary
 from tests.rabbit_ko.evaluation.results.measured import make_stale, put_results
@@ -39,6 +41,7 @@ from tests.rabbit_ko.publishing.card_folder import (
 
 GOLDEN = Path(__file__).parent / "golden"
 ON_THE_HUB = "meta-llama/Llama-3.2-3B-Instruct"
+LLAMA = "https://www.llama.com/llama3_2/license/"
 
 
 def header_of(stage: str = "sft", license: str = "") -> ModelCardData:
@@ -218,7 +221,7 @@ def test_a_round_names_its_parent_and_the_pairs_that_it_read(trained: Path, monk
 def test_without_results_every_figure_of_an_evaluation_is_a_dash(trained: Path, language: Language) -> None:
     part = re.split("^## ", card_of("sft", language), flags=re.MULTILINE)[4 - 1]
     rows = [line for line in part.splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + 5 + 2 + 7
+    assert len(rows) == 2 + 6
     cells = [cell for row in rows if "---" not in row for cell in row.strip("| ").split(" | ")[1:]]
     assert not re.search(r"\d", "".join(cells))
     assert "±" not in part
@@ -277,7 +280,7 @@ def test_an_earlier_models_verdicts_are_on_no_card(trained: Path) -> None:
     put_results()
     assert "| 추론 | 6.86 ± 0.34 ▲ |" in card_of("dpo")
     retrain("dpo")
-    assert "| 추론 | - | - | - |" in card_of("dpo")
+    assert "6.86" not in card_of("dpo")
     assert "judge-1" not in card_of("dpo")
 
 
@@ -288,11 +291,12 @@ def test_an_earlier_models_verdicts_are_on_no_card(trained: Path) -> None:
         ([known("ODC-BY-1.0")], "", "", {"license": "odc-by"}),
         ([APACHE, known("MIT")], "", "", {"license": "other", "license_name": "mixed"}),
         ([License()], "", "", {"license": "other", "license_name": "mixed"}),
-        ([APACHE], ON_THE_HUB, "", {"license": "other", "license_name": "mixed"}),
+        ([APACHE], ON_THE_HUB, "", {"license": "llama3.2"}),
+        ([License()], ON_THE_HUB, "", {"license": "other", "license_name": "mixed", "license_link": LLAMA}),
         ([APACHE], ON_THE_HUB, "llama3.2", {"license": "llama3.2"}),
     ],
 )
-def test_the_license_is_asked_for_unless_all_of_it_is_known(
+def test_the_license_is_what_those_of_base_and_data_leave_unless_another_is_asked_for(
     in_tmp: Path, licenses: list[License], base: str, asked: str, expected: dict[str, str]
 ) -> None:
     sources = [summary("sft", license, name=f"source-{number}") for number, license in enumerate(licenses)]
@@ -326,7 +330,7 @@ def test_text_cannot_break_out_of_a_fence_or_a_cell_or_the_header(trained: Path)
     put_data([summary("sft", License(name="a|b\n# c"), name="<b>`x", rejected={"[me](http://x) | y": 1})])
     put_run("sft", str(MODELS["base"]))
     shown = PickedAnswer(question=hostile, answer="---\nlicense: mit\n---")
-    card = card_of("sft", "ko", [Example(hostile, False)] * 2, good=shown)
+    card = card_of("sft", "en", [Example(hostile, False)] * 2, good=shown)
     assert card.count(f"\n`````text\n{hostile}\n`````\n") == 3
     assert "| \\<b\\>\\`x | sft | " in card
     assert " | a\\|b # c | " in card

@@ -31,7 +31,8 @@ from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.publishing.card_folder import card_of, make_card_folder, put_adapter, put_parity, put_run
 from tests.rabbit_ko.publishing.model_folder import make_models
 
-BASE = "meta-llama/Llama-3.2-3B-Instruct"
+BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+LLAMA = "meta-llama/Llama-3.2-3B-Instruct"
 SFT, MERGED = MODELS["sft"], MODELS["sft"] / "merged"
 LOAD = """
 import sys
@@ -310,6 +311,71 @@ def test_a_pipe_in_the_place_of_a_file_ends_the_push(adapter: Path, pushed: list
     os.mkfifo(SFT / name)
     with pytest.raises(UserError, match=f"{name}: (no regular file|is no file|no card|is missing)"):
         push("mine", "sft", "org/name")
+    assert not pushed
+
+
+def put_on_llama() -> None:
+    """Let the recipe be on a Llama of the hub, with a card and a merged model."""
+    put_run("sft", LLAMA)
+    put_adapter("sft", LLAMA)
+    put_card("sft")
+    put_merged()
+
+
+@pytest.mark.parametrize("format", ["adapter", "merged", "gguf"])
+def test_what_the_bases_license_wants_goes_along_from_the_hub(adapter: Path, hub: Hub, format: str) -> None:
+    base = hub.data.add(LLAMA, private=False, kind="model")
+    texts = {"LICENSE.txt": b"LLAMA 3.2 COMMUNITY LICENSE AGREEMENT", "USE_POLICY.md": b"# Policy"}
+    base.commit({**texts, "config.json": b"{}", "LICENSE.py": b"import os"})
+    put_on_llama()
+    if format == "gguf":
+        put_parity("sft", put_gguf())
+        put_card("sft")
+        assert (export_folder(find_stage("mine", "sft"), "gguf", "q8_0") / "NOTICE").exists()
+    given = ("--quant", "q8_0") if format == "gguf" else ()
+    result = run_push(hub, "--format", format, *given)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: org/name: the base's license, Llama 3.2 Community License Agreement, wants the name to begin with "
+        "`Llama`; push to org/Llama-name\n"
+    )
+    assert "org/name" not in hub.data.repos
+    result = run_push(hub, "--format", format, *given, "--repo", "org/Llama-name")
+    assert (result.returncode, result.stderr) == (0, "")
+    files = hub.data.repos["org/Llama-name"].files
+    assert {name: files[name] for name in texts} == texts
+    assert "LICENSE.py" not in files
+    assert files["NOTICE"].startswith(
+        "Llama 3.2 is licensed under the Llama 3.2 Community License, Copyright © Meta Platforms, Inc.".encode()
+    )
+    assert "\n**Built with Llama**\n" in files["README.md"].decode()
+
+
+def test_a_license_that_was_not_found_is_told_and_one_that_lies_in_the_run_goes(
+    adapter: Path, pushed: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_on_llama()
+    push("mine", "sft", "me/Llama-rabbit", public=True)
+    assert files_of(pushed).keys() >= {"NOTICE"}
+    assert capsys.readouterr().err == (
+        f"{LLAMA}: its license has to go along, and no file of it was found; save it as runs/mine/sft/LICENSE: "
+        "Llama 3.2 Community License Agreement https://www.llama.com/llama3_2/license/\n"
+    )
+    (SFT / "LICENSE").write_text("LLAMA 3.2")
+    pushed.clear()
+    push("mine", "sft", "me/Llama-rabbit", format="merged")
+    assert files_of(pushed)["LICENSE"] == b"LLAMA 3.2"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_card_that_does_not_show_what_the_license_wants_is_refused(
+    adapter: Path, pushed: list[tuple[Any, ...]]
+) -> None:
+    put_on_llama()
+    card = SFT / "README.md"
+    card.write_text(card.read_text(encoding="utf-8").replace("Built with Llama", ""), encoding="utf-8")
+    with pytest.raises(UserError, match=r"README\.md: does not show `Built with Llama`, .*; run `make card"):
+        push("mine", "sft", "me/Llama-rabbit")
     assert not pushed
 
 

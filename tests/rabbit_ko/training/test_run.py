@@ -149,6 +149,14 @@ def test_a_merged_model_is_one_that_older_readers_take_and_its_checksums_are_tho
     assert not merge(SMOKE, "sft")
 
 
+def test_licenses_that_lie_in_a_run_go_into_its_merged_model_which_is_up_to_date(commands: list[str]) -> None:
+    train(SMOKE, "sft", Launch())
+    (SMOKE.run("sft") / "LICENSE").write_text("terms")
+    merge(SMOKE, "sft")
+    assert (SMOKE.run("sft") / "merged/LICENSE").read_text() == "terms"
+    assert not merge(SMOKE, "sft")
+
+
 def test_dpo_stops_where_a_base_that_is_made_anew_makes_sft_stale(commands: list[str]) -> None:
     train(SMOKE, "sft", Launch())
     (SMOKE.runs / "base/made_of.txt").write_text("other sources")

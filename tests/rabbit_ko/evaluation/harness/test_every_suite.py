@@ -1,5 +1,8 @@
 """Each suite runs without the network on the project's own rows: on one model, in one process."""
 
+import re
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from rabbit_ko.evaluation.harness.evaluation import Evaluation, evaluate
 from rabbit_ko.evaluation.harness.suites import SUITES, Suite
 from rabbit_ko.evaluation.records import read_answers, read_samples
 from rabbit_ko.evaluation.stages import Stage
+from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.harness.tiny import MODEL, SAMPLES
 
 pytestmark = pytest.mark.slow
@@ -55,3 +59,26 @@ def test_a_model_is_let_go_when_its_stage_is_done(tiny: Stage) -> None:
         assert model()
     assert model() is None
     assert load_model.cache_info().currsize == 0
+
+
+def test_nothing_that_other_libraries_say_is_printed_or_logged_but_how_far_they_are(tiny: Stage) -> None:
+    (tiny.results / "log.txt").unlink(missing_ok=True)
+    options = ("--tasks", "kobest,gsm8k_ko", "--limit", "1", "--hub-dir", str(SAMPLES))
+    command = (sys.executable, "-m", "rabbit_ko.cli", "eval", "--recipe", "mine", "--stage", "base", *options)
+    result = subprocess.run(
+        command, env=environment(PYTHONPATH=str(ROOT)), check=True, capture_output=True, text=True
+    )
+    log = tiny.results / "log.txt"
+    assert result.stderr.splitlines() == [
+        f"evaluating; its log is {log}",
+        SUITES["kobest"].terms,
+        SUITES["gsm8k_ko"].terms,
+    ]
+    assert [
+        line for line in log.read_text(encoding="utf-8").replace("\r", "\n").splitlines() if not is_bar(line)
+    ] == []
+
+
+def is_bar(line: str) -> bool:
+    """Whether a line is one of tqdm's, or empty."""
+    return not line.strip() or bool(re.search(r"\d+/\d+ \[|\d+ examples \[", line))

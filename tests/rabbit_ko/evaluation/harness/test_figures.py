@@ -28,7 +28,8 @@ def samples(values: list[float], task: str = "kobest_copa") -> list[Sample]:
 
 def test_none_of_six_is_no_certainty() -> None:
     found = with_interval(score(0.0, 6, stderr=0.0), samples([0.0] * 6))
-    assert (found.lower, found.upper) == (0.0, pytest.approx(0.3903, abs=1e-4))
+    assert found.low == 0.0
+    assert found.high == pytest.approx(0.3903, abs=1e-4)
 
 
 @given(OUTCOMES)
@@ -38,12 +39,12 @@ def test_a_share_has_wilsons_interval(outcomes: list[bool]) -> None:
         with_interval(score(math.fsum(values) / len(values), len(values)), samples(values)),
         share_of(outcomes),
     )
-    assert (found.lower, found.upper) == (share.low, share.high)
+    assert (found.low, found.high) == (share.low, share.high)
     assert found.value is not None
-    assert found.lower is not None
-    assert found.upper is not None
-    assert found.lower <= found.value + 1e-12
-    assert found.upper >= found.value - 1e-12
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value + 1e-12
+    assert found.high >= found.value - 1e-12
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,14 @@ def test_a_share_has_wilsons_interval(outcomes: list[bool]) -> None:
     ids=["no items are kept", "items are right in part", "the items have another mean"],
 )
 def test_what_is_no_share_of_right_items_has_no_such_interval(value: float, values: list[float]) -> None:
-    assert with_interval(score(value, 2), samples(values)).lower is None
+    assert with_interval(score(value, 2), samples(values)).low is None
 
 
 def test_the_items_of_a_group_are_those_of_its_tasks() -> None:
     kept = [*samples([1.0, 0.0], "a"), *samples([1.0], "b"), *samples([0.0] * 5, "other")]
     group = score(2 / 3, 3, task="group", tasks=["a", "b"])
     found = with_interval(group, kept)
-    assert (found.lower, found.upper) == (share_of([True, False, True]).low, share_of([True, False, True]).high)
+    assert (found.low, found.high) == (share_of([True, False, True]).low, share_of([True, False, True]).high)
     assert sorted(values_of(group, kept)) == ["a 0 1", "a 1 1", "b 0 1"]
 
 
@@ -70,7 +71,7 @@ def test_the_mean_over_tasks_weighs_each_the_same(tasks: list[tuple[float, float
     )
     assert found.value == pytest.approx(sum(value for value, _ in tasks) / len(tasks))
     assert found.stderr == pytest.approx(math.sqrt(sum(error**2 for _, error in tasks)) / len(tasks))
-    assert (found.task, found.lower) == ("kobest", None)
+    assert (found.task, found.low) == ("kobest", None)
 
 
 def test_a_mean_over_a_task_without_an_error_has_none() -> None:
@@ -83,7 +84,7 @@ def test_f1_is_of_all_items_together_so_no_item_has_one() -> None:
     assert {sample.metric for sample in kept} == {"acc"}
     figure = score(0.5, 2, metric="f1")
     assert values_of(figure, kept) == {}
-    assert with_interval(figure, kept).lower is None
+    assert with_interval(figure, kept).low is None
 
 
 def test_an_answer_is_kept_once_though_two_filters_read_it() -> None:

@@ -68,7 +68,7 @@ def test_likelihoods_of_given_answers(tiny: Stage) -> None:
     result, answers = ours(tiny, "kobest")
     output = theirs("kobest")
     assert_same(result, answers, output)
-    f1 = {score.task: score.value for score in result.scores if score.metric == "f1"}
+    f1 = {score.task: score.value or 0.0 for score in result.scores if score.metric == "f1"}
     assert f1.pop("kobest") == pytest.approx(sum(f1.values()) / 5)
     assert f1 == {task: output["results"][task]["f1,none"] for task in f1}
 

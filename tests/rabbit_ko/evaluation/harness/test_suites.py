@@ -7,6 +7,7 @@ from lm_eval.tasks import TaskManager
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.harness.suites import GROUPS, SUITES, TASKS_FOLDER, Suite, find_suites
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,16 @@ def test_the_terms_of_a_license_are_said() -> None:
     assert "cc-by-nc-4.0; not for commercial use" in SUITES["kobalt"].terms
     assert "names no license" in SUITES["click"].terms
     assert SUITES["hrm8k"].terms == "HAERAE-HUB/HRM8K: mit"
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: suite.name)
+def test_the_docs_say_a_suites_data_license_and_shots(suite: Suite) -> None:
+    page = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith(f"| `{suite.name}` | ")]
+    data, license_, shots, _, asked = (cell.strip() for cell in line.strip("| ").split("|")[1:])
+    assert data.startswith(suite.data)
+    assert (license_, int(shots)) == (suite.license or "none named", suite.shots)
+    assert asked == ("the recipe's prompt" if suite.generates else "bare text")
 
 
 def test_korean_gsm8k_is_read_as_the_english_one_is(manager: TaskManager) -> None:

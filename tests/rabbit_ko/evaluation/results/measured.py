@@ -21,9 +21,23 @@ def put_results() -> None:
     put_result("base", "ifeval", [_score("ifeval", "inst_level_strict_acc", 0.25, None)], template=True, shots=0)
     put_result("sft", "ifeval", [_score("ifeval", "inst_level_strict_acc", 0.5, None)], template=True, shots=0)
     put_result("dpo", "ifeval", [_score("ifeval", "inst_level_strict_acc", 0.5, None)], template=False, shots=1)
-    put_result("sft", "haerae", [_score("haerae", "acc", 0.2, 0.01)], data="0123abcd")
+    share = Score(task="haerae", metric="acc", value=0.2, stderr=0.01, low=0.1333, high=0.2888, items=100)
+    put_result("sft", "haerae", [share], data="0123abcd")
     _put_logickor("sft", 5.0, missing=1)
     _put_logickor("dpo", 6.0, missing=0)
+    _put_other_judges("dpo")
+
+
+def _put_other_judges(stage: str) -> None:
+    """A bench of one's own, whose judge gives five points, and a contest with the stage before."""
+    scores = [
+        Score(task=task, metric=metric, value=4.25, stderr=0.1, low=4.0, high=4.5, items=20)
+        for task in ("요약", "total")
+        for metric in ("turn 1", "turn 2", "overall")
+    ]
+    put_result(stage, "my-bench@judge-2", scores, judge="org/judge-2", scale=5)
+    won = Score(task="total", metric="win rate", value=0.625, low=0.4712, high=0.7574, items=40)
+    put_result(stage, "logickor@judge-2-sft", [won], judge="org/judge-2", against="sft")
 
 
 def _put_gsm8k() -> None:
@@ -43,6 +57,7 @@ def make_stale() -> None:
     put_result("dpo", "ifeval", [_score("ifeval", "inst_level_strict_acc", 0.5, None)], template=False, shots=1)
     put_result("dpo", "kobest", [_mean("kobest_boolq", "acc", BOOLQ["dpo"])])
     _put_logickor("dpo", 6.0, missing=0)
+    _put_other_judges("dpo")
 
 
 def _mean(task: str, metric: str, items: list[float]) -> Score:

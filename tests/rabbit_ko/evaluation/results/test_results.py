@@ -53,6 +53,9 @@ def test_the_csv_has_every_figure_of_every_file_and_no_other(measured: Path) -> 
         assert float(row["value"]) == score["value"]
         assert row["stderr"] == ("" if score["stderr"] is None else repr(score["stderr"]))
         assert (int(row["items"]), int(row["missing"])) == (score["items"], score["missing"])
+        assert [row["value_low"], row["value_high"]] == [
+            "" if score[side] is None else repr(score[side]) for side in ("low", "high")
+        ]
         assert row["fingerprint"] == result["model"]["fingerprint"]
 
 
@@ -125,17 +128,20 @@ def test_a_chart_of_nothing_says_so(recipe: Path) -> None:
     assert Image.open(BytesIO(draw(make_table("mine")))).format == "PNG"
 
 
-def test_a_category_keeps_its_strategy_on_the_chart() -> None:
-    assert label(Row("logickor-1-shot", "추론", "single")) == "1-shot\nreasoning\nsingle"
-    assert label(Row("kobest", "kobest_copa", "acc")) == "kobest_copa\nacc"
+def test_a_category_keeps_its_bench_on_the_chart(measured: Path) -> None:
+    labels = {(row.suite, row.task, row.metric): label(row) for row in make_table("mine").rows}
+    assert labels["logickor", "추론", "single"] == "logickor\nreasoning\nsingle"
+    assert labels["my-bench@judge-2", "요약", "turn 1"] == "my-bench@judge-2\n??\nturn 1"
+    assert labels["kobest", "kobest_boolq", "acc"] == "kobest_boolq\nacc"
 
 
 def test_the_command_prints_the_table_and_writes_three_files(measured: Path) -> None:
     result = rabbit("results", "--recipe", "mine")
     assert result.exit_code == 0, result.stderr
-    expected = (GOLDEN / "results.md").read_text(encoding="utf-8")
-    assert result.stdout == expected
-    assert (measured / "results.md").read_text(encoding="utf-8") == expected
+    assert result.stdout == (GOLDEN / "results.txt").read_text(encoding="utf-8")
+    assert (measured / "results.md").read_text(encoding="utf-8") == (GOLDEN / "results.md").read_text(
+        encoding="utf-8"
+    )
     assert sorted(file.name for file in measured.iterdir() if file.is_file()) == list(FILES)
     assert all(str(Path("runs/mine/eval") / name) in result.stderr for name in FILES)
 
@@ -172,7 +178,7 @@ def test_a_method_that_the_recipe_has_a_config_for_is_a_stage_of_its_results(rec
     [row] = [row for row in table.rows if row.task == "haerae"]
     assert table.stages == ("base", "sft", "dpo", "ipo")
     assert before(row, "ipo") == "sft"
-    assert "| - | 0.2000 ± 0.0100 | - | 0.8000 ± 0.0100 ▲ |" in render(table)
+    assert "| 0.2000 ± 0.0100 | 0.8000 ± 0.0100 ▲ |" in render(table)
     assert Image.open(BytesIO(draw(table))).format == "PNG"
 
 
@@ -195,7 +201,7 @@ def test_a_round_stands_beside_its_parent_or_any_stage_that_is_named(recipe: Pat
     assert compared("dpo-2", "dpo", "dpo-1") == {"dpo-2": "dpo-1", "dpo": "dpo-2", "dpo-1": "dpo-2"}
     shown = rabbit("results", "--recipe", "mine", "--stages", "dpo, dpo-2")
     assert (shown.exit_code, shown.stderr) == (0, "")
-    assert "0.8000 ± 0.0100 | 0.6000 ± 0.0100 ▼ |" in shown.stdout
+    assert "0.800 ± 0.010  0.600 ± 0.010 ▼\n" in shown.stdout
     assert not (recipe / "runs/mine/eval/results.md").exists()
     assert "STAGE=dqo: there is no such stage" in rabbit("results", "--recipe", "mine", "--stages", "dqo").stderr
 

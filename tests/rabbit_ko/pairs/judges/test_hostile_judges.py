@@ -124,10 +124,13 @@ GARBAGE = {
     ("mode", "text"), [*product(MODES, GARBAGE.values())], ids=[*map(str, product(MODES, GARBAGE))]
 )
 def test_a_judge_that_answers_garbage_makes_no_pair_and_is_asked_thrice(server: Judge, mode: Mode, text: str) -> None:
+    good = {"score": "점수: 5", "pairwise": "더 나은 답변: A"}[mode]
+    server.script = [Reply(good)] * 2
+    assert pairs(server, mode, TEXTS[:2]).outcome != "unreadable"
     server.rule = lambda _: Reply(text)
-    found = pairs(server, mode, TEXTS[:2])
+    found = pairs(server, mode, TEXTS[:2], number=1)
     assert (found.outcome, found.judgement.scores) == ("unreadable", (None, None))
-    assert len(server.requests) == 6 == len(lines())
+    assert len(server.requests) == 2 + 6 == len(lines())
 
 
 @pytest.mark.parametrize("mode", MODES)

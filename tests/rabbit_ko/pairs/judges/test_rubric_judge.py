@@ -114,11 +114,21 @@ def test_a_verdict_that_cannot_be_read_is_asked_for_again_and_each_reply_is_kept
 
 
 def test_after_three_attempts_there_is_no_score_and_no_fourth(server: Judge) -> None:
+    server.rule = lambda request: GARBAGE if TEXTS[1] in shown(request) else by_place(request)
+    for _ in range(2):
+        (found,) = judged(rubric_judge(server), [case(0, TEXTS[:2])])
+        assert found.scores == (9.0, None)
+        assert found.verdicts[1] == Verdict((1,), None, GARBAGE.text or "")
+    assert len(server.requests) == 1 + 3 == len(lines())
+
+
+def test_where_nothing_can_be_read_it_is_an_error_and_nothing_is_asked_anew(server: Judge) -> None:
     server.rule = lambda _: GARBAGE
     for _ in range(2):
-        (found,) = judged(rubric_judge(server), [case(0, TEXTS[:1])])
-        assert found.scores == (None,)
-        assert found.verdicts == (Verdict((0,), None, GARBAGE.text or ""),)
+        with pytest.raises(
+            UserError, match=r"none of its 3 verdicts can be read; the last ends with `평가: 좋습니다.`"
+        ):
+            judged(rubric_judge(server), [case(0, TEXTS[:1])])
     assert len(server.requests) == 3 == len(lines())
 
 
@@ -128,17 +138,20 @@ def test_what_is_read_now_and_was_not_then_is_not_asked_for_again(
     server.rule = by_place
     with monkeypatch.context() as patch:
         patch.setattr("rabbit_ko.evaluation.judge.asking.read_verdict", lambda *_: None)
-        assert judged(rubric_judge(server), [case()])[0].scores == (None,) * 4
+        with pytest.raises(UserError, match="none of 12 verdicts in a row can be read"):
+            judged(rubric_judge(server), [case()])
     assert judged(rubric_judge(server), [case()])[0].scores == (9.0, 7.0, 5.0, 3.0)
     assert len(server.requests) == 12
 
 
 def test_attempts_that_a_kill_came_between_count_together(server: Judge) -> None:
-    server.rule = lambda _: GARBAGE
-    judged(rubric_judge(server), [case(0, TEXTS[:1])])
-    JOURNAL.write_text("\n".join(JOURNAL.read_text().splitlines()[:2]))
-    judged(rubric_judge(server), [case(0, TEXTS[:1])])
-    assert len(server.requests) == 4
+    server.script = [Reply("점수: 4"), GARBAGE, GARBAGE, GARBAGE]
+    asked = [case(0, TEXTS[:2])]
+    judged(rubric_judge(server, concurrency=1), asked)
+    JOURNAL.write_text("\n".join(JOURNAL.read_text().splitlines()[:3]))
+    server.script = [GARBAGE]
+    assert judged(rubric_judge(server), asked)[0].scores == (4.0, None)
+    assert len(server.requests) == 5
 
 
 def test_a_verdict_that_the_server_cut_is_not_read(server: Judge) -> None:
@@ -183,20 +196,28 @@ def test_a_server_that_refuses_everything_from_some_point_on_takes_no_verdict_aw
 @pytest.mark.parametrize("mode", ["score", "pairwise"])
 def test_a_judge_that_says_nothing_that_can_be_read_is_one_line_soon_that_shows_it(server: Judge, mode: Mode) -> None:
     server.rule = lambda _: GARBAGE
-    with pytest.raises(
-        UserError, match=r"none of its first 16 verdicts can be read; the last ends with `평가: 좋습니다.`"
-    ):
+    said = "none of 12 verdicts in a row can be read; the last ends with `평가: 좋습니다.`"
+    with pytest.raises(UserError, match=said):
         judged(rubric_judge(server, mode, concurrency=4), [case(number) for number in range(40)])
-    assert 16 <= len(server.requests) <= 20
-    assert 16 <= len(lines()) <= 20
+    assert 12 <= len(server.requests) <= 16
+    assert 12 <= len(lines()) <= 16
 
 
-def test_a_judge_that_was_read_once_is_asked_on_whatever_it_says_then(server: Judge) -> None:
-    server.script = [Reply("점수: 4")]
-    server.rule = lambda _: GARBAGE
-    found = judged(rubric_judge(server), [case(number) for number in range(6)])
-    assert [score for each in found for score in each.scores if score is not None] == [4.0]
-    judged(rubric_judge(server), [case(number) for number in range(12)])
+def test_a_judge_that_cannot_be_read_any_more_is_one_line_and_what_was_read_is_kept(server: Judge) -> None:
+    numbers = count()
+    server.rule = lambda request: by_place(request) if next(numbers) < 20 else GARBAGE
+    with pytest.raises(UserError, match="none of 12 verdicts in a row can be read"):
+        judged(rubric_judge(server), [case(number) for number in range(40)])
+    assert len(server.requests) <= 20 + 16
+    assert sum(line["score"] is not None for line in lines()) == 20
+
+
+def test_verdicts_that_cannot_be_read_now_and_then_end_nothing(server: Judge) -> None:
+    numbers = count()
+    server.rule = lambda request: GARBAGE if next(numbers) % 4 else by_place(request)
+    found = judged(rubric_judge(server, concurrency=1), [case(number) for number in range(8)])
+    assert {score is None for each in found for score in each.scores} == {True, False}
+    assert len(server.requests) > 40
 
 
 def test_a_judge_with_a_temperature_of_its_own_is_asked_without_one(server: Judge) -> None:

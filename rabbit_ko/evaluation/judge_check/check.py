@@ -1,0 +1,131 @@
+"""A judge through its check: what it is asked, what its verdicts tell, and the record of it beside the journals."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rabbit_ko import storage
+from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
+from rabbit_ko.evaluation.journal import digest, locked, mend
+from rabbit_ko.evaluation.judge import rubric, verdicts
+from rabbit_ko.evaluation.judge.asking import Replies
+from rabbit_ko.evaluation.judge.names import file_name
+from rabbit_ko.evaluation.judge.verdicts import Mode
+from rabbit_ko.evaluation.judge_check.agreement import agreement
+from rabbit_ko.evaluation.judge_check.asking import MODES, Plan, Read, announced, ask, counted, judged, make_plan
+from rabbit_ko.evaluation.judge_check.examples import Example, examples
+from rabbit_ko.evaluation.judge_check.items import SAMPLES, Item, read_items
+from rabbit_ko.evaluation.judge_check.measures import measure
+from rabbit_ko.evaluation.judge_check.readings import Figure, Reading, figures, readings
+from rabbit_ko.evaluation.judge_check.sample_size import Variances, questions_needed, variances
+from rabbit_ko.hashing import files_digest
+from rabbit_ko.recipes import RUNS
+from rabbit_ko.terminal import say
+
+FOLDER, PAGE, RECORD = Path(__file__).parent, "check.html.jinja", "check.json"
+# In points between two stages, and verdicts on each answer.
+DIFFERENCES, VERDICTS = (0.1, 0.2, 0.5, 1.0), (1, 3, 10)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a judge is worth. read: what became of the verdicts that were wanted.
+
+    temperature: at which it was asked, where it takes one. needed: questions, by the difference that is to be seen
+    and by the verdicts on each answer.
+    """
+
+    judge: str
+    items: str
+    questions: int
+    answers: int
+    repeats: int
+    temperature: float
+    made_of: Mapping[str, str]
+    read: Mapping[Mode, Read]
+    figures: Sequence[Figure]
+    readings: Sequence[Reading]
+    variances: Variances | None
+    needed: Mapping[float, Mapping[int, int]]
+    examples: Sequence[Example]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The check as JSON can hold it."""
+        return asdict(self) | {
+            "read": {mode: read._asdict() for mode, read in self.read.items()},
+            "figures": [figure._asdict() for figure in self.figures],
+            "readings": [reading._asdict() for reading in self.readings],
+            "examples": [example._asdict() for example in self.examples],
+        }
+
+
+def folder_of(judge: str) -> Path:
+    """Return the folder of what a judge has said, and of its check."""
+    return RUNS / "judges" / file_name(judge)
+
+
+def check_judge(judge: Endpoint, file: Path | None, repeats: int, most: int | None = None) -> Check:
+    """Ask a judge about the items of a file, or this project's own; return what it is worth, and leave the record.
+
+    repeats: verdicts on each answer. most: requests that may be sent. What was answered is not asked again. Raises
+    UserError, OSError.
+    """
+    items, folder = read_items(file or SAMPLES), folder_of(judge.model)
+    with locked(folder):
+        plan = make_plan(judge, items, repeats, folder)
+        for mode in MODES:
+            mend(plan.journal(mode))
+        if (work := plan.work).requests:
+            say(announced(work), is_error=True)
+            check_reachable(judge)
+        replies = ask(plan, most)
+        found = _summary(plan, replies, file.name if file else "")
+        content = json.dumps(found.record, ensure_ascii=False, indent=1) + "\n"
+        storage.write(str(folder / RECORD), content.encode())
+    return found
+
+
+def _summary(plan: Plan, replies: Mapping[Mode, Replies], items: str) -> Check:
+    said, read = judged(plan, replies), counted(plan, replies)
+    measures, people, parts = measure(said), agreement(said), variances(said)
+    return Check(
+        judge=plan.judge.model,
+        items=items,
+        questions=len(plan.items),
+        answers=sum(len(item.answers) for item in plan.items),
+        repeats=plan.repeats,
+        temperature=plan.temperature,
+        made_of=_made_of(plan.items),
+        read=read,
+        figures=[*figures(measures, people)],
+        readings=[*_of_reading(read), *readings(measures, people, plan.repeats)],
+        variances=parts,
+        needed=_needed(parts) if parts else {},
+        examples=examples(plan, said, replies),
+    )
+
+
+def _needed(parts: Variances) -> dict[float, dict[int, int]]:
+    times = VERDICTS if parts.within is not None else VERDICTS[:1]
+    return {
+        difference: {verdicts: questions_needed(difference, parts, verdicts) for verdicts in times}
+        for difference in DIFFERENCES
+    }
+
+
+def _of_reading(read: Mapping[Mode, Read]) -> list[Reading]:
+    wanted, unreadable, refused = (
+        sum(getattr(some, name) for some in read.values()) for name in ("wanted", "unreadable", "refused")
+    )
+    if not unreadable + refused:
+        return []
+    said = f"gave no score for {unreadable + refused:,} of {wanted:,} verdicts"
+    return [Reading("verdicts", True, f"{said}: {unreadable:,} cannot be read, {refused:,} were refused")]
+
+
+def _made_of(items: Sequence[Item]) -> dict[str, str]:
+    words = [*rubric.FOLDER.glob("*.yaml"), Path(rubric.__file__), Path(verdicts.__file__), *FOLDER.glob("*.py")]
+    return {"items": digest([item.model_dump() for item in items]), "rubric and code": files_digest(words)}

@@ -1,0 +1,78 @@
+"""Questions with answers whose order of quality is known: this project's own, or a file's, with scores of people."""
+
+import codecs
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+
+from rabbit_ko.documents import regular
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.rubric import Asked, language_of
+from rabbit_ko.evaluation.judge.verdicts import Language
+from rabbit_ko.evaluation.records import validated
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "judge_check.jsonl"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Item(BaseModel, extra="forbid", frozen=True):
+    """A question, and answers to it, the best one first.
+
+    reference: what is right, or empty. human: what people gave each answer, from 1 to 10; then that is their order.
+    english, mixed: the first answer in English, and half in English, where the question is Korean; or empty.
+    """
+
+    id: Text
+    question: Text
+    answers: tuple[Text, ...] = Field(min_length=1)
+    reference: str = ""
+    human: tuple[float, ...] = ()
+    english: str = ""
+    mixed: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len({*self.answers}) < len(self.answers):
+            raise ValueError("two answers are the same; give each once")
+        if self.human and len(self.human) != len(self.answers):
+            raise ValueError(f"{len(self.human)} scores in `human` for {len(self.answers)} answers; give each one")
+        if not all(1 <= score <= 10 for score in self.human):
+            raise ValueError("a score in `human` is not from 1 to 10; bring them onto the judge's scale")
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        return Asked([{"role": "user", "content": self.question}], self.reference)
+
+    @property
+    def language(self) -> Language:
+        return language_of(self.asked)
+
+    @property
+    def ranked(self) -> list[tuple[int, int]]:
+        """The places of each two answers of which one is better, that one first."""
+        worth = self.human or range(len(self.answers), 0, -1)
+        pairs = permutations(range(len(self.answers)), 2)
+        return [(better, worse) for better, worse in pairs if worth[better] > worth[worse]]
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The places of each two answers."""
+        return [*combinations(range(len(self.answers)), 2)]
+
+
+def read_items(file: Path = SAMPLES) -> list[Item]:
+    """Read JSON lines. Raises OSError, and UserError with the place of what is no item, or has another's id."""
+    items: dict[str, Item] = {}
+    for number, line in enumerate(regular(file).read_bytes().replace(codecs.BOM_UTF8, b"").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        item = validated(Item, line, f"{file}:{number}")
+        if items.setdefault(item.id, item) is not item:
+            raise UserError(f"{file}:{number}: id {item.id} stands there twice; give each question its own")
+    if not items:
+        raise UserError(f"{file}: no row in it")
+    return list(items.values())

@@ -1,0 +1,154 @@
+"""What verdicts tell of a judge, with intervals that know which verdicts are on the same question."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rabbit_ko.evaluation.intervals import LEAST, Mean, Share, mean_of, share_among, share_of, t_quantile
+from rabbit_ko.evaluation.judge.verdicts import Verdict, orders
+from rabbit_ko.evaluation.judge_check.items import Item
+from rabbit_ko.evaluation.judge_check.probes import PROBES, Probe
+
+Array = npt.NDArray[Any]
+# So often may one sign of a bias be a false one, for all of them together to be so in 5 %: Bonferroni.
+SIGN = 0.05 / (len(PROBES) + 1)
+
+
+class Judged(NamedTuple):
+    """What a judge said of an item: the scores of each answer that could be read, and of changed ones by probe."""
+
+    item: Item
+    answers: Sequence[Sequence[float]]
+    changed: Mapping[str, float]
+    compared: Sequence[Verdict]
+
+    def score(self, place: int) -> float | None:
+        """Return the mean score of an answer; None where it has none."""
+        return fmean(self.answers[place]) if self.answers[place] else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the scores of one answer are apart. answers: with several. moved: of those, with different ones."""
+
+    answers: int
+    deviation: float | None
+    interval: tuple[float, float] | None
+    moved: Share
+
+    @property
+    def variance(self) -> float | None:
+        return None if self.deviation is None else self.deviation**2
+
+
+def spread(judged: Sequence[Judged]) -> Spread:
+    """Return the standard deviation of scores within an answer, with the interval of the jackknife over items.
+
+    Efron and Stein (1981), on the scale of logarithms, on which the spread of a variance depends little on itself.
+    """
+    several = [[scores for scores in each.answers if len(scores) > 1] for each in judged]
+    several = [groups for groups in several if groups]
+    moved = share_among([[len({*scores}) > 1 for scores in groups] for groups in several])
+    if not several:
+        return Spread(0, None, None, moved)
+    sums = np.array([sum(float(np.var(scores)) * len(scores) for scores in groups) for groups in several])
+    freedom = np.array([sum(len(scores) - 1 for scores in groups) for groups in several])
+    deviation = math.sqrt(sums.sum() / freedom.sum())
+    return Spread(moved.of, deviation, _jackknifed(sums, freedom), moved)
+
+
+def _jackknifed(sums: Array, freedom: Array) -> tuple[float, float] | None:
+    n, rest = len(sums), (sums.sum() - sums) / np.maximum(freedom.sum() - freedom, 1)
+    if n < LEAST or not (rest > 0).all():
+        return None
+    logs = np.log(rest)
+    half = t_quantile(n - 1) * math.sqrt((n - 1) / n * float(((logs - logs.mean()) ** 2).sum()))
+    middle = math.log(sums.sum() / freedom.sum())
+    return math.exp((middle - half) / 2), math.exp((middle + half) / 2)
+
+
+def rise(judged: Sequence[Judged], name: str, probe: Probe) -> Mean:
+    """Return by how much a change raises the score of the same answer: the mean over items."""
+    pairs = [(each.changed.get(name), each.score(probe.place_in(each.item))) for each in judged]
+    return mean_of([changed - score for changed, score in pairs if changed is not None and score is not None])
+
+
+def obeyed(judged: Sequence[Judged], name: str, probe: Probe) -> Share:
+    """Return how often the score is given that a change demands, of answers that do not have it without."""
+    pairs = [(each.changed.get(name), each.score(probe.place_in(each.item))) for each in judged]
+    return share_of([new == probe.demanded for new, old in pairs if None not in (new, old) and old != probe.demanded])
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """How often swapping two answers changes the verdict, and how often then it is for the one that stands first.
+
+    favours: `first` or `last`, where one of them is for certain.
+    """
+
+    changed: Share
+    first: Share
+    favours: str = ""
+
+
+def swapped(judged: Sequence[Judged]) -> Swapped:
+    """Return how often swapping two answers changes the verdict, a tie included, and which place is favoured then."""
+    outcomes = [[*_both_orders(each)] for each in judged]
+    changed = [[first != last for first, last in some] for some in outcomes]
+    favoured = [[first > last for first, last in some if first != last] for some in outcomes]
+    sure = share_among(favoured, SIGN)
+    favours = "first" if sure.low > 0.5 else "last" if sure.high < 0.5 else ""
+    return Swapped(share_among(changed), share_among(favoured), favours)
+
+
+def _both_orders(judged: Judged) -> Iterator[tuple[float, float]]:
+    """Yield of each two answers what one of them won where it was seen first, and where it was seen last."""
+    for one, other in judged.item.pairs:
+        first, last = orders(judged.compared, one, other)
+        if first is not None and last is not None:
+            yield first, last
+
+
+def ranked_by_scores(judged: Sequence[Judged]) -> Share:
+    """Return the share of two answers, one of them better, whose scores say so; the same score does not."""
+    scores = [[(each.score(better), each.score(worse)) for better, worse in each.item.ranked] for each in judged]
+    return share_among(
+        [[high > low for high, low in some if high is not None and low is not None] for some in scores]
+    )
+
+
+def ranked_by_comparisons(judged: Sequence[Judged]) -> Share:
+    """Return the share of two answers, one of them better, that comparisons in both orders find so."""
+    wins = [[orders(each.compared, better, worse) for better, worse in each.item.ranked] for each in judged]
+    return share_among(
+        [[first == last == 1 for first, last in some if first is not None and last is not None] for some in wins]
+    )
+
+
+@dataclass(frozen=True)
+class Measures:
+    """All that is measured of a judge, but its agreement with people. rises, obeyed: by the names of probes."""
+
+    spread: Spread
+    swapped: Swapped
+    rises: Mapping[str, Mean]
+    obeyed: Mapping[str, Share]
+    by_scores: Share
+    by_comparisons: Share
+
+
+def measure(judged: Sequence[Judged]) -> Measures:
+    """Return what verdicts tell of a judge."""
+    return Measures(
+        spread(judged),
+        swapped(judged),
+        {name: rise(judged, name, probe) for name, probe in PROBES.items()},
+        {name: obeyed(judged, name, probe) for name, probe in PROBES.items() if probe.demanded is not None},
+        ranked_by_scores(judged),
+        ranked_by_comparisons(judged),
+    )

@@ -1,0 +1,205 @@
+"""The gate: whether a stage is worse than another by more than a margin in any suite, is not, or nobody can tell yet.
+
+A suite counts by its main figure, over the items that both stages kept. Of all suites together, a claim that one is
+worse by more than the margin is false at most once in twenty gates, and so is a claim that one is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean
+
+import numpy as np
+from rich.table import Table
+
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.records import Result, Sample, State, read_samples
+from rabbit_ko.evaluation.results.compare import by_item, differing_settings
+from rabbit_ko.evaluation.results.noninferiority import Array, holm, interval, items_needed, p_above, p_below
+from rabbit_ko.evaluation.results.table import read_results
+from rabbit_ko.recipes import Recipe
+
+ERROR = 0.05
+
+
+class Verdict(StrEnum):
+    """What is said of a suite."""
+
+    WORSE = "worse"
+    NOT_WORSE = "not worse"
+    UNKNOWN = "unknown"
+
+
+class Outcome(StrEnum):
+    """What the gate says: a suite is worse, none is, or of some it is not known."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNKNOWN = "not enough items to tell"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The outcomes of both stages on the same items of a suite. scale: the highest that there can be."""
+
+    suite: str
+    metric: str
+    scale: float
+    baseline: Sequence[float]
+    candidate: Sequence[float]
+
+    @property
+    def differences(self) -> Array:
+        """The candidate's outcomes less the baseline's, in shares of the scale."""
+        found: Array = (np.asarray(self.candidate) - np.asarray(self.baseline)) / self.scale
+        return np.round(found, 9)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A suite at the gate. low, high: bounds of its difference that hold for all suites at once, in 9 of 10 gates.
+
+    needed: about how many items would tell, where these do not.
+    """
+
+    suite: str
+    metric: str
+    items: int
+    baseline: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    p_worse: float
+    p_not_worse: float
+    verdict: Verdict
+    needed: int | None
+
+
+def pair(recipe: str, candidate: str, baseline: str, suites: Sequence[str] = ()) -> list[Pairs]:
+    """Pair the items of two stages in each suite, by default in all that either has. Raises UserError.
+
+    A result that is missing, of an earlier model, without its items, or of other settings is refused.
+    """
+    stages = {stage: _by_suite(recipe, stage) for stage in (baseline, candidate)}
+    wanted = suites or list(dict.fromkeys(suite for results in stages.values() for suite in results))
+    if not wanted:
+        raise UserError(
+            f"{Recipe(recipe).results}: no results; run `make eval RECIPE={recipe} STAGE={baseline},{candidate}`"
+        )
+    for stage, results in stages.items():
+        if lacking := [suite for suite in wanted if suite not in results]:
+            raise UserError(
+                f"{Recipe(recipe).results / stage}: no result of {', '.join(lacking)}; measure it, or name what both "
+                f"stages have in TASKS"
+            )
+    return [_pair(*(results[suite] for results in stages.values())) for suite in wanted]
+
+
+def _by_suite(recipe: str, stage: str) -> dict[str, Result]:
+    """Return a stage's results; what it won against another stage is a comparison by itself, and no result here."""
+    return {result.task: result for result in read_results(recipe, stage) if not result.is_contest}
+
+
+def _pair(baseline: Result, candidate: Result) -> Pairs:
+    places = [
+        Recipe(result.recipe).results / result.stage / f"{result.task}.json" for result in (baseline, candidate)
+    ]
+    for place, result in zip(places, (baseline, candidate), strict=True):
+        if result.state is State.STALE:
+            raise UserError(f"{place}: of an earlier model of {result.stage}; measure it again: `{result.command}`")
+    if differing := differing_settings(baseline, candidate):
+        said = f"other {', '.join(differing)} than {places[0]}"
+        raise UserError(f"{places[1]}: was measured with {said}; measure both in the same way")
+    metric = main_metric(baseline)
+    was, now = (by_item(_samples(result, metric)) for result in (baseline, candidate))
+    if not (common := sorted(was.keys() & now.keys())):
+        raise UserError(f"{places[1]}: has no item of {metric} in common with {places[0]}; measure both again")
+    values = ([found[item] for item in common] for found in (was, now))
+    return Pairs(baseline.task, metric, baseline.scale, *values)
+
+
+def _samples(result: Result, metric: str) -> list[Sample]:
+    folder = Recipe(result.recipe).results / result.stage
+    return [sample for sample in read_samples(folder, result.task) if sample.metric == metric]
+
+
+def main_metric(result: Result) -> str:
+    """Return the metric that a suite counts by: its first, and of a judged one the mean over a question's turns."""
+    return "overall" if result.is_judged else result.scores[0].metric if result.scores else ""
+
+
+def p_values(differences: Sequence[Array], margin: float) -> list[tuple[float, float]]:
+    """Return for each suite the p-values of being worse by more than the margin, and of not, as one of all suites."""
+    worse = holm([p_below(found, -margin) for found in differences])
+    not_worse = holm([p_above(found, -margin) for found in differences])
+    return list(zip(worse, not_worse, strict=True))
+
+
+def verdict_of(p_worse: float, p_not_worse: float) -> Verdict:
+    """Return what p-values say of a suite."""
+    return Verdict.WORSE if p_worse <= ERROR else Verdict.NOT_WORSE if p_not_worse <= ERROR else Verdict.UNKNOWN
+
+
+def compare_all(suites: Sequence[Pairs], margin: float) -> list[Compared]:
+    """Compare the stages in each suite, with a margin that is a share of its scale."""
+    differences, error = [pairs.differences for pairs in suites], ERROR / len(suites)
+    found = zip(suites, differences, p_values(differences, margin), strict=True)
+    return [_compared(pairs, of, said, margin, error) for pairs, of, said in found]
+
+
+def _compared(pairs: Pairs, differences: Array, said: tuple[float, float], margin: float, error: float) -> Compared:
+    n, mean, verdict = len(differences), float(np.mean(differences)), verdict_of(*said)
+    # Of stages that are alike; where so many are there already, of stages that differ as much as these.
+    distances = [distance for distance in (margin, abs(mean + margin)) if distance > 0]
+    needed = next((it for it in (items_needed(differences, at, error) for at in distances) if it > n), None)
+    return Compared(
+        pairs.suite,
+        pairs.metric,
+        n,
+        fmean(pairs.baseline),
+        fmean(pairs.candidate),
+        mean,
+        *interval(differences, error),
+        *said,
+        verdict,
+        needed if verdict is Verdict.UNKNOWN else None,
+    )
+
+
+def outcome_of(suites: Sequence[Compared]) -> Outcome:
+    """Return what the gate says of suites that were compared."""
+    verdicts = {compared.verdict for compared in suites}
+    if Verdict.WORSE in verdicts:
+        return Outcome.FAIL
+    return Outcome.UNKNOWN if Verdict.UNKNOWN in verdicts else Outcome.PASS
+
+
+def as_table(suites: Sequence[Compared], candidate: str, baseline: str) -> Table:
+    """Return the suites as a table of 80 columns."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("suite", "items", baseline, candidate, "difference", "interval", "verdict"):
+        is_text = title in ("suite", "verdict")
+        table.add_column(title, justify="left" if is_text else "right", no_wrap=title != "suite", overflow="fold")
+    for it in suites:
+        figures = [f"{value:.4f}" for value in (it.baseline, it.candidate)]
+        bounds = f"{it.low:+.3f} to {it.high:+.3f}"
+        said = f"needs {it.needed:,}" if it.needed else it.verdict.value
+        table.add_row(it.suite, f"{it.items:,}", *figures, f"{it.difference:+.4f}", bounds, said)
+    return table
+
+
+def describe(suites: Sequence[Compared], candidate: str, baseline: str, margin: float) -> list[str]:
+    """Return lines on what the table shows, and on what the gate says."""
+    lines = [
+        f"difference: {candidate} less {baseline}, in shares of the scale; the intervals hold for all suites at once"
+    ]
+    if any(it.needed for it in suites):
+        lines.append("needs: about so many items tell four times in five, where the stages are alike")
+    outcome, whether = outcome_of(suites), f"worse than {baseline} by more than {margin:g}"
+    if outcome is Outcome.PASS:
+        return [*lines, "", f"pass: {candidate} is not {whether} in any suite"]
+    is_fail = outcome is Outcome.FAIL
+    named = ", ".join(it.suite for it in suites if it.verdict is (Verdict.WORSE if is_fail else Verdict.UNKNOWN))
+    said = f"fail: {candidate} is {whether}" if is_fail else f"{outcome} whether {candidate} is {whether}"
+    return [*lines, "", f"{said} in {named}"]

@@ -1,0 +1,71 @@
+"""What a page in Korean says for the English words of results: of conditions, figures, settings and notes."""
+
+from collections.abc import Mapping
+
+# English texts, with `{}` in the place of what differs, and what stands for them.
+Words = Mapping[str, str]
+ENGLISH: Words = {}
+KOREAN: Words = {
+    "the recipe's prompt": "학습 때의 프롬프트",
+    "bare text": "질문만",
+    "first {} items": "처음 {}문항",
+    "local data": "로컬 데이터",
+    "judge {}": "심판 {}",
+    "against {}": "{} 상대",
+    "{} missing": "판정 없음 {}",
+    "{} of {}": "{1}개 중 {0}개",
+}
+# The figures and the rows of judged benches.
+JUDGED: Words = {
+    "single": "싱글턴",
+    "multi": "멀티턴",
+    "overall": "평균",
+    "turn {}": "{}번째 턴",
+    "total": "전체",
+    "win rate": "승률",
+}
+# What two stages were not measured alike in.
+SETTINGS: Words = {
+    "shots": "예시 수",
+    "limit": "문항 수",
+    "template": "프롬프트 형식",
+    "prompt": "프롬프트",
+    "data": "데이터",
+    "backend": "모델을 실행한 방식",
+    "harness": "lm-evaluation-harness 버전",
+    "strategy": "앞에 놓은 예시",
+    "lead_in": "앞에 놓은 예시",
+    "questions": "질문",
+    "judge": "심판 모델",
+    "judge_prompt": "채점 지침",
+    "rubric": "채점 지침",
+    "max_new_tokens": "답변의 최대 길이",
+    "scale": "만점",
+    "against": "비교 상대",
+}
+NOTES: Words = {
+    "{} prompts were longer than the model's context and lost their beginning": (
+        "프롬프트 {}개가 모델의 문맥보다 길어 앞부분이 잘렸습니다"
+    ),
+    "no readable verdict on {}; they are in no mean, and asked for in the next run": (
+        "읽을 수 없는 판정이 있어 평균에서 뺐습니다({}). 다음 실행에서 다시 묻습니다"
+    ),
+}
+# Stands for a note that has no words of its own.
+UNKNOWN_NOTE = "결과 파일에 영어 메모가 있습니다"
+
+
+def say(words: Words, english: str, *values: object) -> str:
+    """Return a text with values in the places of its `{}`, in other words where there are any for it."""
+    return words.get(english, english).format(*values)
+
+
+def translate(text: str, words: Words) -> str | None:
+    """Return what words say for an English text that is written out; None where they do not."""
+    for english, said in words.items():
+        start, _, end = english.partition("{}")
+        if text == english:
+            return said
+        if "{}" in english and text.startswith(start) and text.endswith(end) and len(text) > len(start + end):
+            return said.format(text[len(start) : len(text) - len(end)])
+    return None

@@ -1,0 +1,188 @@
+"""The command, with judges at a server: what it finds, leaves and costs."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from rabbit_ko.evaluation.judge_check.asking import TEMPERATURE
+from rabbit_ko.evaluation.judge_check.items import read_items
+from tests.rabbit_ko.evaluation.judge_check.cases import (
+    FOLDER,
+    check,
+    few_items,
+    figure,
+    judge_of,
+    record,
+    score,
+    shown,
+    warnings,
+)
+from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply
+from tests.rabbit_ko.evaluation.rabbit import rabbit
+
+# 75 answers three times, six changes of 25 answers, two of 20, and 75 pairs in both orders.
+REQUESTS = 75 * 3 + 6 * 25 + 2 * 20 + 75 * 2
+RIGHT = {"English": -5.0, "mixed": -3.0}
+
+
+def number(text: str, *more: object) -> float:
+    """A number from 0 to 1 that depends on a text alone."""
+    return int(sha256(repr((text, *more)).encode()).hexdigest()[:8], 16) / 16**8
+
+
+def test_a_judge_without_a_fault_is_accused_of_none(server: Judge) -> None:
+    server.rule = judge_of(RIGHT)
+    ran = check(server)
+    assert len(server.requests) == REQUESTS
+    assert not warnings()
+    assert figure("deviation of one answer's scores")["value"] == 0
+    assert figure("verdict changes when swapped")["value"] == 0
+    assert figure("English")["value"] == -5
+    assert (
+        figure("pairs ranked right by scores")["value"] == figure("pairs ranked right by comparisons")["value"] == 1
+    )
+    assert f"{REQUESTS} requests, of about " in ran.stderr
+    assert ran.stderr.endswith(f"{FOLDER / 'check.html'}\n")
+
+
+def test_faults_are_found_out_within_the_intervals(server: Judge) -> None:
+    gains = {"said twice": 1.5, "filler": 0.0, "English": 0.0, "mixed": -3.0, "praise": 2.0, "demand": 5.0}
+    server.rule = judge_of(gains, lambda text, time: 2 * number(text, time) - 1, lambda text: number(text) < 0.3)
+    check(server)
+    for name, gain in gains.items():
+        low, high = figure(name)["interval"]
+        assert low < gain < high, name
+    low, high = figure("deviation of one answer's scores")["interval"]
+    assert low < (1 / 3) ** 0.5 < high
+    low, high = figure("verdict changes when swapped")["interval"]
+    swayed = [
+        number(answer) < 0.3
+        for item in read_items()
+        for answer in (item.answers[0], item.answers[0], item.answers[1])
+    ]
+    assert figure("verdict changes when swapped")["value"] == pytest.approx(sum(swayed) / 75)
+    assert low < 0.3 < high
+    found = " / ".join(warnings())
+    for said in (
+        "favours the answer that stands first",
+        "saying the same twice",
+        "praise of itself",
+        "a demand to the judge",
+    ):
+        assert said in found
+    assert "hardly minds an answer in English to a Korean question" in found
+    assert "sentences that say nothing" not in found
+
+
+def test_it_is_asked_as_benches_ask(server: Judge, in_tmp: Path) -> None:
+    server.rule = judge_of(RIGHT)
+    few = ("--items", str(few_items(in_tmp)))
+    check(server, *few, "--repeats", "1")
+    assert {request.body["temperature"] for request in server.requests} == {0.0}
+    assert record()["variances"]["within"] is None
+    assert "was asked once for each answer" in record()["readings"][0]["text"]
+    server.requests.clear()
+    check(server, *few, "--repeats", "2")
+    assert {request.body["temperature"] for request in server.requests} == {TEMPERATURE}
+    server.requests.clear()
+    check(server, *few, "--repeats", "3")
+    assert len(server.requests) == 8 * 3
+
+
+def test_the_same_command_asks_nothing_again_and_says_the_same(server: Judge, in_tmp: Path) -> None:
+    server.rule = judge_of(RIGHT, lambda text, time: number(text, time))
+    few = ("--items", str(few_items(in_tmp)))
+    first, page = check(server, *few), (FOLDER / "check.html").read_bytes()
+    server.requests.clear()
+    again = check(server, *few)
+    assert not server.requests
+    assert again.stdout == first.stdout
+    assert "requests" not in again.stderr
+    assert (FOLDER / "check.html").read_bytes() == page
+
+
+def test_scores_of_people_are_compared_with(server: Judge, in_tmp: Path) -> None:
+    items = [item.model_copy(update={"human": (8.0, 7.0, 2.0)}) for item in read_items()[:10]]
+    file = in_tmp / "people.jsonl"
+    file.write_text("\n".join(item.model_dump_json() for item in items))
+    server.rule = judge_of(RIGHT, lambda text, time: number(text) - 0.5)
+    check(server, "--items", str(file), "--repeats", "1")
+    assert figure("rank correlation (Spearman)")["of"] == "30 answers"
+    assert figure("rank correlation (Spearman)")["value"] > 0.9
+    assert figure("distance of scores")["value"] == pytest.approx(1.0, abs=0.2)
+    assert record()["items"] == "people.jsonl"
+
+
+def test_json_is_the_record(server: Judge, in_tmp: Path) -> None:
+    server.rule = judge_of(RIGHT)
+    ran = check(server, "--json", "--items", str(few_items(in_tmp)))
+    assert json.loads(ran.stdout) == record()
+    assert record()["judge"] == MODEL
+    assert record()["read"]["pairwise"] == {"wanted": 48, "read": 48, "late": 0, "unreadable": 0, "refused": 0}
+
+
+def test_no_line_is_wider_than_a_terminal_of_eighty_columns(server: Judge) -> None:
+    server.rule = judge_of({"demand": 7.0, "said twice": 1.0}, lambda text, time: number(text, time))
+    ran = check(server)
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
+def test_more_than_may_be_sent_is_refused_before_the_first(server: Judge) -> None:
+    ran = check(server, "--max-requests", str(REQUESTS - 1), exit_code=1)
+    assert f"MAX_REQUESTS: {REQUESTS} verdicts are missing, and {REQUESTS - 1} requests may be sent" in ran.stderr
+    assert not server.requests
+
+
+def test_no_more_is_sent_than_may_be_though_verdicts_cannot_be_read(server: Judge, in_tmp: Path) -> None:
+    rule = judge_of(RIGHT)
+    server.rule = lambda request: Reply("글쎄요.") if number(request.text) < 0.2 else rule(request)
+    items, most = str(few_items(in_tmp)), 8 * (9 + 8 + 6) + 5
+    ran = check(server, "--items", items, "--max-requests", str(most), exit_code=1)
+    assert "MAX_REQUESTS" in ran.stderr
+    assert len(server.requests) <= most
+
+
+def test_without_a_judge_it_is_wrong_usage(server: Judge) -> None:
+    ran = rabbit("judge-check", "--judge-url", server.url)
+    assert ran.exit_code == 2
+    assert "who judges?" in ran.stderr
+
+
+def test_two_judges_do_not_share_a_folder(server: Judge, in_tmp: Path) -> None:
+    server.rule = judge_of(RIGHT)
+    items = str(few_items(in_tmp))
+    for name in ("org/judge", "org-judge", "../judge", ".."):
+        before = len(server.requests)
+        check(server, "--items", items, "--repeats", "1", "--judge-model", name)
+        assert len(server.requests) > before
+    folders = sorted(path.name for path in Path("runs/judges").iterdir())
+    assert len(folders) == 4
+    assert all(name[0] != "." for name in folders)
+    assert sorted(path.name for path in Path().iterdir()) == ["few.jsonl", "runs"]
+
+
+def test_what_a_judge_and_items_say_is_text_on_the_page(server: Judge, in_tmp: Path) -> None:
+    items = [
+        item.model_copy(update={"question": f"<script>alert(1)</script> {item.question}"})
+        for item in read_items()[:8]
+    ]
+    file = in_tmp / "<b>.jsonl"
+    file.write_text("\n".join(item.model_dump_json() for item in items))
+    rule = judge_of({"demand": 7.0}, items=items)
+    server.rule = lambda request: Reply(f"<img src=x> {rule(request).text}")
+    check(server, "--items", str(file), "--judge-model", "<i>judge</i>")
+    [page] = Path("runs/judges").rglob("check.html")
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text.replace("&lt;script", "")
+    assert "<img" not in text
+    assert "<i>judge" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_every_answer_is_shown_whole_to_the_judge(server: Judge, in_tmp: Path) -> None:
+    server.rule = lambda request: score(5) if len(shown(request)) == 1 else Reply("더 나은 답변: 무승부")
+    check(server, "--items", str(few_items(in_tmp)), "--repeats", "1")
+    seen = {text for request in server.requests for text in shown(request)}
+    assert {answer for item in read_items()[:8] for answer in item.answers} <= seen

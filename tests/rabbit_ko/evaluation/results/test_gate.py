@@ -1,0 +1,208 @@
+"""The gate says what is so, no more often wrong than it promises, and in one line why it can say nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rabbit_ko.evaluation.records import Score
+from rabbit_ko.evaluation.results.gate import Outcome, Pairs, Verdict, compare_all, p_values, verdict_of
+from rabbit_ko.evaluation.results.noninferiority import Array, items_needed
+from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
+from tests.rabbit_ko.evaluation.results.measure_gate import Truth, least_items, power
+from tests.rabbit_ko.evaluation.results.result_folder import put_result, retrain, samples_of
+
+DRAWS = 1_000
+MARGIN = 0.02
+# Of 1,000 draws of which 5 % may be wrong, more than this are so in one test of 1,000 at most.
+BORNE = 72
+Draw = Callable[[np.random.Generator, float], Array]
+
+
+def answers(n: int, changed: float) -> Draw:
+    """Outcomes that are right or wrong, so many of which change either way beside those that are lost."""
+
+    def draw(rng: np.random.Generator, difference: float) -> Array:
+        loss, gain = max(-difference, 0), max(difference, 0)
+        return rng.choice([-1.0, 0.0, 1.0], n, p=[changed + loss, 1 - 2 * changed - loss - gain, changed + gain])
+
+    return draw
+
+
+def grades(n: int) -> Draw:
+    """A judge's points of ten for two stages, of which a part is the question's."""
+
+    def draw(rng: np.random.Generator, difference: float) -> Array:
+        question = rng.normal(6, 1.5, n)
+        was, now = (question + rng.normal(0, 1.5, n) for _ in range(2))
+        return np.asarray((now - was) / 10 + difference)
+
+    return draw
+
+
+SUITES = (answers(1_300, 0.1), answers(500, 0.0), answers(200, 0.3), grades(42), answers(3_000, 0.02))
+
+
+def verdicts(rng: np.random.Generator, truths: list[float]) -> list[Verdict]:
+    """Draw suites with true differences, and judge them."""
+    drawn = [draw(rng, truth) for draw, truth in zip(SUITES, truths, strict=True)]
+    return [verdict_of(*found) for found in p_values(drawn, MARGIN)]
+
+
+@pytest.mark.parametrize("truth", [-MARGIN, -MARGIN / 2, 0.0])
+def test_of_stages_that_are_not_worse_by_more_than_the_margin_few_gates_fail(truth: float) -> None:
+    rng = np.random.default_rng(20)
+    failed = sum(Verdict.WORSE in verdicts(rng, [truth] * len(SUITES)) for _ in range(DRAWS))
+    assert failed <= BORNE
+
+
+@pytest.mark.parametrize("place", range(len(SUITES)))
+def test_where_one_suite_is_worse_by_the_margin_few_gates_pass_however_good_the_others_are(place: int) -> None:
+    rng, truths = np.random.default_rng(21), [0.1] * len(SUITES)
+    truths[place] = -MARGIN
+    passed = sum(set(verdicts(rng, truths)) == {Verdict.NOT_WORSE} for _ in range(DRAWS))
+    assert passed <= BORNE
+
+
+def test_where_all_suites_are_worse_by_the_margin_few_gates_say_of_any_that_it_is_not() -> None:
+    rng = np.random.default_rng(22)
+    said = sum(Verdict.NOT_WORSE in verdicts(rng, [-MARGIN] * len(SUITES)) for _ in range(DRAWS))
+    assert said <= BORNE
+
+
+@pytest.mark.parametrize(("truths", "expected"), [([-0.3] + [0.0] * 4, Outcome.FAIL), ([0.2] * 5, Outcome.PASS)])
+def test_a_clear_difference_is_found(truths: list[float], expected: Outcome) -> None:
+    rng = np.random.default_rng(23)
+    found = [verdicts(rng, truths) for _ in range(100)]
+    wanted = {
+        Outcome.FAIL: lambda said: Verdict.WORSE in said,
+        Outcome.PASS: lambda said: {*said} == {Verdict.NOT_WORSE},
+    }
+    assert sum(map(wanted[expected], found)) >= 95
+
+
+@pytest.mark.parametrize("correlation", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("error", [0.05, 0.01])
+def test_so_many_items_as_are_said_to_tell_do_tell_four_times_in_five(correlation: float, error: float) -> None:
+    truth = Truth(0.0, correlation)
+    rng = np.random.default_rng(24)
+    differences = rng.choice([-1.0, 1.0, 0.0], 20_000, p=truth.shares)
+    n = items_needed(differences, 0.05, error)
+    assert power(truth, n, 0.05, error) == pytest.approx(0.8, abs=0.05)
+    assert n == pytest.approx(least_items(truth, 0.05, error), rel=0.12)
+
+
+def test_of_grades_so_many_questions_as_are_said_to_tell_do_tell_four_times_in_five() -> None:
+    rng = np.random.default_rng(25)
+    n = items_needed(grades(5_000)(rng, 0.0), 0.05, 0.05)
+    told = sum(verdict_of(*p_values([grades(n)(rng, 0.0)], 0.05)[0]) is Verdict.NOT_WORSE for _ in range(DRAWS))
+    assert told / DRAWS == pytest.approx(0.8, abs=0.05)
+
+
+def put(stage: str, task: str, values: list[float], metric: str = "acc", **settings: Any) -> None:
+    """Write a result of outcomes, whose main metric is the first."""
+    scores = [
+        Score(task=task, metric=name, value=sum(values) / len(values), items=len(values)) for name in (metric, "f1")
+    ]
+    put_result(stage, task, scores, samples_of(task, metric, values) + samples_of(task, "f1", [0.0] * 9), **settings)
+
+
+def gate(*arguments: str) -> Ran:
+    """Run the command."""
+    return rabbit("gate", "--recipe", "mine", "--candidate", "dpo", "--baseline", "sft", *arguments)
+
+
+GOOD, LIKE, BAD = [1.0] * 300, [1.0] * 299 + [0.0], [1.0] * 200 + [0.0] * 100
+
+
+@pytest.mark.parametrize(
+    ("candidate", "code", "said"),
+    [
+        (LIKE, 0, "pass: dpo is not worse than sft by more than 0.05 in any suite"),
+        (BAD, 1, "fail: dpo is worse than sft by more than 0.05 in kobest"),
+        (
+            [1.0] * 280 + [0.0] * 20,
+            0,
+            "not enough items to tell whether dpo is worse than sft by more than 0.05 in\nkobest",
+        ),
+    ],
+)
+def test_the_command_ends_with_what_the_gate_says(recipe: Path, candidate: list[float], code: int, said: str) -> None:
+    for stage, values in {"sft": GOOD, "dpo": candidate}.items():
+        put(stage, "kobest", values)
+        put(stage, "haerae", GOOD)
+    ran = gate("--margin", "0.05")
+    assert (ran.exit_code, ran.stderr) == (code, "")
+    assert ran.stdout.endswith(f"\n\n{said}\n")
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+    found = json.loads(gate("--margin", "0.05", "--json").stdout)
+    assert found["verdict"] == said.partition(":")[0].partition(" whether")[0]
+    assert [suite["suite"] for suite in found["suites"]] == ["kobest", "haerae"]
+    assert gate("--margin", "0.05", "--json").exit_code == code
+
+
+def test_a_suite_counts_by_its_first_metric_over_the_items_that_both_kept() -> None:
+    [found] = compare_all([Pairs("kobest", "acc", 1.0, GOOD, BAD)], 0.01)
+    assert (found.items, found.baseline) == (300, 1.0)
+    assert found.candidate == pytest.approx(2 / 3)
+    assert found.low < found.difference < found.high < -0.2
+    assert found.verdict is Verdict.WORSE
+    assert found.needed is None
+
+
+def test_a_judges_points_count_as_shares_of_its_scale_and_overall(recipe: Path) -> None:
+    rng, task = np.random.default_rng(26), "logickor@judge/1".replace("/", "-")
+    was = list(rng.integers(2, 9, 60).astype(float))
+    for stage, values in {"sft": was, "dpo": [value - 1 for value in was[:30]] + was[30:]}.items():
+        scores = [Score(task="total", metric=metric, value=5.0, items=60) for metric in ("single", "overall")]
+        put_result(stage, task, scores, samples_of("추론", "overall", values), judge="judge/1", scale=10)
+        put_result(stage, f"{task}-vs", [], judge="judge/1", against="base")
+    [found] = json.loads(gate("--margin", "0.01", "--json").stdout)["suites"]
+    assert (found["suite"], found["metric"], found["items"]) == (task, "overall", 60)
+    assert found["difference"] == pytest.approx(-0.05)
+    assert found["candidate"] == pytest.approx(found["baseline"] - 0.5)
+    assert found["verdict"] == "worse"
+
+
+def test_what_cannot_be_compared_is_one_line(recipe: Path) -> None:
+    def refused(*arguments: str) -> str:
+        ran = gate(*arguments)
+        assert (ran.exit_code, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+        return ran.stderr.removeprefix("error: ")
+
+    assert refused() == "runs/mine/eval: no results; run `make eval RECIPE=mine STAGE=sft,dpo`\n"
+    put("sft", "kobest", GOOD)
+    put("sft", "haerae", GOOD)
+    put("dpo", "kobest", GOOD, limit=300)
+    assert refused().startswith("runs/mine/eval/dpo: no result of haerae; measure it, or name what both")
+    assert refused("--tasks", "gsm8k").startswith("runs/mine/eval/sft: no result of gsm8k;")
+    said = refused("--tasks", "kobest")
+    assert said.startswith(
+        "runs/mine/eval/dpo/kobest.json: was measured with other limit than runs/mine/eval/sft/kobest"
+    )
+    put("dpo", "kobest", GOOD, metric="acc_norm")
+    assert "has no item of acc in common with runs/mine/eval/sft/kobest.json" in refused("--tasks", "kobest")
+    put("dpo", "kobest", GOOD)
+    assert gate("--tasks", "kobest, kobest", "--margin", "0.05").exit_code == 0
+    retrain("dpo")
+    assert refused("--tasks", "kobest").startswith(
+        "runs/mine/eval/dpo/kobest.json: of an earlier model of dpo; measure "
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--margin", "0"], "Invalid value for --margin: a share above 0 and below 1, such as 0.01"),
+        (["--margin", "nan"], "Invalid value for --margin: a share above 0 and below 1, such as 0.01"),
+        (["--baseline", "dpo"], "Invalid value for --baseline: dpo against itself says nothing; name another stage"),
+        (["--baseline", "sfr"], "STAGE=sfr: there is no such stage; did you mean `sft`?"),
+    ],
+)
+def test_a_call_that_is_wrong_says_so(recipe: Path, arguments: list[str], said: str) -> None:
+    ran = gate(*arguments)
+    assert ran.exit_code == 2
+    assert ran.stderr.endswith(f"{said}\n")
