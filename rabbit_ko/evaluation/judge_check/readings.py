@@ -131,7 +131,11 @@ def _of_rise(probe: Probe, mean: Mean, obeyed: Share | None) -> Iterator[Reading
     else:
         low, high = mean.interval() or sure
         said = (
-            "may give points for" if low > 0 else "may take points for" if high < 0 else "gives nothing for certain for"
+            "may give points for"
+            if low > 0
+            else "may take points for"
+            if high < 0
+            else "gives nothing for certain for"
         )
         yield Reading(probe.kind, False, f"{said} {probe.what}: {mean.value:+.2f}{shown}{_given(obeyed)}")
 
