@@ -5,7 +5,6 @@ of LGAI-EXAONE/KoMT-Bench are LGPL-3.0 by their card. What a model is told aroun
 in this project's own words.
 """
 
-import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,13 +12,11 @@ from pathlib import Path
 from prompt_strategies.messages import Messages
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, suggest
-from rabbit_ko.evaluation.journal import digest
+from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.rubric import GENERAL
 
 LOGICKOR = "logickor"
 _LEAD_INS = Path(__file__).with_name("lead_ins.yaml")
-# What the name of a file may hold, anywhere. The longest that a name of one's own is, in characters.
-_OTHER, _LONGEST = re.compile(r"[^A-Za-z0-9._-]"), 80
 
 
 @dataclass(frozen=True)
@@ -67,12 +64,6 @@ def find_bench(name: str, hub_dir: str = "") -> Bench:
         raise UnknownName(f"BENCH: no bench `{name}`{suggest(name, BENCHES)}; or give a file of questions")
     own = file_name(file.stem)
     return Bench(f"{own}-file" if own in BENCHES else own, name)
-
-
-def file_name(name: str) -> str:
-    """Return a name, such as a judge's, as a part of a file's name; two that differ stay different."""
-    plain = _OTHER.sub("-", name)[:_LONGEST]
-    return plain if plain == name else f"{plain}-{digest(name)[:6]}"
 
 
 @cache

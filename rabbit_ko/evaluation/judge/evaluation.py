@@ -15,9 +15,10 @@ from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
 from rabbit_ko.evaluation.judge.answers import Answers
 from rabbit_ko.evaluation.judge.asking import ATTEMPTS, Work, ask_all, known_replies, still_missing, work_of
-from rabbit_ko.evaluation.judge.benches import Bench, file_name
+from rabbit_ko.evaluation.judge.benches import Bench
 from rabbit_ko.evaluation.judge.forms import HIGHEST
 from rabbit_ko.evaluation.judge.judged import on_each_answer, on_two_stages, said_of
+from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.questions import Question, load_questions
 from rabbit_ko.evaluation.judge.rubric import SIDES, check_rubric
 from rabbit_ko.evaluation.judge.verdicts import Mode

@@ -1,4 +1,4 @@
-"""A judge's name as that of a file or a folder."""
+"""The name of a judge, or of a bench of one's own, as that of a file or a folder."""
 
 import re
 
@@ -8,7 +8,7 @@ _OTHER = re.compile(r"[^A-Za-z0-9._-]|^\.+")
 MOST = 80
 
 
-def file_name(judge: str) -> str:
-    """Return a judge's name in letters that every file system takes; where that changes it, with a hash of it."""
-    name = _OTHER.sub("-", judge)[:MOST]
-    return name if name == judge else f"{name}-{digest(judge)[:8]}"
+def file_name(own: str) -> str:
+    """Return a name in letters that every file system takes; where that changes it, with a hash of it."""
+    name = _OTHER.sub("-", own)[:MOST]
+    return name if name == own else f"{name}-{digest(own)[:8]}"

@@ -18,6 +18,7 @@ from rabbit_ko.evaluation.judge.asking import (
     Work,
     ask_all,
     known_replies,
+    settings_for,
     still_missing,
     verdict_of,
     work_of,
@@ -28,8 +29,6 @@ from rabbit_ko.evaluation.judge_check.items import Item
 from rabbit_ko.evaluation.judge_check.measures import Judged
 from rabbit_ko.evaluation.judge_check.probes import PROBES
 
-# As benches ask: several verdicts on the same are each drawn by themselves, a single one is not drawn.
-TEMPERATURE = 0.7
 MODES: tuple[Mode, ...] = ("score", "pairwise")
 
 
@@ -54,7 +53,7 @@ class Plan(NamedTuple):
     @property
     def temperature(self) -> float:
         """At which the judge is asked, where it takes one."""
-        return TEMPERATURE if self.repeats > 1 else 0.0
+        return float(settings_for(self.repeats)["temperature"])
 
     def journal(self, mode: Mode) -> Path:
         """Return the journal of the verdicts on one answer, or on two."""
@@ -117,7 +116,7 @@ def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:
     if most is not None and sum(needed.values()) > most:
         said = f"MAX_REQUESTS: {sum(needed.values()):,} verdicts are missing, and {most:,} requests may be sent"
         raise UserError(f"{said}; raise it, or ask for fewer: REPEATS=1, or ITEMS=file with fewer rows")
-    replies, settings = {}, {"temperature": plan.temperature}
+    replies, settings = {}, settings_for(plan.repeats)
     for mode in MODES:
         # What more than one attempt takes of scores must not be missing from comparisons.
         allowed = None if most is None else needed[mode] if mode == "pairwise" else most - needed["pairwise"]

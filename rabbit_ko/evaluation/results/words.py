@@ -41,14 +41,21 @@ SETTINGS: Words = {
     "rubric": "채점 지침",
     "max_new_tokens": "답변의 최대 길이",
     "scale": "만점",
+    "verdicts": "답변마다 받은 판정 수",
+    "bench": "평가 문항",
     "against": "비교 상대",
 }
 NOTES: Words = {
     "{} prompts were longer than the model's context and lost their beginning": (
         "프롬프트 {}개가 모델의 문맥보다 길어 앞부분이 잘렸습니다"
     ),
-    "no readable verdict on {}; they are in no mean, and asked for in the next run": (
-        "읽을 수 없는 판정이 있어 평균에서 뺐습니다({}). 다음 실행에서 다시 묻습니다"
+    "no readable verdict on {}; they are in no mean": "읽을 수 없는 판정이 있어 평균에서 뺐습니다({})",
+    "verdicts on the same answer have a standard deviation of {} points": (
+        "같은 답변에 여러 번 매긴 점수의 표준 편차는 {}점입니다"
+    ),
+    "questions won, tied and lost: {}": "이긴 문항, 비긴 문항, 진 문항의 수: {}",
+    "the same verdict in both orders: {}, else a tie": (
+        "두 순서에서 판정이 같은 비율: {}. 순서에 따라 판정이 바뀌면 비긴 것으로 셉니다"
     ),
 }
 # Stands for a note that has no words of its own.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbit_ko.evaluation.judge_check.asking import TEMPERATURE
+from rabbit_ko.evaluation.judge.asking import TEMPERATURE
 from rabbit_ko.evaluation.judge_check.items import read_items
 from tests.rabbit_ko.evaluation.judge_check.cases import (
     FOLDER,
