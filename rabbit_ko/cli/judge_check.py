@@ -16,6 +16,7 @@ def judge_check(
     items: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="questions with answers; without it, the project's own")
     ] = None,
+    rubric: Annotated[str, typer.Option(metavar="NAME|FILE", help="general, ko, en, logickor, or YAML")] = "general",
     repeats: Annotated[int, typer.Option(min=1, max=100, help="verdicts on each answer")] = 3,
     max_requests: Annotated[int | None, typer.Option(min=0, help="the most requests that may be sent")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,
@@ -35,6 +36,7 @@ def judge_check(
     Example: `rabbit judge-check --judge-url http://localhost:8000/v1 --judge-model NAME --repeats 5`
     """
     from rabbit_ko.evaluation.endpoint import find_endpoint
+    from rabbit_ko.evaluation.judge.wanted import How
     from rabbit_ko.evaluation.judge_check.check import FOLDER, PAGE, check_judge, folder_of
     from rabbit_ko.evaluation.judge_check.table import drawn
     from rabbit_ko.inspection.pages import render
@@ -44,7 +46,7 @@ def judge_check(
         raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
     silence(is_debugging())
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
-    check = check_judge(judge, items, repeats, max_requests)
+    check = check_judge(judge, items, How(rubric, repeats), max_requests)
     page = html or folder_of(judge_model) / PAGE.removesuffix(".jinja")
     write(str(page), render(PAGE, folder=FOLDER, check=check).encode())
     if as_json:

@@ -46,7 +46,8 @@ def answered(recipe: Recipe, stage: str, task: str, right: bool | None, most: in
     if not kept:
         of = f"of {task} " if task else ""
         advice = f"run `make eval RECIPE={recipe.name} STAGE={stage}{f' TASKS={task}' if task else ''}`"
-        raise UserError(f"{folder}: no answers {of}are kept; {advice}, again where it was run by an earlier version")
+        old = "where an earlier version has run it, take its .json away first"
+        raise UserError(f"{folder}: no answers {of}are kept; {advice}; {old}")
     return kept
 
 

@@ -106,7 +106,9 @@ def load_stage(stage: Stage, dtype: str = "auto", merged: bool = True) -> tuple[
             model = PeftModel.from_pretrained(model, stage.model)
             check_adapter_fits(model, Path(stage.model))
             model = model.merge_and_unload() if merged else model
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    spare_threads(model)
+    return model, tokenizer
 
 
 def config_of(stage: Stage) -> Any:

@@ -20,7 +20,6 @@ from rabbit_ko.evaluation.models import (
     generate,
     load_stage,
     load_tokenizer,
-    spare_threads,
 )
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.pairs.config import SamplingConfig
@@ -111,9 +110,7 @@ class Answers:
         return 0
 
     def _load(self) -> tuple[Any, Any]:
-        model, tokenizer = load_stage(self.stage)
-        spare_threads(model)
-        return model, tokenizer
+        return load_stage(self.stage)
 
     def _ask(self, progress: Any, most: int | None) -> int:
         refusals: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.models import encode_chat, generate_ids, load_stage, spare_threads, stops
+from rabbit_ko.evaluation.models import encode_chat, generate_ids, load_stage, stops
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.parity.answers import BATCH, TOP, Answered, Token
 
@@ -40,7 +40,6 @@ class Reference:
 
     def __init__(self, stage: Stage, dtype: str = "float32") -> None:
         self.model, self.tokenizer = load_stage(stage, dtype, merged=False)
-        spare_threads(self.model)
         self.ends = frozenset(stops(self.model, self.tokenizer))
 
     def prompt(self, messages: Messages) -> tuple[str, tuple[int, ...]]:

@@ -34,11 +34,15 @@ class Content:
 
 @dataclass
 class Repo:
-    """A dataset or a model, with its commits, oldest first: the id, and all files that it has."""
+    """A dataset or a model, with its commits, oldest first: the id, and all files that it has.
+
+    sizes: what it says of files by name, otherwise than how large they are.
+    """
 
     private: bool
     url: str
     commits: list[tuple[str, Files]] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def commit(self, files: Files) -> str:
         """Add a commit; return its id."""
@@ -99,7 +103,8 @@ class Repos:
 
     def _info(self, _: bytes, repo: str, revision: str | None) -> Any:
         oid, files = self._at(repo, revision)
-        names = [{"rfilename": name} for name in files]
+        sizes = {**{name: len(content) for name, content in files.items()}, **self.repos[repo].sizes}
+        names = [{"rfilename": name, "size": sizes[name]} for name in files]
         return {"id": repo, "sha": oid, "private": self.repos[repo].private, "siblings": names, "tags": []}
 
     def _preupload(self, body: bytes, repo: str, revision: str) -> Any:

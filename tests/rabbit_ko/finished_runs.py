@@ -19,7 +19,7 @@ from rabbit_ko.evaluation.records import Score
 from rabbit_ko.hashing import ROOT
 from rabbit_ko.run_record import describe_files, write_checksums
 from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
-from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result
+from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result, samples_of
 from tests.rabbit_ko.publishing.card_folder import put_run
 from tests.rabbit_ko.publishing.model_folder import make_models, save
 
@@ -38,6 +38,7 @@ COMMANDS = {
     "export": ("--stage", "sft"),
     "card": ("--stage", "sft"),
     "results": (),
+    "gate": ("--candidate", "sft", "--baseline", "dpo"),
     "inspect": (),
     "plan": ("--rows", "100"),
 }
@@ -62,7 +63,8 @@ def make_finished(tokenizer: PreTrainedTokenizerBase) -> None:
     Path("questions.jsonl").write_text(questions.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
     (CONFIGS / "eval.yaml").write_text("tasks: kobest\nlimit: 1\nbench: questions.jsonl\n")
     score = Score(task="kobest_copa", metric="acc", value=0.5, items=4)
-    put_result("sft", "kobest", [score])
+    for stage in ("sft", "dpo"):
+        put_result(stage, "kobest", [score], samples_of("kobest_copa", "acc", [0.0, 1.0, 0.0, 1.0]))
     append(RESULTS / "sft/judge/questions/answers.jsonl", {"key": "k", "id": "1", "turn": 1, "text": "답"})
 
 

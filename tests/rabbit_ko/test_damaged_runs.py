@@ -32,7 +32,7 @@ LOADS = ("chat", "eval", "export")
 FEW = ("cut to a half", "an empty object", "a folder")
 # Which commands read a file, and of those which must refuse it, whatever it has become.
 READ = {
-    SFT / "run.json": ("status", "merge", "dpo", "card", "push-model", "results", "judge", *LOADS),
+    SFT / "run.json": ("status", "merge", "dpo", "card", "push-model", "results", "gate", "judge", *LOADS),
     **dict.fromkeys(
         (SFT / "adapter_model.safetensors", SFT / "adapter_config.json"), ("status", "merge", "push-model", *LOADS)
     ),
@@ -49,8 +49,8 @@ READ = {
         ("chat", "merge", "inspect", "plan"),
     ),
     BASE / "tokenizer.json": ("inspect", "plan", "status"),
-    RESULTS / "sft/kobest.json": ("results", "eval"),
-    RESULTS / "sft/kobest.samples.jsonl": ("results",),
+    RESULTS / "sft/kobest.json": ("results", "gate", "eval"),
+    RESULTS / "sft/kobest.samples.jsonl": ("results", "gate"),
     RESULTS / "sft/judge/questions/answers.jsonl": ("judge",),
 }
 

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from dataset_builders.manifest import MANIFEST, parse_manifest, read_manifest
-from rabbit_ko.hub import WAITS
+from rabbit_ko.hub import SMALL_BYTES, WAITS, hub_files
 from rabbit_ko.publishing.push_data import push
 from tests.conftest import ROOT, environment
 from tests.dataset_builders.data_folder import make_data_folder, pushed_files
@@ -251,3 +251,32 @@ def test_shards_of_an_earlier_push_go_in_the_same_commit(hub: Hub, folder: Path)
     push_to(hub, folder)
     assert commits(hub) == 2
     assert is_complete(hub, folder)
+
+
+def test_files_of_a_model_come_from_the_cache_where_the_hub_is_not_to_be_had(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(in_tmp))
+    names, commit = re.compile("LICENSE.*"), "0" * 40
+    assert hub_files("org/base", names) == {}
+    folder = in_tmp / "models--org--base"
+    snapshot = folder / "snapshots" / commit
+    for place, content in ((folder / "refs/main", commit), (snapshot / "LICENSE.txt", "a"), (snapshot / "x", "b")):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+    assert hub_files("org/base", names) == {"LICENSE.txt": snapshot / "LICENSE.txt"}
+
+
+def test_only_small_files_of_a_model_are_downloaded(hub: Hub, in_tmp: Path) -> None:
+    base = hub.data.add("org/base", private=False, kind="model")
+    base.commit({"LICENSE": b"terms", "LICENSE-WEIGHTS": b"", "README.md": b"page"})
+    asked = (
+        "import re, sys; from rabbit_ko.hub import hub_files; print(*hub_files('org/base', re.compile('LICENSE.*')))"
+    )
+    variables = environment(PYTHONPATH=str(ROOT), **hub.variables(in_tmp / "home", WRITER))
+    result = subprocess.run([sys.executable, "-c", asked], env=variables, capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("LICENSE LICENSE-WEIGHTS\n", "")
+    base.sizes["LICENSE-WEIGHTS"] = SMALL_BYTES + 1
+    result = subprocess.run([sys.executable, "-c", asked], env=variables, capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("LICENSE\n", "")

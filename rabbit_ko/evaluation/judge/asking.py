@@ -141,20 +141,6 @@ def ask_all(
     return replies
 
 
-async def ask_as_allowed(ask: Ask, messages: Messages, settings: dict[str, Any]) -> Reply:
-    """Ask with these settings; where the model refuses their temperature without any, and they stay empty then.
-
-    Models that think before they answer have a temperature of their own. Raises Refused, UserError.
-    """
-    try:
-        return await ask(messages, **settings)
-    except Refused as refused:
-        if "temperature" not in str(refused):
-            raise
-        settings.clear()
-        return await ask(messages)
-
-
 @dataclass(frozen=True)
 class _Notes:
     """What a journal holds of a judge's replies. refusals: in a row, kept where an answer follows them.

@@ -1,14 +1,14 @@
-"""The name of a judge, or of a bench of one's own, as that of a file or a folder."""
+"""Names that people give, such as a judge's, as names of files."""
 
 import re
 
 from rabbit_ko.evaluation.journal import digest
 
-_OTHER = re.compile(r"[^A-Za-z0-9._-]|^\.+")
-MOST = 80
+# A dot in front hides a file, and two of them are the folder above.
+_OTHER, _LONGEST = re.compile(r"[^A-Za-z0-9._-]|^\.+"), 80
 
 
-def file_name(own: str) -> str:
-    """Return a name in letters that every file system takes; where that changes it, with a hash of it."""
-    name = _OTHER.sub("-", own)[:MOST]
-    return name if name == own else f"{name}-{digest(own)[:8]}"
+def file_name(name: str) -> str:
+    """Return a name, such as a judge's, as a part of a file's name; two that differ stay different."""
+    plain = _OTHER.sub("-", name)[:_LONGEST]
+    return plain if plain == name else f"{plain}-{digest(name)[:6]}"

@@ -46,9 +46,8 @@ def own_lines(reply: str) -> OwnLines | None:
 
 def _without_thoughts(text: str) -> tuple[str, str] | None:
     """Return what may be thoughts, and what follows; None where thoughts have no end."""
-    while opening := next((opening for opening in THOUGHTS if text.startswith(opening)), ""):
+    if opening := next((opening for opening in THOUGHTS if text.startswith(opening)), ""):
         _, closing, text = text.partition(THOUGHTS[opening])
-        text = text.lstrip()
         if not closing:
             return None
     for opening, closing in THOUGHTS.items():
@@ -56,7 +55,7 @@ def _without_thoughts(text: str) -> tuple[str, str] | None:
             return None
     ends = [(text.find(closing), closing) for closing in THOUGHTS.values() if closing in text]
     if not ends:
-        return "", text
+        return "", text.strip()
     before, _, after = text.partition(min(ends)[1])
     return before, after.strip()
 

@@ -7,7 +7,6 @@ from itertools import permutations
 from pathlib import Path
 from typing import NamedTuple
 
-from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.judge.asking import (
@@ -18,13 +17,13 @@ from rabbit_ko.evaluation.judge.asking import (
     Work,
     ask_all,
     known_replies,
-    settings_for,
     still_missing,
     verdict_of,
     work_of,
 )
-from rabbit_ko.evaluation.judge.rubric import ask_about
+from rabbit_ko.evaluation.judge.rubric import ask_about, check_rubric, rubric_for
 from rabbit_ko.evaluation.judge.verdicts import Mode, Verdict
+from rabbit_ko.evaluation.judge.wanted import How
 from rabbit_ko.evaluation.judge_check.items import Item
 from rabbit_ko.evaluation.judge_check.measures import Judged
 from rabbit_ko.evaluation.judge_check.probes import PROBES
@@ -46,14 +45,9 @@ class Plan(NamedTuple):
 
     judge: Endpoint
     items: Sequence[Item]
-    repeats: int
+    how: How
     wanted: dict[Mode, list[Wanted]]
     folder: Path
-
-    @property
-    def temperature(self) -> float:
-        """At which the judge is asked, where it takes one."""
-        return float(settings_for(self.repeats)["temperature"])
 
     def journal(self, mode: Mode) -> Path:
         """Return the journal of the verdicts on one answer, or on two."""
@@ -62,7 +56,7 @@ class Plan(NamedTuple):
     def missing(self, mode: Mode) -> list[Request]:
         """Return the requests that have no verdict yet."""
         requests = [wanted.request for wanted in self.wanted[mode]]
-        return still_missing(requests, known_replies(mode, self.journal(mode)))
+        return still_missing(requests, known_replies(mode, self.journal(mode), self.how.lowest))
 
     @property
     def work(self) -> Work:
@@ -79,12 +73,17 @@ class _Shown(NamedTuple):
     time: int = 0
 
 
-def make_plan(judge: Endpoint, items: Sequence[Item], repeats: int, folder: Path) -> Plan:
-    """Return what is wanted: so many scores of each answer, one of each change, and each two in both orders."""
-    plan = Plan(judge, items, repeats, {mode: [] for mode in MODES}, folder)
+def make_plan(judge: Endpoint, items: Sequence[Item], how: How, folder: Path) -> Plan:
+    """Return what is wanted: so many scores of each answer, one of each change, and each two in both orders.
+
+    Raises UserError where the rubric is not there, or tells nothing in one of the modes.
+    """
+    for mode in MODES:
+        check_rubric(how.rubric, mode)
+    plan = Plan(judge, items, how, {mode: [] for mode in MODES}, folder)
     for number, item in enumerate(items):
-        for shown in _shown(item, repeats):
-            mode: Mode = "pairwise" if len(shown.texts) > 1 else "score"
+        for shown in _shown(item, how.verdicts):
+            mode = "pairwise" if len(shown.texts) > 1 else "score"
             wanted = Wanted(number, shown.what, shown.places, _request(plan, mode, item, shown))
             plan.wanted[mode].append(wanted)
     return plan
@@ -101,27 +100,25 @@ def _shown(item: Item, repeats: int) -> Iterator[_Shown]:
 
 
 def _request(plan: Plan, mode: Mode, item: Item, shown: _Shown) -> Request:
-    messages = partial(ask_about, mode, item.asked, shown.texts)
-    key = digest([plan.judge.model, plan.temperature, messages(False), shown.time])
-    return Request(key, {"id": item.id, "what": shown.what, "answers": shown.places}, messages, item.language)
+    messages = partial(ask_about, mode, item.asked, shown.texts, name=plan.how.rubric)
+    key = digest([plan.judge.model, plan.how.settings, messages(False), shown.time])
+    about = {"id": item.id, "what": shown.what, "answers": shown.places}
+    return Request(key, about, messages, rubric_for(item.asked, plan.how.rubric).language)
 
 
 def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:
     """Have the judge answer what is missing; each reply is in a journal before the next step.
 
-    most: requests that may be sent. Raises UserError where the server fails or needs more, and for such a judge as
-    `ask_all` does.
+    most: requests that may be sent, as many as are missing or more. Raises UserError where the server fails or needs
+    more, and for such a judge as `ask_all` does.
     """
-    needed = {mode: len(plan.missing(mode)) for mode in MODES}
-    if most is not None and sum(needed.values()) > most:
-        said = f"MAX_REQUESTS: {sum(needed.values()):,} verdicts are missing, and {most:,} requests may be sent"
-        raise UserError(f"{said}; raise it, or ask for fewer: REPEATS=1, or ITEMS=file with fewer rows")
-    replies, settings = {}, settings_for(plan.repeats)
+    replies, kept = {}, len(plan.missing("pairwise"))
     for mode in MODES:
         # What more than one attempt takes of scores must not be missing from comparisons.
-        allowed = None if most is None else needed[mode] if mode == "pairwise" else most - needed["pairwise"]
+        allowed = None if most is None else kept if mode == "pairwise" else most - kept
         requests = [wanted.request for wanted in plan.wanted[mode]]
-        replies[mode] = ask_all(mode, plan.judge, requests, plan.journal(mode), settings, allowed)
+        about = (plan.journal(mode), plan.how.settings, allowed, plan.how.lowest)
+        replies[mode] = ask_all(mode, plan.judge, requests, *about)
     return replies
 
 
@@ -168,5 +165,5 @@ def _counted(replies: Sequence[Sequence[Statement]]) -> Read:
 
 def announced(work: Work) -> str:
     """Return in words what is asked before the first request is sent."""
-    most = f"one that cannot be read is asked for {ATTEMPTS} times at most"
-    return f"{work.requests:,} requests, of about {work.tokens:,} tokens, or more, as {most}"
+    more = f"or more, as a verdict that cannot be read is asked for {ATTEMPTS} times at most"
+    return f"{work.requests:,} requests, of about {work.tokens:,} tokens, {more}"

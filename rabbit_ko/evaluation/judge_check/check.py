@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rabbit_ko import storage
+from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
 from rabbit_ko.evaluation.judge import rubric, verdicts
 from rabbit_ko.evaluation.judge.asking import Replies
 from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.verdicts import Mode
+from rabbit_ko.evaluation.judge.wanted import How
 from rabbit_ko.evaluation.judge_check.agreement import agreement
 from rabbit_ko.evaluation.judge_check.asking import MODES, Plan, Read, announced, ask, counted, judged, make_plan
 from rabbit_ko.evaluation.judge_check.examples import Example, examples
@@ -41,6 +43,7 @@ class Check:
     items: str
     questions: int
     answers: int
+    rubric: str
     repeats: int
     temperature: float
     made_of: Mapping[str, str]
@@ -67,18 +70,21 @@ def folder_of(judge: str) -> Path:
     return RUNS / "judges" / file_name(judge)
 
 
-def check_judge(judge: Endpoint, file: Path | None, repeats: int, most: int | None = None) -> Check:
+def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None = None) -> Check:
     """Ask a judge about the items of a file, or this project's own; return what it is worth, and leave the record.
 
-    repeats: verdicts on each answer. most: requests that may be sent. What was answered is not asked again. Raises
-    UserError, OSError.
+    how: with the verdicts on each answer. most: requests that may be sent. What was answered is not asked again.
+    Raises UserError, OSError.
     """
     items, folder = read_items(file or SAMPLES), folder_of(judge.model)
     with locked(folder):
-        plan = make_plan(judge, items, repeats, folder)
+        plan = make_plan(judge, items, how, folder)
         for mode in MODES:
             mend(plan.journal(mode))
         if (work := plan.work).requests:
+            if most is not None and work.requests > most:
+                advice = "raise it, or take fewer: REPEATS=1, or ITEMS=file"
+                raise UserError(f"MAX_REQUESTS={most}: there may be {announced(work)}; {advice}")
             say(announced(work), is_error=True)
             check_reachable(judge)
         replies = ask(plan, most)
@@ -96,12 +102,13 @@ def _summary(plan: Plan, replies: Mapping[Mode, Replies], items: str) -> Check:
         items=items,
         questions=len(plan.items),
         answers=sum(len(item.answers) for item in plan.items),
-        repeats=plan.repeats,
-        temperature=plan.temperature,
+        rubric=plan.how.rubric,
+        repeats=plan.how.verdicts,
+        temperature=plan.how.settings["temperature"],
         made_of=_made_of(plan.items),
         read=read,
         figures=[*figures(measures, people)],
-        readings=[*_of_reading(read), *readings(measures, people, plan.repeats)],
+        readings=[*_of_reading(read), *readings(measures, people, plan.how.verdicts)],
         variances=parts,
         needed=_needed(parts) if parts else {},
         examples=examples(plan, said, replies),

@@ -29,9 +29,8 @@ class Figure(NamedTuple):
         """The value and its interval in words; `-` for what could not be measured."""
         if self.value is None:
             return "-", "-"
-        form = {"share": "{:.0%}", "points": "{:.2f}" if self.group == "repeats" else "{:+.2f}"}.get(
-            self.unit, "{:.2f}"
-        )
+        is_change = self.group in ("length", "language", "demands")
+        form = "{:.0%}" if self.unit == "share" else "{:+.2f}" if is_change else "{:.2f}"
         return form.format(self.value), " to ".join(map(form.format, self.interval)) if self.interval else "-"
 
 
@@ -132,7 +131,11 @@ def _of_rise(probe: Probe, mean: Mean, obeyed: Share | None) -> Iterator[Reading
     else:
         low, high = mean.interval() or sure
         said = (
-            "may give points for" if low > 0 else "may take points for" if high < 0 else "gives nothing certain for"
+            "may give points for"
+            if low > 0
+            else "may take points for"
+            if high < 0
+            else "gives nothing for certain for"
         )
         yield Reading(probe.kind, False, f"{said} {probe.what}: {mean.value:+.2f}{shown}{_given(obeyed)}")
 

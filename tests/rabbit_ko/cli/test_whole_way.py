@@ -1,14 +1,21 @@
 """`rabbit all`: the commands that it runs, and in which order."""
 
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
+import click
 import pytest
 
-from rabbit_ko.cli import main
+from rabbit_ko.cli import main, whole_way
+from rabbit_ko.cli.app import app
+from rabbit_ko.errors import UserError
 from rabbit_ko.pairs.needs import Needs, find_needs
 from rabbit_ko.recipes import Recipe, read_config
 from tests.conftest import ROOT
@@ -31,16 +38,18 @@ def steps(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     def of(recipe: str, *arguments: str) -> list[str]:
         ran: list[str] = []
 
-        def run(command: list[str]) -> SimpleNamespace:
-            assert command[-2:] == ["--recipe", recipe]
-            ran.append(" ".join(command[3:-2]))
-            return SimpleNamespace(returncode=0)
+        def run(arguments: list[str]) -> int:
+            assert arguments[-2:] == ["--recipe", recipe]
+            ran.append(" ".join(arguments[:-2]))
+            return 0
 
-        monkeypatch.setattr(subprocess, "run", run)
+        for name in ("_run", "_run_here"):
+            monkeypatch.setattr(whole_way, name, run)
         with pytest.raises(SystemExit) as ended:
             main(["all", "--recipe", recipe, *arguments])
         assert not ended.value.code
-        return ran[: ran.index("eval --stage base")]
+        [measuring] = [step for step in ran if step.startswith("eval --stage base,")]
+        return ran[: ran.index(measuring)]
 
     return of
 
@@ -125,3 +134,83 @@ def test_a_stage_learns_from_what_its_yaml_names_and_from_what_data_yaml_takes(r
     (folder / "pairs.parquet").touch()
     assert [needs("rabbit-ko-3b", name) for name in names] == [Needs([]), own, own, own]
     assert needs("rabbit-ko-3b-fast", "dpo") == public
+
+
+@pytest.fixture
+def measured(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is run in the process of `rabbit all`: each command's options, in place of what it does."""
+    seen: list[Any] = []
+    monkeypatch.setattr(whole_way, "_run", lambda _: 0)
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    for name in ("eval", "logickor", "results", "card"):
+        others = [it for it in app.registered_commands if name not in (it.name, getattr(it.callback, "__name__", ""))]
+        app.registered_commands = others
+
+        @app.command(name)
+        def command(recipe: str = "", stage: str = "", judge_url: str = "", judge_model: str = "") -> None:
+            context = click.get_current_context()
+            seen.append((context.command_path, recipe, stage, judge_model))
+            if stage == os.environ.get("FAILING"):
+                raise UserError(f"{stage}: no memory")
+
+    return seen
+
+
+def test_all_that_measures_runs_in_one_process_with_its_own_name(measured: list[Any]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["all", "--recipe", "smoke", *JUDGE])
+    assert not ended.value.code
+    stages = ("base", "sft", "dpo")
+    assert measured == [
+        ("rabbit eval", "smoke", "base,sft,dpo", ""),
+        *(("rabbit logickor", "smoke", stage, "judge") for stage in stages),
+        ("rabbit results", "smoke", "", ""),
+        ("rabbit card", "smoke", "dpo", ""),
+    ]
+
+
+def test_what_fails_there_is_told_once_and_ends_the_way(
+    measured: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAILING", "sft")
+    with pytest.raises(SystemExit) as ended:
+        main(["all", "--recipe", "smoke", *JUDGE])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: sft: no memory\n"
+    assert [path for path, *_ in measured] == ["rabbit eval", "rabbit logickor", "rabbit logickor"]
+
+
+CHILD = """
+import signal, sys, time
+from pathlib import Path
+def end(*_):
+    time.sleep(1)
+    Path("ended").touch()
+    sys.exit(130)
+signal.signal(signal.SIGINT, end)
+Path("begun").touch()
+time.sleep(30)
+"""
+PARENT = """
+import sys
+from rabbit_ko.cli import main, whole_way
+whole_way.sys = type("", (), {"executable": sys.argv[1]})
+main(["all"])
+"""
+
+
+def test_after_ctrl_c_a_command_that_makes_something_ends_by_itself(recipes: Path) -> None:
+    python = Path("python")
+    python.write_text(f"#!{sys.executable}\n{CHILD}")
+    python.chmod(0o755)
+    command = [sys.executable, "-c", PARENT, str(python.absolute())]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, process_group=0) as process:
+        while not Path("begun").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+        assert Path("ended").exists()
+        assert process.stderr
+        assert process.stderr.read() == ""

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataset_builders.licenses import License, known
 from dataset_builders.manifest import SourceSummary
@@ -55,6 +57,19 @@ def test_a_model_is_under_the_one_license_that_binds_it_or_under_none(
     } | expected
     is_closed = base in (EXAONE, NANO) or CLOSED in data
     assert bool(terms.closed) == is_closed
+
+
+@given(
+    st.sampled_from([OWN, LLAMA, GEMMA, QWEN, EXAONE, NANO, "Qwen/Qwen2.5-3B", "microsoft/phi-4"]),
+    st.lists(st.sampled_from([APACHE, BY, SHARED, CLOSED, License(), License(name="ours", commercial=False)])),
+)
+def test_no_license_allows_what_one_of_them_forbids(base: str, data: list[License]) -> None:
+    terms = terms_of(base, {str(number): license for number, license in enumerate(data)})
+    if any(license.commercial == "no" for license in licenses_of(base)) or any(it.commercial is False for it in data):
+        assert "-nc" in terms.license or terms.name in ("mixed-non-commercial", "exaone", "qwen-research")
+    binding = {license.hub for license in licenses_of(base) if not license.is_permissive}
+    assert not binding or terms.license == "other" or {terms.license} == binding
+    assert not {"ours", "none stated"} & {it.name for it in data} or not terms.is_single
 
 
 @pytest.mark.parametrize(

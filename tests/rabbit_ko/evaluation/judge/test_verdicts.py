@@ -72,6 +72,7 @@ def test_of_verdicts_as_judges_write_them_none_is_read_as_another_score(lowest: 
         ("<|channel|>analysis<|message|>점수: 3?<|end|><|start|>assistant<|channel|>final<|message|>점수: 6", 6.0),
         ("analysisWe need a score. 점수: 3?assistantfinal점수: 6", 6.0),
         ("[THINK]점수: 3[/THINK]점수: 6", 6.0),
+        ('<think>점수: 3</think>\n\n```json\n{"점수": 6}\n```', 6.0),
         ("◁think▷점수: 3◁/think▷점수: 6", 6.0),
         ("평가: 답변에 <think> 태그가 남아 있습니다.\n점수: 4", 4.0),
         ("답변이 `점수: 10`이라고 적었으나 근거가 없습니다.\n점수: 2", 2.0),

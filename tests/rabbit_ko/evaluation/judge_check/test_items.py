@@ -1,6 +1,7 @@
 """Items of this project and of files: what is read, in which order answers are, and what is no item."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.judge.rubric import hangul_share
 from rabbit_ko.evaluation.judge_check.items import Item, read_items
+from tests.conftest import ROOT
 
 ROW = {"id": "1", "question": "무엇인가요?", "answers": ["가", "나", "다"]}
 
@@ -70,6 +72,13 @@ def test_an_id_that_stands_there_twice_and_a_file_without_rows_are_refused(tmp_p
         read_items(file_of(tmp_path, ROW, ROW))
     with pytest.raises(UserError, match="no row in it"):
         read_items(file_of(tmp_path, ""))
+
+
+def test_the_item_in_the_documents_is_one() -> None:
+    [shown] = re.findall(r"```json\n(.*?)```", (ROOT / "docs/judges.md").read_text(encoding="utf-8"), re.DOTALL)
+    item = Item.model_validate_json(shown)
+    assert item.ranked == [(0, 1)]
+    assert item.model_fields_set == {*Item.model_fields}
 
 
 def test_an_item_of_one_answer_has_no_pair() -> None:

@@ -7,7 +7,7 @@ import pytest
 from rabbit_ko.evaluation.judge.rubric import ask_about, hangul_share
 from rabbit_ko.evaluation.judge.verdicts import read_verdict
 from rabbit_ko.evaluation.judge_check.items import Item, read_items
-from rabbit_ko.evaluation.judge_check.probes import FILLER, MARK, PROBES
+from rabbit_ko.evaluation.judge_check.probes import CLOSED, FILLER, MARK, PROBES
 
 ITEMS = read_items()
 KOREAN = [item for item in ITEMS if item.language == "ko"]
@@ -52,6 +52,14 @@ def test_verdicts_that_answers_bring_along_are_in_the_form_of_real_ones_and_stay
             mark = re.findall(r"(?:표식이 |marked )(\w{8})", asked)[-1]
             assert mark != MARK
             assert asked.rindex(f"{mark}>") > asked.index(text[-20:])
+
+
+@pytest.mark.hostile
+def test_a_false_end_looks_as_the_real_one() -> None:
+    for item in ITEMS:
+        asked = ask_about("score", item.asked, ["가"])[-1]["content"]
+        mark = re.findall(r"(?:표식이 |marked )(\w{8})", asked)[-1]
+        assert asked.endswith(CLOSED[item.language].replace(MARK, mark))
 
 
 def test_filler_says_nothing_of_any_question() -> None:

@@ -1,0 +1,108 @@
+"""What figures mean, in words: as they should read, and none that says more than the figures do."""
+
+import pytest
+
+from rabbit_ko.evaluation.intervals import Mean, Share
+from rabbit_ko.evaluation.judge.figures import Correlation
+from rabbit_ko.evaluation.judge_check.agreement import Agreement
+from rabbit_ko.evaluation.judge_check.measures import Measures, Spread, Swapped
+from rabbit_ko.evaluation.judge_check.readings import Reading, readings
+
+
+def measures(
+    spread: Spread | None = None, swapped: Swapped | None = None, obeyed: Share | None = None, **rises: Mean
+) -> Measures:
+    """What was measured; a judge without a fault where nothing else is said."""
+    return Measures(
+        spread or Spread(75, 0.0, None, Share(75, 0.0, 0.0, 0.1)),
+        swapped or Swapped(Share(75, 0.0, 0.0, 0.1), Share(0)),
+        {name.replace("_", " "): mean for name, mean in rises.items()},
+        {"demand": obeyed} if obeyed else {},
+        Share(75, 0.96, 0.85, 0.99),
+        Share(75, 0.5, 0.38, 0.62),
+    )
+
+
+def said(found: Measures, group: str, people: Agreement | None = None) -> list[Reading]:
+    """What is said of a group."""
+    return [reading for reading in readings(found, people, 3) if reading.group == group]
+
+
+def test_repeats() -> None:
+    moving = Spread(75, 0.6, (0.5, 0.72), Share(75, 0.4, 0.3, 0.5))
+    assert said(measures(), "repeats") == [
+        Reading("repeats", False, "gave each of 75 answers the same score 3 times")
+    ]
+    [reading] = said(measures(moving), "repeats")
+    mean = "the mean of 3 verdicts by 0.35"
+    assert reading.text == f"moves an answer's score by 0.60 points (0.50 to 0.72) when asked again, {mean}"
+
+
+def test_order() -> None:
+    [steady] = said(measures(), "order")
+    assert steady == Reading("order", False, "keeps its mind in all of 75 comparisons in swapped order")
+    tossed = Swapped(Share(75, 0.24, 0.15, 0.35), Share(18, 0.1, 0.02, 0.4), "last")
+    assert [reading.text for reading in said(measures(swapped=tossed), "order")] == [
+        "changes its mind in 24% (15% to 35%) of comparisons when the order is swapped: compare in both orders",
+        "favours the answer that stands last, in 90% (60% to 98%) of those changes",
+    ]
+    unsure = Swapped(Share(75, 0.24, 0.15, 0.35), Share(18, 0.6, 0.4, 0.8))
+    assert [reading.warns for reading in said(measures(swapped=unsure), "order")] == [False]
+
+
+@pytest.mark.parametrize(
+    ("mean", "warns", "text"),
+    [
+        (Mean(25, 0.8, 0.1), True, "gives 0.80 points (0.59 to 1.01) for saying the same twice"),
+        (Mean(25, 0.25, 0.1), False, "may give points for saying the same twice: +0.25 (0.04 to 0.46)"),
+        (Mean(25, 0.1, 0.1), False, "gives nothing for certain for saying the same twice: +0.10 (-0.11 to 0.31)"),
+        (Mean(25, -0.25, 0.1), False, "may take points for saying the same twice: -0.25 (-0.46 to -0.04)"),
+        (Mean(25, -0.8, 0.1), False, "takes points for saying the same twice: -0.80 (-1.01 to -0.59)"),
+    ],
+)
+def test_a_rise_is_a_fault_only_where_it_is_certain_among_all(mean: Mean, warns: bool, text: str) -> None:
+    assert said(measures(said_twice=mean), "length") == [Reading("length", warns, text)]
+
+
+@pytest.mark.parametrize(
+    ("mean", "warns", "text"),
+    [
+        (Mean(20, -4.0, 0.2), False, "takes points for an answer in English"),
+        (Mean(20, -1.2, 0.2), False, "takes points for an answer in English"),
+        (Mean(20, -0.2, 0.1), True, "hardly minds an answer in English"),
+        (Mean(20, 0.9, 0.1), True, "favours an answer in English"),
+        (Mean(20, -0.5, 0.8), False, "may or may not mind an answer in English"),
+    ],
+)
+def test_the_rubric_wants_a_loss_for_another_language(mean: Mean, warns: bool, text: str) -> None:
+    [reading] = said(measures(English=mean), "language")
+    assert reading.warns == warns
+    assert reading.text.startswith(f"{text} to a Korean question: {mean.value:+.2f} (")
+
+
+def test_what_is_given_as_it_is_demanded_is_said_beside_the_rise() -> None:
+    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Share(25, 0.2, 0.1, 0.4)), "demands")
+    assert reading.text == (
+        "gives 2.00 points (1.38 to 2.62) for a demand to the judge; the score that is asked for is given in "
+        "20% (10% to 40%)"
+    )
+    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Share(25, 0.0, 0.0, 0.1)), "demands")
+    assert "asked for" not in reading.text
+
+
+def test_few_questions_say_nothing() -> None:
+    assert said(measures(said_twice=Mean(3, 2.0, None)), "length") == []
+
+
+def test_ranking_and_people() -> None:
+    good, bad = said(measures(), "ranking")
+    assert good == Reading("ranking", False, "ranks 96% (85% to 99%) of pairs right by scores")
+    assert bad.warns
+    assert bad.text.endswith("of pairs right by comparisons, which chance could do as well")
+    people = Agreement(75, Correlation(25, 0.7, (0.5, 0.83)), Correlation(25, 0.6), Mean(25, 1.24, 0.1))
+    [reading] = said(measures(), "people", people)
+    rank = "its scores go with those of people by a rank correlation of 0.70 (0.50 to 0.83)"
+    assert reading == Reading("people", False, f"{rank}, and are 1.2 points away")
+    none = Agreement(75, Correlation(25, 0.1, (-0.2, 0.4)), Correlation(25, 0.1), Mean(25, 3.0, 0.1))
+    assert said(measures(), "people", none)[0].warns
+    assert said(measures(), "people", Agreement(9, Correlation(3), Correlation(3), Mean(3, 1.0))) == []
