@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rabbit_ko.cli.app import AsJson, RecipeName, app, is_debugging
-from rabbit_ko.cli.evaluate import MaxNewTokens, ModelUrl, model_server
+from rabbit_ko.cli.evaluate import MaxNewTokens, ModelUrl, model_server, names_in
 from rabbit_ko.methods import METHODS
 from rabbit_ko.terminal import say, say_json, show, silence
 
@@ -63,13 +63,13 @@ def judge(
     from rabbit_ko.evaluation.judge.wanted import How
     from rabbit_ko.evaluation.stages import find_stage
 
-    stages, names = _listed(stage), _listed(judge_model)
+    stages, names = names_in(stage), names_in(judge_model)
     if not (judge_url and names):
         raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
     if against in stages:
         raise typer.BadParameter(f"--against {against}: a stage is not compared with itself; name two")
-    needed = [*stages, *_listed(against)]
-    servers = _servers(model_url, _listed(model_name), needed, concurrency, timeout)
+    needed = [*stages, *names_in(against)]
+    servers = _servers(model_url, names_in(model_name), needed, concurrency, timeout)
     config = read_eval_config(recipe, bench=bench, hub_dir=hub_dir)
     found = find_bench(config.bench or LOGICKOR, config.hub_dir or "")
     judges = [find_endpoint("JUDGE", judge_url, name, concurrency, timeout) for name in names]
@@ -129,10 +129,6 @@ def _servers(url: str, names: Sequence[str], stages: Sequence[str], concurrency:
         said = f"--model-name: {len(names)} for {len(stages)} stages ({', '.join(stages)})"
         raise typer.BadParameter(f"{said}; a server has each under a name of its own, so give as many")
     return [model_server(url, name, concurrency, timeout) for name in names]
-
-
-def _listed(names: str) -> list[str]:
-    return list(dict.fromkeys(filter(None, (name.strip() for name in names.split(",")))))
 
 
 @app.command()

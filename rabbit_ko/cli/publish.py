@@ -24,7 +24,7 @@ def card(
 ) -> None:
     """Write a stage's model card to `runs/<recipe>/<stage>/README.md`.
 
-    It has the data and their licenses, hyperparameters and hours, the figures that `rabbit eval` and `logickor` left,
+    It has the data and their licenses, hyperparameters and hours, the figures that `rabbit eval` and `judge` left,
     the prompt, and answers of the model. What was not measured is a dash. `--good` and `--bad` add one of yours.
     The license is what those of the base and of the data leave; `--license` may say no more than they allow.
 

@@ -20,6 +20,8 @@ ATTEMPTS = 3
 # Characters a token, of Korean in the tokenizers of Llama 3 (1.48 in conversations, 1.51 in articles) and of Qwen 3
 # (1.36 and 1.35), measured on ChatbotData and KoBEST. English has three times as many.
 CHARACTERS_PER_TOKEN = 1.4
+# Of several verdicts on the same, each is drawn by itself; a single one is not drawn.
+TEMPERATURE = 0.7
 # What stands for a verdict that is not there yet, in characters.
 VERDICT = 200
 # So many refusals in a row, or verdicts that cannot be read, are of the judge and not of what it is asked: four times
@@ -89,6 +91,11 @@ def work_of(missing: Sequence[Request]) -> Work:
     characters = VERDICT * len(missing)
     characters += sum(len(message["content"]) for request in missing for message in request.messages(False))
     return Work(len(missing), round(characters / CHARACTERS_PER_TOKEN))
+
+
+def settings_for(verdicts: int) -> dict[str, Any]:
+    """Return what is sent with each request where so many verdicts on the same are wanted."""
+    return {"temperature": TEMPERATURE if verdicts > 1 else 0.0}
 
 
 def verdict_of(replies: Sequence[Statement]) -> Statement:

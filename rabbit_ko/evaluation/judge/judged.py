@@ -87,8 +87,7 @@ def _spread(said: Said) -> list[str]:
     spreads = [variance(values) for values in known if len(values) > 1]
     if not spreads:
         return []
-    most = max(map(len, said.values()))
-    return [f"{most} verdicts on each answer, with a standard deviation of {fmean(spreads) ** 0.5:.2f} points"]
+    return [f"verdicts on the same answer have a standard deviation of {fmean(spreads) ** 0.5:.2f} points"]
 
 
 def _missing(names: Sequence[str]) -> list[str]:

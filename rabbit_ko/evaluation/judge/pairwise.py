@@ -1,6 +1,6 @@
 """Two stages beside each other: how often the answers of one are the better ones, and whether the order decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,11 +59,10 @@ def win_samples(rows: Sequence[Compared]) -> list[Sample]:
 def order_notes(rows: Sequence[Compared]) -> list[str]:
     """Say how many questions were won, tied and lost, and how far the order of the answers decided."""
     won = [row.won for row in rows if row.won is not None]
-    counts: Mapping[str, int] = {"won": won.count(1.0), "tied": won.count(0.5), "lost": won.count(0.0)}
-    notes = [", ".join(f"{count:,} {name}" for name, count in counts.items())]
+    notes = [f"questions won, tied and lost: {won.count(1.0):,}, {won.count(0.5):,}, {won.count(0.0):,}"]
     found = order_figures([[(verdict.answers, verdict.score) for verdict in row.verdicts] for row in rows])
     if found and found.agreed.value is not None:
-        shares = [f"{share:.0%}" for share in (found.agreed.value, found.agreed.low, found.agreed.high)]
-        said = f"in both orders the verdict was the same on {shares[0]} ({shares[1]}–{shares[2]}) of {found.both:,}"
-        notes.append(f"{said} questions; one that was not is a tie")
+        same = found.agreed
+        said = f"{same.value:.0%} ({same.low:.0%}–{same.high:.0%})"
+        notes.append(f"the same verdict in both orders: {said}, else a tie")
     return notes

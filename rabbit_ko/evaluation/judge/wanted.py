@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 from dataset_builders.rows import Message
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.journal import digest
-from rabbit_ko.evaluation.judge.asking import Request
+from rabbit_ko.evaluation.judge.asking import Request, settings_for
 from rabbit_ko.evaluation.judge.questions import Question
 from rabbit_ko.evaluation.judge.rubric import GENERAL, SIDES, Asked, ask_about, read_rubric, rubric_for
 from rabbit_ko.evaluation.judge.verdicts import Mode
 
-# Of several verdicts on the same, each is drawn by itself.
-TEMPERATURE = 0.7
 # In which two conversations are shown.
 ORDERS = ((0, 1), (1, 0))
 
@@ -29,7 +27,7 @@ class How:
     @property
     def settings(self) -> dict[str, Any]:
         """What is sent with each request."""
-        return {"temperature": TEMPERATURE if self.verdicts > 1 else 0.0}
+        return settings_for(self.verdicts)
 
     @property
     def lowest(self) -> float:

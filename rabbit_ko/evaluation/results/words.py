@@ -50,18 +50,17 @@ NOTES: Words = {
     "{} prompts were longer than the model's context and lost their beginning": (
         "프롬프트 {}개가 모델의 문맥보다 길어 앞부분이 잘렸습니다"
     ),
-    "{} verdicts on each answer, with a standard deviation of {} points": (
-        "답변마다 {}번 판정했고, 그 점수의 표준 편차는 {}점입니다"
-    ),
-    "no readable verdict on {} and {} more; they are in no mean": ("판정을 읽을 수 없어 평균에서 뺀 것: {} 외 {}개"),
-    "no readable verdict on {}; they are in no mean": "판정을 읽을 수 없어 평균에서 뺀 것: {}",
+    "no readable verdict on {}; they are in no mean": "읽을 수 없는 판정이 있어 평균에서 뺐습니다({})",
     # of earlier versions
     "no readable verdict on {}; they are in no mean, and asked for in the next run": (
-        "판정을 읽을 수 없어 평균에서 뺀 것: {}"
+        "읽을 수 없는 판정이 있어 평균에서 뺐습니다({})"
     ),
-    "{} won, {} tied, {} lost": "{}문항에서 이기고 {}문항에서 비기고 {}문항에서 졌습니다",
-    "in both orders the verdict was the same on {} ({}–{}) of {} questions; one that was not is a tie": (
-        "두 순서의 판정이 같은 것은 {3}문항 가운데 {0}({1}–{2})이며, 다르면 비긴 것으로 셉니다"
+    "verdicts on the same answer have a standard deviation of {} points": (
+        "같은 답변에 여러 번 매긴 점수의 표준 편차는 {}점입니다"
+    ),
+    "questions won, tied and lost: {}": "이긴 문항, 비긴 문항, 진 문항의 수: {}",
+    "the same verdict in both orders: {}, else a tie": (
+        "두 순서에서 판정이 같은 비율: {}. 순서에 따라 판정이 바뀌면 비긴 것으로 셉니다"
     ),
 }
 # Stands for a note that has no words of its own.

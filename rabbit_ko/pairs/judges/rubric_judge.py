@@ -19,6 +19,7 @@ from rabbit_ko.evaluation.judge.asking import (
     Work,
     ask_all,
     known_replies,
+    settings_for,
     still_missing,
     verdict_of,
     work_of,
@@ -28,8 +29,6 @@ from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.pairs.records import Case
 
-# Of several verdicts on the same, each is drawn by itself.
-TEMPERATURE = 0.7
 # What a judge is asked, and how its verdicts are read.
 DECIDING = ("rubric", "own_lines", "forms", "verdicts")
 
@@ -68,7 +67,7 @@ class RubricJudge:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"temperature": TEMPERATURE if self.config.verdicts > 1 else 0.0}
+        return settings_for(self.config.verdicts)
 
     def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return the requests for the verdicts that are missing, each of which is read at the first attempt."""

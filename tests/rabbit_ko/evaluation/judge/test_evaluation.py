@@ -181,15 +181,12 @@ def test_a_verdict_that_cannot_be_read_is_missing_and_in_no_mean(judge: Judge, m
     assert len(model.requests) == ALL
 
 
-def test_a_judge_that_is_never_readable_leaves_dashes_and_no_zero(judge: Judge, model: Judge) -> None:
-    write_questions(FEW, sample_rows()[0])
+def test_a_judge_that_is_never_readable_is_told_soon_and_leaves_no_result(judge: Judge, model: Judge) -> None:
     judge.rule = lambda _: Reply("점수: 백 점")
-    printed = run(judge, model).stdout
-    assert {score.value for score in result_of().scores} == {None}
-    assert "0.00" not in printed
-    assert "note: no readable verdict on 1 single, 1 multi; they are in no mean" in printed
-    assert "| Total    | 1         | - (1 missing) | - (1 missing) | - (1 missing) |" in printed
-    assert read_samples(RESULTS, TASK) == []
+    error = run(judge, model, "--concurrency", "1", exit_code=1).stderr
+    assert "local-judge: none of 12 verdicts in a row can be read; the last ends with `점수: 백 점`" in error
+    assert len(judge.requests) == 12
+    assert not (RESULTS / f"{TASK}.json").exists()
 
 
 def test_an_unreadable_verdict_that_is_readable_the_second_time_counts(judge: Judge, model: Judge) -> None:
@@ -268,7 +265,7 @@ def test_several_verdicts_on_each_answer_are_a_mean_and_their_spread_is_told(jud
     assert len(judge.requests) == 3 * ALL
     assert {request.body["temperature"] for request in judge.requests} == {0.7}
     assert {score.value for score in result_of().scores} == {5.0}
-    assert "note: 3 verdicts on each answer, with a standard deviation of 1.00 points" in printed
+    assert "note: verdicts on the same answer have a standard deviation of 1.00 points" in printed
     assert [verdict["score"] for verdict in lines(JUDGED)[0]["query_single"]["verdicts"]] == [4.0, 6.0, 5.0]
 
 

@@ -106,8 +106,8 @@ def test_verdicts_that_are_under_way_when_one_fails_are_kept(judge: Judge, model
     numbers = count()
     judge.rule = lambda request: Reply("no", 403) if next(numbers) == 2 else Reply(verdict(request).text, wait=0.3)
     run(judge, model, "--concurrency", "5", exit_code=1)
-    assert len(judge.requests) == 5
-    assert len(lines(VERDICTS)) == 4
+    assert len(judge.requests) == 6
+    assert len(lines(VERDICTS)) == 5
 
 
 def test_a_judge_that_is_not_there_is_named_before_anything_is_asked(judge: Judge, model: Judge) -> None:

@@ -63,8 +63,8 @@ def test_how_often_both_orders_agree_is_said() -> None:
     both = [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)]
     found = [Compared(str(at), "", 0.5, said(*verdicts)) for at, verdicts in enumerate(both)]
     assert order_notes(found) == [
-        "0 won, 4 tied, 0 lost",
-        "in both orders the verdict was the same on 75% (30%–95%) of 4 questions; one that was not is a tie",
+        "questions won, tied and lost: 0, 4, 0",
+        "the same verdict in both orders: 75% (30%–95%), else a tie",
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_stage_that_is_better_wins_whatever_the_order(judge: Judge, model: Jud
     assert (total.task, total.metric, total.value, total.items) == ("total", "win rate", 1.0, 4)
     assert (result.settings["against"], result.settings["scale"]) == ("base", 1)
     assert "smoke sft against base" in done.stdout
-    assert "note: 4 won, 0 tied, 0 lost" in done.stdout
+    assert "note: questions won, tied and lost: 4, 0, 0" in done.stdout
     assert [row["won"] for row in lines(SFT / "judge/logickor" / MODEL / "judged.against-base.jsonl")] == [1.0] * 4
     assert {sample.value for sample in read_samples(SFT, TASK)} == {1.0}
     assert not RESULTS.joinpath(f"{TASK}.json").exists()
@@ -115,7 +115,7 @@ def test_a_judge_that_prefers_what_comes_first_decides_nothing(judge: Judge, mod
     done = ask(judge, model, "--hub-dir", str(SAMPLE_HUB))
     total = result_of(TASK, SFT).scores[-1]
     assert (total.value, total.low, total.high, total.missing) == (0.5, 0.5, 0.5, 0)
-    assert "the same on 0% (0%–24%) of 12 questions; one that was not is a tie" in done.stdout
+    assert "the same verdict in both orders: 0% (0%–24%), else a tie" in done.stdout
 
 
 def test_the_same_answers_cost_nothing_and_are_ties(judge: Judge, model: Judge) -> None:

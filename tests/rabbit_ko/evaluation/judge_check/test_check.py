@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbit_ko.evaluation.judge.wanted import TEMPERATURE
+from rabbit_ko.evaluation.judge.asking import TEMPERATURE
 from rabbit_ko.evaluation.judge_check.items import read_items
 from tests.rabbit_ko.evaluation.judge_check.cases import (
     FOLDER,
@@ -103,19 +103,6 @@ def test_the_same_command_asks_nothing_again_and_says_the_same(server: Judge, in
     assert (FOLDER / "check.html").read_bytes() == page
 
 
-def test_a_rubric_is_one_of_those_that_benches_have(server: Judge, in_tmp: Path) -> None:
-    few = ("--items", str(few_items(in_tmp)), "--repeats", "1")
-    server.rule = judge_of(RIGHT)
-    check(server, *few, "--rubric", "logickor")
-    assert any("0점은 한국어로 쓰지 않은" in request.body["messages"][0]["content"] for request in server.requests)
-    assert record()["rubric"] == "logickor"
-    asked = len(server.requests)
-    check(server, *few)
-    assert len(server.requests) == 2 * asked
-    wrong = check(server, *few, "--rubric", "logikor", exit_code=2)
-    assert "no rubric `logikor`; did you mean `logickor`?" in wrong.stderr
-
-
 def test_scores_of_people_are_compared_with(server: Judge, in_tmp: Path) -> None:
     items = [item.model_copy(update={"human": (8.0, 7.0, 2.0)}) for item in read_items()[:10]]
     file = in_tmp / "people.jsonl"
@@ -136,15 +123,15 @@ def test_json_is_the_record(server: Judge, in_tmp: Path) -> None:
     assert record()["read"]["pairwise"] == {"wanted": 48, "read": 48, "late": 0, "unreadable": 0, "refused": 0}
 
 
-def test_no_line_is_wider_than_a_terminal_of_eighty_columns(server: Judge, in_tmp: Path) -> None:
+def test_no_line_is_wider_than_a_terminal_of_eighty_columns(server: Judge) -> None:
     server.rule = judge_of({"demand": 7.0, "said twice": 1.0}, lambda text, time: number(text, time))
-    ran = check(server, "--items", str(few_items(in_tmp)))
+    ran = check(server)
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
 def test_more_than_may_be_sent_is_refused_before_the_first(server: Judge) -> None:
     ran = check(server, "--max-requests", str(REQUESTS - 1), exit_code=1)
-    assert f"MAX_REQUESTS={REQUESTS - 1}: there may be {REQUESTS} requests, of about " in ran.stderr
+    assert f"MAX_REQUESTS: {REQUESTS} verdicts are missing, and {REQUESTS - 1} requests may be sent" in ran.stderr
     assert not server.requests
 
 
@@ -165,7 +152,7 @@ def test_without_a_judge_it_is_wrong_usage(server: Judge) -> None:
 
 def test_two_judges_do_not_share_a_folder(server: Judge, in_tmp: Path) -> None:
     server.rule = judge_of(RIGHT)
-    items = str(few_items(in_tmp, 2))
+    items = str(few_items(in_tmp))
     for name in ("org/judge", "org-judge", "../judge", ".."):
         before = len(server.requests)
         check(server, "--items", items, "--repeats", "1", "--judge-model", name)
