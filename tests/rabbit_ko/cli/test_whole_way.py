@@ -142,7 +142,7 @@ def measured(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     monkeypatch.setattr(whole_way, "_run", lambda _: 0)
     monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
-    for name in ("eval", "logickor", "results", "card"):
+    for name in ("eval", "judge", "results", "card"):
         others = [it for it in app.registered_commands if name not in (it.name, getattr(it.callback, "__name__", ""))]
         app.registered_commands = others
 
@@ -150,7 +150,7 @@ def measured(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def command(recipe: str = "", stage: str = "", judge_url: str = "", judge_model: str = "") -> None:
             context = click.get_current_context()
             seen.append((context.command_path, recipe, stage, judge_model))
-            if stage == os.environ.get("FAILING"):
+            if context.info_name == os.environ.get("FAILING"):
                 raise UserError(f"{stage}: no memory")
 
     return seen
@@ -160,10 +160,9 @@ def test_all_that_measures_runs_in_one_process_with_its_own_name(measured: list[
     with pytest.raises(SystemExit) as ended:
         main(["all", "--recipe", "smoke", *JUDGE])
     assert not ended.value.code
-    stages = ("base", "sft", "dpo")
     assert measured == [
         ("rabbit eval", "smoke", "base,sft,dpo", ""),
-        *(("rabbit logickor", "smoke", stage, "judge") for stage in stages),
+        ("rabbit judge", "smoke", "base,sft,dpo", "judge"),
         ("rabbit results", "smoke", "", ""),
         ("rabbit card", "smoke", "dpo", ""),
     ]
@@ -172,12 +171,12 @@ def test_all_that_measures_runs_in_one_process_with_its_own_name(measured: list[
 def test_what_fails_there_is_told_once_and_ends_the_way(
     measured: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FAILING", "sft")
+    monkeypatch.setenv("FAILING", "judge")
     with pytest.raises(SystemExit) as ended:
         main(["all", "--recipe", "smoke", *JUDGE])
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "error: sft: no memory\n"
-    assert [path for path, *_ in measured] == ["rabbit eval", "rabbit logickor", "rabbit logickor"]
+    assert capsys.readouterr().err == "error: base,sft,dpo: no memory\n"
+    assert [path for path, *_ in measured] == ["rabbit eval", "rabbit judge"]
 
 
 CHILD = """
