@@ -31,7 +31,7 @@ class Agreement:
 
 
 def _interval(found: Interval) -> str:
-    return f" ({found[0]:.2f}–{found[1]:.2f})" if found else ""
+    return f" ({found[0]:.2f}-{found[1]:.2f})" if found else ""
 
 
 def agreement(one: Mapping[str, float], other: Mapping[str, float]) -> Agreement | None:

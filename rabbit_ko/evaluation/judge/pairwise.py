@@ -63,6 +63,6 @@ def order_notes(rows: Sequence[Compared]) -> list[str]:
     found = order_figures([[(verdict.answers, verdict.score) for verdict in row.verdicts] for row in rows])
     if found and found.agreed.value is not None:
         same = found.agreed
-        said = f"{same.value:.0%} ({same.low:.0%}–{same.high:.0%})"
+        said = f"{same.value:.0%} ({same.low:.0%}-{same.high:.0%})"
         notes.append(f"the same verdict in both orders: {said}, else a tie")
     return notes

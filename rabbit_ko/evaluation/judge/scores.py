@@ -150,7 +150,7 @@ def figure_text(score: Score) -> str:
     """Write a figure with its interval, and how many verdicts are missing."""
     text = "-" if score.value is None else f"{score.value:.2f}"
     if score.low is not None and score.high is not None:
-        text += f" ({score.low:.2f}–{score.high:.2f})"
+        text += f" ({score.low:.2f}-{score.high:.2f})"
     return f"{text} ({score.missing} missing)" if score.missing else text
 
 

@@ -150,7 +150,7 @@ def measured(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def command(recipe: str = "", stage: str = "", judge_url: str = "", judge_model: str = "") -> None:
             context = click.get_current_context()
             seen.append((context.command_path, recipe, stage, judge_model))
-            if stage == os.environ.get("FAILING"):
+            if context.info_name == os.environ.get("FAILING"):
                 raise UserError(f"{stage}: no memory")
 
     return seen
@@ -171,12 +171,12 @@ def test_all_that_measures_runs_in_one_process_with_its_own_name(measured: list[
 def test_what_fails_there_is_told_once_and_ends_the_way(
     measured: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FAILING", "base,sft,dpo")
+    monkeypatch.setenv("FAILING", "judge")
     with pytest.raises(SystemExit) as ended:
         main(["all", "--recipe", "smoke", *JUDGE])
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: base,sft,dpo: no memory\n"
-    assert [path for path, *_ in measured] == ["rabbit eval"]
+    assert [path for path, *_ in measured] == ["rabbit eval", "rabbit judge"]
 
 
 CHILD = """

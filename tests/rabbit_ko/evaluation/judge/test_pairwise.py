@@ -64,7 +64,7 @@ def test_how_often_both_orders_agree_is_said() -> None:
     found = [Compared(str(at), "", 0.5, said(*verdicts)) for at, verdicts in enumerate(both)]
     assert order_notes(found) == [
         "questions won, tied and lost: 0, 4, 0",
-        "the same verdict in both orders: 75% (30%–95%), else a tie",
+        "the same verdict in both orders: 75% (30%-95%), else a tie",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_judge_that_prefers_what_comes_first_decides_nothing(judge: Judge, mod
     done = ask(judge, model, "--hub-dir", str(SAMPLE_HUB))
     total = result_of(TASK, SFT).scores[-1]
     assert (total.value, total.low, total.high, total.missing) == (0.5, 0.5, 0.5, 0)
-    assert "the same verdict in both orders: 0% (0%–24%), else a tie" in done.stdout
+    assert "the same verdict in both orders: 0% (0%-24%), else a tie" in done.stdout
 
 
 def test_the_same_answers_cost_nothing_and_are_ties(judge: Judge, model: Judge) -> None:
