@@ -96,10 +96,10 @@ def judged_tables(facts: Facts) -> list[JudgedTable]:
 
 def _judged_table(facts: Facts, result: Result) -> JudgedTable:
     rows = {(row.task, row.metric): row for row in facts.table.rows if row.suite == result.task}
-    settings, tasks, metrics = result.settings, *([*dict.fromkeys(names)] for names in zip(*rows, strict=True))
-    return JudgedTable(
-        _title(result.task), str(settings["judge"]), result.scale, settings.get("against", ""), tasks, metrics, rows
-    )
+    tasks, metrics = ([*dict.fromkeys(names)] for names in zip(*rows, strict=True))
+    judge, against = str(result.settings["judge"]), str(result.settings.get("against", ""))
+    title = _title(result.task.removesuffix(f".against-{against}"))
+    return JudgedTable(title, judge, result.scale, against, tasks, metrics, rows)
 
 
 def _title(suite: str) -> str:

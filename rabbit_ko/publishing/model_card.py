@@ -146,8 +146,8 @@ def _eval_results(facts: Facts) -> Iterator[EvalResult]:
             task_name="Text Generation",
             dataset_type="maywell/LogicKor" if is_logickor else SUITES[row.suite].data,
             dataset_name=f"{row.suite if is_logickor else row.task} ({text.describe(result)})",
-            # The hub puts figures of one dataset and config together; those of two strategies are not of one kind.
-            dataset_config=settings.get("strategy") or config.get("dataset_name"),
+            # The hub puts figures of one dataset and config together; those of two judges are not of one kind.
+            dataset_config=row.suite if is_logickor else config.get("dataset_name"),
             dataset_split=config.get("test_split") or config.get("validation_split"),
             dataset_args={key: value for key, value in conditions.items() if value is not None} or None,
             metric_type=row.metric.partition(",")[0],

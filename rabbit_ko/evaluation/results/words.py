@@ -39,10 +39,11 @@ SETTINGS: Words = {
     "judge": "심판 모델",
     "judge_prompt": "채점 지침",
     "rubric": "채점 지침",
+    "bench": "문제",
+    "verdicts": "판정 횟수",
+    "against_model": "비교 상대의 모델",
     "max_new_tokens": "답변의 최대 길이",
     "scale": "만점",
-    "verdicts": "답변마다 받은 판정 수",
-    "bench": "평가 문항",
     "against": "비교 상대",
 }
 NOTES: Words = {
@@ -50,6 +51,10 @@ NOTES: Words = {
         "프롬프트 {}개가 모델의 문맥보다 길어 앞부분이 잘렸습니다"
     ),
     "no readable verdict on {}; they are in no mean": "읽을 수 없는 판정이 있어 평균에서 뺐습니다({})",
+    # of earlier versions
+    "no readable verdict on {}; they are in no mean, and asked for in the next run": (
+        "읽을 수 없는 판정이 있어 평균에서 뺐습니다({})"
+    ),
     "verdicts on the same answer have a standard deviation of {} points": (
         "같은 답변에 여러 번 매긴 점수의 표준 편차는 {}점입니다"
     ),
@@ -70,9 +75,21 @@ def say(words: Words, english: str, *values: object) -> str:
 def translate(text: str, words: Words) -> str | None:
     """Return what words say for an English text that is written out; None where they do not."""
     for english, said in words.items():
-        start, _, end = english.partition("{}")
-        if text == english:
-            return said
-        if "{}" in english and text.startswith(start) and text.endswith(end) and len(text) > len(start + end):
-            return said.format(text[len(start) : len(text) - len(end)])
+        if (values := _values(text, english.split("{}"))) is not None:
+            return said.format(*values)
     return None
+
+
+def _values(text: str, parts: list[str]) -> list[str] | None:
+    """Return what stands between the parts of a text; None where it is not made of them."""
+    first, *others = parts
+    if not text.startswith(first) or (not others and text != first):
+        return None
+    values, rest = [], text[len(first) :]
+    for place, part in enumerate(others, 1):
+        is_last = place == len(others)
+        value, found, rest = (rest.removesuffix(part), rest.endswith(part), "") if is_last else rest.partition(part)
+        if not (value and found):
+            return None
+        values.append(value)
+    return values

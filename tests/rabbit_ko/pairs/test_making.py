@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +269,8 @@ def test_max_requests_refuses_at_once_and_counts_what_is_still_missing(model: Ju
 
 def test_attempts_at_unreadable_verdicts_never_exceed_max_requests(model: Judge, judge: Judge) -> None:
     write_config(judge={"rubric": {}})
-    judge.script = [Reply("점수: 7")]
-    judge.rule = lambda request: Reply("모르겠습니다.")
+    numbers = count()
+    judge.rule = lambda request: Reply("모르겠습니다." if next(numbers) % 5 else "점수: 7")
     options: dict[str, Any] = {"server": endpoint("MODEL", model), "judge": endpoint("JUDGE", judge)}
     with pytest.raises(UserError, match="MAX_REQUESTS"):
         make(**options, max_requests=100)

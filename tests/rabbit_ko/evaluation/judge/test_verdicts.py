@@ -287,7 +287,7 @@ def quoted(answer: str, how: str) -> str:
 
 
 @pytest.mark.hostile
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(
     st.sampled_from([(mode, *own) for mode in MODES for own in OWN[mode].items()]),
     ANSWERS,
@@ -304,7 +304,7 @@ def test_whatever_an_answer_holds_that_a_judge_repeats_the_verdict_is_the_judges
 
 
 @pytest.mark.hostile
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(st.sampled_from(MODES), ANSWERS, ANSWERS)
 def test_what_is_added_makes_no_other_number_of_a_verdict(mode: Mode, text: str, added: str) -> None:
     before, after = read_verdict(mode, text, 0.0), read_verdict(mode, f"{text}\n{added}", 0.0)

@@ -37,7 +37,7 @@ def _put_other_judges(stage: str) -> None:
     ]
     put_result(stage, "my-bench@judge-2", scores, judge="org/judge-2", scale=5)
     won = Score(task="total", metric="win rate", value=0.625, low=0.4712, high=0.7574, items=40)
-    put_result(stage, "logickor@judge-2-sft", [won], judge="org/judge-2", against="sft")
+    put_result(stage, "logickor@judge-2.against-sft", [won], judge="org/judge-2", against="sft")
 
 
 def _put_gsm8k() -> None:
