@@ -1,13 +1,23 @@
 """What the judge is told: the rubric in the language of what is asked, and material that cannot pose as it."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_strategies.prompt_injection import find_injection
-from rabbit_ko.evaluation.judge.rubric import Asked, ask_about, language_of, read_rubric
+from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.rubric import (
+    FOLDER,
+    GENERAL,
+    Asked,
+    ask_about,
+    check_rubric,
+    language_of,
+    read_rubric,
+)
 from rabbit_ko.evaluation.judge.verdicts import Language, Mode, read_verdict
 
 LANGUAGES: tuple[Language, ...] = ("ko", "en")
@@ -125,3 +135,40 @@ def test_the_same_question_is_the_same_bytes_and_another_is_not() -> None:
         ask_about("score", about(reference=reference), [answer]) for reference in ("", "서울") for answer in "가나가"
     ]
     assert [asked.index(each) for each in asked] == [0, 1, 0, 3, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rubric: '{{ turm }}'", r"mine\.yaml: rubric: 'turm' is undefined; it sees `mode`, `turn` and `whole`"),
+        ("rubric: '{% if %}'", r"mine\.yaml: rubric: Expected an expression"),
+        ("rubric: '{{ ().__class__.__base__ }}'", r"mine\.yaml: rubric: access to attribute '__class__' .* unsafe"),
+        (
+            "rubric: '{% if mode == \"pairwise\" %}둘{% endif %}'",
+            r"rubric: says nothing where the mode is score",
+        ),
+        ("rubic: 점수", r"mine\.yaml: rubic: Extra inputs are not permitted"),
+        ("lowest: 10", r"mine\.yaml: lowest: Input should be less than 10"),
+        ("- 점수", r"mine\.yaml: Input should be a valid dictionary"),
+    ],
+)
+def test_a_rubric_that_cannot_be_told_is_one_line(in_tmp: Path, text: str, said: str) -> None:
+    (in_tmp / "mine.yaml").write_text(text, encoding="utf-8")
+    read_rubric.cache_clear()
+    with pytest.raises(UserError, match=said) as raised:
+        check_rubric("mine.yaml", "score")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_rubric_of_one_s_own_is_that_of_its_language_but_for_what_it_says(in_tmp: Path) -> None:
+    (in_tmp / "mine.yaml").write_text("language: en\nparts: {answer: reply}\nrubric: Judge.\n")
+    read_rubric.cache_clear()
+    mine, known = read_rubric("mine.yaml"), read_rubric("en")
+    assert (mine.parts, mine.rubric) == ({**known.parts, "answer": "reply"}, "Judge.")
+    assert (mine.end, mine.again, mine.lowest) == (known.end, known.again, 1.0)
+
+
+def test_every_rubric_of_the_folder_can_be_told_in_both_modes() -> None:
+    for name in (GENERAL, *(file.stem for file in FOLDER.glob("*.yaml"))):
+        for mode in MODES:
+            check_rubric(name, mode)
