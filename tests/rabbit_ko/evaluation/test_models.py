@@ -117,10 +117,13 @@ def test_a_model_that_is_not_there_is_one_line(in_tmp: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a model on a GPU has no threads to spare")
 def test_a_small_model_that_is_loaded_leaves_the_other_threads_alone(
-    stage: Stage, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    smoke_tokenizer.save_pretrained("base")
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained("base")
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(smoke_tokenizer), **sizes)).save_pretrained("base")
+    stage = Stage("smoke", "base", "base")
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
