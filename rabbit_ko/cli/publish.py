@@ -32,9 +32,9 @@ def card(
     """
     if license and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
         raise typer.BadParameter("say it by the hub's name, such as cc-by-nc-4.0", param_hint="--license")
+    silence(is_debugging())
     from rabbit_ko.publishing.model_card import write_card
 
-    silence(is_debugging())
     with Terminal(stderr=True).status("reading the results, then the model answers"):
         file, stale = write_card(recipe, stage, lang, good, bad, license)
     for line in stale:

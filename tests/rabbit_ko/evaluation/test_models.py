@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from axolotl.utils.chat_templates import get_chat_template
-from transformers import PreTrainedTokenizerBase
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from prompt_strategies.native_renderer import NativeRenderer
 from prompt_strategies.native_template import with_fixed_date
@@ -13,7 +14,7 @@ from prompt_strategies.renderer import renderer_for
 from prompt_strategies.template import QIR, render_prompt
 from prompt_strategies.tokens import encode_prompts, encode_rendered
 from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.models import encode_chat, load_tokenizer
+from rabbit_ko.evaluation.models import encode_chat, load_stage, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.recipes import GUARD
 from tests.conftest import ROOT
@@ -112,3 +113,25 @@ def test_a_conversation_that_the_template_refuses_is_one_line(smoke_tokenizer: P
 def test_a_model_that_is_not_there_is_one_line(in_tmp: Path) -> None:
     with pytest.raises(UserError, match="runs/none: the tokenizer cannot be loaded"):
         load_tokenizer(Stage("smoke", "sft", "runs/none"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a model on a GPU has no threads to spare")
+def test_a_small_model_that_is_loaded_leaves_the_other_threads_alone(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (in_tmp / "axolotl_configs").symlink_to(ROOT / "axolotl_configs")
+    smoke_tokenizer.save_pretrained("base")
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(smoke_tokenizer), **sizes)).save_pretrained("base")
+    stage = Stage("smoke", "base", "base")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        load_stage(stage)
+        assert torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        monkeypatch.setattr("rabbit_ko.evaluation.models.SMALL", 1)
+        load_stage(stage)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
