@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, PositiveInt
 
 from rabbit_ko.documents import read_yaml
+from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.records import validated
 from rabbit_ko.recipes import Recipe
 
@@ -22,5 +23,7 @@ def read_eval_config(recipe: str, **options: Any) -> EvalConfig:
     """Read a recipe's eval.yaml, if it has one, under the options that were given. Raises UserError."""
     file = Recipe(recipe).config("eval")
     config = (read_yaml(file) if file.exists() else None) or {}
+    if isinstance(config, dict) and "questions" in config:
+        raise UserError(f"{file}: questions: is called `bench` now, and may name a bench, too; rename it")
     given = {key: value for key, value in options.items() if value is not None}
     return validated(EvalConfig, config, str(file)).model_copy(update=given)

@@ -52,6 +52,7 @@ def test_smokes_evaluation_is_what_make_took_for_it(monkeypatch: pytest.MonkeyPa
         ("limit: 0", "limit: Input should be greater than 0"),
         ("limit: '6'", "limit: Input should be a valid integer"),
         ("task: kobest", "task: Extra inputs are not permitted"),
+        ("questions: mine.jsonl", "questions: is called `bench` now"),
         ("- kobest", "Input should be a valid dictionary"),
         ("{", "not valid YAML"),
     ],
