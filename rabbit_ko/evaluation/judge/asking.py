@@ -67,6 +67,13 @@ class Statement(NamedTuple):
 Replies = dict[str, list[Statement]]
 
 
+class Heard(NamedTuple):
+    """All that a judge has said to its requests, and how many were sent for it now, those that failed among them."""
+
+    replies: Replies
+    sent: int
+
+
 def known_replies(mode: Mode, journal: Path, lowest: float = 1.0) -> Replies:
     """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then.
 
@@ -111,7 +118,7 @@ def ask_all(
     settings: dict[str, Any],
     most: int | None = None,
     lowest: float = 1.0,
-) -> Replies:
+) -> Heard:
     """Have a judge answer requests, but those whose verdict is in the journal; return all replies by their keys.
 
     most: requests that may be sent. lowest: the lowest score that there is. Raises UserError where the server fails,
@@ -136,9 +143,9 @@ def ask_all(
                 notes.take(request, reply)
             progress.update()
 
-        ask_for_each(judge, missing, work, most)
+        sent = ask_for_each(judge, missing, work, most)
     notes.end()
-    return replies
+    return Heard(replies, sent)
 
 
 @dataclass(frozen=True)

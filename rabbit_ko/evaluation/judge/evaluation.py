@@ -113,21 +113,20 @@ class Job:
         return work_of(still_missing(requests, known_replies(self.mode, self.journal, self.how.lowest)))
 
     def run(self, most: int | None) -> tuple[Result, int]:
-        """Have the answers judged, save the result, and return it with how many replies came.
+        """Have the answers judged, save the result, and return it with how many requests were sent.
 
         Raises UserError.
         """
         started, wanted = datetime.now(UTC), self.wanted
-        before = _count(known_replies(self.mode, self.journal, self.how.lowest))
         requests, settings = [each.request for each in wanted], self.how.settings
-        replies = ask_all(self.mode, self.judge, requests, self.journal, settings, most, self.how.lowest)
-        said, own = said_of(wanted, replies), self.answers
+        heard = ask_all(self.mode, self.judge, requests, self.journal, settings, most, self.how.lowest)
+        said, own = said_of(wanted, heard.replies), self.answers
         found = on_two_stages(own, self.against, said) if self.against else on_each_answer(own, said)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows)
         storage.write(str(self.folder / f"judged{self._suffix}.jsonl"), lines.encode())
         fields = {"task": self.task, "model": own.model, "settings": self.settings, "scores": found.scores}
         result = save_result(own.stage, started, found.samples, notes=found.notes, **fields)
-        return result, _count(replies) - before
+        return result, heard.sent
 
 
 def plan_jobs(
@@ -153,10 +152,6 @@ def plan_jobs(
     return [Job(answers, judge, how, other) for answers in found for other in others or [None] for judge in judges]
 
 
-def _count(replies: Any) -> int:
-    return sum(map(len, replies.values()))
-
-
 def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Job, Result, bool]]:
     """Yield each job with its result, and whether that is new; what is finished is not asked for again.
 
@@ -178,11 +173,14 @@ def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Jo
                 yield job, result, False
                 continue
             for answers in job.all_answers:
-                sent = answers.make(most)
-                most = None if most is None else most - sent
-            new, came = job.run(most)
-            most = None if most is None else most - came
+                most = _less(most, answers.make(most))
+            new, sent = job.run(most)
+            most = _less(most, sent)
             yield job, new, True
+
+
+def _less(most: int | None, sent: int) -> int | None:
+    return None if most is None else most - sent
 
 
 def _finished(job: Job) -> Result | None:

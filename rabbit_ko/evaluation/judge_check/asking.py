@@ -118,7 +118,7 @@ def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:
         allowed = None if most is None else kept if mode == "pairwise" else most - kept
         requests = [wanted.request for wanted in plan.wanted[mode]]
         about = (plan.journal(mode), plan.how.settings, allowed, plan.how.lowest)
-        replies[mode] = ask_all(mode, plan.judge, requests, *about)
+        replies[mode] = ask_all(mode, plan.judge, requests, *about).replies
     return replies
 
 

@@ -81,8 +81,8 @@ class RubricJudge:
         """
         questions = self._questions(cases)
         requests = [question.request for question in questions]
-        replies = ask_all(self.config.mode, self.endpoint, requests, journal, self._settings, most)
-        return self._judgements(cases, questions, replies)
+        heard = ask_all(self.config.mode, self.endpoint, requests, journal, self._settings, most)
+        return self._judgements(cases, questions, heard.replies)
 
     def _questions(self, cases: Sequence[Case]) -> list[Question]:
         """Return the questions, in the order of the cases."""

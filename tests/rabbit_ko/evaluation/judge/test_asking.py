@@ -45,8 +45,7 @@ def ask(server: Judge, number: int = 8, mode: Mode = "score", concurrency: int =
     """The scores of some questions."""
     judge = Endpoint("JUDGE", server.url, MODEL, concurrency, 5.0)
     requests = [request(place, options.pop("language", "ko")) for place in range(number)]
-    replies = ask_all(mode, judge, requests, JOURNAL, {"temperature": 0.0}, **options)
-    return scores(requests, replies)
+    return scores(requests, ask_all(mode, judge, requests, JOURNAL, {"temperature": 0.0}, **options).replies)
 
 
 def scores(requests: Sequence[Request], replies: Replies) -> list[Any]:
@@ -94,7 +93,7 @@ def test_a_verdict_is_asked_for_as_json_with_the_reasons_first(
     server.rule = by_schema
     judge = Endpoint("JUDGE", server.url, MODEL, 8, 5.0)
     requests = [request(place, language) for place in range(4)]
-    replies = ask_all(mode, judge, requests, JOURNAL, {"temperature": 0.0})
+    replies = ask_all(mode, judge, requests, JOURNAL, {"temperature": 0.0}).replies
     assert scores(requests, replies) == [{"score": 7.0, "pairwise": 0.5}[mode]] * 4
     assert {tuple(structured(each.body)) for each in server.requests} == {tuple(keys[mode])}
     assert all(each.body["response_format"]["json_schema"]["strict"] for each in server.requests)

@@ -17,6 +17,7 @@ from tests.rabbit_ko.evaluation.judge.cli import (
     SAMPLE_HUB,
     TASK,
     VERDICTS,
+    arguments,
     lines,
     result_of,
     run,
@@ -303,3 +304,13 @@ def test_requests_that_are_more_than_expected_stop_at_the_limit(judge: Judge, mo
     judge.requests.clear()
     run(judge, model, "--max-requests", "2")
     assert len(judge.requests) == 2
+
+
+def test_a_request_that_is_tried_again_counts_for_the_judges_that_follow(judge: Judge, model: Judge) -> None:
+    run(judge, model)
+    judge.requests.clear()
+    judge.script = [Reply("oops", 503, {"Retry-After-Ms": "20"})]
+    ran = rabbit(*arguments(judge, model, "--judge-model", "b,c", "--max-requests", "16"))
+    assert ran.exit_code == 1
+    assert "error: MAX_REQUESTS: 8 verdicts are missing, and 7 requests may be sent" in ran.stderr
+    assert len(judge.requests) == ALL + 1

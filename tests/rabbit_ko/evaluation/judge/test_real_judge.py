@@ -34,7 +34,7 @@ def test_a_random_model_gives_verdicts_that_can_be_read_where_a_server_takes_a_s
             judge = Endpoint("JUDGE", str(server.base_url.join("v1")), "any", 2, 60.0)
             # The reasons end at once, since a random model would not end them.
             settings = {"temperature": 0.0, "logit_bias": {str(server.ids('"')[0]): 100}}
-            replies = ask_all("pairwise", judge, requests, Path("verdicts.jsonl"), settings)
+            replies = ask_all("pairwise", judge, requests, Path("verdicts.jsonl"), settings).replies
     for request in requests:
         (reply,) = replies[request.key]
         assert reply.score in (1.0, 0.5, 0.0)
