@@ -27,7 +27,7 @@ def asked(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
 
     def evaluate(evaluation: harness.Evaluation, suite: Any, _: Any) -> None:
-        seen.append((suite.name, evaluation.limit, evaluation.hub_dir, command()))
+        seen.append((suite.name, evaluation.limit_of(suite), evaluation.hub_dir, command()))
 
     monkeypatch.setattr(harness, "evaluate", evaluate)
     return seen
