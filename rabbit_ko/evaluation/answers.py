@@ -7,7 +7,9 @@ from pathlib import Path
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.harness.suites import SUITES
 from rabbit_ko.evaluation.intervals import Share, share_of
-from rabbit_ko.evaluation.records import ANSWERS, Answer, read_answers
+from rabbit_ko.evaluation.records import ANSWERS, Answer, State, read_answers
+from rabbit_ko.evaluation.results.report import STALE
+from rabbit_ko.evaluation.results.table import read_results
 from rabbit_ko.recipes import Recipe
 
 # Of a prompt the end is what is asked; shots and a text to read stand before it.
@@ -21,6 +23,7 @@ class Answered:
     """A suite's answers: how many are right, and the first of those that are asked for, wrong ones in front."""
 
     suite: str
+    is_stale: bool = False
     outcomes: list[bool] = field(default_factory=list)
     shown: list[Answer] = field(default_factory=list)
 
@@ -33,6 +36,11 @@ class Answered:
         """What the license of the questions asks."""
         return SUITES[self.suite].terms if self.suite in SUITES else ""
 
+    @property
+    def warning(self) -> str:
+        """Whose the answers are, where they are not those of the stage's model as it is now."""
+        return f"{STALE} of an earlier model of this stage; measure it again" if self.is_stale else ""
+
 
 def answered(recipe: Recipe, stage: str, task: str, right: bool | None, most: int) -> list[Answered]:
     """Return the answers of a stage's suites, or of one suite or task.
@@ -44,10 +52,14 @@ def answered(recipe: Recipe, stage: str, task: str, right: bool | None, most: in
     found = [_answered(folder, suite, task, right, most) for suite in suites]
     kept = [each for each in found if each.outcomes]
     if not kept:
-        of = f"of {task} " if task else ""
-        advice = f"run `make eval RECIPE={recipe.name} STAGE={stage}{f' TASKS={task}' if task else ''}`"
-        old = "where an earlier version has run it, take its .json away first"
-        raise UserError(f"{folder}: no answers {of}are kept; {advice}; {old}")
+        of, tasks = f"of {task} " if task else "", f" TASKS={task}" if task in SUITES else ""
+        advice = f"run `make eval RECIPE={recipe.name} STAGE={stage}{tasks}`"
+        if suites and task not in SUITES:
+            advice = f"there are those of {', '.join(suites)}, and of their tasks"
+        raise UserError(f"{folder}: no answers {of}are kept; {advice}")
+    stale = {result.task for result in read_results(recipe.name, stage) if result.state is State.STALE}
+    for each in kept:
+        each.is_stale = each.suite in stale
     return kept
 
 
@@ -68,6 +80,8 @@ def lines(found: Answered) -> Iterator[str]:
     share = found.share
     assert share.value is not None
     yield f"{found.suite}: {sum(found.outcomes):,} of {share.of:,} right, {share.low:.1%} to {share.high:.1%}"
+    if found.warning:
+        yield found.warning
     yield found.terms
     for answer in found.shown:
         yield f"\n{'right' if answer.is_right else 'WRONG'}  {answer.task}  {answer.item[:12]}"

@@ -26,6 +26,8 @@ from rabbit_ko.secrets import redact
 Record = TypeVar("Record", bound=BaseModel)
 AGAIN = "take it away, and evaluate again"
 ANSWERS = "answers.jsonl.gz"
+# In settings: the first items of each task, None for all.
+LIMIT = "limit"
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
@@ -202,11 +204,22 @@ def read_answers(folder: Path, task: str) -> Iterator[Answer]:
 
 
 def finished_result(stage: Stage, task: str, model: Model, settings: dict[str, Any]) -> Result | None:
-    """Return a task's result if it was measured on this model with these settings and misses no verdict."""
+    """Return a task's result if it was measured on this model with these settings and misses no verdict.
+
+    One of more items than the settings ask for will do.
+    """
     result = read_result(stage.results, task)
-    if result is None or (result.model, result.settings) != (model, settings):
+    if result is None or result.model != model or has_fewer_items(result.settings, settings):
+        return None
+    if {**result.settings, LIMIT: None} != {**settings, LIMIT: None}:
         return None
     return None if any(score.missing for score in result.scores) else result
+
+
+def has_fewer_items(settings: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Tell whether settings ask for fewer items of each task than others do."""
+    limit, other = settings.get(LIMIT), others.get(LIMIT)
+    return limit is not None and (other is None or limit < other)
 
 
 def validated(model: type[Record], value: Any, place: str) -> Record:

@@ -95,10 +95,11 @@ def encode_as_trained(lm: Any, stage: Stage, in_prompt: bool) -> None:
     """Let the harness's model encode a stage's prompt and the answer after it as training does, or as the harness.
 
     The harness takes the line break at the prompt's end for a part of the answer, and lets the tokenizer put BOS
-    before a prompt for which the chat template writes none.
+    before a prompt for which the chat template writes none. Bare text begins as each of its backends has it.
     """
     vars(lm).pop("_encode_pair", None)
-    lm.add_bos_token = not in_prompt
+    by_default = vars(lm).setdefault("bos_by_default", lm.add_bos_token)
+    lm.add_bos_token = False if in_prompt else by_default
     if in_prompt and hasattr(lm, "_encode_pair"):
         lm._encode_pair = partial(_encode_apart if stage.headings else _encode_jointly, lm)
 

@@ -48,6 +48,7 @@ class Evaluation:
         """Return what a suite's figures depend on besides the model. Raises UserError where its data are missing."""
         data, in_prompt = data_fingerprint(self.hub_dir, suite.data), self.in_prompt(suite)
         settings = {"shots": suite.shots, "limit": self.limit_of(suite), "template": in_prompt, "data": data}
+        settings["encoding"] = "as in training" if in_prompt else "as in the harness"
         return {**settings, "prompt": self.stage.prompt} if in_prompt else settings
 
     def model_for(self, suite: Suite) -> Any:

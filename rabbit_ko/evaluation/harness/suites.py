@@ -98,7 +98,7 @@ SUITES = {
     suite.name: suite
     for suite in (
         Suite("kobest", _KOBEST, "skt/kobest_v1", 5, (*_CHOICE, "f1"), False, "cc-by-sa-4.0", mean="kobest"),
-        Suite("haerae", ("haerae",), "HAERAE-HUB/HAE_RAE_BENCH", 5, _CHOICE, False),
+        Suite("haerae", ("haerae",), "HAERAE-HUB/HAE_RAE_BENCH", 5, _CHOICE, False, "cc-by-nc-nd-4.0"),
         Suite("gsm8k", ("gsm8k",), "openai/gsm8k", 5, _GSM8K, True, "mit"),
         Suite("gsm8k_ko", ("gsm8k_ko",), "kuotient/gsm8k-ko", 5, _GSM8K, True),
         Suite("ifeval", ("ifeval",), "google/IFEval", 0, _IFEVAL, True, prepare=prepare_ifeval, **_FOLLOWED),

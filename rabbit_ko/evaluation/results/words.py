@@ -30,6 +30,7 @@ SETTINGS: Words = {
     "limit": "문항 수",
     "template": "프롬프트 형식",
     "prompt": "프롬프트",
+    "encoding": "토큰화 방식",
     "data": "데이터",
     "backend": "모델을 실행한 방식",
     "harness": "lm-evaluation-harness 버전",

@@ -9,9 +9,10 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.answers import END, answered, end_of, lines
 from rabbit_ko.evaluation.records import Answer, Result
 from rabbit_ko.evaluation.records import write_result as write
+from rabbit_ko.evaluation.results.report import STALE
 from rabbit_ko.recipes import Recipe
 from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
-from tests.rabbit_ko.evaluation.results.result_folder import RECIPE, make_recipe, put_result
+from tests.rabbit_ko.evaluation.results.result_folder import RECIPE, make_recipe, put_result, retrain
 
 HOSTILE = "<script>alert(1)</script>\x1b]0;owned\x07\u202e"
 COPA = [
@@ -86,12 +87,35 @@ def test_the_share_is_of_all_answers_whichever_are_shown(recipe: Recipe) -> None
     assert "skt/kobest_v1: cc-by-sa-4.0" in list(lines(kobest))[1]
 
 
-@pytest.mark.parametrize("task", ["haerae", "kmmlu_direct", "kobest_boolq"])
-def test_what_has_no_answers_says_how_to_get_them(recipe: Recipe, task: str) -> None:
+@pytest.mark.parametrize("task", ["haerae", "kmmlu_direct"])
+def test_a_suite_without_answers_says_how_to_get_them(recipe: Recipe, task: str) -> None:
     with pytest.raises(
-        UserError, match=f"no answers of {task} are kept; run `make eval RECIPE=mine STAGE=sft TASKS={task}`"
+        UserError, match=f"no answers of {task} are kept; run `make eval RECIPE=mine STAGE=sft TASKS={task}`$"
     ):
         answered(recipe, "sft", task, None, 3)
+
+
+@pytest.mark.parametrize("task", ["typo", "kobest_boolq"])
+def test_what_is_no_suite_and_has_no_answers_says_what_there_is(recipe: Recipe, task: str) -> None:
+    said = f"no answers of {task} are kept; there are those of gsm8k, kobest, and of their tasks"
+    with pytest.raises(UserError, match=f"{said}$"):
+        answered(recipe, "sft", task, None, 3)
+    with pytest.raises(UserError, match=f"no answers of {task} are kept; run `make eval RECIPE=mine STAGE=dpo`$"):
+        answered(recipe, "dpo", task, None, 3)
+
+
+def test_answers_of_an_earlier_model_are_marked_as_in_the_results(recipe: Recipe) -> None:
+    assert all(STALE not in line for found in answered(recipe, "sft", "", None, 3) for line in lines(found))
+    retrain("sft")
+    put("gsm8k", GSM8K)
+    assert {found.suite: found.is_stale for found in answered(recipe, "sft", "", None, 3)} == {
+        "gsm8k": False,
+        "kobest": True,
+    }
+    said = f"{STALE} of an earlier model of this stage; measure it again"
+    assert report("--stage", "sft").stdout.splitlines().count(said) == 1
+    report("--html", "page.html")
+    assert Path("page.html").read_text(encoding="utf-8").count(said) == 1
 
 
 def test_the_end_of_a_long_prompt_is_shown_from_a_line_on() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from axolotl.utils.chat_templates import get_chat_template
+from lm_eval.api.registry import get_model
 from transformers import PreTrainedTokenizerBase
 
 from prompt_strategies.tokens import encode, encode_prompts, encode_rendered
@@ -15,7 +16,8 @@ from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.evaluation.harness.backends import count_truncated, encode_as_trained
 from rabbit_ko.evaluation.harness.evaluation import Evaluation, data_fingerprint
 from rabbit_ko.evaluation.harness.suites import CARDS, SUITES, find_suites
-from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, write_result
+from rabbit_ko.evaluation.records import Model, Result, finished_result, model_of, read_result, write_result
+from rabbit_ko.evaluation.results.compare import differing_settings
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from rabbit_ko.recipes import GUARD
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, make_recipe, retrain
@@ -90,6 +92,28 @@ def test_it_is_not_finished_with_other_settings(measured: Path, changes: dict[st
     assert not finished(evaluation(**{"limit": 2, "hub_dir": "hub", **changes}))
 
 
+@pytest.mark.parametrize("changes", [{"limit": 1}, {"limit": 1, "template": True}])
+def test_more_items_than_asked_for_will_do(measured: Path, changes: dict[str, Any]) -> None:
+    assert finished(evaluation(hub_dir="hub", **changes))
+
+
+def test_figures_of_a_version_that_did_not_say_how_it_encodes_are_not_finished(measured: Path) -> None:
+    file = Path("runs/mine/eval/sft") / f"{GSM8K.name}.json"
+    old = json.loads(file.read_text(encoding="utf-8"))
+    del old["settings"]["encoding"]
+    file.write_text(json.dumps(old), encoding="utf-8")
+    assert not finished(evaluation(limit=2, hub_dir="hub"))
+    before = read_result(file.parent, GSM8K.name)
+    assert before
+    now = before.model_copy(update={"settings": evaluation(limit=2, hub_dir="hub").settings(GSM8K)})
+    assert differing_settings(before, now) == ("encoding",)
+
+
+def test_each_way_of_asking_says_how_it_encodes(measured: Path) -> None:
+    said = {in_prompt: evaluation(template=in_prompt).settings(GSM8K)["encoding"] for in_prompt in (True, False)}
+    assert said == {True: "as in training", False: "as in the harness"}
+
+
 @pytest.mark.parametrize("changes", [{"fingerprint": "def"}, {"backend": "vllm"}, {"path": "runs/mine/dpo"}])
 def test_it_is_not_finished_for_another_model(measured: Path, changes: dict[str, str]) -> None:
     assert not finished(evaluation(limit=2, hub_dir="hub"), MODEL.model_copy(update=changes))
@@ -143,7 +167,8 @@ class Encoder:
 
     def tok_encode(self, text: str, add_special_tokens: bool | None = None) -> list[int]:
         adds = self.add_bos_token if add_special_tokens is None else add_special_tokens
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=adds)
+        options = {} if adds is None else {"add_special_tokens": adds}
+        ids: list[int] = self.tokenizer.encode(text, **options)
         return ids
 
 
@@ -165,6 +190,19 @@ def test_a_prompt_and_the_answer_behind_it_are_encoded_apart_as_in_training(
     encode_as_trained(lm, Stage("mine", "base", str(MODELS["base"])), False)
     assert lm._encode_pair("가", "나") == "가나"
     assert lm.tok_encode("가")[0] == smoke_tokenizer.bos_token_id
+
+
+def test_bare_text_begins_at_a_server_as_the_harness_sends_it_also_after_a_prompt(
+    in_tmp: Path, smoke_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    smoke_tokenizer.save_pretrained("tokenizer")
+    options = {"base_url": "http://localhost:1/v1/completions", "model": "m", "tokenizer": "tokenizer"}
+    ours, stock = (get_model("local-completions")(**options) for _ in range(2))
+    stage = stage_of("prompt_strategies.qir")
+    for in_prompt in (False, True, False):
+        encode_as_trained(ours, stage, in_prompt)
+    assert ours.tok_encode("가") == stock.tok_encode("가")
+    assert stock.tok_encode("가")[0] != smoke_tokenizer.bos_token_id
 
 
 @pytest.mark.parametrize("name", ["llama3", "chatml"])

@@ -86,6 +86,61 @@ def test_what_is_finished_loads_no_model(done: list[Any]) -> None:
     assert done == [("base", "kobest"), ("base", "haerae"), "released"]
 
 
+def kept() -> list[Any]:
+    """The limits of the base's results."""
+    files = [RESULTS / "base" / f"{suite}.json" for suite in ("kobest", "haerae")]
+    return [json.loads(file.read_text(encoding="utf-8"))["settings"]["limit"] for file in files]
+
+
+@pytest.mark.parametrize(("more", "fewer"), [("0", "6"), ("6", "1")])
+def test_fewer_items_do_not_replace_more_which_are_shown(done: list[Any], more: str, fewer: str) -> None:
+    evaluate("base", "--limit", more)
+    before = kept()
+    done.clear()
+    ran = evaluate("base", "--limit", fewer)
+    assert (ran.exit_code, done, kept()) == (0, [], before)
+    assert ran.stdout.count("finished before") == 2
+    file = RESULTS / "base/kobest.json"
+    assert ran.stderr.splitlines()[0] == (
+        f"kobest: more items than asked for are finished, and stay; to ask fewer, move {file}"
+    )
+    file.unlink()
+    evaluate("base", "--limit", fewer)
+    assert kept() == [int(fewer), before[1]]
+
+
+def test_a_quick_look_measures_only_what_is_not_there_in_full(done: list[Any]) -> None:
+    evaluate("base")
+    done.clear()
+    assert rabbit("eval", "--recipe", "mine", "--stage", "base", "--tasks", "quick").exit_code == 0
+    assert [suite for _, suite in done[:-1]] == ["click", "kmmlu_direct", "gsm8k_ko", "ifeval_ko"]
+    assert kept() == [None, None]
+
+
+def test_fewer_items_that_are_asked_in_another_way_are_refused(done: list[Any]) -> None:
+    evaluate("base")
+    done.clear()
+    ran = evaluate("base", "--limit", "2", "--template", "on")
+    assert (ran.exit_code, done, kept()) == (1, [], [None, None])
+    assert ran.stderr == (
+        f"error: {RESULTS}/base/kobest.json: has more items of this model; the first 2 of each task, asked in "
+        "another way, would replace them; move the file away, or set LIMIT=0 to ask all\n"
+    )
+    assert evaluate("base", "--template", "on").exit_code == 0
+
+
+def test_more_items_replace_fewer_and_fewer_of_a_new_model_replace_more(
+    done: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate("base", "--limit", "2")
+    evaluate("base", "--limit", "3")
+    assert kept() == [3, 3]
+    new = Model(path="runs/mine/base", fingerprint="2", backend="hf")
+    monkeypatch.setattr(measuring, "model_of", lambda *_: new)
+    evaluate("base", "--limit", "1")
+    assert kept() == [1, 1]
+
+
 def test_a_mistake_in_the_middle_names_its_stage_and_what_is_finished_stays(done: list[Any]) -> None:
     Path("sft-fails").touch()
     ran = evaluate("base,sft,dpo")

@@ -50,6 +50,8 @@ def test_the_terms_of_a_license_are_said() -> None:
     assert "cc-by-nd-4.0; no derivatives" in SUITES["kmmlu_direct"].terms
     assert "cc-by-nc-4.0; not for commercial use" in SUITES["kobalt"].terms
     assert "names no license" in SUITES["click"].terms
+    # the hub: HAE_RAE_BENCH is the earlier name of HAE_RAE_BENCH_1.1
+    assert "cc-by-nc-nd-4.0; not for commercial use; no derivatives" in SUITES["haerae"].terms
     assert SUITES["hrm8k"].terms == "HAERAE-HUB/HRM8K: mit"
 
 
