@@ -11,9 +11,9 @@ from huggingface_hub import ModelCard
 
 from rabbit_ko.documents import read_object
 from rabbit_ko.errors import UserError
-from rabbit_ko.hub import hub_files, hub_id
-from rabbit_ko.licenses.known import LICENSES, BaseLicense, stated_license
-from rabbit_ko.recipes import RUN_FILE, RUNS
+from rabbit_ko.hub import SMALL_BYTES, hub_files, hub_id
+from rabbit_ko.licenses.known import LICENSES, BaseLicense, Commercial, licenses_in, stated_license
+from rabbit_ko.recipes import RUN_FILE, Recipe
 from rabbit_ko.run_record import read_run, remedy, text_at
 
 # The first pattern that a name on the hub fits, in lower case. What is made of a model stays under its license, so a
@@ -23,6 +23,8 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "meta-llama/*llama-3.2*": ("llama3.2",),
     "meta-llama/*llama-3.1*": ("llama3.1",),
     "meta-llama/meta-llama-3-*": ("llama3",),
+    "meta-llama/llama-2-*": ("llama2",),
+    "meta-llama/llama-4-*": ("llama4",),
     "google/gemma-4*": ("apache-2.0",),
     "google/gemma-*": ("gemma",),
     "qwen/qwen2.5*-3b*": ("qwen-research",),
@@ -36,8 +38,11 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "kakaocorp/kanana-2-*": ("kanana-open-license",),
     "lgai-exaone/exaone-3*": ("exaone-1.1-nc",),
     "lgai-exaone/exaone-deep-*": ("exaone-1.1-nc",),
-    "lgai-exaone/exaone-4.0-*": ("exaone-1.2-nc",),
+    "lgai-exaone/exaone-4.0*": ("exaone-1.2-nc",),
+    "lgai-exaone/exaone-4.5*": ("exaone-1.2-nc",),
+    "lgai-exaone/k-exaone-*": ("k-exaone",),
     "naver-hyperclovax/hyperclovax-seed-text-*": ("hyperclovax-seed",),
+    "naver-hyperclovax/hyperclovax-seed-vision-*": ("hyperclovax-seed",),
     "naver-hyperclovax/hyperclovax-seed-think-14b*": ("hyperclovax-seed",),
     "skt/a.x-3.1*": ("apache-2.0",),
     "skt/a.x-4.0-light*": ("apache-2.0",),
@@ -59,17 +64,31 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "*/*llama-3.2*": ("llama3.2",),
     "*/*llama-3.1*": ("llama3.1",),
     "*/*llama-3-*": ("llama3",),
+    "*/*llama-2-*": ("llama2",),
+    "*/*llama-4-*": ("llama4",),
+    "*/*llama-guard-3-8b*": ("llama3.1",),
+    "*/*llama-guard-3-1b*": ("llama3.2",),
+    "*/*llama-guard-4-*": ("llama4",),
     "*/*gemma-2-*": ("gemma",),
     "*/*gemma-3-*": ("gemma",),
+    "*/*gemma-3n-*": ("gemma",),
+    "*/*k-exaone-*": ("k-exaone",),
     "*/*exaone-3*": ("exaone-1.1-nc",),
-    "*/*exaone-4.0-*": ("exaone-1.2-nc",),
+    "*/*exaone-deep-*": ("exaone-1.1-nc",),
+    "*/*exaone-4.0*": ("exaone-1.2-nc",),
+    "*/*exaone-4.5*": ("exaone-1.2-nc",),
     "*/*hyperclovax-seed-text-*": ("hyperclovax-seed",),
+    "*/*hyperclovax-seed-vision-*": ("hyperclovax-seed",),
+    "*/*hyperclovax-seed-think-14b*": ("hyperclovax-seed",),
+    "*/*hyperclovax-seed-think-32b*": ("hyperclovax-seed-think-32b",),
+    "*/*hyperclovax-seed-omni-8b*": ("hyperclovax-seed-omni-8b",),
     "*/*kanana-nano-*": ("cc-by-nc-4.0",),
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}")
 _PAGE = re.compile(r"README\.md")
-# Of a license's text, in which its title stands.
-_BEGINNING = 4_096
+_VERSION = re.compile(r"llama(?=[234])")
+# How the name of a file begins that has a license's text.
+TEXT = re.compile(r"(?i)(licen[sc]e|copying)")
 
 
 def first_base(model: str) -> str:
@@ -103,14 +122,13 @@ def licenses_of(base: str) -> list[BaseLicense]:
     found = [*(license_of_family(base) if hub_id(base) else []), *_of_files(Path(base))]
     for origin in _origins(base, page):
         found += license_of_family(origin)
-    if stated := _stated(base, page):
-        found.append(stated)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_stated(base, page)]))
 
 
 def is_own(base: str) -> bool:
     """Tell whether a base is made by its recipe's own script."""
-    return Path(base).match(f"{RUNS}/*/base")
+    recipe = Recipe(Path(base).resolve().parent.name)
+    return Path(base).resolve() == (recipe.runs / "base").resolve() and recipe.base_script is not None
 
 
 def license_of_maker(name: str) -> list[BaseLicense]:
@@ -124,7 +142,7 @@ def license_of_family(name: str) -> list[BaseLicense]:
 
 
 def _first(patterns: Mapping[str, tuple[str, ...]], name: str) -> list[BaseLicense]:
-    plain = name.casefold().replace("_", "-").replace("llama3", "llama-3")
+    plain = _VERSION.sub("llama-", name.casefold().replace("_", "-"))
     found = next((keys for pattern, keys in patterns.items() if fnmatchcase(plain, pattern)), ())
     return [LICENSES[key] for key in found]
 
@@ -138,19 +156,20 @@ def _page(base: str) -> dict[str, Any]:
         return {}
 
 
-def _stated(base: str, page: dict[str, Any]) -> BaseLicense | None:
-    """Return the license that a page names, also one that is not known here."""
-    name, is_on_hub = page.get("license"), True
-    if name == "other":
-        name, is_on_hub = page.get("license_name"), False
-    if not isinstance(name, str) or name == "unknown":
-        return None
-    if known := stated_license(name):
-        return known
-    if not _NAME.fullmatch(name):
-        return None
-    link = f"https://huggingface.co/{base}" if hub_id(base) else ""
-    return BaseLicense(name, name, link, commercial="no" if "-nc" in name else "with conditions", is_on_hub=is_on_hub)
+def _stated(base: str, page: dict[str, Any]) -> Iterator[BaseLicense]:
+    """Yield the licenses that a page names, also those that are not known here."""
+    said = page.get("license")
+    for name in said if isinstance(said, list) else [said]:
+        is_on_hub = name != "other"
+        name = name if is_on_hub else page.get("license_name")
+        if not isinstance(name, str) or name == "unknown":
+            continue
+        if known := stated_license(name):
+            yield known
+        elif _NAME.fullmatch(name):
+            link = f"https://huggingface.co/{base}" if hub_id(base) else ""
+            commercial: Commercial = "no" if "-nc" in name else "with conditions"
+            yield BaseLicense(name, name, link, commercial=commercial, is_on_hub=is_on_hub)
 
 
 def _origins(base: str, page: dict[str, Any]) -> Iterator[str]:
@@ -165,10 +184,7 @@ def _origins(base: str, page: dict[str, Any]) -> Iterator[str]:
 
 def _of_files(folder: Path) -> Iterator[BaseLicense]:
     """Yield the licenses whose title begins a text in a folder."""
-    for file in sorted(folder.glob("LICENSE*")) if folder.is_dir() else ():
-        if file.is_file():
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if TEXT.match(file.name) and file.is_file():
             with file.open("rb") as content:
-                text = " ".join(
-                    content.read(_BEGINNING).decode(errors="replace").replace("*", " ").split()
-                ).casefold()
-            yield from (it for it in LICENSES.values() if it.title and text[:300].count(it.title.casefold()))
+                yield from licenses_in(content.read(SMALL_BYTES))

@@ -2,24 +2,28 @@
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from rabbit_ko import storage
 from rabbit_ko.hub import SMALL_BYTES, hub_files, hub_id
-from rabbit_ko.licenses.bases import first_base, licenses_of
-from rabbit_ko.licenses.known import BaseLicense
+from rabbit_ko.licenses.bases import TEXT, first_base, licenses_of
+from rabbit_ko.licenses.known import BaseLicense, licenses_in
 
 NOTICE = "NOTICE"
 _FILE = re.compile(r"(?i)(licen[sc]e|copying|notice|use_policy)([-_][a-z0-9_-]{1,30})?(\.(txt|md))?")
-_TEXT = re.compile(r"(?i)(licen[sc]e|copying)")
 
 
 @dataclass(frozen=True)
 class Carried:
-    """Files by name that go with a run's model, and what is to be said of those that were not found."""
+    """Files by name that go with a run's model, and what is to be said of those that were not found.
+
+    missing: of texts without which no one may pass the model on. hints: of others.
+    """
 
     files: dict[str, bytes]
     missing: list[str]
+    hints: list[str]
 
 
 def carried_files(run: Path) -> Carried:
@@ -30,15 +34,35 @@ def carried_files(run: Path) -> Carried:
     base = first_base(str(run))
     licenses = licenses_of(base)
     if not licenses:
-        return Carried(_of_folder(run), [])
+        return Carried(_of_folder(run), [], [])
     files = {**_of_base(base), **_of_folder(run)}
     files |= _notice(base, licenses, files)
-    has_text = any(_TEXT.match(name) for name in files)
-    texts = ", ".join(f"{license.name} {license.link}".strip() for license in licenses)
-    missing = (
-        f"{base}: its license has to go along, and no file of it was found; save it as {run / 'LICENSE'}: {texts}"
-    )
-    return Carried(files, [] if has_text else [missing])
+    lines = {license: _line(base, run, license, files) for license in _without_text(licenses, files)}
+    missing = [line for license, line in lines.items() if license.wants_text]
+    hints = [line for license, line in lines.items() if not license.wants_text]
+    if not any(name.casefold().startswith("use_policy") for name in files):
+        hints += [
+            f"{base}: no file of its use policy was found; save {license.use_policy} as {run / 'USE_POLICY.md'}"
+            for license in licenses
+            if license.use_policy
+        ]
+    return Carried(files, missing, hints)
+
+
+def _without_text(licenses: list[BaseLicense], files: dict[str, bytes]) -> list[BaseLicense]:
+    """Return the licenses whose text is in no file.
+
+    One whose title is not known, or need not be there, is taken to be in a file that has no other's title.
+    """
+    found = [licenses_in(content) for name, content in files.items() if TEXT.match(name)]
+    titled, has_other = set(chain.from_iterable(found)), not all(found)
+    return [it for it in licenses if it not in titled and not (has_other and (it.is_permissive or not it.title))]
+
+
+def _line(base: str, run: Path, license: BaseLicense, files: dict[str, bytes]) -> str:
+    name = "LICENSE" if "LICENSE" not in files else f"LICENSE-{license.hub.replace('.', '_')}"
+    text = f"{license.name} {license.link}".strip()
+    return f"{base}: its license has to go along, and no file of it was found; save it as {run / name}: {text}"
 
 
 def carry(run: Path, folder: Path) -> list[str]:
@@ -46,7 +70,7 @@ def carry(run: Path, folder: Path) -> list[str]:
     carried = carried_files(run)
     for name, content in carried.files.items():
         storage.write(str(folder / name), content)
-    return carried.missing
+    return [*carried.missing, *carried.hints]
 
 
 def _notice(base: str, licenses: list[BaseLicense], files: dict[str, bytes]) -> dict[str, bytes]:
@@ -54,7 +78,7 @@ def _notice(base: str, licenses: list[BaseLicense], files: dict[str, bytes]) -> 
     said = [license.notice for license in licenses if license.notice and license.notice.encode() not in known]
     if not said:
         return {}
-    what = f"The weights of {base} were changed: it was trained further. README.md says how."
+    what = f"The weights of {hub_id(base) or 'the base'} were changed: it was trained further. README.md says how."
     return {NOTICE: "\n\n".join([*said, what, ""]).rstrip("\n").encode() + b"\n" + files.get(NOTICE, b"")}
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Commercial = Literal["yes", "no", "with conditions"]
+# Of a license's text in bytes, with all the space around its title.
+_BEGINNING = 4_096
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class BaseLicense:
     shares: bool = True
     is_on_hub: bool = True
     is_permissive: bool = False
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether a copy of it must go along with what was made."""
+        return bool(self.prefix or self.display or self.notice)
 
 
 def _llama(version: str, prefix: str, display: str, name: str, use_policy: str) -> BaseLicense:
@@ -87,6 +94,18 @@ def _qwen(hub: str, kind: str, model: str, commercial: Commercial) -> BaseLicens
     )
 
 
+def _hyperclova(model: str, name: str) -> BaseLicense:
+    name = f"HyperCLOVA X SEED {name}"
+    return BaseLicense(
+        hub=f"hyperclovax-seed-{model.casefold()}",
+        name=name,
+        link=f"{_NAVER}/HyperCLOVAX-SEED-{model}/blob/main/LICENSE",
+        title=name,
+        commercial="with conditions",
+        is_on_hub=False,
+    )
+
+
 _KAKAO = "https://huggingface.co/kakaocorp"
 _NAVER = "https://huggingface.co/naver-hyperclovax"
 LICENSES = {
@@ -100,10 +119,21 @@ LICENSES = {
     "mit": BaseLicense(
         "mit", "MIT License", "https://opensource.org/license/mit", title="MIT License", is_permissive=True
     ),
+    "llama2": BaseLicense(
+        hub="llama2",
+        name="Llama 2 Community License Agreement",
+        link="https://ai.meta.com/llama/license/",
+        title="Llama 2 Community License Agreement",
+        notice="Llama 2 is licensed under the LLAMA 2 Community License, Copyright (c) Meta Platforms, Inc. All "
+        "Rights Reserved.",
+        use_policy="https://ai.meta.com/llama/use-policy",
+        commercial="with conditions",
+    ),
     "llama3": _llama("3", "Llama 3", "Built with Meta Llama 3", "Meta Llama 3", "https://llama.meta.com"),
     "llama3.1": _llama("3.1", "Llama", "Built with Llama", "Llama 3.1", "https://llama.meta.com"),
     "llama3.2": _llama("3.2", "Llama", "Built with Llama", "Llama 3.2", "https://www.llama.com"),
     "llama3.3": _llama("3.3", "Llama", "Built with Llama", "Llama 3.3", "https://www.llama.com"),
+    "llama4": _llama("4", "Llama", "Built with Llama", "Llama 4", "https://www.llama.com"),
     "gemma": BaseLicense(
         hub="gemma",
         name="Gemma Terms of Use",
@@ -114,6 +144,15 @@ LICENSES = {
     ),
     "exaone-1.1-nc": _exaone("1.1", "EXAONE-3.5-2.4B-Instruct"),
     "exaone-1.2-nc": _exaone("1.2", "EXAONE-4.0-1.2B"),
+    "k-exaone": BaseLicense(
+        hub="k-exaone",
+        name="K-EXAONE AI Model License Agreement",
+        link="https://huggingface.co/LGAI-EXAONE/K-EXAONE-236B-A23B/blob/main/LICENSE",
+        title="K-EXAONE AI Model License Agreement",
+        prefix="K-EXAONE",
+        commercial="with conditions",
+        is_on_hub=False,
+    ),
     "hyperclovax-seed": BaseLicense(
         hub="hyperclovax-seed",
         name="HyperCLOVA X SEED Model License Agreement",
@@ -126,6 +165,9 @@ LICENSES = {
         commercial="with conditions",
         is_on_hub=False,
     ),
+    # Of these two the texts have not been read, only what they are called.
+    "hyperclovax-seed-think-32b": _hyperclova("Think-32B", "32B Think Model License"),
+    "hyperclovax-seed-omni-8b": _hyperclova("Omni-8B", "8B Omni Model License Agreement"),
     "kanana": BaseLicense(
         hub="kanana",
         name="Kanana License Agreement",
@@ -154,5 +196,15 @@ LICENSES = {
 
 def stated_license(name: str) -> BaseLicense | None:
     """Return a license by the name that a model's page has in its header; None where nothing here has that name."""
-    plain = name.casefold().replace(" ", "-").replace("_", "-")
-    return next((license for license in reversed(LICENSES.values()) if license.hub == plain), None)
+    plain = _plain(name)
+    return next((it for it in reversed(LICENSES.values()) if plain in (it.hub, _plain(it.name))), None)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(" ", "-").replace("_", "-")
+
+
+def licenses_in(text: bytes) -> list[BaseLicense]:
+    """Return the licenses whose title stands at the beginning of a text."""
+    beginning = " ".join(text[:_BEGINNING].decode(errors="replace").replace("*", " ").split()).casefold()[:300]
+    return [license for license in LICENSES.values() if license.title and license.title.casefold() in beginning]

@@ -1,6 +1,6 @@
 """Under which license a model may be passed on, by those of its base and data: none that allows more than all do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dataset_builders.licenses import License
@@ -12,6 +12,8 @@ from rabbit_ko.publishing.dataset_card import HUB_LICENSES, OTHER_LICENSE
 MIXED, MIXED_CLOSED = "mixed", "mixed-non-commercial"
 # What is made of such data may be under another license.
 _PERMISSIVE = {"Apache-2.0", "CC0-1.0", "CC-BY-4.0", "MIT", "ODC-BY-1.0"}
+# And what is made of data that may not be sold may also be shared alike.
+_STRICTER = {"cc-by-nc-4.0": ("cc-by-nc-sa-4.0",)}
 
 
 @dataclass(frozen=True)
@@ -50,42 +52,52 @@ def terms_of(base: str, data: dict[str, License], asked: str = "") -> Terms:
     bases = licenses_of(base)
     closed = [license.name for license in bases if license.commercial == "no"]
     closed += [name for name, license in data.items() if license.commercial is False]
-    if asked:
-        _check_asked(asked, bases, closed)
-    mixed = Terms(bases, OTHER_LICENSE, MIXED_CLOSED if closed else MIXED, _link(bases), closed)
-    if asked:
-        return mixed if asked == OTHER_LICENSE else Terms(bases, asked, None, None, closed)
+    mixed = Terms(bases, OTHER_LICENSE, MIXED_CLOSED if closed else MIXED, None, closed)
+    found = _single(base, bases, data)
+    terms = Terms(bases, *found, closed) if found else mixed
+    if asked in ("", terms.license):
+        return terms
+    if asked == OTHER_LICENSE:
+        return mixed
+    if refusal := next(_refusals(base, bases, data, asked), ""):
+        raise UserError(f"--license {asked}: {refusal}; say {terms.license}, or none")
+    return Terms(bases, asked, None, None, closed)
+
+
+def _single(
+    base: str, bases: list[BaseLicense], data: dict[str, License]
+) -> tuple[str, str | None, str | None] | None:
+    """Return the one license that holds for base and data, as the header has it; None where there is none."""
     names = {license.name for license in data.values()}
     if not (bases or is_own(base)) or names - HUB_LICENSES.keys():
-        return mixed
+        return None
     binding: dict[str, BaseLicense | None] = {license.hub: license for license in bases if not license.is_permissive}
     binding |= {HUB_LICENSES[name]: None for name in names - _PERMISSIVE if HUB_LICENSES[name] not in binding}
     found = binding or {license.hub: license for license in bases} or {HUB_LICENSES[name]: None for name in names}
     if len(found) != 1:
-        return mixed
+        return None
     [(hub, license)] = found.items()
     if license and not license.is_on_hub:
-        return Terms(bases, OTHER_LICENSE, hub, license.link or None, closed)
-    return Terms(bases, hub, None, None, closed)
+        return OTHER_LICENSE, hub, license.link or None
+    return hub, None, None
 
 
-def _link(bases: list[BaseLicense]) -> str | None:
-    return bases[0].link or None if len(bases) == 1 else None
-
-
-def _check_asked(asked: str, bases: list[BaseLicense], closed: list[str]) -> None:
+def _refusals(base: str, bases: list[BaseLicense], data: dict[str, License], asked: str) -> Iterator[str]:
+    """Yield why a model may not be under a license that somebody asks for."""
+    if not (bases or is_own(base)):
+        yield "nothing names the base's license"
     for license in bases:
-        right = license.hub if license.is_on_hub else OTHER_LICENSE
-        if not license.is_permissive and asked not in (right, OTHER_LICENSE):
-            raise UserError(
-                f"--license {asked}: the base's, {license.name}, holds for what is made of it; say {right}, or none"
-            )
-    if (
-        closed
-        and "-nc" not in asked
-        and asked not in (OTHER_LICENSE, *(license.hub for license in bases if license.commercial == "no"))
-    ):
-        raise UserError(f"--license {asked}: {closed[0]} forbids commercial use; say other, or none")
+        right = license.hub if license.is_on_hub else ""
+        if not (license.is_permissive or _allows(right, asked)):
+            yield f"the base's, {license.name}, holds for what is made of it"
+    for name, stated in data.items():
+        if stated.name not in _PERMISSIVE and not _allows(HUB_LICENSES.get(stated.name, ""), asked):
+            yield f"{name}: the license of its data ({stated.name}) does not allow it"
+
+
+def _allows(binding: str, asked: str) -> bool:
+    """Tell whether a license, empty where it is not known, lets what is made be under the one that is asked for."""
+    return asked == binding or asked in _STRICTER.get(binding, ())
 
 
 def missing_prefix(bases: Iterable[BaseLicense], name: str) -> str:

@@ -18,6 +18,14 @@ NAMED = {
     "meta-llama/Llama-3.3-70B-Instruct": ["llama3.3"],
     "meta-llama/Meta-Llama-3-8B": ["llama3"],
     "meta-llama/Meta-Llama-3.1-8B-Instruct": ["llama3.1"],
+    "meta-llama/Llama-2-7b-hf": ["llama2"],
+    "beomi/llama-2-ko-7b": ["llama2"],
+    "me/Llama2-ko": ["llama2"],
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct": ["llama4"],
+    "me/ko-llama4-scout": ["llama4"],
+    "meta-llama/Llama-Guard-3-8B": ["llama3.1"],
+    "meta-llama/Llama-Guard-3-1B": ["llama3.2"],
+    "meta-llama/Llama-Guard-4-12B": ["llama4"],
     "beomi/Llama-3-Open-Ko-8B": ["llama3"],
     "MLP-KTLim/llama-3-Korean-Bllossom-8B": ["llama3"],
     "CarrotAI/Llama-3.2-Rabbit-Ko-3B-Instruct": ["llama3.2"],
@@ -37,8 +45,22 @@ NAMED = {
     "kakaocorp/kanana-2-3b-instruct": ["kanana-open-license"],
     "LGAI-EXAONE/EXAONE-3.5-2.4B-Instruct": ["exaone-1.1-nc"],
     "LGAI-EXAONE/EXAONE-4.0-1.2B": ["exaone-1.2-nc"],
+    "LGAI-EXAONE/EXAONE-4.0.1-32B": ["exaone-1.2-nc"],
+    "LGAI-EXAONE/EXAONE-4.5-33B": ["exaone-1.2-nc"],
+    "LGAI-EXAONE/EXAONE-Deep-7.8B": ["exaone-1.1-nc"],
+    "LGAI-EXAONE/K-EXAONE-236B-A23B": ["k-exaone"],
     "beomi/EXAONE-3.5-2.4B-Instruct-Llamafied": ["exaone-1.1-nc"],
+    "someone/EXAONE-Deep-2.4B-ko": ["exaone-1.1-nc"],
+    "someone/EXAONE-4.0.1-32B-AWQ": ["exaone-1.2-nc"],
+    "someone/EXAONE-4.5-33B-GGUF": ["exaone-1.2-nc"],
+    "someone/K-EXAONE-236B-A23B-GGUF": ["k-exaone"],
+    "someone/gemma-3n-E4B-ko": ["gemma"],
     "naver-hyperclovax/HyperCLOVAX-SEED-Text-Instruct-1.5B": ["hyperclovax-seed"],
+    "naver-hyperclovax/HyperCLOVAX-SEED-Vision-Instruct-3B": ["hyperclovax-seed"],
+    "naver-hyperclovax/HyperCLOVAX-SEED-Think-14B": ["hyperclovax-seed"],
+    "naver-hyperclovax/HyperCLOVAX-SEED-Think-32B": ["hyperclovax-seed-think-32b"],
+    "naver-hyperclovax/HyperCLOVAX-SEED-Omni-8B": ["hyperclovax-seed-omni-8b"],
+    "someone/HyperCLOVAX-SEED-Think-14B-ko": ["hyperclovax-seed"],
     "skt/A.X-4.0-Light": ["apache-2.0"],
     "upstage/SOLAR-10.7B-v1.0": ["apache-2.0"],
     "upstage/SOLAR-10.7B-Instruct-v1.0": ["cc-by-nc-4.0"],
@@ -87,9 +109,14 @@ def base_folder(folder: Path, page: dict[str, Any] | None = None, files: dict[st
         ({"license": "other", "license_name": "hyperclovax-seed", "license_link": "LICENSE"}, ["hyperclovax-seed"]),
         ({"license": "apache-2.0", "base_model": "meta-llama/Llama-3.2-1B"}, ["llama3.2", "apache-2.0"]),
         ({"license": "cc-by-nc-4.0", "base_model": ["google/gemma-2-2b"]}, ["gemma", "cc-by-nc-4.0"]),
+        ({"license": "other", "license_name": "gemma-terms-of-use"}, ["gemma"]),
+        ({"license": "llama4"}, ["llama4"]),
+        ({"license": ["mit", "apache-2.0"]}, ["mit", "apache-2.0"]),
+        ({"license": ["unknown", 3, None]}, []),
         ({"license": "unknown"}, []),
         ({"license": "other"}, []),
-        ({"license": ["mit"], "base_model": {"a": 1}}, []),
+        ({"license": ["mit"], "base_model": {"a": 1}}, ["mit"]),
+        ({"license": {"a": "mit"}}, []),
         ({}, []),
         (None, []),
     ],
@@ -111,12 +138,18 @@ def test_a_folder_is_under_what_its_page_says_and_what_it_was_made_of(
             "apache-2.0",
         ),
         ("EXAONE AI Model License Agreement 1.1 - NC\n", "exaone-1.1-nc"),
+        ("K-EXAONE AI Model License Agreement\n", "k-exaone"),
+        ("LLAMA 2 COMMUNITY LICENSE AGREEMENT\t\nLlama 2 Version Release Date: July 18, 2023", "llama2"),
+        ("LLAMA 4 COMMUNITY LICENSE AGREEMENT\n", "llama4"),
         ("Qwen RESEARCH LICENSE AGREEMENT\n", "qwen-research"),
         ("Qwen LICENSE AGREEMENT\n", "qwen"),
     ],
 )
-def test_a_folder_is_under_the_license_whose_text_lies_in_it(tmp_path: Path, text: str, expected: str) -> None:
-    base = base_folder(tmp_path / "base", files={"LICENSE.txt": text})
+@pytest.mark.parametrize("name", ["LICENSE.txt", "license.txt", "LICENCE.txt", "License", "COPYING"])
+def test_a_folder_is_under_the_license_whose_text_lies_in_it(
+    tmp_path: Path, text: str, expected: str, name: str
+) -> None:
+    base = base_folder(tmp_path / "base", files={name: text, "readme.txt": "MIT License"})
     assert licenses_of(base) == [LICENSES[expected]]
 
 
@@ -151,11 +184,23 @@ def test_a_page_that_is_broken_or_means_harm_says_nothing(tmp_path: Path, page: 
     assert licenses_of(base) == []
 
 
-def test_a_base_that_a_recipe_makes_is_its_own(in_tmp: Path) -> None:
-    assert is_own("runs/smoke/base")
-    assert not is_own("runs/smoke/sft/merged")
-    assert not is_own("meta-llama/Llama-3.2-3B")
-    assert licenses_of(base_folder(Path("runs/smoke/base"), {"license": "llama3.2"})) == []
+def test_a_base_that_a_recipes_script_makes_is_its_own(in_tmp: Path) -> None:
+    Path("axolotl_configs/mine").mkdir(parents=True)
+    Path("axolotl_configs/mine/make_base_model.py").touch()
+    assert is_own("runs/mine/base")
+    assert is_own(str(Path("runs/mine/base").absolute()))
+    for other in ("runs/mine/sft/merged", "meta-llama/Llama-3.2-3B", "runs/mine", "mine/base"):
+        assert not is_own(other)
+    assert licenses_of(base_folder(Path("runs/mine/base"), {"license": "llama3.2"})) == []
+
+
+def test_a_folder_that_is_only_called_like_one_is_not(in_tmp: Path) -> None:
+    Path("axolotl_configs/mine").mkdir(parents=True)
+    Path("axolotl_configs/mine/make_base_model.py").touch()
+    for place in ("elsewhere/runs/mine/base", "runs/llama/base"):
+        assert not is_own(place)
+        assert not is_own(str(Path(place).absolute()))
+        assert licenses_of(base_folder(Path(place), {"license": "llama3.2"})) == [LICENSES["llama3.2"]]
 
 
 def test_the_first_base_is_that_of_the_run_that_was_first(in_tmp: Path) -> None:

@@ -49,7 +49,7 @@ def test_text_policy_and_notice_go_along(base: Path) -> None:
     assert sorted(carried.files) == ["LICENSE.txt", "NOTICE", "USE_POLICY.md"]
     assert carried.files["LICENSE.txt"] == TEXT.encode()
     lines = carried.files["NOTICE"].decode().splitlines()
-    assert lines == [NOTICE, "", "The weights of base were changed: it was trained further. README.md says how."]
+    assert lines == [NOTICE, "", "The weights of the base were changed: it was trained further. README.md says how."]
     assert not carried.missing
 
 
@@ -77,12 +77,66 @@ def test_a_text_that_was_not_found_is_told_and_one_in_the_run_is_taken(base: Pat
         "beomi/Llama-3-Open-Ko-8B: its license has to go along, and no file of it was found; save it as "
         "runs/mine/sft/LICENSE: Meta Llama 3 Community License Agreement https://www.llama.com/llama3/license/"
     ]
-    (RUN / "LICENSE").write_text("by hand")
-    assert (carried_files(RUN).files["LICENSE"], carried_files(RUN).missing) == (b"by hand", [])
+    assert carried.hints == [
+        "beomi/Llama-3-Open-Ko-8B: no file of its use policy was found; save "
+        "https://llama.meta.com/llama3/use-policy as runs/mine/sft/USE_POLICY.md"
+    ]
+    (RUN / "LICENSE").write_text("META LLAMA 3 COMMUNITY LICENSE AGREEMENT\n")
+    (RUN / "USE_POLICY.md").write_text("Meta Llama 3 Acceptable Use Policy\n")
+    carried = carried_files(RUN)
+    assert (carried.files["LICENSE"][:12], carried.missing, carried.hints) == (b"META LLAMA 3", [], [])
+    assert carry(RUN, RUN / "merged") == []
+
+
+def test_the_text_of_another_license_is_none_of_this_one(base: Path) -> None:
+    (base / "README.md").write_text("---\nlicense: llama3.1\n---\n")
+    (base / "LICENSE.txt").unlink()
+    (base / "LICENSE").write_text("MIT License\n\nCopyright (c) 2026 somebody\n")
+    [line] = carried_files(RUN).missing
+    assert "save it as runs/mine/sft/LICENSE-llama3_1: Llama 3.1 Community License Agreement https://" in line
+    assert carry(RUN, RUN / "merged") == [line]
+    (RUN / "LICENSE-llama3_1").write_text("LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\n")
+    carried = carried_files(RUN)
+    assert (carried.missing, sorted(carried.files)) == (
+        [],
+        ["LICENSE", "LICENSE-llama3_1", "NOTICE", "USE_POLICY.md"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("license", "text"),
+    [
+        ("mit", "Copyright (c) 2026 somebody\n\nPermission is hereby granted\n"),
+        ("cc-by-nc-4.0", "Creative Commons Attribution-NonCommercial 4.0 International\n"),
+        ("our-own", "What we say.\n"),
+    ],
+)
+def test_a_text_without_a_known_title_may_be_that_of_such_a_license(base: Path, license: str, text: str) -> None:
+    (base / "README.md").write_text(f"---\nlicense: {license}\n---\n")
+    (base / "LICENSE.txt").write_text(text)
+    carried = carried_files(RUN)
+    assert (carried.missing, carried.hints) == ([], [])
+    (base / "LICENSE.txt").write_text("Gemma Terms of Use\n")
+    assert len([line for line in carried_files(RUN).hints if "its license has to go along" in line]) == 1
+
+
+@pytest.mark.hostile
+def test_no_path_of_this_machine_is_in_what_goes_along(base: Path) -> None:
+    put_run(str(base.absolute()))
+    assert carry(RUN, RUN / "merged") == []
+    assert str(base.absolute().parent) not in (RUN / "merged/NOTICE").read_text()
+    assert not [it for it in carried_files(RUN).files.values() if str(base.absolute().parent).encode() in it]
+
+
+def test_the_notice_names_a_base_of_the_hub(base: Path) -> None:
+    put_run("beomi/Llama-3-Open-Ko-8B")
+    assert b"The weights of beomi/Llama-3-Open-Ko-8B were changed" in carried_files(RUN).files["NOTICE"]
 
 
 def test_a_base_of_the_recipes_own_brings_nothing(base: Path) -> None:
     Path("runs/mine/base").mkdir()
+    Path("axolotl_configs/mine").mkdir(parents=True)
+    Path("axolotl_configs/mine/make_base_model.py").touch()
     (Path("runs/mine/base") / "LICENSE").write_text(TEXT)
     put_run("runs/mine/base")
     assert carried_files(RUN).files == {}

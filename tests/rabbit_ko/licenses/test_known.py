@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rabbit_ko.licenses.known import LICENSES, stated_license
+from rabbit_ko.licenses.known import LICENSES, licenses_in, stated_license
 
 META = "is licensed under the {} Community License, Copyright © Meta Platforms, Inc. All Rights Reserved."
 QWEN = "Qwen is licensed under the Qwen {}LICENSE AGREEMENT, Copyright (c) Alibaba Cloud. All Rights Reserved."
@@ -21,9 +21,17 @@ ASKED = {
     ),
     **{
         f"llama{it}": ("Llama", "Built with Llama", f"Llama {it} {META.format(f'Llama {it}')}", "with conditions")
-        for it in ("3.1", "3.2", "3.3")
+        for it in ("3.1", "3.2", "3.3", "4")
     },
+    "llama2": (
+        "",
+        "",
+        "Llama 2 is licensed under the LLAMA 2 Community License, Copyright (c) Meta Platforms, Inc. All Rights "
+        "Reserved.",
+        "with conditions",
+    ),
     "gemma": ("", "", GEMMA, "yes"),
+    "k-exaone": ("K-EXAONE", "", "", "with conditions"),
     "exaone-1.1-nc": ("EXAONE", "", "", "no"),
     "exaone-1.2-nc": ("EXAONE", "", "", "no"),
     "kanana": ("", "Powered by Kanana", KANANA, "with conditions"),
@@ -64,8 +72,33 @@ def test_only_what_may_be_under_another_license_is_permissive() -> None:
 
 @pytest.mark.parametrize(
     ("stated", "key"),
-    [("llama3.2", "llama3.2"), ("LLAMA3", "llama3"), ("exaone", "exaone-1.2-nc"), ("Apache_2.0", "apache-2.0")],
+    [
+        ("llama3.2", "llama3.2"),
+        ("LLAMA3", "llama3"),
+        ("exaone", "exaone-1.2-nc"),
+        ("Apache_2.0", "apache-2.0"),
+        ("gemma-terms-of-use", "gemma"),
+        ("Gemma Terms of Use", "gemma"),
+        ("k-exaone", "k-exaone"),
+        ("llama2", "llama2"),
+        ("llama4", "llama4"),
+    ],
 )
 def test_a_license_is_found_by_what_a_page_calls_it(stated: str, key: str) -> None:
     assert stated_license(stated) == LICENSES[key]
     assert stated_license("of-our-own") is None
+
+
+def test_a_text_has_to_go_along_where_a_license_asks_for_anything_else() -> None:
+    assert {key for key, it in LICENSES.items() if it.title and not it.wants_text and not it.is_permissive} == {
+        "hyperclovax-seed-think-32b",
+        "hyperclovax-seed-omni-8b",
+    }
+    assert not [key for key, it in LICENSES.items() if it.is_permissive and it.wants_text]
+
+
+@pytest.mark.parametrize("key", [key for key, it in LICENSES.items() if it.title])
+def test_a_license_is_known_by_the_title_of_its_text(key: str) -> None:
+    text = f"\n **{LICENSES[key].title.upper()}**\n\nWhat it says.\n"
+    assert licenses_in(text.encode()) == [LICENSES[key]]
+    assert licenses_in(b"\xff\x00" + b"x" * 400 + text.encode()) == []

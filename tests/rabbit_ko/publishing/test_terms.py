@@ -14,14 +14,22 @@ from rabbit_ko.licenses.bases import licenses_of
 from rabbit_ko.licenses.known import LICENSES
 from rabbit_ko.publishing.figures import Language
 from rabbit_ko.publishing.terms import check_push, terms_of
+from tests.conftest import ROOT
 from tests.dataset_builders.data_folder import summary
 from tests.rabbit_ko.publishing.card_folder import APACHE, card_of, make_card_folder
 
 GOLDEN = Path(__file__).parent / "golden"
-LLAMA, GEMMA, QWEN, OWN = "meta-llama/Llama-3.2-3B", "google/gemma-2-2b-it", "Qwen/Qwen3-4B", "runs/mine/base"
+LLAMA, GEMMA, QWEN, OWN = "meta-llama/Llama-3.2-3B", "google/gemma-2-2b-it", "Qwen/Qwen3-4B", "runs/smoke/base"
 EXAONE, NANO = "LGAI-EXAONE/EXAONE-4.0-1.2B", "kakaocorp/kanana-nano-2.1b-base"
 CLOSED, SHARED, BY = known("CC-BY-NC-4.0"), known("CC-BY-SA-4.0"), known("CC-BY-4.0")
+ALIKE, GPL = known("CC-BY-NC-SA-4.0"), License(name="GPL-3.0")
 MIXED: dict[str, Any] = {"license": "other", "name": "mixed"}
+
+
+@pytest.fixture(autouse=True)
+def _among_the_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe `smoke` has a script that makes its base."""
+    monkeypatch.chdir(ROOT)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +40,10 @@ MIXED: dict[str, Any] = {"license": "other", "name": "mixed"}
         (OWN, [APACHE, CLOSED], {"license": "cc-by-nc-4.0"}),
         (OWN, [License()], MIXED),
         (LLAMA, [APACHE, BY], {"license": "llama3.2"}),
-        (LLAMA, [APACHE, CLOSED], {"license": "other", "name": "mixed-non-commercial", "link": "https://www.llama.com/llama3_2/license/"}),
-        (LLAMA, [SHARED], MIXED | {"link": "https://www.llama.com/llama3_2/license/"}),
-        (LLAMA, [License()], MIXED | {"link": "https://www.llama.com/llama3_2/license/"}),
+        (LLAMA, [APACHE, CLOSED], {"license": "other", "name": "mixed-non-commercial"}),
+        (LLAMA, [SHARED], MIXED),
+        (LLAMA, [License()], MIXED),
+        (EXAONE, [CLOSED], {"license": "other", "name": "mixed-non-commercial"}),
         (GEMMA, [BY], {"license": "gemma"}),
         (QWEN, [APACHE], {"license": "apache-2.0"}),
         (QWEN, [known("MIT"), BY], {"license": "apache-2.0"}),
@@ -82,9 +91,18 @@ def test_no_license_allows_what_one_of_them_forbids(base: str, data: list[Licens
             "the base's, Llama 3.2 Community License Agreement, holds .*; say llama3.2, or",
         ),
         (EXAONE, APACHE, "cc-by-nc-4.0", "the base's, EXAONE AI Model License Agreement 1.2 - NC, .*; say other, or"),
-        (LLAMA, CLOSED, "llama3.2", "rows forbids commercial use; say other, or none"),
-        (QWEN, CLOSED, "apache-2.0", "rows forbids commercial use; say other, or none"),
+        (LLAMA, CLOSED, "llama3.2", r"rows: the license of its data \(CC-BY-NC-4.0\) does not allow it; say other"),
+        (QWEN, CLOSED, "apache-2.0", "rows: the license of its data .*; say cc-by-nc-4.0, or none"),
         (NANO, APACHE, "mit", "the base's, CC BY-NC 4.0, holds"),
+        (QWEN, SHARED, "mit", "rows: the license of its data .*; say cc-by-sa-4.0, or none"),
+        (OWN, SHARED, "mit", "rows: the license of its data .*; say cc-by-sa-4.0, or none"),
+        (QWEN, ALIKE, "cc-by-nc-4.0", "rows: the license of its data .*; say cc-by-nc-sa-4.0, or none"),
+        (QWEN, GPL, "mit", r"rows: the license of its data \(GPL-3.0\) does not allow it; say other, or none"),
+        (QWEN, License(), "mit", r"rows: the license of its data \(none stated\) does not allow it; say other"),
+        (QWEN, License(), "apache-2.0", "rows: the license of its data"),
+        (QWEN, CLOSED, "mit-nc", "rows: the license of its data"),
+        (NANO, APACHE, "mit-nc", "the base's, CC BY-NC 4.0, holds"),
+        ("unknownorg/model", APACHE, "mit", "nothing names the base's license; say other, or none"),
     ],
 )
 def test_no_license_is_claimed_that_allows_more(base: str, data: License, asked: str, said: str) -> None:
@@ -96,8 +114,12 @@ def test_no_license_is_claimed_that_allows_more(base: str, data: License, asked:
     ("base", "data", "asked"),
     [
         (LLAMA, APACHE, "llama3.2"),
-        (QWEN, License(), "apache-2.0"),
+        (QWEN, APACHE, "apache-2.0"),
+        (QWEN, APACHE, "mit"),
+        (QWEN, SHARED, "cc-by-sa-4.0"),
         (QWEN, CLOSED, "cc-by-nc-sa-4.0"),
+        (NANO, CLOSED, "cc-by-nc-sa-4.0"),
+        (NANO, APACHE, "cc-by-nc-4.0"),
         (OWN, APACHE, "mit"),
     ],
 )
@@ -106,6 +128,26 @@ def test_a_license_may_be_asked_for_that_allows_no_more(base: str, data: License
     assert (terms.license, terms.name, terms.is_single) == (asked, None, True)
     assert terms.bases == licenses_of(base)
     assert terms_of(base, {"rows": data}, "other").name in ("mixed", "mixed-non-commercial")
+
+
+@given(
+    st.sampled_from([OWN, LLAMA, GEMMA, QWEN, EXAONE, NANO, "me/my-model", "microsoft/phi-4"]),
+    st.lists(st.sampled_from([APACHE, BY, SHARED, CLOSED, ALIKE, GPL, License()]), max_size=3),
+    st.sampled_from(["mit", "apache-2.0", "llama3.2", "gemma", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-4.0"]),
+)
+def test_what_is_asked_for_is_taken_where_each_license_that_binds_allows_it(
+    base: str, data: list[License], asked: str
+) -> None:
+    rows = {str(number): license for number, license in enumerate(data)}
+    binding = {license.hub for license in licenses_of(base) if not license.is_permissive}
+    binding |= {license.name.casefold() for license in data if license not in (APACHE, BY)}
+    also = {"cc-by-nc-4.0": {"cc-by-nc-4.0", "cc-by-nc-sa-4.0"}}
+    is_known = bool(licenses_of(base)) or base == OWN
+    if is_known and all(asked in also.get(name, {name}) for name in binding):
+        assert terms_of(base, rows, asked).license == asked
+    else:
+        with pytest.raises(UserError, match=f"^--license {asked}: .*; say .*, or none$"):
+            terms_of(base, rows, asked)
 
 
 @pytest.mark.parametrize(
