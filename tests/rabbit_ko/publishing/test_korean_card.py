@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ OWN_WORDING = {"ko": "이 프로젝트가 따로 쓴 것", "en": "this project's
 def test_a_rubric_of_ones_own_is_named_and_only_the_projects_are_called_its_own(
     trained: Path, language: Language, against: str, rubric: str, named: str
 ) -> None:
-    settings = {"against": against} if against else {}
+    settings: dict[str, Any] = {"against": against} if against else {}
     score = Score(task="total", metric="win rate" if against else "overall", value=0.5, items=9)
     put_result("dpo", "logickor@j", [score], judge="j", bench="logickor", rubric=rubric, **settings)
     card = card_of("dpo", language)

@@ -2,6 +2,7 @@
 
 from math import sqrt
 from statistics import fmean, stdev
+from typing import Any
 
 from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.questions import CATEGORIES
@@ -37,7 +38,7 @@ def _put_other_judges(stage: str) -> None:
         for task in ("요약", "total")
         for metric in ("turn 1", "turn 2", "overall")
     ]
-    named = {"judge": JUDGE, "bench": "my-bench", "rubric": "/home/me/my_rubric.yaml"}
+    named: dict[str, Any] = {"judge": JUDGE, "bench": "my-bench", "rubric": "/home/me/my_rubric.yaml"}
     put_result(stage, f"my-bench@{file_name(JUDGE)}", scores, scale=5, **named)
     won = Score(task="total", metric="win rate", value=0.625, low=0.4712, high=0.7574, items=40)
     named = {"judge": JUDGE, "bench": "logickor", "rubric": "logickor"}

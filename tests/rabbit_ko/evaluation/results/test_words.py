@@ -73,7 +73,7 @@ def test_settings_have_korean_words() -> None:
 
 def job(against: bool) -> Job:
     """A bench with one question, and a judge."""
-    question = Question(id="1", category="추론", turns=["질문"])
+    question = Question(id="1", category="추론", turns=("질문",))
     stage = Stage("mine", "sft", "runs/mine/sft")
     model = Model(path="runs/mine/sft", fingerprint="0", backend="hf")
     answers = Answers(stage, None, model, BENCHES["logickor"], [question], 64)
