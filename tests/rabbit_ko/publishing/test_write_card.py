@@ -91,10 +91,11 @@ def test_the_command_replaces_what_the_trainer_wrote(models: Path, capsys: pytes
     assert "rabbit-ko" not in CARD.read_text(encoding="utf-8")
     Path("good.yaml").write_text("question: 수도는?\nanswer: |\n  서울\n  입니다.\n", encoding="utf-8")
     Path("bad.json").write_text('{"question": "하나 더하기 하나는?", "answer": "셋"}', encoding="utf-8")
-    assert run_card("--good", "good.yaml", "--bad", "bad.json", "--license", "mit") == 0
+    assert run_card("--license", "mit") == 1  # a source states none
+    assert run_card("--good", "good.yaml", "--bad", "bad.json", "--license", "other") == 0
     assert capsys.readouterr().out == f"{CARD}\n"
     card = CARD.read_text(encoding="utf-8")
-    assert ModelCard(card).data.license == "mit"
+    assert ModelCard(card).data.license == "other"
     assert "```text\n서울\n입니다.\n\n```" in card
     assert "```text\n셋\n```" in card
     assert f"### Instruction:\n{CONFIG['system_prompt']}\n\n### Response:\n" in card
