@@ -43,6 +43,15 @@ def grades(n: int) -> Draw:
     return draw
 
 
+def skewed(n: int, rare: float) -> Draw:
+    """A judge's points where nearly all questions lose a little, and a few change by so much."""
+
+    def draw(rng: np.random.Generator, difference: float) -> Array:
+        return np.where(rng.random(n) < 0.05, difference + rare, difference - rare * 0.05 / 0.95)
+
+    return draw
+
+
 SUITES = (answers(1_300, 0.1), answers(500, 0.0), answers(200, 0.3), grades(42), answers(3_000, 0.02))
 
 
@@ -70,6 +79,14 @@ def test_where_one_suite_is_worse_by_the_margin_few_gates_pass_however_good_the_
 def test_where_all_suites_are_worse_by_the_margin_few_gates_say_of_any_that_it_is_not() -> None:
     rng = np.random.default_rng(22)
     said = sum(Verdict.NOT_WORSE in verdicts(rng, [-MARGIN] * len(SUITES)) for _ in range(DRAWS))
+    assert said <= BORNE
+
+
+@pytest.mark.parametrize(("rare", "false"), [(0.9, Verdict.WORSE), (-0.9, Verdict.NOT_WORSE)])
+def test_of_stages_at_the_margin_few_gates_say_anything_though_grades_are_skewed(rare: float, false: Verdict) -> None:
+    rng, suites = np.random.default_rng(27), [skewed(n, rare) for n in (10, 42, 84)]
+    drawn = ([draw(rng, -MARGIN) for draw in suites] for _ in range(DRAWS))
+    said = sum(any(verdict_of(*found) is false for found in p_values(each, MARGIN)) for each in drawn)
     assert said <= BORNE
 
 
