@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
+from rabbit_ko.evaluation.judge.rubric import GENERAL, rubric_names
 from rabbit_ko.evaluation.records import Result
 from rabbit_ko.evaluation.results.report import by_stage, figure_text, settings_of
 from rabbit_ko.evaluation.results.table import BY, EXPECTED, LOGICKOR, Row
@@ -47,10 +49,15 @@ OTHER_REASON = "형식 오류"
 
 @dataclass(frozen=True)
 class JudgedTable:
-    """The figures that a judge gave a stage, by category and metric. against: the stage that it was compared with."""
+    """The figures that a judge gave a stage, by category and metric.
+
+    rubric: the file that it was told, empty where that is this project's own. against: the stage that it was compared
+    with.
+    """
 
     title: str
     judge: str
+    rubric: str
     scale: float
     against: str
     tasks: list[str]
@@ -97,16 +104,15 @@ def judged_tables(facts: Facts) -> list[JudgedTable]:
 def _judged_table(facts: Facts, result: Result) -> JudgedTable:
     rows = {(row.task, row.metric): row for row in facts.table.rows if row.suite == result.task}
     tasks, metrics = ([*dict.fromkeys(names)] for names in zip(*rows, strict=True))
-    judge, against = str(result.settings["judge"]), str(result.settings.get("against", ""))
-    title = _title(result.task.removesuffix(f".against-{against}"))
-    return JudgedTable(title, judge, result.scale, against, tasks, metrics, rows)
+    told = {"bench": result.task.partition(BY)[0], "rubric": GENERAL, "against": ""} | result.settings
+    bench, judge, rubric, against = (str(told[key]) for key in ("bench", "judge", "rubric", "against"))
+    own = "" if rubric in rubric_names() else Path(rubric).name
+    return JudgedTable(f"{_title(bench)}, {judge}", judge, own, result.scale, against, tasks, metrics, rows)
 
 
-def _title(suite: str) -> str:
-    bench, _, judge = suite.partition(BY)
+def _title(bench: str) -> str:
     named = bench.removeprefix(LOGICKOR)
-    name = bench if named == bench else ", ".join(filter(None, ("LogicKor", named.removeprefix("-"))))
-    return f"{name}, {judge}" if judge else name
+    return bench if named == bench else ", ".join(filter(None, ("LogicKor", named.removeprefix("-"))))
 
 
 def not_measured(facts: Facts) -> list[str]:

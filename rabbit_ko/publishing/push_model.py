@@ -42,13 +42,15 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
         raise UserError(f"{file}: does not show `{silent}`, as the base's license wants it; run {command} again")
     _check_files([run, file, *exported.files.values()], Path(stage.model))
     carried = carried_files(Path(stage.model))
+    if public and carried.missing:
+        raise UserError(carried.missing[0])
     card.data.library_name = exported.library
     if card.data.base_model:
         card.data.base_model_relation = exported.relation
     readme = str(card).replace(REPO, repo).encode()
     files = {**exported.files, **carried.files, RUN_FILE: run, CARD_FILE: readme}
     url = hub.commit(repo, files, f"{recipe} {name}", public, "model")
-    say(*carried.missing, is_error=True)
+    say(*carried.missing, *carried.hints, is_error=True)
     return url
 
 

@@ -63,6 +63,11 @@ class Rubric(BaseModel, extra="forbid", frozen=True):
     again: Mapping[Mode, str]
 
 
+def rubric_names() -> list[str]:
+    """Return the names of this project's own rubrics."""
+    return [GENERAL, *sorted(file.stem for file in FOLDER.glob("*.yaml"))]
+
+
 @cache
 def read_rubric(name: str) -> Rubric:
     """Return a rubric by its name, or from a file. Raises UserError."""
@@ -70,8 +75,7 @@ def read_rubric(name: str) -> Rubric:
     if Path(name).name != name or not file.is_file():
         file = Path(name)
         if not (file.suffix or file.exists()):
-            known = [GENERAL, *sorted(known.stem for known in FOLDER.glob("*.yaml"))]
-            raise UnknownName(f"RUBRIC: no rubric `{name}`{suggest(name, known)}; or give a YAML file")
+            raise UnknownName(f"RUBRIC: no rubric `{name}`{suggest(name, rubric_names())}; or give a YAML file")
     said = read_yaml(file)
     if name not in LANGUAGES and isinstance(said, dict):
         language = said.get("language", "ko")

@@ -34,8 +34,7 @@ SETTINGS: Words = {
     "data": "데이터",
     "backend": "모델을 실행한 방식",
     "harness": "lm-evaluation-harness 버전",
-    "strategy": "앞에 놓은 예시",
-    "lead_in": "앞에 놓은 예시",
+    "strategy": "앞에 놓은 예시",  # of earlier versions
     "questions": "질문",
     "judge": "심판 모델",
     "judge_prompt": "채점 지침",
@@ -50,6 +49,9 @@ SETTINGS: Words = {
 NOTES: Words = {
     "{} prompts were longer than the model's context and lost their beginning": (
         "프롬프트 {}개가 모델의 문맥보다 길어 앞부분이 잘렸습니다"
+    ),
+    "no readable verdict on {} and {} more; they are in no mean": (
+        "읽을 수 없는 판정이 있어 평균에서 뺐습니다({} 외 {}개)"
     ),
     "no readable verdict on {}; they are in no mean": "읽을 수 없는 판정이 있어 평균에서 뺐습니다({})",
     # of earlier versions

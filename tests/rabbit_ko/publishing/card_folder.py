@@ -49,6 +49,8 @@ def make_card_folder(base: str = "", sources: list[SourceSummary] | None = None)
     """Write the recipe into the working directory. base: a model on the hub in place of the local one."""
     make_recipe()
     Path("axolotl_configs/mine/data.yaml").touch()
+    if not base:
+        Path("axolotl_configs/mine/make_base_model.py").touch()
     (MODELS["sft"] / "merged").mkdir()
     put_data(SOURCES if sources is None else sources)
     put_run("sft", base or str(MODELS["base"]))

@@ -8,15 +8,25 @@ import pytest
 from dataset_builders.gates import GATES
 from dataset_builders.pipeline import SAMPLED_OUT
 from dataset_builders.split import SPLITS, STATUSES
+from rabbit_ko.evaluation.judge.rubric import rubric_names
 from rabbit_ko.evaluation.records import Score, State
 from rabbit_ko.evaluation.results.compare import Comparison, How
 from rabbit_ko.evaluation.results.report import SENTENCES
 from rabbit_ko.evaluation.results.words import JUDGED, NOTES, SETTINGS, UNKNOWN_NOTE
-from rabbit_ko.publishing.figures import OTHER_REASON, REASONS, in_korean
+from rabbit_ko.licenses.known import LICENSES
+from rabbit_ko.publishing.figures import OTHER_REASON, REASONS, Language, in_korean
 from tests.dataset_builders.data_folder import summary
 from tests.rabbit_ko.evaluation.results.measured import make_stale, put_results
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result
-from tests.rabbit_ko.publishing.card_folder import APACHE, SOURCES, card_of, put_data, put_parity, put_run
+from tests.rabbit_ko.publishing.card_folder import (
+    APACHE,
+    SOURCES,
+    card_of,
+    make_card_folder,
+    put_data,
+    put_parity,
+    put_run,
+)
 
 # Three words in a row are no name of a metric, a model or a setting.
 SENTENCE = re.compile(r"\b[A-Za-z][a-z'-]*(?: [a-z][a-z'-]+){2,}")
@@ -80,7 +90,55 @@ def test_figures_of_judges_have_korean_heads(trained: Path) -> None:
     card = card_of("dpo", "ko")
     assert "| 범주 | 싱글턴 | 멀티턴 | 평균 |" in card
     assert "| 범주 | 1번째 턴 | 2번째 턴 | 평균 |" in card
-    assert "### LogicKor, judge-2, SFT 상대" in card
+    assert "### LogicKor, judge-1\n" in card
+    assert "### LogicKor, org/judge-2, SFT 상대\n" in card
+    assert "### my-bench, org/judge-2\n" in card
     assert "| 전체 | 0.6250 (0.471-0.757) |" in card
     assert not [name for name in JUDGED if re.search(rf"^\|.*\b{re.escape(name)}\b", card, re.MULTILINE)]
     assert State.STALE.value not in card
+
+
+OWN_WORDING = {"ko": "이 프로젝트가 따로 쓴 것", "en": "this project's own wording"}
+
+
+@pytest.mark.parametrize("language", OWN_WORDING)
+@pytest.mark.parametrize("against", ["", "sft"])
+@pytest.mark.parametrize(
+    ("rubric", "named"),
+    [
+        *((name, "") for name in rubric_names()),
+        ("my_rubric.yaml", "`my_rubric.yaml`"),
+        ("/home/kim/secret/strict.yaml", "`strict.yaml`"),
+    ],
+)
+def test_a_rubric_of_ones_own_is_named_and_only_the_projects_are_called_its_own(
+    trained: Path, language: Language, against: str, rubric: str, named: str
+) -> None:
+    settings = {"against": against} if against else {}
+    score = Score(task="total", metric="win rate" if against else "overall", value=0.5, items=9)
+    put_result("dpo", "logickor@j", [score], judge="j", bench="logickor", rubric=rubric, **settings)
+    card = card_of("dpo", language)
+    assert (OWN_WORDING[language] in card) == (not named and not against)
+    assert named in card
+    assert "/home/kim" not in card
+    assert english_in(card) == [] or language == "en"
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("LGAI-EXAONE/K-EXAONE-236B-A23B", "이름은 “K-EXAONE”으로 시작해야"),
+        ("LGAI-EXAONE/EXAONE-4.5-33B", "이름은 “EXAONE”으로 시작해야"),
+        ("meta-llama/Llama-4-Scout-17B-16E", "이름은 “Llama”로 시작해야"),
+        ("kakaocorp/kanana-2-3b-instruct", "이름은 “Kanana”로 시작해야"),
+        ("naver-hyperclovax/HyperCLOVAX-SEED-Vision-Instruct-3B", "이름은 “HyperCLOVA X”로 시작해야"),
+    ],
+)
+def test_what_a_name_begins_with_has_the_particle_of_its_sound(in_tmp: Path, base: str, said: str) -> None:
+    make_card_folder(base)
+    assert said in card_of("sft", "ko")
+
+
+def test_the_sound_of_each_such_beginning_is_known() -> None:
+    known = {"Llama", "Llama 3", "EXAONE", "K-EXAONE", "HyperCLOVA X", "Kanana"}
+    assert {it.prefix for it in LICENSES.values() if it.prefix} == known

@@ -351,20 +351,42 @@ def test_what_the_bases_license_wants_goes_along_from_the_hub(adapter: Path, hub
     assert "\n**Built with Llama**\n" in files["README.md"].decode()
 
 
-def test_a_license_that_was_not_found_is_told_and_one_that_lies_in_the_run_goes(
+def test_without_the_text_that_its_license_wants_a_model_is_not_made_public(
     adapter: Path, pushed: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_on_llama()
-    push("mine", "sft", "me/Llama-rabbit", public=True)
-    assert files_of(pushed).keys() >= {"NOTICE"}
-    assert capsys.readouterr().err == (
+    missing = (
         f"{LLAMA}: its license has to go along, and no file of it was found; save it as runs/mine/sft/LICENSE: "
-        "Llama 3.2 Community License Agreement https://www.llama.com/llama3_2/license/\n"
+        "Llama 3.2 Community License Agreement https://www.llama.com/llama3_2/license/"
     )
-    (SFT / "LICENSE").write_text("LLAMA 3.2")
+    for text in ("", "MIT License\n"):
+        if text:
+            (SFT / "LICENSE.md").write_text(text)
+        with pytest.raises(UserError) as refused:
+            push("mine", "sft", "me/Llama-rabbit", public=True)
+        assert str(refused.value) == missing
+    assert not pushed
+    push("mine", "sft", "me/Llama-rabbit")
+    assert files_of(pushed).keys() >= {"NOTICE"}
+    assert capsys.readouterr().err.startswith(f"{missing}\n")
+
+
+def test_a_text_that_lies_in_the_run_goes_and_a_policy_of_use_that_was_not_found_is_told(
+    adapter: Path, pushed: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_on_llama()
+    text = b"LLAMA 3.2 COMMUNITY LICENSE AGREEMENT\n"
+    (SFT / "LICENSE").write_bytes(text)
+    push("mine", "sft", "me/Llama-rabbit", format="merged", public=True)
+    assert files_of(pushed)["LICENSE"] == text
+    assert capsys.readouterr().err == (
+        f"{LLAMA}: no file of its use policy was found; save https://www.llama.com/llama3_2/use-policy as "
+        "runs/mine/sft/USE_POLICY.md\n"
+    )
+    (SFT / "USE_POLICY.md").write_text("Llama 3.2 Acceptable Use Policy\n")
     pushed.clear()
-    push("mine", "sft", "me/Llama-rabbit", format="merged")
-    assert files_of(pushed)["LICENSE"] == b"LLAMA 3.2"
+    push("mine", "sft", "me/Llama-rabbit", format="merged", public=True)
+    assert files_of(pushed).keys() >= {"LICENSE", "USE_POLICY.md", "NOTICE"}
     assert capsys.readouterr().err == ""
 
 

@@ -3,6 +3,7 @@
 from math import sqrt
 from statistics import fmean, stdev
 
+from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.questions import CATEGORIES
 from rabbit_ko.evaluation.judge.scores import Row
 from rabbit_ko.evaluation.judge.scores import samples as samples_of_rows
@@ -10,6 +11,7 @@ from rabbit_ko.evaluation.judge.scores import scores as scores_of
 from rabbit_ko.evaluation.records import Score
 from tests.rabbit_ko.evaluation.results.result_folder import put_result, retrain, samples_of
 
+JUDGE = "org/judge-2"
 BOOLQ = {"base": [0.0] * 30 + [1.0] * 10, "sft": [0.0] * 10 + [1.0] * 30, "dpo": [0.0] * 11 + [1.0] * 29}
 
 
@@ -35,9 +37,11 @@ def _put_other_judges(stage: str) -> None:
         for task in ("요약", "total")
         for metric in ("turn 1", "turn 2", "overall")
     ]
-    put_result(stage, "my-bench@judge-2", scores, judge="org/judge-2", scale=5)
+    named = {"judge": JUDGE, "bench": "my-bench", "rubric": "/home/me/my_rubric.yaml"}
+    put_result(stage, f"my-bench@{file_name(JUDGE)}", scores, scale=5, **named)
     won = Score(task="total", metric="win rate", value=0.625, low=0.4712, high=0.7574, items=40)
-    put_result(stage, "logickor@judge-2.against-sft", [won], judge="org/judge-2", against="sft")
+    named = {"judge": JUDGE, "bench": "logickor", "rubric": "logickor"}
+    put_result(stage, f"logickor@{file_name(JUDGE)}.against-sft", [won], against="sft", **named)
 
 
 def _put_gsm8k() -> None:

@@ -131,7 +131,7 @@ def test_a_chart_of_nothing_says_so(recipe: Path) -> None:
 def test_a_category_keeps_its_bench_on_the_chart(measured: Path) -> None:
     labels = {(row.suite, row.task, row.metric): label(row) for row in make_table("mine").rows}
     assert labels["logickor", "추론", "single"] == "logickor\nreasoning\nsingle"
-    assert labels["my-bench@judge-2", "요약", "turn 1"] == "my-bench@judge-2\n??\nturn 1"
+    assert labels["my-bench@org-judge-2-140a96", "요약", "turn 1"] == "my-bench@org-judge-2-140a96\n??\nturn 1"
     assert labels["kobest", "kobest_boolq", "acc"] == "kobest_boolq\nacc"
 
 
