@@ -140,7 +140,9 @@ def gate(
     candidate: Annotated[str, typer.Option(metavar="NAME", help="by default the latest that is trained")] = "",
     baseline: Annotated[str, typer.Option(metavar="NAME", help="by default what the candidate starts from")] = "",
     margin: Annotated[float, typer.Option(help="the loss that is borne, as a share of a figure's scale")] = 0.01,
-    tasks: Annotated[str, typer.Option(help="results, separated by commas; by default all that either has")] = "",
+    tasks: Annotated[
+        str, typer.Option(help="results or groups, separated by commas; by default all that both have")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a stage is worse than another by more than a margin in any suite: for the CI of a model.
@@ -168,14 +170,15 @@ def gate(
         raise typer.BadParameter(
             f"{candidate} against itself says nothing; name another stage", param_hint="--baseline"
         )
-    pairs = gates.pair(recipe, candidate, baseline, names_in(tasks))
+    pairs, unpaired = gates.pair(recipe, candidate, baseline, names_in(tasks))
     suites = gates.compare_all(pairs, margin)
     outcome = gates.outcome_of(suites)
     if as_json:
         asked = {"recipe": recipe, "candidate": candidate, "baseline": baseline, "margin": margin}
-        say_json({**asked, "verdict": outcome, "suites": [asdict(suite) for suite in suites]}, indent=1)
+        found = {"verdict": outcome, "suites": [asdict(suite) for suite in suites], "not_compared": unpaired}
+        say_json(asked | found, indent=1)
     else:
-        said = gates.describe(suites, candidate, baseline, margin)
+        said = gates.describe(suites, candidate, baseline, margin, unpaired)
         say(fitted(gates.as_table(suites, candidate, baseline), *said))
     if outcome is gates.Outcome.FAIL:
         raise typer.Exit(1)

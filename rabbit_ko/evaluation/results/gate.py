@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.harness.suites import GROUPS
 from rabbit_ko.evaluation.records import Result, Sample, State, read_samples
 from rabbit_ko.evaluation.results.compare import by_item, differing_settings
 from rabbit_ko.evaluation.results.noninferiority import Array, holm, interval, items_needed, p_above, p_below
@@ -20,6 +21,7 @@ from rabbit_ko.evaluation.results.table import read_results
 from rabbit_ko.recipes import Recipe
 
 ERROR = 0.05
+MOST_NEEDED = 1_000_000
 
 
 class Verdict(StrEnum):
@@ -76,24 +78,28 @@ class Compared:
     needed: int | None
 
 
-def pair(recipe: str, candidate: str, baseline: str, suites: Sequence[str] = ()) -> list[Pairs]:
-    """Pair the items of two stages in each suite, by default in all that either has. Raises UserError.
+def pair(recipe: str, candidate: str, baseline: str, suites: Sequence[str] = ()) -> tuple[list[Pairs], list[str]]:
+    """Pair the items of two stages in each suite; also return the suites that only one has. Raises UserError.
 
-    A result that is missing, of an earlier model, without its items, or of other settings is refused.
+    suites: results and groups of suites, by default what both have. Of these a result that is missing, of an earlier
+    model, without its items, or of other settings is refused.
     """
     stages = {stage: _by_suite(recipe, stage) for stage in (baseline, candidate)}
-    wanted = suites or list(dict.fromkeys(suite for results in stages.values() for suite in results))
-    if not wanted:
+    known = list(dict.fromkeys(suite for results in stages.values() for suite in results))
+    if not known:
         raise UserError(
             f"{Recipe(recipe).results}: no results; run `make eval RECIPE={recipe} STAGE={baseline},{candidate}`"
         )
+    shared = [suite for suite in known if all(suite in results for results in stages.values())]
+    wanted = list(dict.fromkeys(suite for name in suites for suite in GROUPS.get(name, [name]))) or shared or known
     for stage, results in stages.items():
         if lacking := [suite for suite in wanted if suite not in results]:
             raise UserError(
                 f"{Recipe(recipe).results / stage}: no result of {', '.join(lacking)}; measure it, or name what both "
                 f"stages have in TASKS"
             )
-    return [_pair(*(results[suite] for results in stages.values())) for suite in wanted]
+    pairs = [_pair(*(results[suite] for results in stages.values())) for suite in wanted]
+    return pairs, [] if suites else [suite for suite in known if suite not in shared]
 
 
 def _by_suite(recipe: str, stage: str) -> dict[str, Result]:
@@ -177,23 +183,32 @@ def outcome_of(suites: Sequence[Compared]) -> Outcome:
 
 def as_table(suites: Sequence[Compared], candidate: str, baseline: str) -> Table:
     """Return the suites as a table of 80 columns."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("suite", "items", baseline, candidate, "difference", "interval", "verdict"):
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for title in ("suite", "items", baseline, candidate, "change", "interval", "verdict"):
         is_text = title in ("suite", "verdict")
         table.add_column(title, justify="left" if is_text else "right", no_wrap=title != "suite", overflow="fold")
     for it in suites:
         figures = [f"{value:.4f}" for value in (it.baseline, it.candidate)]
         bounds = f"{it.low:+.3f} to {it.high:+.3f}"
-        said = f"needs {it.needed:,}" if it.needed else it.verdict.value
-        table.add_row(it.suite, f"{it.items:,}", *figures, f"{it.difference:+.4f}", bounds, said)
+        table.add_row(it.suite, f"{it.items:,}", *figures, f"{it.difference:+.4f}", bounds, _said_of(it))
     return table
 
 
-def describe(suites: Sequence[Compared], candidate: str, baseline: str, margin: float) -> list[str]:
-    """Return lines on what the table shows, and on what the gate says."""
+def _said_of(suite: Compared) -> str:
+    if not suite.needed:
+        return suite.verdict.value
+    return f"needs {min(suite.needed, MOST_NEEDED):,}{'+' * (suite.needed > MOST_NEEDED)}"
+
+
+def describe(
+    suites: Sequence[Compared], candidate: str, baseline: str, margin: float, unpaired: Sequence[str] = ()
+) -> list[str]:
+    """Return lines on what the table shows, on suites that only one stage has, and on what the gate says."""
     lines = [
-        f"difference: {candidate} less {baseline}, in shares of the scale; the intervals hold for all suites at once"
+        f"change: {candidate} less {baseline}, in shares of the scale; the intervals hold for all suites at once"
     ]
+    if unpaired:
+        lines.append(f"not compared, since only one of both stages has it: {', '.join(unpaired)}")
     if any(it.needed for it in suites):
         lines.append("needs: about so many items tell four times in five, where the stages are alike")
     outcome, whether = outcome_of(suites), f"worse than {baseline} by more than {margin:g}"

@@ -5,42 +5,35 @@ Differences are the candidate's outcome less the baseline's, item by item, in sh
 Outcomes that are right or wrong are tested by Tango's score (Statistics in Medicine 17, 1998, pages 891 to 908),
 moved by one item against what is claimed. Its variance is that of outcomes at the bound, so it needs no item that
 changed, and its errors keep to their rate over all outcomes that there can be; with twenty suites they exceed it by a
-fifth at most. Others are tested by Student's t for pairs, whose variance is that of the items. Where hardly any of
-them changed that is too little to go by: each counts as if it had changed by the whole scale, against the claim.
+fifth at most. Others, such as a judge's points, are tested by Gaffke's statistic for means of bounded outcomes
+(Mathematical Methods of Statistics 14, 2005; Learned-Miller and Thomas, arXiv 1905.06208): one item more has changed
+by the whole scale, against what is claimed, and chance weighs the items anew. It assumes no shape, so it holds for
+few and skewed outcomes, too. That its errors keep to their rate is proven where outcomes have two values; for others
+no exception is known.
 """
 
 from collections.abc import Sequence
-from enum import Enum, auto
-from math import ceil, erfc, sqrt
+from math import ceil, erfc, pi, sqrt
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-# Of items that differ, for their spread to be believed.
-LEAST_CHANGED = 10
 POWER = 0.8
 _STEPS = 40
-
-
-class Changes(Enum):
-    """By how much items differ: by the whole scale, by parts of it, or by parts and so few that each counts."""
-
-    WHOLE = auto()
-    GRADED = auto()
-    FEW = auto()
+# Where an integral is summed: from the saddle point outwards, in widths of it.
+_STRIDE = 0.1
+_PLACES = _STRIDE * np.arange(160)
 
 
 def p_below(differences: Array, bound: float) -> float:
     """Return the p-value of the claim that the true mean of differences is below a bound."""
-    n, changes = len(differences), _changes(differences)
-    if changes is not Changes.GRADED:
-        worse = np.count_nonzero(differences < 0) if changes is Changes.WHOLE else 0
-        return erfc(-float(tango(worse, np.count_nonzero(differences > 0), n, bound)) / sqrt(2)) / 2
-    from scipy.special import stdtr
-
-    return float(stdtr(n - 1, (np.mean(differences) - bound) / np.std(differences, ddof=1) * sqrt(n)))
+    if _is_graded(differences):
+        return _weighed(*np.unique(differences, return_counts=True), bound)
+    worse, better = np.count_nonzero(differences < 0), np.count_nonzero(differences > 0)
+    return erfc(-float(tango(worse, better, len(differences), bound)) / sqrt(2)) / 2
 
 
 def p_above(differences: Array, bound: float) -> float:
@@ -63,6 +56,34 @@ def _variance_at(worse: Array, better: Array, bound: float) -> Array:
     slope = bound * (2 + worse - better) - worse - better
     root = np.sqrt(np.maximum(slope**2 + 8 * worse * bound * (1 - bound), 0))
     return np.asarray((root - slope) / 2 + bound * (1 - bound))
+
+
+def _weighed(values: Array, counts: npt.NDArray[Any], bound: float) -> float:
+    """Return how likely the mean of items that chance weighs anew is not below a bound, with one more that rose by 1.
+
+    Weights are exponential, which is the same as uniform over all that add up to one.
+    """
+    values, counts = np.append(values, 1.0) - bound, np.append(counts, 1)
+    if values.min() >= 0:
+        return 1.0
+    return 1 - _tail(-values, counts) if values @ counts > 0 else _tail(values, counts)
+
+
+def _tail(values: Array, counts: npt.NDArray[Any]) -> float:
+    """Return the probability that a sum of values with exponential weights, whose mean is not above 0, is above 0.
+
+    By the inversion of its moment generating function along the line through the saddle point: Lugannani and Rice,
+    Advances in Applied Probability 12, 1980, pages 475 to 490.
+    """
+    low, high = 0.0, 1 / float(values.max())
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        is_left = np.sum(counts * values / (1 - middle * values)) < 1 / middle
+        low, high = (middle, high) if is_left else (low, middle)
+    width = 1 / sqrt(np.sum(counts * (values / (1 - low * values)) ** 2) + 1 / low**2)
+    line = low + 1j * width * np.sinh(_PLACES)
+    heights = (np.exp(-np.log(1 - np.outer(line, values)) @ counts) / line).real * width * np.cosh(_PLACES)
+    return float(np.clip((heights.sum() - heights[0] / 2) * _STRIDE / pi, 0, 1))
 
 
 def interval(differences: Array, error: float) -> tuple[float, float]:
@@ -94,21 +115,35 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def items_needed(differences: Array, distance: float, error: float) -> int:
     """Return about how many items tell a bound from a true mean that is so far above it, four times in five.
 
-    By the variance of the differences: Julious, Statistics in Medicine 23, 2004, pages 1921 to 1986; of right and
-    wrong by that at the bound, too: Nam, Biometrics 53, 1997, pages 1422 to 1430, with the item by which the score is
-    moved. There the next item is counted as one that changed.
+    Of right and wrong by their variances at the bound and at the truth: Nam, Biometrics 53, 1997, pages 1422 to 1430,
+    with the item by which the score is moved; there the next item is counted as one that changed.
     """
+    if _is_graded(differences):
+        return _grades_needed(differences, distance, error)
     n, certain, found = len(differences), *map(NormalDist().inv_cdf, (1 - error, POWER))
-    if _changes(differences) is Changes.GRADED:
-        return ceil(((certain + found) * float(np.std(differences, ddof=1)) / distance) ** 2)
     changed = (np.count_nonzero(differences) + 1) / (n + 1)
     each = np.array(changed / 2)
     spread = certain * sqrt(float(_variance_at(each, each, -distance))) + found * sqrt(changed)
     return ceil(((spread + sqrt(spread**2 + 4 * distance)) / (2 * distance)) ** 2)
 
 
-def _changes(differences: Array) -> Changes:
-    changed = np.abs(differences[differences != 0])
-    if np.all(changed == 1):
-        return Changes.WHOLE
-    return Changes.GRADED if len(changed) >= LEAST_CHANGED else Changes.FEW
+def _grades_needed(differences: Array, distance: float, error: float) -> int:
+    """Return the least number of items that tell, of such items whose mean is as low as it is once in five times."""
+    values, counts = np.unique(np.mean(differences) - differences, return_counts=True)
+    shortfall = NormalDist().inv_cdf(POWER) * float(np.std(differences))
+
+    def is_told(n: float) -> bool:
+        return _weighed(values, counts * (n / len(differences)), distance - shortfall / sqrt(n)) <= error
+
+    low, high = 0.0, 1.0
+    while not is_told(high):
+        low, high = high, 2 * high
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_told(middle) else (middle, high)
+    return ceil(high)
+
+
+def _is_graded(differences: Array) -> bool:
+    """Whether items differ by parts of the scale, not only by the whole of it."""
+    return bool(np.any(np.abs(differences[differences != 0]) != 1))

@@ -2,15 +2,27 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rabbit_ko.evaluation.harness.suites import CARDS
 from rabbit_ko.evaluation.records import Score
-from rabbit_ko.evaluation.results.gate import Outcome, Pairs, Verdict, compare_all, p_values, verdict_of
+from rabbit_ko.evaluation.results.gate import (
+    Compared,
+    Outcome,
+    Pairs,
+    Verdict,
+    as_table,
+    compare_all,
+    p_values,
+    verdict_of,
+)
 from rabbit_ko.evaluation.results.noninferiority import Array, items_needed
+from rabbit_ko.terminal import fitted
 from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
 from tests.rabbit_ko.evaluation.results.measure_gate import Truth, least_items, power
 from tests.rabbit_ko.evaluation.results.result_folder import put_result, retrain, samples_of
@@ -43,6 +55,15 @@ def grades(n: int) -> Draw:
     return draw
 
 
+def skewed(n: int, rare: float) -> Draw:
+    """A judge's points where nearly all questions lose a little, and a few change by so much."""
+
+    def draw(rng: np.random.Generator, difference: float) -> Array:
+        return np.where(rng.random(n) < 0.05, difference + rare, difference - rare * 0.05 / 0.95)
+
+    return draw
+
+
 SUITES = (answers(1_300, 0.1), answers(500, 0.0), answers(200, 0.3), grades(42), answers(3_000, 0.02))
 
 
@@ -70,6 +91,14 @@ def test_where_one_suite_is_worse_by_the_margin_few_gates_pass_however_good_the_
 def test_where_all_suites_are_worse_by_the_margin_few_gates_say_of_any_that_it_is_not() -> None:
     rng = np.random.default_rng(22)
     said = sum(Verdict.NOT_WORSE in verdicts(rng, [-MARGIN] * len(SUITES)) for _ in range(DRAWS))
+    assert said <= BORNE
+
+
+@pytest.mark.parametrize(("rare", "false"), [(0.9, Verdict.WORSE), (-0.9, Verdict.NOT_WORSE)])
+def test_of_stages_at_the_margin_few_gates_say_anything_though_grades_are_skewed(rare: float, false: Verdict) -> None:
+    rng, suites = np.random.default_rng(27), [skewed(n, rare) for n in (10, 42, 84)]
+    drawn = ([draw(rng, -MARGIN) for draw in suites] for _ in range(DRAWS))
+    said = sum(any(verdict_of(*found) is false for found in p_values(each, MARGIN)) for each in drawn)
     assert said <= BORNE
 
 
@@ -155,16 +184,47 @@ def test_a_suite_counts_by_its_first_metric_over_the_items_that_both_kept() -> N
 
 def test_a_judges_points_count_as_shares_of_its_scale_and_overall(recipe: Path) -> None:
     rng, task = np.random.default_rng(26), "logickor@judge/1".replace("/", "-")
-    was = list(rng.integers(2, 9, 60).astype(float))
-    for stage, values in {"sft": was, "dpo": [value - 1 for value in was[:30]] + was[30:]}.items():
+    was = list(rng.integers(3, 9, 60).astype(float))
+    for stage, values in {"sft": was, "dpo": [value - 2 for value in was[:30]] + was[30:]}.items():
         scores = [Score(task="total", metric=metric, value=5.0, items=60) for metric in ("single", "overall")]
         put_result(stage, task, scores, samples_of("추론", "overall", values), judge="judge/1", scale=10)
         put_result(stage, f"{task}-vs", [], judge="judge/1", against="base")
     [found] = json.loads(gate("--margin", "0.01", "--json").stdout)["suites"]
     assert (found["suite"], found["metric"], found["items"]) == (task, "overall", 60)
-    assert found["difference"] == pytest.approx(-0.05)
-    assert found["candidate"] == pytest.approx(found["baseline"] - 0.5)
+    assert found["difference"] == pytest.approx(-0.1)
+    assert found["candidate"] == pytest.approx(found["baseline"] - 1)
     assert found["verdict"] == "worse"
+
+
+def test_by_default_the_suites_count_that_both_have_and_the_others_are_named(recipe: Path) -> None:
+    for stage, suite in (("sft", "kobest"), ("dpo", "kobest"), ("sft", "logickor"), ("dpo", "haerae")):
+        put(stage, suite, GOOD)
+    ran = gate("--margin", "0.05")
+    assert ran.exit_code == 0
+    assert "\nnot compared, since only one of both stages has it: logickor, haerae\n" in ran.stdout
+    assert "\npass: " in ran.stdout
+    found = json.loads(gate("--margin", "0.05", "--json").stdout)
+    assert [suite["suite"] for suite in found["suites"]] == ["kobest"]
+    assert found["not_compared"] == ["logickor", "haerae"]
+    assert json.loads(gate("--tasks", "kobest", "--json").stdout)["not_compared"] == []
+
+
+def test_a_group_names_its_suites(recipe: Path) -> None:
+    for stage, suite in product(("sft", "dpo"), (*CARDS, "click")):
+        put(stage, suite, GOOD)
+    found = json.loads(gate("--tasks", "kobest,cards", "--json").stdout)
+    assert [suite["suite"] for suite in found["suites"]] == list(CARDS)
+
+
+@pytest.mark.parametrize("stages", [("dpo", "sft"), ("simpo-12", "simpo-11")])
+@pytest.mark.parametrize("needed", [None, 999_999, 61_215_438_330])
+def test_a_suites_name_stays_readable(stages: tuple[str, str], needed: int | None) -> None:
+    figures = (35_030, 0.5, 0.5, -0.0123, -0.01, 0.01, 1.0, 1.0, Verdict.UNKNOWN, needed)
+    names = ("kmmlu_direct_hard", "komt@Qwen3-32B-Instruct")
+    lines = fitted(as_table([Compared(name, "acc", *figures) for name in names], *stages)).splitlines()
+    assert len(lines) <= 1 + 2 * len(names)
+    assert max(map(len, lines)) <= 80
+    assert ("needs 1,000,000+" in lines[1]) == (needed == 61_215_438_330)
 
 
 def test_what_cannot_be_compared_is_one_line(recipe: Path) -> None:
@@ -177,7 +237,9 @@ def test_what_cannot_be_compared_is_one_line(recipe: Path) -> None:
     put("sft", "kobest", GOOD)
     put("sft", "haerae", GOOD)
     put("dpo", "kobest", GOOD, limit=300)
-    assert refused().startswith("runs/mine/eval/dpo: no result of haerae; measure it, or name what both")
+    every = refused("--tasks", "haerae,kobest")
+    assert every.startswith("runs/mine/eval/dpo: no result of haerae; measure it, or name what both")
+    assert refused("--tasks", "quick").startswith("runs/mine/eval/sft: no result of click, kmmlu_direct, ")
     assert refused("--tasks", "gsm8k").startswith("runs/mine/eval/sft: no result of gsm8k;")
     said = refused("--tasks", "kobest")
     assert said.startswith(
