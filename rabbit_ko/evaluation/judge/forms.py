@@ -52,7 +52,8 @@ _ALONE = {
 _DECIDES = r"(?:판단|판정|결론|최종|verdict|decision|choice)(?:[은는:]| is)? ?[*_]*+(?:answer |답변 )?+"
 _GIVEN: dict[Mode, re.Pattern[str]] = {
     "score": re.compile(
-        rf"{_DECIDES}({_NUMBER})|\b(?:score|rating|grade|give it|rate it|deserves)(?: is| a)? ({_NUMBER})"
+        rf"{_DECIDES}({_NUMBER})(?= ?[점입]|(?! ?[가-힣]))"
+        rf"|\b(?:score|rating|grade|give it|rate it|deserves)(?: is| a)? ({_NUMBER})"
         r"|(?<![0-9.,])(?!10 ?점)[0-9]++(?: ?점 ?(?:만점|척도)|만점|-point scale)"
         rf"|(?<![0-9.,])({_NUMBER}) ?점(?:[을를]? ?(?:준|줄|줍|주|드|부여|매)|으로 (?:평가|매|하|한|합|정)"
         r"|입니다|이다|이 (?:맞|적)|[.!]|$)",
