@@ -1,8 +1,8 @@
-"""The forms of a verdict that are read: a line such as `점수: 8/10`, or JSON with a key such as `better`."""
+"""The forms of a verdict: a last line such as `점수: 8/10`, or JSON with a key such as `better`."""
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -12,30 +12,24 @@ HIGHEST = 10.0
 # What a verdict is called, in a line of its own and as a key of JSON.
 _HEADS: dict[Mode, str] = {
     "score": r"(?:(?:최종|종합|전체|총|final|overall|total)[ _]?+)?+(?:점수|평점|score|rating)|총점",
-    "pairwise": r"더[ _]?+나은[ _]?+답변|(?:better|best)(?:[ _](?:answer|response))?+|승자|winner",
+    "pairwise": r"더[ _]?+나은[ _]?+답변|(?:better|best)(?:[ _](?:answer|response))?+"
+    r"|(?:최종 ?|final )?+(?:승자|winner)",
 }
 # What stands before it, and between it and the value: marks of a list and of emphasis, and the scale.
 _BEFORE = r" {0,3}+(?:#++ ++|[-*•] ++|[0-9]{1,2}+[.)] ++)?+[*_]*+(?:the |my )?+"
-_SCALE = r"[*_]*+\s*+(?:\((?:10점 ?만점|만점:? ?10점?|[01] ?[-~] ?10점?|out of 10|/ ?10)\)\s*+)?+[*_]*+\s*+"
-_SAYS = r"(?::|=|은|는|is\b)\s*+[*_]*+\s*+"
-# What values are marked up with, and how their sentence ends.
+_TEN = r"(?:10점 ?만점(?: 기준)?|만점:? ?10점?|[01] ?[-~] ?10점?|out of 10|/ ?10)"
+_SCALE = rf"[*_]*+\s*+(?:\({_TEN}\)\s*+)?+[*_]*+\s*+"
+_SAYS = r"(?::|=|은|는|is\b)\s*+[*_]*+\s*+|(?=[0-9.]++ ?/ ?10)"
+# What values are marked up with, and what may end their line.
 _OPEN, _CLOSE = r"(?:\\boxed\{|[\s\[({*_`'\"$])*+", r"[\])}*_`'\"$]*+"
-_POLITE, _TAG = rf"(?:입니다|이다)?+[.!]?+{_CLOSE}", r"(?:</[^<>]{1,20}+>)?+\s*+"
+_TOKEN = r"<\|[a-z_0-9]{1,30}+\|>|</s>|<end_of_turn>"
+_POLITE, _END = rf"(?:입니다|이다)?+[.!]?+{_CLOSE}", rf"(?:{_TOKEN})?+\s*+"
 _TEN_FIRST = r"(?:10점 ?(?:만점)?+ ?(?:에서|에|중에|중|기준) ?)?+"
-_OF_TEN = r"(?:\s*+(?:/|out of|of)\s*+10(?:\.0++)?+점?+(?![0-9.]))?+"
-# No number in a remark on a score may be another score, and no letter in one on a choice an answer's name.
-_NUMBERS = r"10점? ?만점|(?<=만점 )10점?+|(?<=만점: )10점?+|(?<=out of )10|[0-9]++점? ?감점|[0-9]++(?!점)(?=[가-힣])"
-_REMARK = rf"(?:\s*+\(|\s++[-–—]\s++|(?:(?<=[.!])|[,;])\s++)(?!.*(?:점수|score))(?:[^0-9]++|{_NUMBERS})*+"
-_NO_NAMES = r"\s*+\((?:(?!(?<![a-z])[ab](?![a-z])).)*+"
-_SCORE = (
-    rf"{_TEN_FIRST}{_OPEN}(?P<value>[0-9]{{1,2}}+(?:[.,][0-9]{{1,2}}+)?+){_CLOSE}(?:\s*+점)?+{_CLOSE}"
-    rf"{_OF_TEN}{_CLOSE}{_POLITE}(?:{_REMARK})?+{_TAG}"
-)
+_OF_TEN = rf"(?:\s*+(?:/|out of|of)\s*+10(?:\.0++)?+점?+(?![0-9.]))?+{_CLOSE}{_POLITE}(?:\s*+\({_TEN}\))?+"
+_NUMBER = r"[0-9]{1,2}+(?:[.,][0-9]{1,2}+)?+"
+_SCORE = rf"{_TEN_FIRST}{_OPEN}(?P<value>{_NUMBER}){_CLOSE}(?:\s*+점)?+{_CLOSE}{_OF_TEN}{_POLITE}{_END}"
 _NAMES = r"a|b|무승부|동점|tie|draw"
-_CHOICE = (
-    rf"{_OPEN}(?:답변 |answer |response |assistant )?+(?P<value>{_NAMES})(?![a-z]){_CLOSE}{_POLITE}"
-    rf"(?:{_NO_NAMES})?+{_TAG}"
-)
+_CHOICE = rf"{_OPEN}(?:답변 |answer |response |assistant )?+(?P<value>{_NAMES})(?![a-z]){_CLOSE}{_POLITE}{_END}"
 _VALUES: dict[Mode, re.Pattern[str]] = {
     "score": re.compile(_SCORE, re.IGNORECASE),
     "pairwise": re.compile(_CHOICE, re.IGNORECASE),
@@ -49,26 +43,90 @@ _HEADED = {
     mode: re.compile(rf"{_BEFORE}(?:{head}){_SCALE}(?P<says>{_SAYS}|$)", re.IGNORECASE)
     for mode, head in _HEADS.items()
 }
+# Verdicts without a head: as a whole line, and as words that put another one in doubt.
+_ALONE = {
+    mode: re.compile(rf"\[\[(?P<value>[^\[\]]++)\]\]|<(?P<tag>{head})>(?P<tagged>[^<>]++)</(?P=tag)>", re.IGNORECASE)
+    for mode, head in _HEADS.items()
+}
+# A match without a group, as that of another scale, is a value that cannot be read.
+_DECIDES = r"(?:판단|판정|결론|최종|verdict|decision|choice)(?:[은는:]| is)? ?[*_]*+(?:answer |답변 )?+"
+_GIVEN: dict[Mode, re.Pattern[str]] = {
+    "score": re.compile(
+        rf"{_DECIDES}({_NUMBER})(?= ?[점입]|(?! ?[가-힣]))"
+        rf"|\b(?:score|rating|grade|give it|rate it|deserves)(?: is| a)? ({_NUMBER})"
+        r"|(?<![0-9.,])(?!10 ?점)[0-9]++(?: ?점 ?(?:만점|척도)|만점|-point scale)"
+        rf"|(?<![0-9.,])({_NUMBER}) ?점(?:[을를]? ?(?:준|줄|줍|주|드|부여|매)|으로 (?:평가|매|하|한|합|정)"
+        r"|입니다|이다|이 (?:맞|적)|[.!]|$)",
+        re.IGNORECASE,
+    ),
+    "pairwise": re.compile(
+        rf"{_DECIDES}([ab])(?![a-z])|\bprefer (?:answer )?([ab])\b"
+        r"|(?<![a-z])([ab])[가이]? ?(?:더 (?:낫|좋다|좋습니다|우수하다|우수합니다)"
+        r"|is (?:the )?better(?= than|[^ a-z]|$))",
+        re.IGNORECASE,
+    ),
+}
 _IN_JSON = {
     mode: re.compile(rf"[\"'](?:{head})[\"']\s*+:\s*+[\"']?+([0-9.]++|(?:{_NAMES})\b)?+", re.IGNORECASE)
     for mode, head in _HEADS.items()
 }
+# What may follow a verdict.
+_CLOSING = re.compile(
+    rf"[*_]*+(?:이상입니다|이상으로 평가를 마칩니다|평가를 마칩니다|감사합니다|thank you|{_TOKEN})[.!]*+[*_]*+",
+    re.IGNORECASE,
+)
 
 
-def said_in_lines(mode: Mode, lines: Iterable[str], lowest: float) -> set[float | None]:
-    """Return what lines say, each by itself; None stands for what begins like a verdict and is not clear."""
-    found = set[float | None]()
-    present = [line for line in lines if line.strip()]
-    for line, below in pairwise([*present, ""]):
-        if headed := _HEADED[mode].match(line):
-            said = line[headed.end() :].strip() or _value_of(mode, below)
-            is_prose = headed["says"].strip("*_ ") not in (":", "=", "") and not _HINTS[mode].search(said)
-            if said and not is_prose:
-                found.add(_read(mode, said, lowest))
-    return found
+def said_last(mode: Mode, lines: Sequence[str], lowest: float) -> tuple[float | None, list[str]]:
+    """Return what lines say at their end, in an object in JSON or in the last line, and the lines before that."""
+    said = list(lines)
+    while said and _CLOSING.fullmatch(said[-1].strip()):
+        said.pop()
+    at = next((place for place, line in enumerate(said) if line.startswith("{")), len(said))
+    if (found := _said_in_json(mode, "\n".join(said[at:]).removesuffix("\n```"), lowest)) is not None:
+        is_fenced = said[at - 1 : at] and said[at - 1].startswith("```")
+        return found.pop() if len(found) == 1 else None, said[: at - bool(is_fenced)]
+    return _said_in_last_line(mode, said, lowest)
 
 
-def said_in_json(mode: Mode, text: str, lowest: float) -> set[float | None] | None:
+def said_in(mode: Mode, lines: Sequence[str], lowest: float) -> set[float | None]:
+    """Return all that lines say, each by itself; None stands for what begins like a verdict and is not clear."""
+    found = list[str]()
+    for line, below in pairwise([*lines, ""]):
+        found += _IN_JSON[mode].findall(line)
+        found += [given[given.lastindex or 0] for given in _GIVEN[mode].finditer(line)]
+        found += filter(None, [_said_under_head(mode, line, below), _said_alone(mode, line)])
+        # A number alone may be a verdict without its head; a letter alone is a heading.
+        found += [line] if mode == "score" and _VALUES[mode].fullmatch(line) else []
+    return {_read(mode, said, lowest) for said in found}
+
+
+def _said_in_last_line(mode: Mode, lines: list[str], lowest: float) -> tuple[float | None, list[str]]:
+    """Return the value behind a head in the last line, alone below one, or without one, and the lines before."""
+    *above, last = lines or [""]
+    if headed := _HEADED[mode].match(last):
+        return _read(mode, last[headed.end() :], lowest), above
+    if above and _HEADED[mode].fullmatch(above[-1]):
+        return _read(mode, last.lstrip(" :"), lowest), above[:-1]
+    return _read(mode, _said_alone(mode, last), lowest), above
+
+
+def _said_under_head(mode: Mode, line: str, below: str) -> str:
+    """Return what a line says that begins with a head, or the value alone below it; prose says nothing."""
+    if not (headed := _HEADED[mode].match(line)):
+        return ""
+    said = line[headed.end() :].strip()
+    is_prose = headed["says"].strip("*_ ") not in (":", "=", "") and not _HINTS[mode].search(said)
+    return "" if is_prose else said or (below if _VALUES[mode].fullmatch(below.lstrip(" :")) else "")
+
+
+def _said_alone(mode: Mode, line: str) -> str:
+    """Return what a line says in a form that has no head before it."""
+    alone = _ALONE[mode].fullmatch(line.strip(" *_"))
+    return alone["value"] or alone["tagged"] if alone else ""
+
+
+def _said_in_json(mode: Mode, text: str, lowest: float) -> set[float | None] | None:
     """Return what a text that is an object in JSON says under the keys of a verdict; None where it is none."""
     try:
         pairs = json.loads(text, object_pairs_hook=lambda pairs: pairs) if text.startswith("{") else None
@@ -76,23 +134,14 @@ def said_in_json(mode: Mode, text: str, lowest: float) -> set[float | None] | No
         return None
     if not isinstance(pairs, list):
         return None
-    return {_read(mode, str(value), lowest) for key, value in pairs if _KEYS[mode].fullmatch(key.strip())}
+    return {_read(mode, value, lowest) for key, value in pairs if _KEYS[mode].fullmatch(key.strip())}
 
 
-def said_in_quoted_json(mode: Mode, lines: Iterable[str], lowest: float) -> set[float | None]:
-    """Return what stands behind the keys of a verdict, wherever that is."""
-    return {_read(mode, value, lowest) for line in lines for value in _IN_JSON[mode].findall(line)}
-
-
-def _value_of(mode: Mode, below: str) -> str:
-    """Return the line below a head where it begins like a value, and nothing otherwise."""
-    said = below.lstrip(" :")
-    return said if _VALUES[mode].match(said) else ""
-
-
-def _read(mode: Mode, said: str, lowest: float) -> float | None:
+def _read(mode: Mode, said: object, lowest: float) -> float | None:
     """Return the value that is said; None where there is none, or one that is not on the scale."""
-    if not (found := _VALUES[mode].fullmatch(said.strip())):
+    if mode == "score" and isinstance(said, int | float) and not isinstance(said, bool):
+        return float(said) if lowest <= said <= HIGHEST else None
+    if not isinstance(said, str) or not (found := _VALUES[mode].fullmatch(said.strip())):
         return None
     value = found["value"].lower()
     if mode == "pairwise":

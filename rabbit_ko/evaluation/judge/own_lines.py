@@ -1,7 +1,7 @@
-"""The lines of a judge's reply that are its own: no thoughts, and nothing that it quotes from what it judges."""
+"""The lines of a judge's reply that are no thoughts, where the last of them is no quote of what it judges."""
 
 import re
-from typing import NamedTuple
+from collections import Counter
 
 from rabbit_ko.normal_form import normalize
 
@@ -23,25 +23,35 @@ THOUGHTS = {
 # Full-width letters, digits and colons are the same; superscripts, which NFKC would turn into digits, are not, and
 # quotes and brackets, which would be JSON's, neither.
 _FULL_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F) if chr(code).isalnum() or chr(code) in ":/.()=-"}
-_PART = re.compile(r"<([^<>\n]{1,40} [0-9a-f]{8})>")
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060"))
+# What begins or ends a part, in a line of its own.
+_MARK = re.compile(r"(```|~~~|\"\"\"|''').*+|</?([^<>/|\s]{1,40}+)[^<>]*+>")
+# What says that the words of another follow: a sentence that points to them and names them.
+_SENTENCE_END = re.compile(r"[.!?]\s")
+_POINTS = re.compile(r"다음|아래|이렇게|following|:$", re.IGNORECASE)
+_NAMES = re.compile(r"답변|문구|요구|인용|answer|response|quote|text", re.IGNORECASE)
 
 
-class OwnLines(NamedTuple):
-    """The lines of a reply. own: the judge's. doubtful: in a fence, or before thoughts end that never began."""
+def own_lines(reply: str) -> list[str] | None:
+    """Return the lines of a reply without its thoughts; None where those, or a part that it quotes, have no end.
 
-    own: list[str]
-    doubtful: list[str]
-
-
-def own_lines(reply: str) -> OwnLines | None:
-    """Return the lines that are the judge's own; None where its thoughts or a part that it repeats have no end."""
-    text = normalize("NFC", reply).translate(_FULL_WIDTH).replace("\r", "\n").strip()
+    What stands before an end of thoughts that never began remains: that end may be one that the judge quotes.
+    """
+    text = normalize("NFC", reply).translate(_FULL_WIDTH | _INVISIBLE).replace("\r", "\n").strip()
     if (said := _without_thoughts(text)) is None:
         return None
     before, after = said
-    if (unquoted := _without_quotes(_without_fence(after))) is None:
+    if not after:
         return None
-    return OwnLines(unquoted.own, [*unquoted.doubtful, *before.split("\n")])
+    lines = [line.rstrip() for line in [*before.split("\n"), *_without_fence(after).split("\n")] if line.strip()]
+    marks = Counter(mark[1] or mark[2] for line in lines if (mark := _MARK.fullmatch(line.strip())))
+    return None if any(count % 2 for count in marks.values()) else lines
+
+
+def announces(line: str) -> bool:
+    """Tell whether a line says that the next one is of another's words."""
+    sentence = _SENTENCE_END.split(line.rstrip(" .*_"))[-1]
+    return bool(_POINTS.search(sentence) and _NAMES.search(sentence))
 
 
 def _without_thoughts(text: str) -> tuple[str, str] | None:
@@ -65,17 +75,3 @@ def _without_fence(text: str) -> str:
     first, *inner, last = text.split("\n") if "\n" in text else (text, "")
     is_fence = first.startswith("```") and last.strip() == "```" and text.count("```") == 2
     return "\n".join(inner) if is_fence else text
-
-
-def _without_quotes(text: str) -> OwnLines | None:
-    """Drop parts between marks and lines after `>`; None where a part has no end."""
-    found, end, is_fenced = OwnLines([], []), "", False
-    for line in text.split("\n"):
-        bare = line.strip()
-        if end or (part := _PART.fullmatch(bare)):
-            end = "" if bare == end else end or f"</{part[1]}>"  # type: ignore[index]
-        elif bare.startswith("```") and "`" not in bare.lstrip("`"):
-            is_fenced = not is_fenced
-        elif not bare.startswith(">"):
-            (found.doubtful if is_fenced else found.own).append(line.rstrip())
-    return None if end else found

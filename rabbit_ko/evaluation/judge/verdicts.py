@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import Literal
 
 from rabbit_ko.evaluation.judge.forms import Mode as Mode
-from rabbit_ko.evaluation.judge.forms import said_in_json, said_in_lines, said_in_quoted_json
-from rabbit_ko.evaluation.judge.own_lines import own_lines
+from rabbit_ko.evaluation.judge.forms import said_in, said_last
+from rabbit_ko.evaluation.judge.own_lines import announces, own_lines
 
 Language = Literal["ko", "en"]
 
@@ -43,19 +43,14 @@ class Judgement:
 def read_verdict(mode: Mode, text: str, lowest: float = 1.0) -> float | None:
     """Return the score of a verdict, from `lowest` to 10, or which of two answers is better.
 
-    1: the first. 0: the second. 0.5: neither. The verdict is an object in JSON and nothing else, or stands in a line
-    of its own. None where there is none that is clear, where there are two that differ, and where another could be
-    meant: what a judge quotes from an answer may forbid that a verdict is read, and never is the verdict.
+    1: the first. 0: the second. 0.5: neither. The verdict is an object in JSON or the last line, with nothing behind
+    it but a closing form. None where there is none, where another line says another one, and where it may be quoted.
     """
-    lines = own_lines(text)
-    if lines is None:
+    if not (lines := own_lines(text)):
         return None
-    found = said_in_json(mode, "\n".join(lines.own).strip(), lowest)
-    if found is None:
-        is_broken = said_in_quoted_json(mode, lines.own, lowest)
-        found = {None} if is_broken else said_in_lines(mode, lines.own, lowest)
-    doubt = said_in_lines(mode, lines.doubtful, lowest) | said_in_quoted_json(mode, lines.doubtful, lowest)
-    return found.pop() if len(found) == 1 and doubt - {None} <= found else None
+    said, before = said_last(mode, lines, lowest)
+    is_quoted = bool(before) and announces(before[-1])
+    return said if not is_quoted and said_in(mode, before, lowest) <= {said} else None
 
 
 def scored(mode: Mode, texts: Sequence[str], verdicts: Sequence[Verdict]) -> Judgement:
