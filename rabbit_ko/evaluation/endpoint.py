@@ -24,12 +24,18 @@ Item = TypeVar("Item")
 class Reply(str):
     """The text of an answer. ended: whether the model ended it; one that was cut or filtered is not.
 
-    thoughts: what the server gives apart as such. completion: all that it says, as the client of OpenAI's API has it.
+    finish: why it ends, in the server's word; empty where that says nothing. thoughts: what the server gives apart as
+    such. completion: all that it says, as the client of OpenAI's API has it.
     """
 
     ended = False
+    finish = ""
     thoughts = ""
     completion: Any = None
+
+
+class _Stopped(Exception):
+    """A request that is not sent, since another has failed."""
 
 
 Ask = Callable[..., Awaitable[Reply]]  # takes messages and settings of the request
@@ -38,6 +44,8 @@ Ask = Callable[..., Awaitable[Reply]]  # takes messages and settings of the requ
 RETRIES = 8
 # Why an answer ends that is not cut, by the words of OpenAI, TGI and others.
 ENDED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
+# The same of one that is cut.
+CUT = ("length", "max_tokens")
 KEEPS = "what has come is kept, and the same command resumes from there"
 
 
@@ -127,8 +135,9 @@ def ask_for_each(
 
     That function raises Refused where a request cannot be met, and UserError where the next one would fail, too, or
     where `most` requests have been sent; of those, each try of one that fails is another, but not where a setting is
-    refused. After an error no item is begun, but those under way are finished. So it is after Ctrl-C or SIGTERM; a
-    second one ends it at once. Returns how many requests were sent; raises the first error, or KeyboardInterrupt.
+    refused. After an error nothing new is asked, but requests under way are finished. So it is after Ctrl-C or
+    SIGTERM; a second one ends it at once. Returns how many requests were sent; raises the first error, or
+    KeyboardInterrupt.
     """
     from openai import AsyncOpenAI
 
@@ -136,9 +145,14 @@ def ask_for_each(
     running: Any = None
 
     async def worker(ask: Ask) -> None:
+        async def ask_unless_stopped(messages: Messages, **settings: Any) -> Reply:
+            if errors:
+                raise _Stopped
+            return await ask(messages, **settings)
+
         for item in queue:
             try:
-                await work(ask, item)
+                await work(ask_unless_stopped, item)
             except Exception as error:
                 errors.append(error)
             if errors:
@@ -221,7 +235,9 @@ async def _ask(
     reply.thoughts = _text(
         endpoint, getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
     )
-    reply.ended = isinstance(text, str) and getattr(choices[0], "finish_reason", None) in ENDED
+    finish = getattr(choices[0], "finish_reason", None) if choices else None
+    reply.finish = finish if isinstance(finish, str) else ""
+    reply.ended = isinstance(text, str) and reply.finish in ENDED
     reply.completion = completion
     return reply
 

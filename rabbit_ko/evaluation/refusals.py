@@ -27,6 +27,18 @@ _NOTHING_LEFT = re.compile(r"insufficient.?(?:quota|balance|funds|credit)|credit
 # The same, unless a server says when it will be otherwise.
 _QUOTA = re.compile(r"billing|current quota", re.IGNORECASE)
 _COMES_BACK = re.compile(r"(?:retry|again) in|per (?:second|minute|hour|day)", re.IGNORECASE)
+# Of a fault of the server's own, what says that it is one of the request.
+_OF_REQUEST = re.compile(r"support|jinja|template|pars(?:e|ing)|invalid|alternate", re.IGNORECASE)
+# What an error that comes as a success means, where it has no number.
+_MEANT: Mapping[int, re.Pattern[str]] = {
+    429: re.compile(r"rate.?limit|too many requests|quota", re.IGNORECASE),
+    503: re.compile(r"overloaded|unavailable|too busy|server.?error|time.?out", re.IGNORECASE),
+}
+# Where an error has its words besides its message.
+_WORDS = ("code", "status", "type", "param", "raw")
+_WORD = re.compile(r"\w+")
+# So many words of the request in a row are repeated from it.
+_ECHO = 3
 # Characters of what a server says, read and shown.
 _READ, _SHOWN = 4_000, 200
 
@@ -36,7 +48,7 @@ async def weigh(response: httpx.Response) -> None:
     if response.has_redirect_location:
         return
     await response.aread()
-    if response.status_code == 200 and (status := _hidden_status(_body(response))):
+    if response.status_code == 200 and (status := _hidden_status(response)):
         response.extensions["status"], response.status_code = response.status_code, status
     if response.status_code >= 400 and not passes(response):
         response.headers["x-should-retry"] = "false"
@@ -52,7 +64,7 @@ def is_spent(response: httpx.Response) -> bool:
     """Tell whether an account has nothing left, which no waiting mends; otherwise too much is asked at a time."""
     if response.status_code not in (400, 402, 403, 429):
         return False
-    said = response.text[:_READ]
+    said = _own_words(response)
     comes_back = "retry-after" in response.headers or _COMES_BACK.search(said)
     has_nothing = _NOTHING_LEFT.search(said) or (_QUOTA.search(said) and not comes_back)
     return response.status_code == 402 or bool(has_nothing)
@@ -65,9 +77,10 @@ def refused_setting(response: httpx.Response) -> str:
     asked = _json(response.request.read())
     if not isinstance(asked, dict):
         return ""
-    messages = asked.get("messages")
-    has_system = isinstance(messages, list) and any(turn.get("role") == "system" for turn in messages)
-    said = response.text[:_READ]
+    has_system = any(turn.get("role") == "system" for turn in asked.get("messages") or [])
+    said = _own_words(response)
+    if response.status_code >= 500 and not _OF_REQUEST.search(said):
+        return ""
     present = [name for name in SETTINGS if name in asked or (name == "system" and has_system)]
     return next((name for name in present if SETTINGS[name].search(said)), "")
 
@@ -90,13 +103,42 @@ def said_in(body: Any) -> str:
     return f"{place}: {said}" if place and said else said
 
 
-def _hidden_status(body: Any) -> int:
+def _own_words(response: httpx.Response) -> str:
+    """Return what an error says by itself: its message and its codes, but nothing that it repeats of the request."""
+    body = _body(response)
+    said = [said_in(body)]
+    if isinstance(body, dict):
+        error = body["error"] if isinstance(body.get("error"), dict) else {}
+        parts = [part for part in (body, error, error.get("metadata")) if isinstance(part, dict)]
+        said += [part[key] for part in parts for key in _WORDS if isinstance(part.get(key), str)]
+    asked = _json(response.request.read())
+    messages = asked.get("messages") if isinstance(asked, dict) else None
+    told = " ".join(str(turn.get("content")) for turn in messages or [])
+    return _without_echo("\n".join(said)[:_READ], told)
+
+
+def _without_echo(said: str, told: str) -> str:
+    known, words = _WORD.findall(told.lower()), [*_WORD.finditer(said)]
+    runs = {tuple(known[start : start + _ECHO]) for start in range(len(known) - _ECHO + 1)}
+    letters = [*said]
+    for start in range(len(words) - _ECHO + 1):
+        run = words[start : start + _ECHO]
+        if tuple(word[0].lower() for word in run) in runs:
+            for word in run:
+                letters[slice(*word.span())] = " " * len(word[0])
+    return "".join(letters)
+
+
+def _hidden_status(response: httpx.Response) -> int:
     """Return the status of an error that has come as an answer; 0 where it is none."""
+    body = _body(response)
     if not isinstance(body, dict) or body.get("choices") or not said_in(body):
         return 0
     error = body.get("error")
     codes = [part.get(key) for part in (error, body) if isinstance(part, dict) for key in ("code", "status")]
     numbers = [int(code) for code in map(str, codes) if code.isdecimal() and len(code) == 3]
+    said = _own_words(response)
+    numbers += [number for number, meant in _MEANT.items() if meant.search(said)]
     return next((number for number in numbers if 400 <= number < 600), 400)
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.messages import Messages
-from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, ask_for_each
+from rabbit_ko.errors import UserError, printable
+from rabbit_ko.evaluation.endpoint import CUT, Ask, Endpoint, Refused, ask_for_each
 from rabbit_ko.evaluation.journal import append, digest, records
 from rabbit_ko.evaluation.judge.asking import CHARACTERS_PER_TOKEN, Work
 from rabbit_ko.evaluation.judge.benches import Bench
@@ -23,6 +23,8 @@ from rabbit_ko.evaluation.stages import Stage
 BATCH = 8
 # Of an answer that is not there yet and has no reference, in characters.
 USUAL = 500
+# Of a server's word, in characters.
+SHOWN = 40
 
 
 class Prompt(NamedTuple):
@@ -45,7 +47,10 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """A stage's answers to a bench, in a journal that all judges share. server: where the stage's model is served."""
+    """A stage's answers to a bench, in a journal that all judges share. server: where the stage's model is served.
+
+    cut: the keys of those that are as long as they may be, and not ended.
+    """
 
     stage: Stage
     server: Endpoint | None
@@ -54,6 +59,7 @@ class Answers:
     questions: Sequence[Question]
     max_new_tokens: int
     known: dict[str, str] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:
@@ -75,7 +81,12 @@ class Answers:
 
     def read(self) -> None:
         """Read the answers that are there. Raises UserError."""
-        self.known.update((record["key"], record["text"]) for record in records(self.journal, key=str, text=str))
+        for record in records(self.journal, key=str, text=str):
+            self._take(record["key"], record["text"], record.get("cut") is True)
+
+    def _take(self, key: str, text: str, is_cut: bool) -> None:
+        self.known[key] = text
+        (self.cut.add if is_cut else self.cut.discard)(key)
 
     def of(self, question: Question) -> tuple[str, ...]:
         """Return the answers to a question's turns, up to the first that is not there."""
@@ -93,6 +104,17 @@ class Answers:
         missing = range(len(there), len(question.turns))
         # Those of two stages differ.
         return (*there, *(f"{question.reference(turn) or '-' * USUAL} {self.stage.name}" for turn in missing))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the answers: how many were cut."""
+        there = [(question, self.of(question)) for question in self.questions]
+        keys = [
+            self._prompt(question, answers[:turn]).key for question, answers in there for turn in range(len(answers))
+        ]
+        cut = sum(key in self.cut for key in keys)
+        said = f"{cut:,} of {len(keys):,} answers of {self.stage.name} were cut at the length they may have"
+        return [f"{said}; --max-new-tokens is {self.max_new_tokens:,}"] if cut else []
 
     @property
     def missing(self) -> int:
@@ -146,9 +168,10 @@ class Answers:
         key = digest([self.identity, messages])
         return Prompt(key, question.name, len(answers) + 1, messages, upcoming, left)
 
-    def _write(self, prompt: Prompt, text: str, progress: Any) -> None:
-        append(self.journal, {"key": prompt.key, "id": prompt.id, "turn": prompt.turn, "text": text})
-        self.known[prompt.key] = text
+    def _write(self, prompt: Prompt, text: str, is_cut: bool, progress: Any) -> None:
+        about = {"key": prompt.key, "id": prompt.id, "turn": prompt.turn}
+        append(self.journal, about | {"text": text, "cut": is_cut})
+        self._take(prompt.key, text, is_cut)
         progress.update()
 
     def _generate(self, model: Any, tokenizer: Any, prompts: Sequence[Prompt], progress: Any) -> None:
@@ -159,15 +182,19 @@ class Answers:
             for batch in (group[start : start + BATCH] for start in range(0, len(group), BATCH)):
                 found = generate(model, tokenizer, [prompt.messages for prompt in batch], room)
                 for prompt, answer in zip(batch, found, strict=True):
-                    self._write(prompt, answer.text, progress)
+                    self._write(prompt, answer.text, answer.is_cut, progress)
 
     def _ask(self, server: Endpoint, prompts: Sequence[Prompt], progress: Any, most: int | None) -> int:
         async def work(ask: Ask, prompt: Prompt) -> None:
             try:
-                text = await ask(prompt.messages, temperature=0.0, max_tokens=self.max_new_tokens)
+                reply = await ask(prompt.messages, temperature=0.0, max_tokens=self.max_new_tokens)
             except Refused as refused:
                 raise UserError(f"{prompt.place}: {refused}; if that is too long, lower --max-new-tokens") from None
-            self._write(prompt, text, progress)
+            is_cut = reply.finish in CUT
+            if not (reply.ended or is_cut or (reply and not reply.finish)):
+                said = f"no answer, but finish_reason {printable(reply.finish)[:SHOWN] or 'null'}"
+                raise UserError(f"{prompt.place}: {server.failure(f'answers with {said}; see what the server logs')}")
+            self._write(prompt, reply, is_cut, progress)
 
         return ask_for_each(server, prompts, work, most)
 

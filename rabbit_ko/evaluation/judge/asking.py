@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +10,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each
+from rabbit_ko.evaluation.endpoint import ENDED, Ask, Endpoint, Refused, Reply, ask_for_each
 from rabbit_ko.evaluation.journal import append, records
-from rabbit_ko.evaluation.judge.manner import Manner
+from rabbit_ko.evaluation.judge.manner import TEMPERATURE as TEMPERATURE
+from rabbit_ko.evaluation.judge.manner import Manner, is_whole
 from rabbit_ko.evaluation.judge.verdicts import Language, Mode, read_verdict
 
 # A verdict that cannot be read is asked for again, so often in all.
@@ -20,8 +21,6 @@ ATTEMPTS = 3
 # Characters a token, of Korean in the tokenizers of Llama 3 (1.48 in conversations, 1.51 in articles) and of Qwen 3
 # (1.36 and 1.35), measured on ChatbotData and KoBEST. English has three times as many.
 CHARACTERS_PER_TOKEN = 1.4
-# Of several verdicts on the same, each is drawn by itself; a single one is not drawn.
-TEMPERATURE = 0.7
 # What stands for a verdict that is not there yet, in characters.
 VERDICT = 200
 # So many refusals in a row, or verdicts that cannot be read, are of the judge and not of what it is asked: four times
@@ -56,12 +55,16 @@ class Request(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What the judge said to one request, or why the server refused it. ended: whether the judge ended it."""
+    """What the judge said to one request, or why the server refused it.
+
+    ended: whether the judge ended it. finish: why it ends, in the server's word.
+    """
 
     score: float | None
     text: str
     ended: bool = False
     refused: bool = False
+    finish: str = ""
 
 
 Replies = dict[str, list[Statement]]
@@ -77,13 +80,13 @@ class Heard(NamedTuple):
 def known_replies(mode: Mode, journal: Path, lowest: float = 1.0) -> Replies:
     """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then.
 
-    lowest: the lowest score that there is.
+    What a server has refused it may take in another run. lowest: the lowest score that there is.
     """
     replies: Replies = defaultdict(list)
     for record in records(journal, key=str, text=str, ended=bool, refused=bool):
-        refusal = Statement(None, record["text"], refused=True)
-        reply = refusal if record["refused"] else _read(mode, lowest, record["text"], record["ended"])
-        replies[record["key"]].append(reply)
+        if not record["refused"]:
+            finish = str(record.get("finish", ""))
+            replies[record["key"]].append(_read(mode, lowest, record["text"], record["ended"], finish))
     return replies
 
 
@@ -118,10 +121,12 @@ def ask_all(
     settings: dict[str, Any],
     most: int | None = None,
     lowest: float = 1.0,
+    manner: Manner | None = None,
 ) -> Heard:
     """Have a judge answer requests, but those whose verdict is in the journal; return all replies by their keys.
 
-    most: requests that may be sent. lowest: the lowest score that there is. Raises UserError where the server fails,
+    most: requests that may be sent. lowest: the lowest score that there is. manner: what is known of the judge's
+    server, and what is learnt of it. Raises UserError where the server fails,
     refuses everything or needs more, and where nothing that the judge says can be read.
     """
     replies = known_replies(mode, journal, lowest)
@@ -129,59 +134,57 @@ def ask_all(
     if most is not None and len(missing) > most:
         said = f"MAX_REQUESTS: {len(missing):,} verdicts are missing, and {most:,} requests may be sent"
         raise UserError(f"{said}; raise it, or ask for fewer")
-    notes, manner = _Notes(journal, judge.model, replies), Manner(mode, settings)
+    notes = _Notes(journal, judge.model, replies)
+    manner = replace(manner) if manner else Manner(mode, settings)
     with tqdm(desc="judged", initial=total - len(missing), total=total, disable=None) as progress:
 
         async def work(ask: Ask, request: Request) -> None:
             while not _is_settled(before := notes.replies[request.key]):
                 try:
-                    again = bool(before)
-                    said = await manner.ask(ask, request.messages(again), request.language, again)
-                    reply = _read(mode, lowest, _words(said), said.ended)
+                    asked = request.messages(bool(before))
+                    said = await manner.ask(ask, asked, request.language, len(before))
+                    reply = _read(mode, lowest, _words(said), is_whole(said), said.finish)
                 except Refused as refused:
                     reply = Statement(None, str(refused), refused=True)
                 notes.take(request, reply)
             progress.update()
 
         sent = ask_for_each(judge, missing, work, most)
-    notes.end()
+    notes.end({request.key for request in requests})
     return Heard(replies, sent)
 
 
 @dataclass(frozen=True)
 class _Notes:
-    """What a journal holds of a judge's replies. refusals: in a row, kept where an answer follows them.
-
-    unreadable: replies in a row that cannot be read.
-    """
+    """What a journal holds of a judge's replies. refused, unreadable: replies in a row that are so."""
 
     journal: Path
     judge: str
     replies: Replies
-    refusals: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[Statement] = field(default_factory=list)
     unreadable: list[Statement] = field(default_factory=list)
 
     def take(self, request: Request, reply: Statement) -> None:
         """Take a reply, which is on disk when this returns. Raises UserError."""
         self.replies[request.key].append(reply)
-        self.refusals.append({"key": request.key, **request.about, **reply._asdict(), "judge": self.judge})
+        append(self.journal, {"key": request.key, **request.about, **reply._asdict(), "judge": self.judge})
         if reply.refused:
-            if len(self.refusals) >= IN_A_ROW:
+            self.refused.append(reply)
+            if len(self.refused) >= IN_A_ROW:
                 raise UserError(f"{reply.text}; so it was {IN_A_ROW} times in a row, and no verdict could be had")
             return
-        self._write()
+        self.refused.clear()
         self.unreadable.append(reply)
         if reply.score is not None:
             self.unreadable.clear()
         if len(self.unreadable) >= IN_A_ROW:
             raise self._unreadable(f"none of {IN_A_ROW} verdicts in a row", reply)
 
-    def end(self) -> None:
-        """Keep the last refusals. Raises UserError where there is nothing that can be read."""
-        said = [reply for some in self.replies.values() for reply in some]
-        if self.refusals and all(reply.refused for reply in said):
-            raise UserError(f"{self.refusals[0]['text']}; no verdict could be had")
-        self._write()
+    def end(self, keys: Iterable[str]) -> None:
+        """Raise UserError where there is nothing that can be read of what was asked, then or before."""
+        said = [reply for key in keys for reply in self.replies[key]]
+        if said and all(reply.refused for reply in said):
+            raise UserError(f"{said[0].text}; no verdict could be had")
         heard = [reply for reply in said if not reply.refused]
         if heard and all(reply.score is None for reply in heard):
             raise self._unreadable(f"none of its {len(heard)} verdicts", heard[-1])
@@ -189,18 +192,23 @@ class _Notes:
     def _unreadable(self, what: str, last: Statement) -> UserError:
         """Return the error that nothing can be read, with the last reply for an example."""
         said = printable(" ".join(last.text.split())[-SHOWN:])
-        how = f"ends with `{said}`" if last.ended else f"was cut by the server at `{said}`"
+        how = f"{_end_of(last)} `{said}`"
         advice = f"take another judge; what it said is in {self.journal}, take that away to ask it again"
         return UserError(f"{self.judge}: {what} can be read; the last {how if said else 'is empty'}; {advice}")
 
-    def _write(self) -> None:
-        while self.refusals:
-            append(self.journal, self.refusals[0])
-            del self.refusals[0]
+
+def _end_of(reply: Statement) -> str:
+    if reply.ended:
+        return "ends with"
+    if reply.finish in ENDED:
+        return "is nothing but thoughts, at the end"
+    if reply.finish:
+        return f"was cut by the server (finish_reason {printable(reply.finish)[:SHOWN]}) at"
+    return "comes without a finish_reason, so that it may be cut at"
 
 
-def _read(mode: Mode, lowest: float, text: str, ended: bool) -> Statement:
-    return Statement(read_verdict(mode, text, lowest) if ended else None, text, ended)
+def _read(mode: Mode, lowest: float, text: str, ended: bool, finish: str) -> Statement:
+    return Statement(read_verdict(mode, text, lowest) if ended else None, text, ended, finish=finish)
 
 
 def _words(reply: Reply) -> str:

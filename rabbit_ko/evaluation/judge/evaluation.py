@@ -18,6 +18,7 @@ from rabbit_ko.evaluation.judge.asking import ATTEMPTS, Work, ask_all, known_rep
 from rabbit_ko.evaluation.judge.benches import Bench
 from rabbit_ko.evaluation.judge.forms import HIGHEST
 from rabbit_ko.evaluation.judge.judged import on_each_answer, on_two_stages, said_of
+from rabbit_ko.evaluation.judge.manner import Manner
 from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.questions import Question, load_questions
 from rabbit_ko.evaluation.judge.rubric import SIDES, check_rubric
@@ -112,20 +113,26 @@ class Job:
         ]
         return work_of(still_missing(requests, known_replies(self.mode, self.journal, self.how.lowest)))
 
-    def run(self, most: int | None) -> tuple[Result, int]:
+    def run(self, most: int | None, manner: Manner) -> tuple[Result, int]:
         """Have the answers judged, save the result, and return it with how many requests were sent.
 
-        Raises UserError.
+        manner: what is known of the judge's server. Raises UserError.
         """
         started, wanted = datetime.now(UTC), self.wanted
-        requests, settings = [each.request for each in wanted], self.how.settings
-        heard = ask_all(self.mode, self.judge, requests, self.journal, settings, most, self.how.lowest)
+        requests, limits = [each.request for each in wanted], (most, self.how.lowest)
+        heard = ask_all(self.mode, self.judge, requests, self.journal, manner.settings, *limits, manner)
         said, own = said_of(wanted, heard.replies), self.answers
         found = on_two_stages(own, self.against, said) if self.against else on_each_answer(own, said)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows)
         storage.write(str(self.folder / f"judged{self._suffix}.jsonl"), lines.encode())
         fields = {"task": self.task, "model": own.model, "settings": self.settings, "scores": found.scores}
-        result = save_result(own.stage, started, found.samples, notes=found.notes, **fields)
+        result = save_result(
+            own.stage,
+            started,
+            found.samples,
+            notes=[*found.notes, *(note for answers in self.all_answers for note in answers.notes)],
+            **fields,
+        )
         return result, heard.sent
 
 
@@ -168,13 +175,15 @@ def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Jo
         for job in to_do:
             mend(job.journal)
         _announce(needed, to_do, most)
+        manners = dict[tuple[str, str, Mode], Manner]()
         for job, result in zip(jobs, finished, strict=True):
             if result:
                 yield job, result, False
                 continue
             for answers in job.all_answers:
                 most = _less(most, answers.make(most))
-            new, sent = job.run(most)
+            about = (job.judge.url, job.judge.model, job.mode)
+            new, sent = job.run(most, manners.setdefault(about, Manner(job.mode, job.how.settings)))
             most = _less(most, sent)
             yield job, new, True
 

@@ -100,6 +100,9 @@ def test_what_does_not_pass_is_one_line_after_one_request(server: Judge, reply: 
         error(429, f"{QUOTA} Please retry in 0.1s."),
         body(error={"message": "upstream is down", "code": 502}),
         body(error={"message": "slow down", "code": "429"}),
+        body(error={"message": "Rate limit reached, wait", "code": "rate_limit_exceeded"}),
+        body(error={"message": "Overloaded", "type": "overloaded_error"}),
+        body(503, code=50603, message="System is too busy now. Please try again later."),
         error(503, "loading model"),
         error(408, "too slow"),
     ],
@@ -195,6 +198,38 @@ def test_a_refusal_says_which_setting_it_is_of_and_is_not_tried_again(
     else:
         assert ask_for_each(one, [0], work) == (1 if setting else 2)
         assert (refusals, len(server.requests)) == ([setting, ""], 2)
+
+
+ECHO = "You are the system message. what is a credit balance? Set temperature and a json schema, rate limit reached."
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        body(422, detail=[{"loc": ["body", "messages"], "msg": "too long", "input": ECHO}]),
+        error(400, f"content filtered: '{ECHO}'"),
+        error(400, "content filtered: 'what is a credit balance?'"),
+        error(403, "flagged: what is a credit balance?"),
+        error(200, f"content filtered: {ECHO}"),
+    ],
+    ids=["input", "echo", "balance", "moderation", "200"],
+)
+def test_what_an_error_repeats_of_the_request_means_nothing(server: Judge, reply: Reply) -> None:
+    server.rule = lambda _: reply
+    found = list[str]()
+
+    async def work(ask: Ask, _: int) -> None:
+        messages: Any = [{"role": "system", "content": "판정"}, {"role": "user", "content": ECHO}]
+        try:
+            await ask(messages, temperature=0, response_format={"type": "text"})
+        except Refused as refused:
+            found.append(refused.setting)
+        except UserError as error:
+            found.append("nothing left" * ("nothing left" in str(error)))
+
+    ask_for_each(Endpoint("JUDGE", server.url, MODEL, 1, 5.0), [0], work)
+    assert len(server.requests) == 1
+    assert found == [""]
 
 
 def completion(finish: Any, **message: Any) -> Reply:

@@ -105,12 +105,12 @@ def test_a_judge_that_does_not_keep_to_the_schema_is_asked_without_it_from_then_
     assert ["response_format" in each.body for each in server.requests] == [True] + [False] * 7
 
 
-def test_json_that_is_cut_is_asked_for_again_without_a_schema(server: Judge) -> None:
+def test_json_that_is_cut_twice_is_asked_for_again_and_all_others_without_a_schema(server: Judge) -> None:
     server.rule = lambda asked: (
         Reply('{"평가": "' + " " * 99, finish="length") if "response_format" in asked.body else Reply("점수: 4")
     )
     assert ask(server) == [4.0] * 8
-    assert len(server.requests) == 9
+    assert len(server.requests) == 8 + 2
 
 
 def test_one_verdict_that_is_no_json_is_asked_for_again_without_a_schema_and_others_with_it(server: Judge) -> None:
@@ -175,7 +175,8 @@ def test_a_judge_whose_thoughts_alone_come_is_not_read_and_shown(server: Judge) 
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     server.rule = lambda _: Reply(body=json.dumps({"id": "1", "object": "x", "choices": [choice]}).encode())
     with pytest.raises(
-        UserError, match=r"none of its 3 verdicts can be read; the last was cut .* `<think>부족하다. 점수: 3`"
+        UserError,
+        match=r"none of its 3 verdicts .* the last is nothing but thoughts, at the end `<think>부족하다. 점수: 3`",
     ):
         ask(server, number=1)
 
@@ -235,7 +236,7 @@ def test_a_judge_that_cannot_be_read_is_paid_a_few_times_and_told_with_what_it_s
         ),
         (Reply(status=422, body=b'{"detail": [{"loc": ["body"], "msg": "bad"}]}'), "answers 422, body: bad", 12),
         (Reply("몰라요."), "none of 12 verdicts in a row can be read", 12),
-        (Reply("점수: 3", finish="length"), "was cut by the server at `점수: 3`", 12),
+        (Reply("점수: 3", finish="length"), "was cut by the server (finish_reason length) at `점수: 3`", 12),
         (Reply(""), "the last is empty", 12),
     ],
     ids=["quota", "200", "422", "garbage", "cut", "empty"],
@@ -259,3 +260,74 @@ def test_the_lowest_score_of_a_rubric_is_read_where_it_is_said_to_be(server: Jud
     server.rule = lambda _: Reply("점수: 0")
     assert ask(server, number=2, lowest=0.0) == [0.0, 0.0]
     assert len(server.requests) == 2
+
+
+def test_where_the_first_request_fails_those_that_wait_for_it_are_not_sent(server: Judge) -> None:
+    for fault, sent in ((Reply(status=402, text="Payment Required"), 1), (Reply(wait=1.0), 2)):
+        server.requests.clear()
+        server.rule = lambda _, fault=fault: fault  # type: ignore[misc]
+        judge = Endpoint("JUDGE", server.url, MODEL, 8, 0.2)
+        with pytest.raises(UserError):
+            ask_all("score", judge, [request(place) for place in range(8)], JOURNAL, {"temperature": 0.0})
+        assert len(server.requests) == sent
+
+
+def test_the_schema_is_not_lost_by_a_reply_that_says_nothing_of_it(server: Judge) -> None:
+    first = [
+        Reply('{"평가": "', finish="length"),
+        Reply("", finish="error"),
+        Reply('<think>음</think>\n{"평가": "음", "점수": 7}'),
+    ]
+    for reply in first:
+        server.requests.clear()
+        JOURNAL.unlink(missing_ok=True)
+        server.rule, server.script = by_schema, [reply]
+        assert sorted(ask(server))[1:] == [7.0] * 7
+        assert sum("response_format" in each.body for each in server.requests) == 8
+
+
+def test_the_schema_is_not_lost_by_a_request_that_resumes_without_it(server: Judge) -> None:
+    server.rule = by_schema
+    record = {"key": "0", "text": "몰라요.", "ended": True, "refused": False}
+    JOURNAL.write_text(json.dumps(record) + "\n")
+    assert ask(server) == [3.0] + [7.0] * 7
+    assert sum("response_format" in each.body for each in server.requests) == 7
+
+
+def test_the_third_attempt_is_drawn_and_so_not_the_second_one_again(server: Judge) -> None:
+    server.script = [Reply("몰라요.")] * 2
+    server.rule = lambda _: Reply("점수: 4")
+    assert ask(server, number=1) == [4.0]
+    assert [each.body["temperature"] for each in server.requests] == [0.0, 0.0, 0.7]
+
+
+def test_what_was_refused_is_asked_again_in_the_next_run(server: Judge) -> None:
+    server.rule = lambda asked: Reply("filtered", 400) if asked.text.startswith("0") else Reply("점수: 4")
+    assert ask(server) == [None] + [4.0] * 7
+    server.requests.clear()
+    server.rule = lambda _: Reply("점수: 5")
+    assert ask(server) == [5.0] + [4.0] * 7
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [Reply("filtered", 400), Reply("몰라요.")], ids=["refused", "unreadable"])
+def test_verdicts_of_another_run_in_the_journal_hide_no_judge_that_fails(server: Judge, fault: Reply) -> None:
+    server.rule = lambda _: Reply("점수: 4")
+    ask(server)
+    server.rule = lambda _: fault
+    new, judge = [request(place) for place in (8, 9)], Endpoint("JUDGE", server.url, MODEL, 1, 5.0)
+    with pytest.raises(UserError, match=r"no verdict could be had|none of its 6 verdicts can be read"):
+        ask_all("score", judge, new, JOURNAL, {"temperature": 0.0})
+
+
+@pytest.mark.parametrize("finish", ['"finish_reason": null, ', ""])
+def test_a_whole_object_is_read_where_a_server_does_not_say_why_it_ends(server: Judge, finish: str) -> None:
+    def said(text: str) -> Reply:
+        message = json.dumps({"role": "assistant", "content": text})
+        return Reply(body=f'{{"id": "1", "choices": [{{{finish}"index": 0, "message": {message}}}]}}'.encode())
+
+    server.rule = lambda _: said('{"평가": "음", "점수": 7}')
+    assert ask(server) == [7.0] * 8
+    server.rule = lambda _: said("점수: 7")
+    with pytest.raises(UserError, match="the last comes without a finish_reason, so that it may be cut at `점수: 7`"):
+        ask_all("score", Endpoint("JUDGE", server.url, MODEL, 1, 5.0), [request(9)], JOURNAL, {"temperature": 0.0})

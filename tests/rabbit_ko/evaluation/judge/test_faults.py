@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rabbit_ko.evaluation.stages import Stage
 from tests.rabbit_ko.evaluation.judge.cli import (
     ANSWERS,
     JUDGED,
@@ -12,6 +13,7 @@ from tests.rabbit_ko.evaluation.judge.cli import (
     TASK,
     VERDICTS,
     after,
+    answer,
     lines,
     result_of,
     run,
@@ -141,6 +143,39 @@ def test_answers_under_way_when_one_fails_are_kept(judge: Judge, model: Judge) -
     assert len(lines(ANSWERS)) == 5
     run(judge, model)
     assert len(model.requests) == ALL + 1
+
+
+@pytest.mark.parametrize("finish", ["error", "content_filter"])
+def test_an_answer_that_the_server_broke_off_is_none(judge: Judge, model: Judge, finish: str) -> None:
+    model.script = [Reply("네."), Reply(None, finish=finish)]
+    error = run(judge, model, "--concurrency", "1", exit_code=1).stderr
+    assert f"answers with no answer, but finish_reason {finish}; see what the server logs" in error
+    assert len(lines(ANSWERS)) == 1
+    run(judge, model)
+    assert {record["text"] for record in lines(ANSWERS)}.isdisjoint({""})
+
+
+def test_answers_that_were_cut_are_counted_in_a_note_also_by_a_run_that_resumes(judge: Judge, model: Judge) -> None:
+    model.script = [Reply("네, 그", finish="length")] * 3
+    judge.rule = after(3, Reply("no", 403))
+    run(judge, model, exit_code=1)
+    judge.rule = verdict
+    said = "note: 3 of 8 answers of base were cut at the length they may have; --max-new-tokens is 1,024"
+    assert said in run(judge, model).stdout
+
+
+def test_what_a_judges_server_refuses_is_learnt_once_for_all_stages(
+    judge: Judge, model: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = "rabbit_ko.evaluation.stages.find_stage"
+    monkeypatch.setattr(find, lambda recipe, stage: Stage(recipe, stage, "runs/smoke/base"))
+    monkeypatch.setattr("rabbit_ko.evaluation.records.check_stage", lambda _: None)
+    monkeypatch.setattr(Stage, "chat_template", "{{ messages }}")
+    refusal = Reply("response_format is not supported", 400)
+    judge.rule = lambda request: refusal if "response_format" in request.body else verdict(request)
+    model.rule = lambda request: Reply(f"{request.body['model']}: {answer(request).text}")
+    run(judge, model, "--stage", "base,sft", "--model-name", "old,new")
+    assert ["response_format" in request.body for request in judge.requests] == [True] + [False] * 2 * ALL
 
 
 def test_one_answer_that_the_judge_refuses_is_missing_with_the_reason(judge: Judge, model: Judge) -> None:
