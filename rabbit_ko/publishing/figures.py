@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rabbit_ko.evaluation.records import Result
+from rabbit_ko.evaluation.records import BY, Result
 from rabbit_ko.evaluation.results.report import by_stage, figure_text, settings_of
-from rabbit_ko.evaluation.results.table import BY, EXPECTED, LOGICKOR, Row
+from rabbit_ko.evaluation.results.table import EXPECTED, LOGICKOR, Row
 from rabbit_ko.evaluation.results.words import (
     ENGLISH,
     JUDGED,
@@ -111,5 +111,5 @@ def _title(suite: str) -> str:
 
 def not_measured(facts: Facts) -> list[str]:
     """Return the suites of the model cards that the stage has no figures of."""
-    measured = {task.partition(BY)[0] for task in facts.results}
+    measured = {result.bench for result in facts.results.values()}
     return [suite for suite in EXPECTED if suite not in measured]

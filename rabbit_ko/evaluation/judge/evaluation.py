@@ -21,9 +21,10 @@ from rabbit_ko.evaluation.judge.judged import on_each_answer, on_two_stages, sai
 from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.questions import Question, load_questions
 from rabbit_ko.evaluation.judge.rubric import SIDES, check_rubric
+from rabbit_ko.evaluation.judge.servers import note_server
 from rabbit_ko.evaluation.judge.verdicts import Mode
 from rabbit_ko.evaluation.judge.wanted import How, Wanted, on_answers, on_two
-from rabbit_ko.evaluation.records import Result, finished_result, model_of, save_result
+from rabbit_ko.evaluation.records import BY, Result, finished_result, model_of, save_result
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.terminal import say
 
@@ -43,12 +44,13 @@ class Job:
 
     @property
     def task(self) -> str:
-        """The name of the result, which no other judge has, and no other stage to compare with."""
-        return f"{self.answers.bench.name}@{file_name(self.judge.model)}{self._suffix}"
+        """The name of the result, which no other judge, rubric, number of verdicts or stage to compare with has."""
+        return f"{self.answers.bench.name}{BY}{file_name(self.judge.model)}{self._suffix}"
 
     @property
     def _suffix(self) -> str:
-        return f".against-{self.against.stage.name}" if self.against else ""
+        against = f".against-{self.against.stage.name}" if self.against else ""
+        return f"{self.how.unlike(How(self.answers.bench.rubric))}{against}"
 
     @property
     def folder(self) -> Path:
@@ -168,6 +170,8 @@ def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Jo
         for job in to_do:
             mend(job.journal)
         _announce(needed, to_do, most)
+        for job in jobs:
+            note_server(job.folder, job.judge)
         for job, result in zip(jobs, finished, strict=True):
             if result:
                 yield job, result, False

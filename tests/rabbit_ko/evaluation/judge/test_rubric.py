@@ -86,6 +86,17 @@ def test_two_answers_are_named_by_their_order_and_an_empty_one_says_so() -> None
     assert parts(about("en"), [""])[1:] == [("answer", "(empty answer)")]
 
 
+def test_an_earlier_answer_that_is_empty_is_told_to_be_so() -> None:
+    said = [
+        {"role": "user", "content": "하나?"},
+        {"role": "assistant", "content": " "},
+        {"role": "user", "content": "둘?"},
+    ]
+    content = ask_about("score", Asked(said), ["답"])[1]["content"]
+    assert content.count(read_rubric("ko").empty) == 1
+    assert content.index("하나?") < content.index(read_rubric("ko").empty) < content.index("둘?")
+
+
 def test_calls_of_tools_and_their_results_are_shown() -> None:
     call = '[{"type": "function", "function": {"name": "clock", "arguments": {}}}]'
     messages = [
