@@ -49,8 +49,11 @@ class Job:
 
     @property
     def _suffix(self) -> str:
-        against = f".against-{self.against.stage.name}" if self.against else ""
-        return f"{self.how.unlike(How(self.answers.bench.rubric))}{against}"
+        return f"{self.how.unlike(How(self.answers.bench.rubric))}{self._against}"
+
+    @property
+    def _against(self) -> str:
+        return f".against-{self.against.stage.name}" if self.against else ""
 
     @property
     def folder(self) -> Path:
@@ -59,7 +62,7 @@ class Job:
 
     @property
     def journal(self) -> Path:
-        return self.folder / f"verdicts{self._suffix}.jsonl"
+        return self.folder / f"verdicts{self._against}.jsonl"
 
     @property
     def all_answers(self) -> list[Answers]:

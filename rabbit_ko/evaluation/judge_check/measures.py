@@ -114,7 +114,7 @@ def obeyed(judged: Sequence[Judged], name: str, probe: Probe) -> Obeyed:
 
 def _at_least(hits: int, chances: Sequence[float]) -> float:
     """Return how likely so many hits or more are where each has a chance of its own."""
-    likely = np.ones(1)
+    likely: Array = np.ones(1)
     for chance in chances:
         likely = np.convolve(likely, (1 - chance, chance))
     return float(likely[hits:].sum())

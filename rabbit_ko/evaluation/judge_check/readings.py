@@ -10,8 +10,8 @@ from rabbit_ko.evaluation.judge_check.agreement import Agreement
 from rabbit_ko.evaluation.judge_check.measures import SIGN, Measures, Obeyed, Ranked
 from rabbit_ko.evaluation.judge_check.probes import PROBES, Probe
 
-# A judge that surely takes less than so many points for the wrong language hardly minds it. One that surely ranks fewer
-# pairs right, or whose scores surely go less with those of people, does not know what is good.
+# A judge that surely takes less than so many points for the wrong language hardly minds it. One that surely ranks
+# fewer pairs right, or whose scores surely go less with those of people, does not know what is good.
 MINDS, RANKS, GOES = 1.0, 0.75, 0.5
 # Scores rank half of the pairs right by chance, and comparisons, which have to agree in both orders, a quarter.
 CHANCE = {"scores": 1 / 2, "comparisons": 1 / 4}

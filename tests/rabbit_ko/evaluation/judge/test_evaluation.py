@@ -284,11 +284,13 @@ def test_a_rubric_of_one_s_own_is_what_the_judge_is_told(judge: Judge, model: Ju
 
 
 def test_no_other_file_rubric_or_number_of_verdicts_overwrites_a_result(judge: Judge, model: Judge) -> None:
+    judge.rule = lambda _: Reply("점수: 7")
     for number, folder in enumerate("ab"):
         write_questions(Path(folder, "questions.jsonl"), *sample_rows()[number : number + 1])
         run(judge, model, "--bench", f"{folder}/questions.jsonl")
+    before = len(judge.requests)
     run(judge, model, "--bench", "./b/questions.jsonl")
-    assert len(judge.requests) == 4
+    assert len(judge.requests) == before
     run(judge, model, "--bench", "b/questions.jsonl", "--rubric", "en", "--verdicts", "3")
     names = {re.sub(r"questions-\w{6}@", "questions-HASH@", file.stem): file for file in RESULTS.glob("*.json")}
     assert set(names) == {f"questions-HASH@{MODEL}", f"questions-HASH@{MODEL}+en+3-verdicts"}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_builders.rows import Message
 from prompt_strategies.prompt_injection import find_injection
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.judge.rubric import (
@@ -87,11 +88,8 @@ def test_two_answers_are_named_by_their_order_and_an_empty_one_says_so() -> None
 
 
 def test_an_earlier_answer_that_is_empty_is_told_to_be_so() -> None:
-    said = [
-        {"role": "user", "content": "하나?"},
-        {"role": "assistant", "content": " "},
-        {"role": "user", "content": "둘?"},
-    ]
+    turns = [("user", "하나?"), ("assistant", " "), ("user", "둘?")]
+    said = [Message(role=role, content=text) for role, text in turns]
     content = ask_about("score", Asked(said), ["답"])[1]["content"]
     assert content.count(read_rubric("ko").empty) == 1
     assert content.index("하나?") < content.index(read_rubric("ko").empty) < content.index("둘?")

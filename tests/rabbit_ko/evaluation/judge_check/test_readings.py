@@ -147,6 +147,6 @@ def test_a_judge_that_ranks_by_chance_is_warned_of(by: int) -> None:
             [Verdict(places, float(rng.integers(2)), "") for places in permutations(range(3), 2)] for _ in ITEMS
         ]
         scores = [[[float(rng.integers(1, 11))] for _ in range(3)] for _ in ITEMS]
-        judged = [Judged(*each, {}, some) for *each, some in zip(ITEMS, scores, verdicts, strict=True)]
+        judged = [Judged(item, given, {}, some) for item, given, some in zip(ITEMS, scores, verdicts, strict=True)]
         warned += said(measure(judged), "ranking")[by].warns
     assert warned > 40
