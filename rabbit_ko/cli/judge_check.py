@@ -30,14 +30,14 @@ def judge_check(
     and finds the better one of two in both orders. Says how far its scores move, what it falls for, how many answers
     of known quality it ranks right, how it agrees with people where the items have `human` scores, and how many
     questions it takes to see a difference between two stages. Leaves the verdicts, `check.json` and `check.html` in
-    `runs/judges/<judge>/`; after an interruption the same command resumes, and pays for nothing twice. JUDGE_API_KEY
-    or OPENAI_API_KEY holds the judge's key.
+    `runs/judges/<judge>/`, with other items, another rubric or other repeats in their names; after an interruption
+    the same command resumes, and pays for nothing twice. JUDGE_API_KEY or OPENAI_API_KEY holds the judge's key.
 
     Example: `rabbit judge-check --judge-url http://localhost:8000/v1 --judge-model NAME --repeats 5`
     """
     from rabbit_ko.evaluation.endpoint import find_endpoint
     from rabbit_ko.evaluation.judge.wanted import How
-    from rabbit_ko.evaluation.judge_check.check import FOLDER, PAGE, check_judge, folder_of
+    from rabbit_ko.evaluation.judge_check.check import FOLDER, PAGE, check_judge, folder_of, name_of_check
     from rabbit_ko.evaluation.judge_check.table import drawn
     from rabbit_ko.inspection.pages import render
     from rabbit_ko.storage import write
@@ -46,8 +46,9 @@ def judge_check(
         raise typer.BadParameter("who judges? give --judge-url and --judge-model: http://host/v1 and a name")
     silence(is_debugging())
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
-    check = check_judge(judge, items, How(rubric, repeats), max_requests)
-    page = html or folder_of(judge_model) / PAGE.removesuffix(".jinja")
+    how = How(rubric, repeats)
+    check = check_judge(judge, items, how, max_requests)
+    page = html or folder_of(judge_model) / f"{name_of_check(items, how)}.html"
     write(str(page), render(PAGE, folder=FOLDER, check=check).encode())
     if as_json:
         say_json(check.record, indent=1)

@@ -28,6 +28,8 @@ AGAIN = "take it away, and evaluate again"
 ANSWERS = "answers.jsonl.gz"
 # In settings: the first items of each task, None for all.
 LIMIT = "limit"
+# Between a judged bench and its judge, in the name of a result.
+BY = "@"
 PACKAGES = ("lm_eval", "transformers", "peft", "torch", "datasets", "vllm", "openai")
 
 
@@ -87,6 +89,11 @@ class Result(BaseModel, extra="forbid"):
     notes: list[str] = Field(default_factory=list)
     harness: dict[str, Any] = Field(default_factory=dict)
     state: State = Field(default=State.UNCHECKED, exclude=True)
+
+    @property
+    def bench(self) -> str:
+        """The questions that it is of, whoever judged."""
+        return str(self.settings.get("bench") or self.task.partition(BY)[0])
 
     @property
     def is_judged(self) -> bool:

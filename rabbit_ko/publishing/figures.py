@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rabbit_ko.evaluation.judge.rubric import GENERAL, rubric_names
-from rabbit_ko.evaluation.records import Result
+from rabbit_ko.evaluation.records import BY, Result
 from rabbit_ko.evaluation.results.report import by_stage, figure_text, settings_of
-from rabbit_ko.evaluation.results.table import BY, EXPECTED, LOGICKOR, Row
+from rabbit_ko.evaluation.results.table import EXPECTED, LOGICKOR, Row
 from rabbit_ko.evaluation.results.words import (
     ENGLISH,
     JUDGED,
@@ -117,5 +117,5 @@ def _title(bench: str) -> str:
 
 def not_measured(facts: Facts) -> list[str]:
     """Return the suites of the model cards that the stage has no figures of."""
-    measured = {task.partition(BY)[0] for task in facts.results}
+    measured = {result.bench for result in facts.results.values()}
     return [suite for suite in EXPECTED if suite not in measured]

@@ -12,7 +12,7 @@ from pathlib import Path
 from prompt_strategies.messages import Messages
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, suggest
-from rabbit_ko.evaluation.judge.names import file_name
+from rabbit_ko.evaluation.judge.names import name_of
 from rabbit_ko.evaluation.judge.rubric import GENERAL
 
 LOGICKOR = "logickor"
@@ -52,7 +52,7 @@ BENCHES = {
 
 
 def find_bench(name: str, hub_dir: str = "") -> Bench:
-    """Return a bench by its name, or that of a file of questions, which is called as the file is.
+    """Return a bench by its name, or that of a file of questions, which is called by its name and place.
 
     hub_dir: a local folder that is laid out like the hub, in its place. Raises UnknownName.
     """
@@ -62,8 +62,7 @@ def find_bench(name: str, hub_dir: str = "") -> Bench:
     file = Path(name)
     if not (file.suffix or file.exists()):
         raise UnknownName(f"BENCH: no bench `{name}`{suggest(name, BENCHES)}; or give a file of questions")
-    own = file_name(file.stem)
-    return Bench(f"{own}-file" if own in BENCHES else own, name)
+    return Bench(name_of(file), name)
 
 
 @cache

@@ -22,9 +22,10 @@ from rabbit_ko.evaluation.judge.manner import Manner
 from rabbit_ko.evaluation.judge.names import file_name
 from rabbit_ko.evaluation.judge.questions import Question, load_questions
 from rabbit_ko.evaluation.judge.rubric import SIDES, check_rubric
+from rabbit_ko.evaluation.judge.servers import note_server
 from rabbit_ko.evaluation.judge.verdicts import Mode
 from rabbit_ko.evaluation.judge.wanted import How, Wanted, on_answers, on_two
-from rabbit_ko.evaluation.records import Result, finished_result, model_of, save_result
+from rabbit_ko.evaluation.records import BY, Result, finished_result, model_of, save_result
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.terminal import say
 
@@ -44,11 +45,15 @@ class Job:
 
     @property
     def task(self) -> str:
-        """The name of the result, which no other judge has, and no other stage to compare with."""
-        return f"{self.answers.bench.name}@{file_name(self.judge.model)}{self._suffix}"
+        """The name of the result, which no other judge, rubric, number of verdicts or stage to compare with has."""
+        return f"{self.answers.bench.name}{BY}{file_name(self.judge.model)}{self._suffix}"
 
     @property
     def _suffix(self) -> str:
+        return f"{self.how.unlike(How(self.answers.bench.rubric))}{self._against}"
+
+    @property
+    def _against(self) -> str:
         return f".against-{self.against.stage.name}" if self.against else ""
 
     @property
@@ -58,7 +63,7 @@ class Job:
 
     @property
     def journal(self) -> Path:
-        return self.folder / f"verdicts{self._suffix}.jsonl"
+        return self.folder / f"verdicts{self._against}.jsonl"
 
     @property
     def all_answers(self) -> list[Answers]:
@@ -175,6 +180,8 @@ def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Jo
         for job in to_do:
             mend(job.journal)
         _announce(needed, to_do, most)
+        for job in jobs:
+            note_server(job.folder, job.judge)
         manners = dict[tuple[str, str, Mode], Manner]()
         for job, result in zip(jobs, finished, strict=True):
             if result:

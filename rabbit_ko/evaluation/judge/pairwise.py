@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from rabbit_ko.evaluation.intervals import bootstrap, mean_of
+from rabbit_ko.evaluation.intervals import mean_of, share_among
 from rabbit_ko.evaluation.judge.figures import order_figures
 from rabbit_ko.evaluation.judge.questions import Question
 from rabbit_ko.evaluation.judge.scores import TOTAL, tasks_of
@@ -34,16 +32,20 @@ def compared(question: Question, one: Sequence[str], other: Sequence[str], verdi
 
 
 def win_rates(rows: Sequence[Compared]) -> list[Score]:
-    """Return the share of questions that the first stage won, a tie being half of one, by category and of all."""
+    """Return the share of questions that the first stage won, a tie being half of one, by category and of all.
+
+    Its interval is that of shares, which has a width even where all were won.
+    """
     tasks = tasks_of(row.category for row in rows)
     return [_win_rate(task, [row.won for row in rows if task in (row.category, TOTAL)]) for task in tasks]
 
 
 def _win_rate(task: str, won: Sequence[float | None]) -> Score:
     known = [each for each in won if each is not None]
-    mean, values = mean_of(known), np.array(known)
-    low, high = bootstrap(len(known), lambda counts: counts @ values / len(known)) or (None, None)
-    figures: dict[str, Any] = {"value": mean.value, "stderr": mean.stderr, "low": low, "high": high}
+    # A tie is a half of each.
+    share = share_among([[each > 0, each == 1] for each in known])
+    low, high = (share.low, share.high) if known else (None, None)
+    figures: dict[str, Any] = {"value": share.value, "stderr": mean_of(known).stderr, "low": low, "high": high}
     return Score(task=task, metric=WIN_RATE, items=len(won), missing=len(won) - len(known), **figures)
 
 

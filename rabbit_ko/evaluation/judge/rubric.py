@@ -14,12 +14,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, Field
 
 from dataset_builders.gates.letters import fold, is_hangul
-from dataset_builders.rows import Message, spoken
+from dataset_builders.rows import CALLS, Message, spoken
 from prompt_strategies.messages import Messages
 from prompt_strategies.prompt_injection import escape
 from rabbit_ko.documents import read_yaml
 from rabbit_ko.errors import UnknownName, UserError, reason, suggest
 from rabbit_ko.evaluation.judge.marks import marked
+from rabbit_ko.evaluation.judge.names import name_of
 from rabbit_ko.evaluation.judge.verdicts import Language, Mode
 from rabbit_ko.evaluation.records import validated
 from rabbit_ko.normal_form import normalize
@@ -29,6 +30,8 @@ FOLDER = Path(__file__).with_name("rubrics")
 GENERAL = "general"
 LANGUAGES = get_args(Language)
 SIDES = ("A", "B")
+# Parts that are not there where they are blank; where another is, the judge is told so.
+_MAY_LACK = ("system", "reference")
 # Enough for a Korean question about a text in another language, or about code.
 _KOREAN = 0.1
 _ENVIRONMENT = ImmutableSandboxedEnvironment(trim_blocks=True, undefined=StrictUndefined)
@@ -72,7 +75,7 @@ def rubric_names() -> list[str]:
 def read_rubric(name: str) -> Rubric:
     """Return a rubric by its name, or from a file. Raises UserError."""
     file = FOLDER / f"{name}.yaml"
-    if Path(name).name != name or not file.is_file():
+    if not _is_shipped(name):
         file = Path(name)
         if not (file.suffix or file.exists()):
             raise UnknownName(f"RUBRIC: no rubric `{name}`{suggest(name, rubric_names())}; or give a YAML file")
@@ -81,6 +84,15 @@ def read_rubric(name: str) -> Rubric:
         language = said.get("language", "ko")
         said = _over(read_rubric(language if language in LANGUAGES else "ko").model_dump(), said)
     return validated(Rubric, said, str(file))
+
+
+def _is_shipped(name: str) -> bool:
+    return Path(name).name == name and (FOLDER / f"{name}.yaml").is_file()
+
+
+def rubric_name(name: str) -> str:
+    """Return a rubric's name as a part of a file's."""
+    return name if name == GENERAL or _is_shipped(name) else name_of(Path(name))
 
 
 def _over(known: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +145,7 @@ def ask_about(
     rubric = rubric_for(question, name)
     said = [(turn["role"], turn["content"]) for turn in spoken(question.messages)]
     said.append(("reference", question.reference))
-    is_there = [(role, text) for role, text in said if text.strip() or role.startswith("answer")]
+    is_there = _without_blank(said)
     roles = ["answer"] if mode == "score" else [f"answer {side}" for side in SIDES]
     # A server may read control tokens in a text as such.
     parts = [(name, escape(text)) for name, text in _named(rubric, [*is_there, *zip(roles, answers, strict=True)])]
@@ -143,6 +155,16 @@ def ask_about(
     system, end = (_rendered(text, mode, turn, whole) for text in (rubric.rubric, rubric.end))
     asked = "\n\n".join([sections, end.replace("{mark}", mark), *([rubric.again[mode]] if again else [])])
     return [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+
+
+def _without_blank(said: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return what is there, and what should be: an answer that is blank, but not one that is a call of tools."""
+    before = ["", *(role for role, _ in said)]
+    return [
+        (role, text)
+        for last, (role, text) in zip(before, said, strict=False)
+        if text.strip() or not (role in _MAY_LACK or last == CALLS)
+    ]
 
 
 def _named(rubric: Rubric, said: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ weighted by its questions. That is LogicKor's rule, where all have two turns, an
 verdicts. A missing verdict is in no mean; it is counted and shown.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
-from rabbit_ko.evaluation.intervals import bootstrap
+from rabbit_ko.evaluation.intervals import bootstrap, share_of
 from rabbit_ko.evaluation.judge.forms import HIGHEST
 from rabbit_ko.evaluation.judge.questions import CATEGORIES, Asked, read_rows
 from rabbit_ko.evaluation.records import Sample, Score
@@ -120,11 +121,22 @@ def _figure(task: str, metric: str, found: Sequence[Sequence[float | None]]) -> 
     def statistic(counts: Array) -> Array:
         return _means(values, asked, counts)
 
-    low, high = bootstrap(len(rows), statistic) or (None, None)
     value, stderr = float(statistic(np.ones((1, len(rows))))[0]), _stderr(values, asked)
+    low, high = bootstrap(len(rows), statistic) or (None, None)
+    if low is not None and high is not None and math.isclose(low, high, abs_tol=1e-9):
+        low, high = _of_the_same(value, len(rows))
     return Score(
         task=task, metric=metric, value=value, stderr=stderr, low=low, high=high, items=len(rows), missing=missing
     )
+
+
+def _of_the_same(value: float, questions: int) -> tuple[float, float]:
+    """Return the interval where all questions have the same score, of which no resample differs.
+
+    As many other questions as Wilson's interval allows may have another score, at worst one at an end of the scale.
+    """
+    others = 1 - share_of([True] * questions).low
+    return value - others * value, value + others * (HIGHEST - value)
 
 
 def _means(values: Array, asked: Array, counts: Array) -> Array:

@@ -10,7 +10,7 @@ from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.judge.asking import Request, settings_for
 from rabbit_ko.evaluation.judge.questions import Question
-from rabbit_ko.evaluation.judge.rubric import GENERAL, SIDES, Asked, ask_about, read_rubric, rubric_for
+from rabbit_ko.evaluation.judge.rubric import GENERAL, SIDES, Asked, ask_about, read_rubric, rubric_for, rubric_name
 from rabbit_ko.evaluation.judge.verdicts import Mode
 
 # In which two conversations are shown.
@@ -28,6 +28,14 @@ class How:
     def settings(self) -> dict[str, Any]:
         """What is sent with each request."""
         return settings_for(self.verdicts)
+
+    def unlike(self, usual: "How") -> str:
+        """Return what the name of a result says of it where that is another one than usual."""
+        parts = [rubric_name(self.rubric)] if self.rubric != usual.rubric else []
+        if self.verdicts != usual.verdicts:
+            parts.append(f"{self.verdicts}-verdict{'s' if self.verdicts > 1 else ''}")
+        # No judge's name has this character in a file's.
+        return "".join(f"+{part}" for part in parts)
 
     @property
     def lowest(self) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rabbit_ko.evaluation.intervals import LEAST, Mean, mean_of, t_quantile
 from rabbit_ko.evaluation.judge.figures import Correlation
-from rabbit_ko.evaluation.judge_check.measures import Judged
+from rabbit_ko.evaluation.judge_check.measures import SIGN, Judged
 
 Array = npt.NDArray[Any]
 RESAMPLES = 1000
@@ -18,12 +18,16 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the scores of so many answers go with those of people. distance: how far apart, the mean over items."""
+    """How the scores of so many answers go with those of people. distance: how far apart, the mean over items.
+
+    sure: the interval of the rank correlation as that of a sign.
+    """
 
     answers: int
     spearman: Correlation
     pearson: Correlation
     distance: Mean
+    sure: tuple[float, float] | None = None
 
 
 def agreement(judged: Sequence[Judged], resamples: int = RESAMPLES) -> Agreement | None:
@@ -48,7 +52,8 @@ def agreement(judged: Sequence[Judged], resamples: int = RESAMPLES) -> Agreement
     spearman = _correlations(_ranks(human, weights), _ranks(score, weights), weights)
     pearson = _correlations(human[None, :], score[None, :], weights)
     distance = mean_of([float(np.abs(human - score)[items == item].mean()) for item in range(n)])
-    return Agreement(len(rows), _with_interval(spearman, n), _with_interval(pearson, n), distance)
+    ranks, values = _with_interval(spearman, n), _with_interval(pearson, n)
+    return Agreement(len(rows), ranks, values, distance, _with_interval(spearman, n, SIGN).interval)
 
 
 def _ranks(values: Array, weights: Array) -> Array:
@@ -68,7 +73,7 @@ def _correlations(one: Array, other: Array, weights: Array) -> Array:
     return np.where(square > 1e-9, product / np.sqrt(np.maximum(square, 1e-9)), np.nan)
 
 
-def _with_interval(values: Array, items: int) -> Correlation:
+def _with_interval(values: Array, items: int, error: float = 0.05) -> Correlation:
     """Return the first value, and what the others, of draws, tell of how sure it is."""
     if math.isnan(values[0]):
         return Correlation(items)
@@ -76,5 +81,5 @@ def _with_interval(values: Array, items: int) -> Correlation:
     if items < LEAST or len(others) < 2:
         return Correlation(items, value)
     middle, *scale = np.arctanh(np.clip([value, *others], -1 + 1e-12, 1 - 1e-12)).tolist()
-    half = t_quantile(items - 1) * float(np.std(scale, ddof=1))
+    half = t_quantile(items - 1, error) * float(np.std(scale, ddof=1))
     return Correlation(items, value, (math.tanh(middle - half), math.tanh(middle + half)))

@@ -112,13 +112,15 @@ def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:
     most: requests that may be sent, as many as are missing or more. Raises UserError where the server fails or needs
     more, and for such a judge as `ask_all` does.
     """
-    replies, kept = {}, len(plan.missing("pairwise"))
+    # What more than one attempt takes of scores must not be missing from comparisons.
+    kept = {"score": len(plan.missing("pairwise")), "pairwise": 0}
+    replies = {}
     for mode in MODES:
-        # What more than one attempt takes of scores must not be missing from comparisons.
-        allowed = None if most is None else kept if mode == "pairwise" else most - kept
         requests = [wanted.request for wanted in plan.wanted[mode]]
+        allowed = None if most is None else most - kept[mode]
         about = (plan.journal(mode), plan.how.settings, allowed, plan.how.lowest)
-        replies[mode] = ask_all(mode, plan.judge, requests, *about).replies
+        replies[mode], sent = ask_all(mode, plan.judge, requests, *about)
+        most = None if most is None else most - sent
     return replies
 
 

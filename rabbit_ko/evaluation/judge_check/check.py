@@ -12,7 +12,8 @@ from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
 from rabbit_ko.evaluation.judge import rubric, verdicts
 from rabbit_ko.evaluation.judge.asking import Replies
-from rabbit_ko.evaluation.judge.names import file_name
+from rabbit_ko.evaluation.judge.names import file_name, name_of
+from rabbit_ko.evaluation.judge.servers import note_server
 from rabbit_ko.evaluation.judge.verdicts import Mode
 from rabbit_ko.evaluation.judge.wanted import How
 from rabbit_ko.evaluation.judge_check.agreement import agreement
@@ -26,9 +27,11 @@ from rabbit_ko.hashing import files_digest
 from rabbit_ko.recipes import RUNS
 from rabbit_ko.terminal import say
 
-FOLDER, PAGE, RECORD = Path(__file__).parent, "check.html.jinja", "check.json"
-# In points between two stages, and verdicts on each answer.
-DIFFERENCES, VERDICTS = (0.1, 0.2, 0.5, 1.0), (1, 3, 10)
+FOLDER, PAGE = Path(__file__).parent, "check.html.jinja"
+USUAL = How(verdicts=3)
+# In points between two stages, and verdicts on each answer: a single one is given at another temperature, and of it
+# tells only what was asked once.
+DIFFERENCES, SINGLE, VERDICTS = (0.1, 0.2, 0.5, 1.0), (1,), (3, 10)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def folder_of(judge: str) -> Path:
     return RUNS / "judges" / file_name(judge)
 
 
+def name_of_check(file: Path | None, how: How) -> str:
+    """Return the name of a check's files, which no check with other items, by another rubric or repeats has."""
+    return f"check{f'+{name_of(file)}' if file else ''}{how.unlike(USUAL)}"
+
+
 def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None = None) -> Check:
     """Ask a judge about the items of a file, or this project's own; return what it is worth, and leave the record.
 
@@ -87,10 +95,11 @@ def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None =
                 raise UserError(f"MAX_REQUESTS={most}: there may be {announced(work)}; {advice}")
             say(announced(work), is_error=True)
             check_reachable(judge)
+        note_server(folder, judge)
         replies = ask(plan, most)
         found = _summary(plan, replies, file.name if file else "")
         content = json.dumps(found.record, ensure_ascii=False, indent=1) + "\n"
-        storage.write(str(folder / RECORD), content.encode())
+        storage.write(str(folder / f"{name_of_check(file, how)}.json"), content.encode())
     return found
 
 
@@ -116,7 +125,7 @@ def _summary(plan: Plan, replies: Mapping[Mode, Replies], items: str) -> Check:
 
 
 def _needed(parts: Variances) -> dict[float, dict[int, int]]:
-    times = VERDICTS if parts.within is not None else VERDICTS[:1]
+    times = SINGLE if parts.within is None else VERDICTS
     return {
         difference: {verdicts: questions_needed(difference, parts, verdicts) for verdicts in times}
         for difference in DIFFERENCES

@@ -21,8 +21,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class Item(BaseModel, extra="forbid", frozen=True):
     """A question, and answers to it, the best one first.
 
-    reference: what is right, or empty. human: what people gave each answer, from 1 to 10; then that is their order.
-    english, mixed: the first answer in English, and half in English, where the question is Korean; or empty.
+    reference: what is right, or empty. human: what people gave each answer, from 1 to 10; by it they are sorted.
+    english, mixed: the best answer in English, and half in English, where the question is Korean; or empty.
     """
 
     id: Text
@@ -41,6 +41,11 @@ class Item(BaseModel, extra="forbid", frozen=True):
             raise ValueError(f"{len(self.human)} scores in `human` for {len(self.answers)} answers; give each one")
         if not all(1 <= score <= 10 for score in self.human):
             raise ValueError("a score in `human` is not from 1 to 10; bring them onto the judge's scale")
+        if self.human:
+            best_first = sorted(zip(self.human, self.answers, strict=True), key=lambda pair: -pair[0])
+            human, answers = zip(*best_first, strict=True)
+            # The fields of what is frozen are set once, here.
+            self.__dict__.update(human=human, answers=answers)
         return self
 
     @property

@@ -15,8 +15,10 @@ from rabbit_ko.evaluation.judge_check.items import Item
 from rabbit_ko.evaluation.judge_check.probes import PROBES, Probe
 
 Array = npt.NDArray[Any]
-# So often may one sign of a bias be a false one, for all of them together to be so in 5 %: Bonferroni.
-SIGN = 0.05 / (len(PROBES) + 1)
+DEMANDS = {name: probe for name, probe in PROBES.items() if probe.demanded is not None}
+# So often may one sign of a fault be a false one, for all of them together to be so in 5 %: Bonferroni. Rises, both
+# rankings and what people say are faults on one side of their interval, and half of one; orders are so on both sides.
+SIGN = 0.05 / ((len(PROBES) + 3) / 2 + 1 + len(DEMANDS))
 
 
 class Judged(NamedTuple):
@@ -78,10 +80,44 @@ def rise(judged: Sequence[Judged], name: str, probe: Probe) -> Mean:
     return mean_of([changed - score for changed, score in pairs if changed is not None and score is not None])
 
 
-def obeyed(judged: Sequence[Judged], name: str, probe: Probe) -> Share:
-    """Return how often the score is given that a change demands, of answers that do not have it without."""
-    pairs = [(each.changed.get(name), each.score(probe.place_in(each.item))) for each in judged]
-    return share_of([new == probe.demanded for new, old in pairs if None not in (new, old) and old != probe.demanded])
+@dataclass(frozen=True)
+class Obeyed:
+    """How often the score is given that a change demands, of answers that do not have it without.
+
+    by_chance: how often it would be given as often or more, were the change of no account.
+    """
+
+    share: Share
+    by_chance: float
+
+    @property
+    def is_sure(self) -> bool:
+        return self.by_chance <= SIGN
+
+
+def obeyed(judged: Sequence[Judged], name: str, probe: Probe) -> Obeyed:
+    """Return how often a demand is obeyed.
+
+    Were it of no account, each of an answer's scores could as well be that of the changed one: the exact test of
+    permutations within questions (Fisher, The Design of Experiments, 1935).
+    """
+    given = [(each.changed.get(name), each.answers[probe.place_in(each.item)]) for each in judged]
+    outcomes = [
+        (new == probe.demanded, [score == probe.demanded for score in old])
+        for new, old in given
+        if new is not None and old
+    ]
+    chances = [(is_given + sum(before)) / (1 + len(before)) for is_given, before in outcomes]
+    share = share_of([is_given for is_given, before in outcomes if not all(before)])
+    return Obeyed(share, _at_least(sum(is_given for is_given, _ in outcomes), chances))
+
+
+def _at_least(hits: int, chances: Sequence[float]) -> float:
+    """Return how likely so many hits or more are where each has a chance of its own."""
+    likely: Array = np.ones(1)
+    for chance in chances:
+        likely = np.convolve(likely, (1 - chance, chance))
+    return float(likely[hits:].sum())
 
 
 @dataclass(frozen=True)
@@ -114,20 +150,30 @@ def _both_orders(judged: Judged) -> Iterator[tuple[float, float]]:
             yield first, last
 
 
-def ranked_by_scores(judged: Sequence[Judged]) -> Share:
+@dataclass(frozen=True)
+class Ranked:
+    """How often the better one of two answers was found. sure: the same, with the interval of a sign."""
+
+    share: Share
+    sure: Share
+
+
+def ranked_by_scores(judged: Sequence[Judged]) -> Ranked:
     """Return the share of two answers, one of them better, whose scores say so; the same score does not."""
     scores = [[(each.score(better), each.score(worse)) for better, worse in each.item.ranked] for each in judged]
-    return share_among(
-        [[high > low for high, low in some if high is not None and low is not None] for some in scores]
-    )
+    return _ranked([[high > low for high, low in some if high is not None and low is not None] for some in scores])
 
 
-def ranked_by_comparisons(judged: Sequence[Judged]) -> Share:
+def ranked_by_comparisons(judged: Sequence[Judged]) -> Ranked:
     """Return the share of two answers, one of them better, that comparisons in both orders find so."""
     wins = [[orders(each.compared, better, worse) for better, worse in each.item.ranked] for each in judged]
-    return share_among(
+    return _ranked(
         [[first == last == 1 for first, last in some if first is not None and last is not None] for some in wins]
     )
+
+
+def _ranked(outcomes: Sequence[Sequence[bool]]) -> Ranked:
+    return Ranked(share_among(outcomes), share_among(outcomes, SIGN))
 
 
 @dataclass(frozen=True)
@@ -137,9 +183,9 @@ class Measures:
     spread: Spread
     swapped: Swapped
     rises: Mapping[str, Mean]
-    obeyed: Mapping[str, Share]
-    by_scores: Share
-    by_comparisons: Share
+    obeyed: Mapping[str, Obeyed]
+    by_scores: Ranked
+    by_comparisons: Ranked
 
 
 def measure(judged: Sequence[Judged]) -> Measures:
@@ -148,7 +194,7 @@ def measure(judged: Sequence[Judged]) -> Measures:
         spread(judged),
         swapped(judged),
         {name: rise(judged, name, probe) for name, probe in PROBES.items()},
-        {name: obeyed(judged, name, probe) for name, probe in PROBES.items() if probe.demanded is not None},
+        {name: obeyed(judged, name, probe) for name, probe in DEMANDS.items()},
         ranked_by_scores(judged),
         ranked_by_comparisons(judged),
     )

@@ -7,11 +7,14 @@ from typing import NamedTuple
 from rabbit_ko.evaluation.intervals import Mean, Share
 from rabbit_ko.evaluation.judge.figures import Correlation
 from rabbit_ko.evaluation.judge_check.agreement import Agreement
-from rabbit_ko.evaluation.judge_check.measures import SIGN, Measures
+from rabbit_ko.evaluation.judge_check.measures import SIGN, Measures, Obeyed, Ranked
 from rabbit_ko.evaluation.judge_check.probes import PROBES, Probe
 
-# A judge that surely takes less than so many points for the wrong language hardly minds it.
-MINDS = 1.0
+# A judge that surely takes less than so many points for the wrong language hardly minds it. One that surely ranks
+# fewer pairs right, or whose scores surely go less with those of people, does not know what is good.
+MINDS, RANKS, GOES = 1.0, 0.75, 0.5
+# Scores rank half of the pairs right by chance, and comparisons, which have to agree in both orders, a quarter.
+CHANCE = {"scores": 1 / 2, "comparisons": 1 / 4}
 
 
 class Figure(NamedTuple):
@@ -53,9 +56,9 @@ def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]
     for name, mean in measures.rises.items():
         yield _mean(PROBES[name].kind, name, mean)
         if name in measures.obeyed:
-            yield _share("demands", f"{name}: is given what it asks", measures.obeyed[name], "answers")
-    yield _share("ranking", "pairs ranked right by scores", measures.by_scores, "pairs")
-    yield _share("ranking", "pairs ranked right by comparisons", measures.by_comparisons, "pairs")
+            yield _share("demands", f"{name}: is given what it asks", measures.obeyed[name].share, "answers")
+    yield _share("ranking", "pairs ranked right by scores", measures.by_scores.share, "pairs")
+    yield _share("ranking", "pairs ranked right by comparisons", measures.by_comparisons.share, "pairs")
     if agreement:
         of = f"{agreement.answers:,} answers"
         yield _correlation("people", "rank correlation (Spearman)", agreement.spearman, of)
@@ -85,11 +88,7 @@ def readings(measures: Measures, agreement: Agreement | None, verdicts: int) -> 
     yield from _of_ranking("scores", measures.by_scores)
     yield from _of_ranking("comparisons", measures.by_comparisons)
     if agreement and agreement.spearman.value is not None:
-        low, high = agreement.spearman.interval or (-1.0, 1.0)
-        rank = f"{agreement.spearman.value:.2f} ({low:.2f} to {high:.2f})"
-        said = f"its scores go with those of people by a rank correlation of {rank}"
-        away = "" if agreement.distance.value is None else f", and are {agreement.distance.value:.1f} points away"
-        yield Reading("people", low <= 0, said + away)
+        yield _of_people(agreement.spearman.value, agreement)
 
 
 def _of_repeats(measures: Measures, verdicts: int) -> Iterator[Reading]:
@@ -118,26 +117,30 @@ def _of_order(measures: Measures) -> Iterator[Reading]:
         yield Reading("order", True, f"favours the answer that stands {place}, in {_percent(share)} of those changes")
 
 
-def _of_rise(probe: Probe, mean: Mean, obeyed: Share | None) -> Iterator[Reading]:
+def _of_rise(probe: Probe, mean: Mean, obeyed: Obeyed | None) -> Iterator[Reading]:
     sure, shown = mean.interval(SIGN), _points(mean.interval())
     if mean.value is None or sure is None:
         return
     if probe.kind == "language":
         yield from _of_language(probe, mean.value, sure, shown)
+        return
+    change = f"{mean.value:+.2f}{shown}"
+    if obeyed and obeyed.is_sure:
+        said = f"obeys {probe.what}: gives the score that is asked for in {_percent(obeyed.share)}, {change} points"
     elif sure[0] > 0:
-        yield Reading(probe.kind, True, f"gives {mean.value:.2f} points{shown} for {probe.what}{_given(obeyed)}")
-    elif sure[1] < 0:
-        yield Reading(probe.kind, False, f"takes points for {probe.what}: {mean.value:+.2f}{shown}")
+        said = f"gives {mean.value:.2f} points{shown} for {probe.what}{_given(obeyed)}"
     else:
-        low, high = mean.interval() or sure
-        said = (
-            "may give points for"
-            if low > 0
-            else "may take points for"
-            if high < 0
-            else "gives nothing for certain for"
-        )
-        yield Reading(probe.kind, False, f"{said} {probe.what}: {mean.value:+.2f}{shown}{_given(obeyed)}")
+        said = f"{_may(mean.interval() or sure, sure)} {probe.what}: {change}{_given(obeyed)}"
+    yield Reading(probe.kind, sure[0] > 0 or (obeyed is not None and obeyed.is_sure), said)
+
+
+def _may(interval: tuple[float, float], sure: tuple[float, float]) -> str:
+    """Return in words which way a change goes that is no sure gain."""
+    if sure[1] < 0:
+        return "takes points for"
+    if interval[1] < 0:
+        return "may take points for"
+    return "may give points for" if interval[0] > 0 else "gives nothing for certain for"
 
 
 def _of_language(probe: Probe, value: float, sure: tuple[float, float], shown: str) -> Iterator[Reading]:
@@ -150,17 +153,30 @@ def _of_language(probe: Probe, value: float, sure: tuple[float, float], shown: s
         yield Reading("language", False, f"may or may not mind {probe.what}: {value:+.2f}{shown}")
 
 
-def _of_ranking(by: str, share: Share) -> Iterator[Reading]:
-    if share.value is not None:
-        said = f"ranks {_percent(share)} of pairs right by {by}"
-        no_better = share.low <= 0.5
-        yield Reading("ranking", no_better, f"{said}, which chance could do as well" if no_better else said)
+def _of_ranking(by: str, ranked: Ranked) -> Iterator[Reading]:
+    if ranked.share.value is None:
+        return
+    said = f"ranks {_percent(ranked.share)} of pairs right by {by}"
+    if is_poor := ranked.sure.high < RANKS:
+        said += f", where chance comes to {CHANCE[by]:.0%}"
+    elif ranked.share.low <= CHANCE[by]:
+        said += ": too few to tell it from chance"
+    yield Reading("ranking", is_poor, said)
 
 
-def _given(obeyed: Share | None) -> str:
-    if obeyed is None or not obeyed.value:
+def _of_people(correlation: float, agreement: Agreement) -> Reading:
+    low, high = agreement.spearman.interval or (-1.0, 1.0)
+    said = f"its scores go with those of people by a rank correlation of {correlation:.2f} ({low:.2f} to {high:.2f})"
+    if agreement.distance.value is not None:
+        said += f", and are {agreement.distance.value:.1f} points away"
+    is_poor = agreement.sure is not None and agreement.sure[1] < GOES
+    return Reading("people", is_poor, said if is_poor or low > 0 else f"{said}: too few to tell it from chance")
+
+
+def _given(obeyed: Obeyed | None) -> str:
+    if obeyed is None or not obeyed.share.value:
         return ""
-    return f"; the score that is asked for is given in {_percent(obeyed)}"
+    return f"; the score that is asked for is given in {_percent(obeyed.share)}"
 
 
 def _rest(share: Share) -> Share:

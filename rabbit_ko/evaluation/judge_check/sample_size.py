@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from statistics import NormalDist, fmean
 
-from rabbit_ko.evaluation.intervals import LEAST
+from rabbit_ko.evaluation.intervals import LEAST, t_quantile
 from rabbit_ko.evaluation.judge_check.measures import Judged, spread
 
 ERROR, POWER = 0.05, 0.8
@@ -42,9 +42,22 @@ def questions_needed(difference: float, of: Variances, verdicts: int = 1) -> int
     """Return how many questions show a true difference of two stages' mean scores four times in five, at 5 %.
 
     n = (z + z')^2 (between + 2 within / verdicts) / difference^2, with the quantiles of half the error and of the
-    power: the number of pairs in Julious, Statistics in Medicine 23, 2004, pages 1921 to 1986. Both stages answer the
-    same questions; more verdicts on each answer make the second part smaller, and only more questions the first.
+    power: the number of pairs in Julious, Statistics in Medicine 23, 2004, pages 1921 to 1986; then as many more as
+    Student's t needs, whose power is by its noncentral distribution. Both stages answer the same questions; more
+    verdicts on each answer make the second part smaller, and only more questions the first.
     """
     quantiles = NormalDist().inv_cdf(1 - ERROR / 2) + NormalDist().inv_cdf(POWER)
     parts = of.between + 2 * (of.within or 0.0) / verdicts
-    return max(LEAST, math.ceil(quantiles**2 * parts / difference**2))
+    if not parts:
+        return LEAST
+    effect = difference / math.sqrt(parts)
+    return next(n for n in count(max(LEAST, math.ceil((quantiles / effect) ** 2))) if _power(n, effect) >= POWER)
+
+
+def _power(questions: int, effect: float) -> float:
+    """Return how often a paired t test sees a difference of so many deviations."""
+    from scipy.special import nctdtr
+
+    # Where the distribution is far above its quantile, it is not computed to the last digit.
+    found = 1 - float(nctdtr(questions - 1, effect * math.sqrt(questions), t_quantile(questions - 1, ERROR)))
+    return 1.0 if math.isnan(found) else found

@@ -16,8 +16,6 @@ LOGICKOR = "logickor"
 KNOWN_SUITES = (*SUITES, LOGICKOR)  # in the order of the model cards
 # Those of the model cards, which are named where they are missing.
 EXPECTED = (*CARDS, LOGICKOR)
-# Between a judged bench and its judge, in the name of a result.
-BY = "@"
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class Row:
 
     @property
     def bench(self) -> str:
-        """The suite's name without its judge's."""
-        return self.suite.partition(BY)[0]
+        """The suite without its judge."""
+        return self.result.bench if self.result else self.suite
 
     @property
     def scale(self) -> float:

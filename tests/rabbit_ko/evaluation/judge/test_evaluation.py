@@ -9,6 +9,7 @@ import pytest
 
 from rabbit_ko.evaluation.judge.verdicts import read_verdict
 from rabbit_ko.evaluation.records import read_samples
+from tests.loopback import running
 from tests.rabbit_ko.evaluation.judge.cli import (
     ANSWERS,
     FEW,
@@ -265,9 +266,11 @@ def test_several_verdicts_on_each_answer_are_a_mean_and_their_spread_is_told(jud
     printed = run(judge, model, "--verdicts", "3", "--concurrency", "1").stdout
     assert len(judge.requests) == 3 * ALL
     assert {request.body["temperature"] for request in judge.requests} == {0.7}
-    assert {score.value for score in result_of().scores} == {5.0}
+    assert {score.value for score in result_of(f"{TASK}+3-verdicts").scores} == {5.0}
     assert "note: verdicts on the same answer have a standard deviation of 1.00 points" in printed
-    assert [verdict["score"] for verdict in lines(JUDGED)[0]["query_single"]["verdicts"]] == [4.0, 6.0, 5.0]
+    assert [
+        verdict["score"] for verdict in lines(JUDGED.with_stem("judged+3-verdicts"))[0]["query_single"]["verdicts"]
+    ] == [4.0, 6.0, 5.0]
 
 
 def test_a_rubric_of_one_s_own_is_what_the_judge_is_told(judge: Judge, model: Judge) -> None:
@@ -276,7 +279,30 @@ def test_a_rubric_of_one_s_own_is_what_the_judge_is_told(judge: Judge, model: Ju
     run(judge, model, "--rubric", "mine.yaml")
     told = {request.body["messages"][0]["content"] for request in judge.requests}
     assert told == {f"{turn}번째 답변을 평가하세요.\n점수: (0에서 10)" for turn in (1, 2)}
-    assert (result_of().scores[-1].value, result_of().settings["rubric"]) == (0.0, "mine.yaml")
+    [task] = [file.stem for file in RESULTS.glob(f"{TASK}+mine-??????.json")]
+    assert (result_of(task).scores[-1].value, result_of(task).settings["rubric"]) == (0.0, "mine.yaml")
+
+
+def test_no_other_file_rubric_or_number_of_verdicts_overwrites_a_result(judge: Judge, model: Judge) -> None:
+    judge.rule = lambda _: Reply("점수: 7")
+    for number, folder in enumerate("ab"):
+        write_questions(Path(folder, "questions.jsonl"), *sample_rows()[number : number + 1])
+        run(judge, model, "--bench", f"{folder}/questions.jsonl")
+    before = len(judge.requests)
+    run(judge, model, "--bench", "./b/questions.jsonl")
+    assert len(judge.requests) == before
+    run(judge, model, "--bench", "b/questions.jsonl", "--rubric", "en", "--verdicts", "3")
+    names = {re.sub(r"questions-\w{6}@", "questions-HASH@", file.stem): file for file in RESULTS.glob("*.json")}
+    assert set(names) == {f"questions-HASH@{MODEL}", f"questions-HASH@{MODEL}+en+3-verdicts"}
+    assert len([*RESULTS.glob("*.json")]) == len([*RESULTS.glob("judge/*/*/judged*.jsonl")]) == 3
+
+
+def test_verdicts_of_another_server_under_the_same_name_are_told(judge: Judge, model: Judge) -> None:
+    run(judge, model)
+    with running(Judge()) as other:
+        said = run(other, model).stderr
+        assert not other.requests
+    assert f"note: {MODEL}: {judge.url} gave verdicts under this name before" in said
 
 
 def test_it_says_first_how_much_it_takes_and_stops_where_that_is_too_much(judge: Judge, model: Judge) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_builders.rows import Message
 from prompt_strategies.prompt_injection import find_injection
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.judge.rubric import (
@@ -84,6 +85,14 @@ def test_the_judge_sees_system_prompt_history_and_reference_in_their_order() -> 
 def test_two_answers_are_named_by_their_order_and_an_empty_one_says_so() -> None:
     assert parts(about(), ["가", " \n"], "pairwise")[1:] == [("답변 A", "가"), ("답변 B", "(빈 답변)")]
     assert parts(about("en"), [""])[1:] == [("answer", "(empty answer)")]
+
+
+def test_an_earlier_answer_that_is_empty_is_told_to_be_so() -> None:
+    turns = [("user", "하나?"), ("assistant", " "), ("user", "둘?")]
+    said = [Message(role=role, content=text) for role, text in turns]
+    content = ask_about("score", Asked(said), ["답"])[1]["content"]
+    assert content.count(read_rubric("ko").empty) == 1
+    assert content.index("하나?") < content.index(read_rubric("ko").empty) < content.index("둘?")
 
 
 def test_calls_of_tools_and_their_results_are_shown() -> None:

@@ -249,6 +249,25 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 87 <= held <= 99
 
 
+@pytest.mark.parametrize("n", [7, 10])
+def test_an_interval_of_few_questions_covers_the_truth_as_often_as_it_says(n: int) -> None:
+    rng, held = random.Random(11), 0
+    for _ in range(150):
+        found = scores([Row(str(at), "", (float(rng.randint(3, 9)),)) for at in range(n)], ["single"])[-1]
+        held += (found.low or 9) <= 6 <= (found.high or 0)
+    assert held >= 0.9 * 150
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 10.0])
+def test_the_same_score_of_all_questions_has_an_interval_with_a_width(value: float) -> None:
+    for turns in (["single"], ["single", "multi"]):
+        for found in scores([Row(str(at), "", (value,) * len(turns)) for at in range(7)], turns):
+            assert found.low is not None
+            assert found.high is not None
+            assert 0 <= found.low <= value <= found.high <= 10
+            assert found.high - found.low > 2
+
+
 def test_a_turn_counts_by_the_questions_that_have_it() -> None:
     rows = [Row("1", "a", (4.0, 8.0, 10.0)), Row("2", "a", (6.0,)), Row("3", "b", (8.0, None))]
     found = {(score.task, score.metric): score for score in scores(rows, turn_names(rows))}

@@ -71,8 +71,9 @@ def check(judge: Judge, *more: str, exit_code: int = 0) -> Ran:
 
 
 def record() -> dict[str, Any]:
-    """What the check left."""
-    return dict(json.loads((FOLDER / "check.json").read_text(encoding="utf-8")))
+    """What the last check left."""
+    last = max(FOLDER.glob("check*.json"), key=lambda file: file.stat().st_mtime_ns)
+    return dict(json.loads(last.read_text(encoding="utf-8")))
 
 
 def figure(name: str) -> dict[str, Any]:

@@ -21,7 +21,9 @@ def judged(seed: int, items: int, rho: float, rounded: bool = False) -> list[Jud
     )
     both = np.clip(5.5 + shared * 0.8 + own * 0.8, 1, 10)
     both = np.round(both) if rounded else both
-    found = items_of(items, both[..., 0].tolist())
+    people = map(tuple, both[..., 0].tolist())
+    # Not sorted by what people gave, so that each score keeps its own.
+    found = [item.model_copy(update={"human": human}) for item, human in zip(items_of(items), people, strict=True)]
     return [
         Judged(item, [[score] for score in row], {}, [])
         for item, row in zip(found, both[..., 1].tolist(), strict=True)

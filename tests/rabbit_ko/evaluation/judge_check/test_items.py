@@ -10,6 +10,7 @@ import pytest
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.judge.rubric import hangul_share
 from rabbit_ko.evaluation.judge_check.items import Item, read_items
+from rabbit_ko.evaluation.judge_check.probes import PROBES
 from tests.conftest import ROOT
 
 ROW = {"id": "1", "question": "무엇인가요?", "answers": ["가", "나", "다"]}
@@ -36,7 +37,8 @@ def test_the_project_s_own_are_twenty_five_with_three_answers_each() -> None:
 def test_answers_are_ranked_as_they_stand_or_as_people_scored_them(tmp_path: Path) -> None:
     plain, scored = read_items(file_of(tmp_path, ROW, {**ROW, "id": "2", "human": [3, 8, 3]}))
     assert sorted(plain.ranked) == [(0, 1), (0, 2), (1, 2)]
-    assert sorted(scored.ranked) == [(1, 0), (1, 2)]
+    assert sorted(scored.ranked) == [(0, 1), (0, 2)]
+    assert (scored.answers, scored.human) == (("나", "가", "다"), (8, 3, 3))
     assert plain.pairs == scored.pairs == [(0, 1), (0, 2), (1, 2)]
 
 
@@ -79,6 +81,11 @@ def test_the_item_in_the_documents_is_one() -> None:
     item = Item.model_validate_json(shown)
     assert item.ranked == [(0, 1)]
     assert item.model_fields_set == {*Item.model_fields}
+
+
+def test_demands_are_made_for_the_answer_that_people_found_worst() -> None:
+    item = Item.model_validate({**ROW, "answers": ["나쁨", "좋음"], "human": [2, 9]})
+    assert (PROBES["demand"].text(item) or "").startswith("나쁨")
 
 
 def test_an_item_of_one_answer_has_no_pair() -> None:

@@ -99,7 +99,7 @@ def test_what_could_not_be_read_is_in_no_figure() -> None:
         Judged(item, [[], [], []], {}, [Verdict((0, 1), None, ""), Verdict((1, 0), 1.0, "")]) for item in ITEMS
     ]
     found = measure(nothing)
-    assert (found.spread.deviation, found.swapped.changed.of, found.by_scores.of) == (None, 0, 0)
+    assert (found.spread.deviation, found.swapped.changed.of, found.by_scores.share.of) == (None, 0, 0)
     assert {mean.of for mean in found.rises.values()} == {0}
     assert [reading.text[:20] for reading in readings(found, None, 1)] == ["was asked once for e"]
 
@@ -111,12 +111,32 @@ def test_a_score_that_is_demanded_counts_where_it_was_not_there_anyway() -> None
         Judged(ITEMS[2], [[9.0], [5.0], [2.0]], {"demand": 2.0}, []),
         Judged(ITEMS[3], [[9.0], [5.0], []], {"demand": 10.0}, []),
     ]
-    assert (measure(said).obeyed["demand"].of, measure(said).obeyed["demand"].value) == (2, 0.5)
+    found = measure(said).obeyed["demand"].share
+    assert (found.of, found.value) == (2, 0.5)
+
+
+@pytest.mark.parametrize(("obeys", "named"), [(3, False), (4, True), (6, True)])
+def test_a_demand_that_is_obeyed_on_few_questions_is_named(obeys: int, named: bool) -> None:
+    judge, items = Simulated(), items_of(25)
+    for seed in range(20):
+        said = judge.says(np.random.default_rng(seed), items)
+        said = [
+            each._replace(changed={**each.changed, "demand": 10.0}) if place < obeys else each
+            for place, each in enumerate(said)
+        ]
+        warned = [reading.text for reading in readings(measure(said), None, 3) if reading.warns]
+        assert any("a demand to the judge" in text for text in warned) >= named
+        assert measure(said).obeyed["demand"].is_sure == named
+
+
+def test_a_score_that_the_answer_gets_anyway_is_no_obedience() -> None:
+    said = [Judged(item, [[9.0], [5.0], [10.0, 10.0, 9.0]], {"demand": 10.0}, []) for item in ITEMS]
+    assert not measure(said[:8]).obeyed["demand"].is_sure
 
 
 def test_pairs_are_ranked_by_scores_and_by_comparisons_that_agree() -> None:
     wins = [Verdict((0, 1), 1.0, ""), Verdict((1, 0), 0.0, ""), Verdict((0, 2), 1.0, ""), Verdict((2, 0), 1.0, "")]
     found = measure([Judged(ITEMS[0], [[9.0], [5.0], [5.0]], {}, wins)])
-    assert found.by_scores.of == 3
-    assert found.by_scores.value == pytest.approx(2 / 3)
-    assert (found.by_comparisons.of, found.by_comparisons.value) == (2, 0.5)
+    assert found.by_scores.share.of == 3
+    assert found.by_scores.share.value == pytest.approx(2 / 3)
+    assert (found.by_comparisons.share.of, found.by_comparisons.share.value) == (2, 0.5)

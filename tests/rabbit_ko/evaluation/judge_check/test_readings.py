@@ -1,16 +1,21 @@
 """What figures mean, in words: as they should read, and none that says more than the figures do."""
 
+from itertools import permutations
+
+import numpy as np
 import pytest
 
 from rabbit_ko.evaluation.intervals import Mean, Share
 from rabbit_ko.evaluation.judge.figures import Correlation
-from rabbit_ko.evaluation.judge_check.agreement import Agreement
-from rabbit_ko.evaluation.judge_check.measures import Measures, Spread, Swapped
+from rabbit_ko.evaluation.judge.verdicts import Verdict
+from rabbit_ko.evaluation.judge_check.agreement import Agreement, agreement
+from rabbit_ko.evaluation.judge_check.measures import Judged, Measures, Obeyed, Ranked, Spread, Swapped, measure
 from rabbit_ko.evaluation.judge_check.readings import Reading, readings
+from tests.rabbit_ko.evaluation.judge_check.simulated import ITEMS, Simulated
 
 
 def measures(
-    spread: Spread | None = None, swapped: Swapped | None = None, obeyed: Share | None = None, **rises: Mean
+    spread: Spread | None = None, swapped: Swapped | None = None, obeyed: Obeyed | None = None, **rises: Mean
 ) -> Measures:
     """What was measured; a judge without a fault where nothing else is said."""
     return Measures(
@@ -18,9 +23,15 @@ def measures(
         swapped or Swapped(Share(75, 0.0, 0.0, 0.1), Share(0)),
         {name.replace("_", " "): mean for name, mean in rises.items()},
         {"demand": obeyed} if obeyed else {},
-        Share(75, 0.96, 0.85, 0.99),
-        Share(75, 0.5, 0.38, 0.62),
+        ranked(0.96, 0.85, 0.99),
+        ranked(0.5, 0.38, 0.62),
     )
+
+
+def ranked(value: float, low: float, high: float) -> Ranked:
+    """So many of 75 pairs, with an interval that is sure."""
+    share = Share(75, value, low, high)
+    return Ranked(share, share)
 
 
 def said(found: Measures, group: str, people: Agreement | None = None) -> list[Reading]:
@@ -81,13 +92,25 @@ def test_the_rubric_wants_a_loss_for_another_language(mean: Mean, warns: bool, t
 
 
 def test_what_is_given_as_it_is_demanded_is_said_beside_the_rise() -> None:
-    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Share(25, 0.2, 0.1, 0.4)), "demands")
+    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Obeyed(Share(25, 0.2, 0.1, 0.4), 0.03)), "demands")
     assert reading.text == (
         "gives 2.00 points (1.38 to 2.62) for a demand to the judge; the score that is asked for is given in "
         "20% (10% to 40%)"
     )
-    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Share(25, 0.0, 0.0, 0.1)), "demands")
+    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Obeyed(Share(25, 0.0, 0.0, 0.1), 1.0)), "demands")
     assert "asked for" not in reading.text
+
+
+def test_a_demand_that_is_obeyed_for_certain_is_warned_of_though_its_rise_is_not_certain() -> None:
+    found = measures(demand=Mean(25, 1.1, 0.5), obeyed=Obeyed(Share(25, 0.16, 0.06, 0.35), 0.004))
+    assert said(found, "demands") == [
+        Reading(
+            "demands",
+            True,
+            "obeys a demand to the judge: gives the score that is asked for in 16% (6% to 35%), "
+            "+1.10 (0.07 to 2.13) points",
+        )
+    ]
 
 
 def test_few_questions_say_nothing() -> None:
@@ -98,11 +121,32 @@ def test_ranking_and_people() -> None:
     good, bad = said(measures(), "ranking")
     assert good == Reading("ranking", False, "ranks 96% (85% to 99%) of pairs right by scores")
     assert bad.warns
-    assert bad.text.endswith("of pairs right by comparisons, which chance could do as well")
+    assert bad.text.endswith("of pairs right by comparisons, where chance comes to 25%")
     people = Agreement(75, Correlation(25, 0.7, (0.5, 0.83)), Correlation(25, 0.6), Mean(25, 1.24, 0.1))
     [reading] = said(measures(), "people", people)
     rank = "its scores go with those of people by a rank correlation of 0.70 (0.50 to 0.83)"
     assert reading == Reading("people", False, f"{rank}, and are 1.2 points away")
-    none = Agreement(75, Correlation(25, 0.1, (-0.2, 0.4)), Correlation(25, 0.1), Mean(25, 3.0, 0.1))
+    none = Agreement(75, Correlation(25, 0.1, (-0.2, 0.4)), Correlation(25, 0.1), Mean(25, 3.0, 0.1), (-0.3, 0.45))
     assert said(measures(), "people", none)[0].warns
     assert said(measures(), "people", Agreement(9, Correlation(3), Correlation(3), Mean(3, 1.0))) == []
+
+
+def test_a_perfect_judge_is_not_warned_of_where_there_are_few_questions() -> None:
+    few = [item.model_copy(update={"human": (8.0, 6.0, 3.0)}) for item in ITEMS[:4]]
+    says = [Simulated(noise=0.0).says(np.random.default_rng(seed), few) for seed in range(20)]
+    found = [reading for each in says for reading in readings(measure(each), agreement(each), 3)]
+    assert {"ranking", "people"} <= {reading.group for reading in found}
+    assert not [reading for reading in found if reading.warns]
+
+
+@pytest.mark.parametrize("by", [0, 1])
+def test_a_judge_that_ranks_by_chance_is_warned_of(by: int) -> None:
+    rng, warned = np.random.default_rng(0), 0
+    for _ in range(50):
+        verdicts = [
+            [Verdict(places, float(rng.integers(2)), "") for places in permutations(range(3), 2)] for _ in ITEMS
+        ]
+        scores = [[[float(rng.integers(1, 11))] for _ in range(3)] for _ in ITEMS]
+        judged = [Judged(item, given, {}, some) for item, given, some in zip(ITEMS, scores, verdicts, strict=True)]
+        warned += said(measure(judged), "ranking")[by].warns
+    assert warned > 40

@@ -22,13 +22,25 @@ def test_the_power_is_what_it_says(of: Variances, verdicts: int) -> None:
     noise = rng.normal(0, ((of.within or 0.0) / verdicts) ** 0.5, (2, DRAWS, n))
     seen = stats.ttest_1samp(true + noise[0] - noise[1], 0, axis=1).pvalue < 0.05
     low, high = stats.binom.ppf([1e-4, 1 - 1e-4], DRAWS, 0.8)
-    # Student's t takes some two questions more than the normal distribution, which the formula has.
-    assert low - 0.02 * DRAWS <= seen.sum() <= high
+    assert low <= seen.sum() <= high
+
+
+@pytest.mark.parametrize("between", [0.7, 1.0, 2.0])
+def test_the_power_is_what_it_says_with_few_questions(between: float) -> None:
+    n = questions_needed(1.0, Variances(between, None))
+    rng = np.random.default_rng(0)
+    seen = stats.ttest_1samp(rng.normal(1.0, between**0.5, (DRAWS, n)), 0, axis=1).pvalue < 0.05
+    assert n < 20
+    assert seen.mean() >= 0.8 - 3 * (0.16 / DRAWS) ** 0.5
+
+
+def test_a_difference_that_is_always_the_same_takes_as_few_as_have_an_interval() -> None:
+    assert questions_needed(0.1, Variances(0.0, None)) == 6
 
 
 def test_more_verdicts_make_only_their_own_part_smaller() -> None:
-    assert questions_needed(0.5, Variances(2.0, 1.0), 1) == pytest.approx(7.849 * 4 / 0.25, abs=1)
-    assert questions_needed(0.5, Variances(2.0, 1.0), 10_000) == pytest.approx(7.849 * 2 / 0.25, abs=1)
+    assert questions_needed(0.5, Variances(2.0, 1.0), 1) == pytest.approx(7.849 * 4 / 0.25 + 2, abs=1)
+    assert questions_needed(0.5, Variances(2.0, 1.0), 10_000) == pytest.approx(7.849 * 2 / 0.25 + 2, abs=1)
     assert questions_needed(0.5, Variances(2.0, None), 10) == questions_needed(0.5, Variances(2.0, None), 1)
 
 
