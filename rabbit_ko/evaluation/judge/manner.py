@@ -102,6 +102,6 @@ def is_whole(reply: Reply) -> bool:
 def _is_object(text: str) -> bool:
     lines = own_lines(text)
     try:
-        return lines is not None and isinstance(json.loads("\n".join(lines.own)), dict)
+        return lines is not None and isinstance(json.loads("\n".join(lines)), dict)
     except (ValueError, RecursionError):
         return False
