@@ -165,14 +165,14 @@ class _Notes:
     unreadable: list[Statement] = field(default_factory=list)
 
     def take(self, request: Request, reply: Statement) -> None:
-        """Take a reply, which is on disk when this returns. Raises UserError."""
+        """Take a reply, which is on disk when this returns; a refusal is for this run. Raises UserError."""
         self.replies[request.key].append(reply)
-        append(self.journal, {"key": request.key, **request.about, **reply._asdict(), "judge": self.judge})
         if reply.refused:
             self.refused.append(reply)
             if len(self.refused) >= IN_A_ROW:
                 raise UserError(f"{reply.text}; so it was {IN_A_ROW} times in a row, and no verdict could be had")
             return
+        append(self.journal, {"key": request.key, **request.about, **reply._asdict(), "judge": self.judge})
         self.refused.clear()
         self.unreadable.append(reply)
         if reply.score is not None:

@@ -71,14 +71,17 @@ def rubric_names() -> list[str]:
     return [GENERAL, *sorted(file.stem for file in FOLDER.glob("*.yaml"))]
 
 
-@cache
 def read_rubric(name: str) -> Rubric:
     """Return a rubric by its name, or from a file. Raises UserError."""
-    file = FOLDER / f"{name}.yaml"
-    if not _is_shipped(name):
-        file = Path(name)
-        if not (file.suffix or file.exists()):
-            raise UnknownName(f"RUBRIC: no rubric `{name}`{suggest(name, rubric_names())}; or give a YAML file")
+    file = FOLDER / f"{name}.yaml" if _is_shipped(name) else Path(name)
+    if not (file.suffix or file.exists()):
+        raise UnknownName(f"RUBRIC: no rubric `{name}`{suggest(name, rubric_names())}; or give a YAML file")
+    return _read(name, file, file.absolute())
+
+
+@cache
+def _read(name: str, file: Path, place: Path) -> Rubric:
+    """Return the rubric of a file, which is told from one of the same name in another folder by its place."""
     said = read_yaml(file)
     if name not in LANGUAGES and isinstance(said, dict):
         language = said.get("language", "ko")

@@ -10,8 +10,8 @@ from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
-from rabbit_ko.evaluation.judge import rubric, verdicts
 from rabbit_ko.evaluation.judge.asking import Replies
+from rabbit_ko.evaluation.judge.deciding import deciding_files
 from rabbit_ko.evaluation.judge.names import file_name, name_of
 from rabbit_ko.evaluation.judge.servers import note_server
 from rabbit_ko.evaluation.judge.verdicts import Mode
@@ -19,7 +19,7 @@ from rabbit_ko.evaluation.judge.wanted import How
 from rabbit_ko.evaluation.judge_check.agreement import agreement
 from rabbit_ko.evaluation.judge_check.asking import MODES, Plan, Read, announced, ask, counted, judged, make_plan
 from rabbit_ko.evaluation.judge_check.examples import Example, examples
-from rabbit_ko.evaluation.judge_check.items import SAMPLES, Item, read_items
+from rabbit_ko.evaluation.judge_check.items import SAMPLES, read_items
 from rabbit_ko.evaluation.judge_check.measures import measure
 from rabbit_ko.evaluation.judge_check.readings import Figure, Reading, figures, readings
 from rabbit_ko.evaluation.judge_check.sample_size import Variances, questions_needed, variances
@@ -114,7 +114,7 @@ def _summary(plan: Plan, replies: Mapping[Mode, Replies], items: str) -> Check:
         rubric=plan.how.rubric,
         repeats=plan.how.verdicts,
         temperature=plan.how.settings["temperature"],
-        made_of=_made_of(plan.items),
+        made_of=_made_of(plan),
         read=read,
         figures=[*figures(measures, people)],
         readings=[*_of_reading(read), *readings(measures, people, plan.how.verdicts)],
@@ -142,6 +142,6 @@ def _of_reading(read: Mapping[Mode, Read]) -> list[Reading]:
     return [Reading("verdicts", True, f"{said}: {unreadable:,} cannot be read, {refused:,} were refused")]
 
 
-def _made_of(items: Sequence[Item]) -> dict[str, str]:
-    words = [*rubric.FOLDER.glob("*.yaml"), Path(rubric.__file__), Path(verdicts.__file__), *FOLDER.glob("*.py")]
-    return {"items": digest([item.model_dump() for item in items]), "rubric and code": files_digest(words)}
+def _made_of(plan: Plan) -> dict[str, str]:
+    words = [*deciding_files(plan.how.rubric), *FOLDER.glob("*.py")]
+    return {"items": digest([item.model_dump() for item in plan.items]), "rubric and code": files_digest(words)}

@@ -24,13 +24,11 @@ from rabbit_ko.evaluation.judge.asking import (
     verdict_of,
     work_of,
 )
-from rabbit_ko.evaluation.judge.rubric import FOLDER, LANGUAGES, Asked, ask_about, language_of
+from rabbit_ko.evaluation.judge.deciding import deciding_files
+from rabbit_ko.evaluation.judge.rubric import Asked, ask_about, language_of
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.pairs.records import Case
-
-# What a judge is asked, and how its verdicts are read.
-DECIDING = ("rubric", "own_lines", "forms", "verdicts")
 
 
 class RubricConfig(Strict):
@@ -61,9 +59,7 @@ class RubricJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        rubrics = [FOLDER / f"{language}.yaml" for language in LANGUAGES]
-        said = files_digest([*rubrics, *(FOLDER.with_name(f"{name}.py") for name in DECIDING)])
-        return digest([self.name, self.config.model_dump(), self._settings, said])
+        return digest([self.name, self.config.model_dump(), self._settings, files_digest(deciding_files())])
 
     @property
     def _settings(self) -> dict[str, Any]:

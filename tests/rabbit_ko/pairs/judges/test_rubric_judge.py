@@ -163,13 +163,15 @@ def test_a_verdict_that_the_server_cut_is_not_read(server: Judge) -> None:
     assert len(server.requests) == 2
 
 
-def test_one_request_that_is_refused_has_no_score_but_the_reason_and_is_not_asked_again(server: Judge) -> None:
+def test_one_request_that_is_refused_has_no_score_but_the_reason_and_is_asked_again_by_the_next_run(
+    server: Judge,
+) -> None:
     server.rule = lambda request: Reply("too long", 400) if TEXTS[1] in shown(request) else by_place(request)
     for _ in range(2):
         (found,) = judged(rubric_judge(server), [case()])
         assert found.scores == (9.0, None, 5.0, 3.0)
         assert "answers 400, too long" in found.verdicts[1].text
-    assert len(server.requests) == 4
+    assert len(server.requests) == 4 + 1
 
 
 @pytest.mark.parametrize("cases", [1, 40])
