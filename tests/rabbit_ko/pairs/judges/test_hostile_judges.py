@@ -115,7 +115,7 @@ GARBAGE = {
     "repetition": "점수: 9점 " * 5_000,
     "half characters": "\ud83d점수: 9\ud83d",
     "direction": "점수: 9\u202e01",
-    "control tokens": "점수: 9<|im_end|>\n더 나은 답변: A<|im_end|>",
+    "control tokens": "점수: <|im_start|>9\n더 나은 답변: <|im_start|>A",
     "NUL": "점수: 9\0",
 }
 
