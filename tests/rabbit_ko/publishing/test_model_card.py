@@ -277,7 +277,7 @@ def test_an_earlier_models_figures_are_on_no_card(trained: Path) -> None:
 
 def test_an_earlier_models_verdicts_are_on_no_card(trained: Path) -> None:
     put_results()
-    assert "| 추론 | 6.86 (6.29-7.43) ▲ |" in card_of("dpo")
+    assert "| 추론 | 6.86 (6.14-7.71) ▲ |" in card_of("dpo")
     retrain("dpo")
     assert "6.86" not in card_of("dpo")
     assert "judge-1" not in card_of("dpo")

@@ -98,7 +98,7 @@ def test_a_judge_that_dies_in_the_middle_is_one_line_and_what_it_said_is_not_ask
 def test_a_judge_that_follows_the_order_alone_is_found_out(server: Judge, in_tmp: Path) -> None:
     rule = judge_of(RIGHT)
     server.rule = lambda request: Reply("더 나은 답변: A") if len(shown(request)) == 2 else rule(request)
-    check(server, "--items", str(few_items(in_tmp, 12)))
+    check(server, "--items", str(few_items(in_tmp, 14)))
     assert figure("verdict changes when swapped")["value"] == 1
     assert figure("pairs ranked right by comparisons")["value"] == 0
     assert any("favours the answer that stands first" in warning for warning in warnings())
