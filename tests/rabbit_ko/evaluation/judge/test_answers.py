@@ -13,12 +13,12 @@ from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation import models
 from rabbit_ko.evaluation.judge import answers as answers_module
 from rabbit_ko.evaluation.judge.answers import BATCH, Answers, Prompt, room_for_answer
-from rabbit_ko.evaluation.judge.benches import BENCHES, Bench
-from rabbit_ko.evaluation.judge.questions import Question, conversation, read_rows
+from rabbit_ko.evaluation.judge.benches import BENCHES, Bench, find_bench
+from rabbit_ko.evaluation.judge.questions import Question, conversation, load_questions
 from rabbit_ko.evaluation.records import model_of
 from rabbit_ko.evaluation.stages import Stage, fingerprint
 from tests.conftest import ROOT, environment
-from tests.rabbit_ko.evaluation.judge.cli import ANSWERS, FEW, HUB, JUDGED, lines, result_of
+from tests.rabbit_ko.evaluation.judge.cli import ANSWERS, HUB, JUDGED, lines, result_of
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.serving import served
@@ -183,7 +183,7 @@ def test_a_run_without_a_server_answers_here(judge: Judge) -> None:
 
 @pytest.mark.slow
 def test_a_real_server_gives_the_answers_that_the_model_gives_here(judge: Judge) -> None:
-    here = answers(read_rows(FEW, Question), 12)
+    here = answers(load_questions(find_bench("logickor", HUB)), 12)
     with served(f"transformers serve {BASE} --port PORT") as address:
         server = ["--model-url", f"{address}/v1", "--model-name", BASE]
         servers = ["--judge-url", judge.url, "--judge-model", MODEL, *server]
