@@ -82,7 +82,7 @@ def test_every_command_of_the_readme_runs(project: Path, hub: Hub) -> None:
 
 
 def feasible_commands(command: str) -> list[str]:
-    """What of a command needs no GPU, no network and no typing of passwords.
+    """What of a command needs no GPU, no network, no judge and no typing of passwords.
 
     Of one that does, the help of each target, which refuses a variable that no command knows.
     """
@@ -92,7 +92,7 @@ def feasible_commands(command: str) -> list[str]:
         return [f"{command} --help"]
     if command.startswith("make setup"):
         return [command.replace("make", "make -n", 1)]
-    if "RECIPE=aog-8b" in command or "RECIPE=rabbit-ko-3b" in command:
+    if "RECIPE=aog-8b" in command or "RECIPE=rabbit-ko-3b" in command or "JUDGE_URL=" in command:
         words = shlex.split(command, comments=True)[1:]
         variables = " ".join(f"RABBIT_{shlex.quote(word)}" for word in words if "=" in word)
         return [f"env {variables} .venv/bin/rabbit {word} --help" for word in words if "=" not in word]

@@ -181,12 +181,12 @@ class _Notes:
             raise self._unreadable(f"none of {IN_A_ROW} verdicts in a row", reply)
 
     def end(self, keys: Iterable[str]) -> None:
-        """Raise UserError where there is nothing that can be read of what was asked, then or before."""
+        """Raise UserError where all that was asked now is refused, or nothing that was ever said can be read."""
         said = [reply for key in keys for reply in self.replies[key]]
         if said and all(reply.refused for reply in said):
             raise UserError(f"{said[0].text}; no verdict could be had")
         heard = [reply for reply in said if not reply.refused]
-        if heard and all(reply.score is None for reply in heard):
+        if heard and all(reply.score is None for some in self.replies.values() for reply in some):
             raise self._unreadable(f"none of its {len(heard)} verdicts", heard[-1])
 
     def _unreadable(self, what: str, last: Statement) -> UserError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rabbit_ko.evaluation.judge.rubric import FOLDER, GENERAL
 
-MODULES = ("rubric", "marks", "manner", "asking", "own_lines", "forms", "verdicts")
+MODULES = ("rubric", "names", "marks", "manner", "asking", "own_lines", "forms", "verdicts")
 
 
 def deciding_files(rubric: str = GENERAL) -> Iterator[Path]:

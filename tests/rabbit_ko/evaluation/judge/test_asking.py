@@ -10,7 +10,7 @@ import pytest
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint
-from rabbit_ko.evaluation.judge.asking import IN_A_ROW, Replies, Request, ask_all
+from rabbit_ko.evaluation.judge.asking import IN_A_ROW, Replies, Request, ask_all, verdict_of
 from rabbit_ko.evaluation.judge.manner import without_system
 from rabbit_ko.evaluation.judge.verdicts import Mode
 from tests.loopback import running
@@ -310,14 +310,22 @@ def test_what_was_refused_is_asked_again_in_the_next_run(server: Judge) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("fault", [Reply("filtered", 400), Reply("몰라요.")], ids=["refused", "unreadable"])
-def test_verdicts_of_another_run_in_the_journal_hide_no_judge_that_fails(server: Judge, fault: Reply) -> None:
+def test_verdicts_of_another_run_in_the_journal_hide_no_judge_that_refuses_all(server: Judge) -> None:
     server.rule = lambda _: Reply("점수: 4")
     ask(server)
-    server.rule = lambda _: fault
+    server.rule = lambda _: Reply("filtered", 400)
     new, judge = [request(place) for place in (8, 9)], Endpoint("JUDGE", server.url, MODEL, 1, 5.0)
-    with pytest.raises(UserError, match=r"no verdict could be had|none of its 6 verdicts can be read"):
+    with pytest.raises(UserError, match="no verdict could be had"):
         ask_all("score", judge, new, JOURNAL, {"temperature": 0.0})
+
+
+def test_a_few_answers_that_a_readable_judge_cannot_judge_are_no_failure_of_the_judge(server: Judge) -> None:
+    server.rule = lambda _: Reply("점수: 4")
+    ask(server)
+    server.rule = lambda _: Reply("몰라요.")
+    new, judge = [request(place) for place in (8, 9)], Endpoint("JUDGE", server.url, MODEL, 1, 5.0)
+    heard = ask_all("score", judge, new, JOURNAL, {"temperature": 0.0})
+    assert all(verdict_of(heard.replies[each.key]).score is None for each in new)
 
 
 @pytest.mark.parametrize("finish", ['"finish_reason": null, ', ""])
@@ -329,5 +337,6 @@ def test_a_whole_object_is_read_where_a_server_does_not_say_why_it_ends(server: 
     server.rule = lambda _: said('{"평가": "음", "점수": 7}')
     assert ask(server) == [7.0] * 8
     server.rule = lambda _: said("점수: 7")
+    JOURNAL.unlink()
     with pytest.raises(UserError, match="the last comes without a finish_reason, so that it may be cut at `점수: 7`"):
         ask_all("score", Endpoint("JUDGE", server.url, MODEL, 1, 5.0), [request(9)], JOURNAL, {"temperature": 0.0})

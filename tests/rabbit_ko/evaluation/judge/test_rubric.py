@@ -163,7 +163,6 @@ def test_the_same_question_is_the_same_bytes_and_another_is_not() -> None:
 )
 def test_a_rubric_that_cannot_be_told_is_one_line(in_tmp: Path, text: str, said: str) -> None:
     (in_tmp / "mine.yaml").write_text(text, encoding="utf-8")
-    read_rubric.cache_clear()
     with pytest.raises(UserError, match=said) as raised:
         check_rubric("mine.yaml", "score")
     assert "\n" not in str(raised.value)
@@ -171,7 +170,6 @@ def test_a_rubric_that_cannot_be_told_is_one_line(in_tmp: Path, text: str, said:
 
 def test_a_rubric_of_one_s_own_is_that_of_its_language_but_for_what_it_says(in_tmp: Path) -> None:
     (in_tmp / "mine.yaml").write_text("language: en\nparts: {answer: reply}\nrubric: Judge.\n")
-    read_rubric.cache_clear()
     mine, known = read_rubric("mine.yaml"), read_rubric("en")
     assert (mine.parts, mine.rubric) == ({**known.parts, "answer": "reply"}, "Judge.")
     assert (mine.end, mine.again, mine.lowest) == (known.end, known.again, 1.0)
