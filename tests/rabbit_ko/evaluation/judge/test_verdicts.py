@@ -64,6 +64,8 @@ def test_of_verdicts_as_judges_write_them_none_is_read_as_another_score(lowest: 
         ("### Final score: 8", 8.0),
         ("Assessment: fine.\nScore: 8", 8.0),
         ("**score:** 9/10", 9.0),
+        ("Score: 8/10.", 8.0),
+        ("점수: 8/10.5", None),
         ("Overall Rating: 8 out of 10", 8.0),
         ("The final score is 8.", 8.0),
         ("My score: 8 (out of 10)", 8.0),
