@@ -61,7 +61,7 @@ def make_finished(tokenizer: PreTrainedTokenizerBase) -> None:
     finish("dpo", MODELS["sft"] / "merged", started="2026-01-02T00:00:00+00:00")
     questions = ROOT / "rabbit_ko/evaluation/samples/hub/maywell/LogicKor/questions.jsonl"
     Path("questions.jsonl").write_text(questions.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
-    (CONFIGS / "eval.yaml").write_text("tasks: kobest\nlimit: 1\nbench: questions.jsonl\n")
+    (CONFIGS / "eval.yaml").write_text("tasks: csatqa\nlimit: 1\nbench: questions.jsonl\n")
     score = Score(task="kobest_copa", metric="acc", value=0.5, items=4)
     for stage in ("sft", "dpo"):
         put_result(stage, "kobest", [score], samples_of("kobest_copa", "acc", [0.0, 1.0, 0.0, 1.0]))
