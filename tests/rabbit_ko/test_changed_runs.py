@@ -1,5 +1,6 @@
 """A model that is not what its run wrote is neither used nor pushed; who may not read or write is told so."""
 
+import codecs
 import json
 import os
 import re
@@ -111,6 +112,7 @@ def as_another_user(folders: int, files: int) -> Iterator[None]:
     """Be a user who has these rights to the runs: root may do everything."""
     modes = {place: place.stat().st_mode for place in [Path("runs"), *Path("runs").rglob("*")]}
     user = os.geteuid()
+    codecs.lookup("utf-32-le")  # Python finds it where that user may not look, and does not try again
     for place in sorted(modes, reverse=True):
         place.chmod(folders if place.is_dir() else files)
     if user == 0:
