@@ -30,18 +30,23 @@ def _listed(texts: Any) -> Any:
     return [texts] if isinstance(texts, str) else texts or []
 
 
-class Asked(BaseModel):
-    """What a question and a judged row have in common. id: its line's number, where it has none."""
+class Identified(BaseModel, frozen=True):
+    """A row that is known by its id; without one, by its line's number."""
 
     id: int | str | None = Field(default=None, validation_alias=AliasChoices("id", "question_id"))
-    category: Annotated[str, BeforeValidator(_without_suffix)] = ""
 
     @property
     def name(self) -> str:
         return str(self.id)
 
 
-class Question(Asked):
+class Asked(Identified, frozen=True):
+    """What a question and a judged row have in common."""
+
+    category: Annotated[str, BeforeValidator(_without_suffix)] = ""
+
+
+class Question(Asked, frozen=True):
     """What is asked, turn by turn. references: by turn, what a right answer holds, where that is given."""
 
     turns: Annotated[
@@ -56,7 +61,7 @@ class Question(Asked):
         return (self.references[turn] or "") if turn < len(self.references) else ""
 
 
-Row = TypeVar("Row", bound=Asked)
+Row = TypeVar("Row", bound=Identified)
 
 
 def load_questions(bench: Bench) -> list[Question]:
@@ -74,7 +79,7 @@ def read_rows(file: Path, model: type[Row]) -> list[Row]:
         if not line.strip():
             continue
         row = validated(model, line, f"{file}:{number}")
-        row.id = number if row.id is None else row.id
+        row = row.model_copy(update={"id": number}) if row.id is None else row
         if rows.setdefault(row.name, row) is not row:
             raise UserError(f"{file}:{number}: id {row.name} stands there twice; give each question its own")
     if not rows:

@@ -38,7 +38,7 @@ class Row(NamedTuple):
     scores: tuple[float | None, ...]
 
 
-class JudgedRow(Asked, extra="allow"):
+class JudgedRow(Asked, extra="allow", frozen=True):
     """A row of a file, this project's or LogicKor's own. of: how many rows there should be, 42 of LogicKor's."""
 
     of: int = 42

@@ -1,6 +1,6 @@
 """The verdicts that a bench wants of a judge: on each answer of a stage, or on its answers beside another's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -81,12 +81,24 @@ def _times(
     asked: Asked,
     answers: Sequence[str],
 ) -> Iterator[Wanted]:
-    messages = partial(ask_about, mode, asked, answers, name=how.rubric)
-    what, about = [judge.model, how.settings, messages(False)], {"id": question.name, "answers": places}
-    language = rubric_for(asked, how.rubric).language
-    for time in range(how.verdicts):
-        request = Request(digest([*what, time]), about, messages, language)
+    about = {"id": question.name, "answers": places}
+    for request in requests_for(how, judge, mode, asked, answers, about, how.verdicts):
         yield Wanted(question.name, places, request)
+
+
+def requests_for(
+    how: How,
+    judge: Endpoint,
+    mode: Mode,
+    asked: Asked,
+    answers: Sequence[str],
+    about: Mapping[str, Any],
+    times: int = 1,
+) -> list[Request]:
+    """Return so many requests for a verdict on one answer, or on two; about: what a journal says of them besides."""
+    messages = partial(ask_about, mode, asked, answers, name=how.rubric)
+    what, language = [judge.model, how.settings, messages(False)], rubric_for(asked, how.rubric).language
+    return [Request(digest([*what, time]), about, messages, language) for time in range(times)]
 
 
 def _up_to(question: Question, turn: int, answers: Sequence[str]) -> Asked:

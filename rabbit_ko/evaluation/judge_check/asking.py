@@ -2,13 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import NamedTuple
 
 from rabbit_ko.evaluation.endpoint import Endpoint
-from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.judge.asking import (
     ATTEMPTS,
     Replies,
@@ -21,9 +19,9 @@ from rabbit_ko.evaluation.judge.asking import (
     verdict_of,
     work_of,
 )
-from rabbit_ko.evaluation.judge.rubric import ask_about, check_rubric, rubric_for
+from rabbit_ko.evaluation.judge.rubric import check_rubric
 from rabbit_ko.evaluation.judge.verdicts import Mode, Verdict
-from rabbit_ko.evaluation.judge.wanted import How
+from rabbit_ko.evaluation.judge.wanted import How, requests_for
 from rabbit_ko.evaluation.judge_check.items import Item
 from rabbit_ko.evaluation.judge_check.measures import Judged
 from rabbit_ko.evaluation.judge_check.probes import PROBES
@@ -65,12 +63,12 @@ class Plan(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """What a judge is shown at a time. texts: one answer, or two; time: of the same."""
+    """What a judge is shown at a time. texts: one answer, or two; times: how often."""
 
     what: str
     places: tuple[int, ...]
     texts: tuple[str, ...]
-    time: int = 0
+    times: int = 1
 
 
 def make_plan(judge: Endpoint, items: Sequence[Item], how: How, folder: Path) -> Plan:
@@ -84,26 +82,20 @@ def make_plan(judge: Endpoint, items: Sequence[Item], how: How, folder: Path) ->
     for number, item in enumerate(items):
         for shown in _shown(item, how.verdicts):
             mode = "pairwise" if len(shown.texts) > 1 else "score"
-            wanted = Wanted(number, shown.what, shown.places, _request(plan, mode, item, shown))
-            plan.wanted[mode].append(wanted)
+            about = {"id": item.id, "what": shown.what, "answers": shown.places}
+            for request in requests_for(how, judge, mode, item.asked, shown.texts, about, shown.times):
+                plan.wanted[mode].append(Wanted(number, shown.what, shown.places, request))
     return plan
 
 
 def _shown(item: Item, repeats: int) -> Iterator[_Shown]:
     for place, text in enumerate(item.answers):
-        yield from (_Shown("", (place,), (text,), time) for time in range(repeats))
+        yield _Shown("", (place,), (text,), repeats)
     for name, probe in PROBES.items():
         if changed := probe.text(item):
             yield _Shown(name, (probe.place_in(item),), (changed,))
     for one, other in permutations(range(len(item.answers)), 2):
         yield _Shown("", (one, other), (item.answers[one], item.answers[other]))
-
-
-def _request(plan: Plan, mode: Mode, item: Item, shown: _Shown) -> Request:
-    messages = partial(ask_about, mode, item.asked, shown.texts, name=plan.how.rubric)
-    key = digest([plan.judge.model, plan.how.settings, messages(False), shown.time])
-    about = {"id": item.id, "what": shown.what, "answers": shown.places}
-    return Request(key, about, messages, rubric_for(item.asked, plan.how.rubric).language)
 
 
 def ask(plan: Plan, most: int | None) -> dict[Mode, Replies]:

@@ -1,24 +1,21 @@
 """Questions with answers whose order of quality is known: this project's own, or a file's, with scores of people."""
 
-import codecs
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from rabbit_ko.documents import regular
-from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation.judge.questions import Identified, read_rows
 from rabbit_ko.evaluation.judge.rubric import Asked, language_of
 from rabbit_ko.evaluation.judge.verdicts import Language
-from rabbit_ko.evaluation.records import validated
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "judge_check.jsonl"
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class Item(BaseModel, extra="forbid", frozen=True):
+class Item(Identified, extra="forbid", frozen=True):
     """A question, and answers to it, the best one first.
 
     reference: what is right, or empty. human: what people gave each answer, from 1 to 10; by it they are sorted.
@@ -71,13 +68,4 @@ class Item(BaseModel, extra="forbid", frozen=True):
 
 def read_items(file: Path = SAMPLES) -> list[Item]:
     """Read JSON lines. Raises OSError, and UserError with the place of what is no item, or has another's id."""
-    items: dict[str, Item] = {}
-    for number, line in enumerate(regular(file).read_bytes().replace(codecs.BOM_UTF8, b"").split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        item = validated(Item, line, f"{file}:{number}")
-        if items.setdefault(item.id, item) is not item:
-            raise UserError(f"{file}:{number}: id {item.id} stands there twice; give each question its own")
-    if not items:
-        raise UserError(f"{file}: no row in it")
-    return list(items.values())
+    return read_rows(file, Item)

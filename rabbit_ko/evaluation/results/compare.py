@@ -12,12 +12,11 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
+from rabbit_ko.evaluation.intervals import CELLS, RESAMPLES
 from rabbit_ko.evaluation.records import Result, Sample, Score, State
 
-RESAMPLES = 10_000
 # With fewer pairs not even a unanimous change is rare under chance: 2 of 2 ** 5 ways to toss five coins.
 LEAST_ITEMS = 6
-_CELLS = 4_000_000
 
 
 class How(StrEnum):
@@ -119,7 +118,7 @@ def paired_bootstrap(before: npt.NDArray[np.float64], after: npt.NDArray[np.floa
     """
     differences, counts = np.unique(after - before, return_counts=True)
     rng, n = np.random.default_rng(0), counts.sum()
-    sizes = np.diff([*range(0, RESAMPLES, max(1, _CELLS // len(counts))), RESAMPLES])
+    sizes = np.diff([*range(0, RESAMPLES, max(1, CELLS // len(counts))), RESAMPLES])
     means = np.concatenate([rng.multinomial(n, counts / n, size=size) @ differences / n for size in sizes])
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rabbit_ko.errors import printable
+from rabbit_ko.evaluation.intervals import RESAMPLES
 from rabbit_ko.evaluation.records import Result, Score, State
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, RESAMPLES, Figure, How
+from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, Figure, How
 from rabbit_ko.evaluation.results.table import Part, Row, Table
 from rabbit_ko.evaluation.results.words import ENGLISH, Words, say
 from rabbit_ko.markdown import cell, code

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +25,9 @@ from rabbit_ko.evaluation.judge.asking import (
     work_of,
 )
 from rabbit_ko.evaluation.judge.deciding import deciding_files
-from rabbit_ko.evaluation.judge.rubric import Asked, ask_about, language_of
+from rabbit_ko.evaluation.judge.rubric import Asked
 from rabbit_ko.evaluation.judge.verdicts import Judgement, Mode, Verdict, scored
+from rabbit_ko.evaluation.judge.wanted import How, requests_for
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.pairs.records import Case
 
@@ -82,16 +83,13 @@ class RubricJudge:
 
     def _questions(self, cases: Sequence[Case]) -> list[Question]:
         """Return the questions, in the order of the cases."""
-        found = []
+        found, how = list[Question](), How(verdicts=self.config.verdicts)
         for number, (prompt, answers) in enumerate(cases):
             asked = Asked(prompt.messages, prompt.reference)
             for places in _places(self.config.mode, [answer.text for answer in answers]):
-                messages = partial(ask_about, self.config.mode, asked, [answers[place].text for place in places])
-                what, about = [self.name, self._settings, messages(False)], {"id": prompt.id, "answers": places}
-                found += [
-                    Question(number, places, Request(digest([*what, time]), about, messages, language_of(asked)))
-                    for time in range(self.config.verdicts)
-                ]
+                texts, about = [answers[place].text for place in places], {"id": prompt.id, "answers": places}
+                what = (self.config.mode, asked, texts, about, how.verdicts)
+                found += [Question(number, places, it) for it in requests_for(how, self.endpoint, *what)]
         return found
 
     def _judgements(self, cases: Sequence[Case], questions: Sequence[Question], replies: Replies) -> list[Judgement]:
