@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from rabbit_ko.evaluation.judge.scores import read_judged
 from rabbit_ko.publishing.examples import read_picked
 from rabbit_ko.recipes import read_config
 from tests.conftest import ROOT
+from tests.soon import soon
 
 pytestmark = pytest.mark.hostile
 
@@ -61,22 +61,17 @@ def test_a_config_that_means_harm_is_one_line(tmp_path: Path, what: str) -> None
     text, expected = FILES[what]
     path = tmp_path / "data.yaml"
     path.write_text(text)
-    started = time.perf_counter()
-    with pytest.raises(UserError, match=expected) as error:
+    with soon(10), pytest.raises(UserError, match=expected) as error:
         load_config(path)
-    assert time.perf_counter() - started < 5
     assert len(str(error.value)) < 2_000
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_yaml_is_read_faster_than_by_python_alone(tmp_path: Path) -> None:
-    text = FILES["65,000 values"][0]
-    (tmp_path / "a.yaml").write_text(text)
-    started = time.process_time()
-    yaml.load(text, yaml.SafeLoader)
-    loaded = time.process_time()
-    assert len(read_yaml(tmp_path / "a.yaml")) == 65_000
-    assert time.process_time() - loaded < 0.9 * (loaded - started)
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+def test_yaml_is_read_in_c_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("yaml.scanner.Scanner.fetch_more_tokens")
+    (tmp_path / "a.yaml").write_text("a: [1, 2]")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": [1, 2]}
 
 
 @pytest.mark.parametrize("read", [read_yaml, load_config, read_config, read_picked, read_questions, read_judged])

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import time
 import unicodedata
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from rabbit_ko import normal_form
 from rabbit_ko.normal_form import Form, normalize
 from tests.conftest import ROOT
+from tests.soon import soon
 
 PACKAGES = ("rabbit_ko", "prompt_strategies", "dataset_builders", "axolotl_plugins")
 # Marks that stand above, below and around; marks that fall into several; letters that take them, and Hangul.
@@ -41,9 +41,8 @@ def test_forms_are_those_of_the_standard_library(form: Form) -> None:
 @pytest.mark.parametrize("form", ["NFC", "NFKC"])
 @pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73", "\uff9e\u0301", "\U0001d165\u0301"])
 def test_a_letter_with_a_hundred_thousand_marks_is_quick(form: Form, marks: str) -> None:
-    started = time.perf_counter()
-    assert len(normalize(form, "a" + marks * 50_000)) >= 100_000
-    assert time.perf_counter() - started < 2
+    with soon(2):
+        assert len(normalize(form, "a" + marks * 50_000)) >= 100_000
 
 
 @pytest.mark.hostile

@@ -1,7 +1,6 @@
 """JSON in every layout: each row is there, or it is said why it is not."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dataset_builders.read.content import HEAD_BYTES
 from dataset_builders.read.json_lines import MAX_DEPTH
 from rabbit_ko.errors import UserError
 from tests.dataset_builders.read.reading import read_bytes
+from tests.soon import soon
 
 ROWS: list[Any] = [{"instruction": f"질문 {n}", "output": '줄\n둘 "인용" {[]} \\'} for n in range(3)]
 TURNS = [{"role": "user", "content": "가"}, {"role": "assistant", "content": "나"}]
@@ -238,7 +238,5 @@ def test_rows_longer_than_a_block_and_rows_across_blocks_are_read(tmp_path: Path
 
 @pytest.mark.parametrize("opening", ['[{"a": "', '{"data": [{"a": "', "[" * 3, '[{"a": ['])
 def test_what_never_closes_takes_linear_time(tmp_path: Path, opening: str) -> None:
-    started = time.perf_counter()
-    with pytest.raises(UserError, match="broken JSON"):
+    with soon(10), pytest.raises(UserError, match="broken JSON"):
         read_bytes(tmp_path, "a.json", opening.encode() + b"x" * 20_000_000)
-    assert time.perf_counter() - started < 10

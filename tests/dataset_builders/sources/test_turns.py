@@ -1,7 +1,6 @@
 """Conversations in every form that people write them in come to the same messages, or to a reason."""
 
 import json
-import time
 import unicodedata
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from dataset_builders.sources import SOURCES
 from dataset_builders.sources._turns import turns_or_text
 from rabbit_ko.errors import Rejected
+from tests.soon import soon
 
 CHAT = [{"role": "user", "content": "질문"}, {"role": "assistant", "content": "답"}]
 SHAREGPT = [{"from": "human", "value": "질문"}, {"from": "gpt", "value": "답"}]
@@ -186,10 +186,8 @@ def test_other_brackets_of_a_turn_are_its_text(said: str) -> None:
 )
 @pytest.mark.parametrize("start", ["", "Human: 질문\n\nAssistant: ", "[{", '{"role": "', "```", "\u200b"])
 def test_no_text_takes_long(start: str, run: str) -> None:
-    began = time.process_time()
-    with suppress(Rejected):
+    with soon(5), suppress(Rejected):
         read(start + run * 100_000 + "x")
-    assert time.process_time() - began < 1
     assert read([{"role": "user", "content": []}]) == [("user", "")]
 
 
