@@ -34,6 +34,10 @@ class Reply(str):
     completion: Any = None
 
 
+class Failed(UserError):
+    """A server that has failed at one request again and again, with a fault of its own (500)."""
+
+
 class _Stopped(Exception):
     """A request that is not sent, since another has failed."""
 
@@ -74,10 +78,10 @@ class Endpoint:
         """Return an answer, which is data and stays as it is otherwise, without the key, should it repeat that."""
         return answer.replace(self.key, HIDDEN) if len(self.key) >= LEAST else answer
 
-    def failure(self, said: str = "") -> UserError:
+    def failure(self, said: str = "", kind: type[UserError] = UserError) -> UserError:
         """Return the error that something was said, or that nobody answers."""
         said = said or f"cannot be reached; start the server, or check {self.option}"
-        return UserError("; ".join(filter(None, [f"{self.url}, {self.model}: {said}", self.advice])))
+        return kind("; ".join(filter(None, [f"{self.url}, {self.model}: {said}", self.advice])))
 
 
 class Refused(Exception):
@@ -133,11 +137,11 @@ def ask_for_each(
 ) -> int:
     """Work on items, as many at once as the endpoint allows; `work` gets a function that asks it for an answer.
 
-    That function raises Refused where a request cannot be met, and UserError where the next one would fail, too, or
-    where `most` requests have been sent; of those, each try of one that fails is another, but not where a setting is
-    refused. After an error nothing new is asked, but requests under way are finished. So it is after Ctrl-C or
-    SIGTERM; a second one ends it at once. Returns how many requests were sent; raises the first error, or
-    KeyboardInterrupt.
+    That function raises Refused where a request cannot be met, and UserError where the next one would fail, too
+    (Failed where this one may be the cause), or where `most` requests have been sent; of those, each try of one that
+    fails is another, but not where a setting is refused. After an error nothing new is asked, but requests under way
+    are finished. So it is after Ctrl-C or SIGTERM; a second one ends it at once. Returns how many requests were sent;
+    raises the first error, or KeyboardInterrupt.
     """
     from openai import AsyncOpenAI
 
@@ -280,7 +284,8 @@ def _explain(endpoint: Endpoint, error: Any) -> UserError | Refused:
     if passes(response):
         wait = response.headers.get("retry-after", "")
         asked = f", asks to wait {wait[:40]} s" if wait.isdecimal() else ""
-        return endpoint.failure(f"{line}{asked}; try again later, or lower --concurrency")
+        kind = Failed if response.status_code == 500 else UserError
+        return endpoint.failure(f"{line}{asked}; try again later, or lower --concurrency", kind)
     if response.status_code in (401, 403, 404):
         model = {"JUDGE": "JUDGE_MODEL", "MODEL": "MODEL_NAME"}[endpoint.role]
         return endpoint.failure(f"{line}; check {endpoint.option}, {model} and {key}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prompt_strategies.messages import Messages
-from rabbit_ko.evaluation.endpoint import CUT, Ask, Refused, Reply
+from rabbit_ko.evaluation.endpoint import CUT, Ask, Failed, Refused, Reply
 from rabbit_ko.evaluation.judge.own_lines import own_lines
 from rabbit_ko.evaluation.judge.verdicts import Language, Mode
 
@@ -27,7 +27,8 @@ class Manner:
     """What a judge's server takes: `temperature` and what other settings have, `response_format`, and `system`.
 
     The first request finds out, and all others wait for it. So nothing is refused more than once, and what is known
-    holds for a copy, too. known: `first` and `again` where all is learnt that such an attempt can show.
+    holds for a copy, too. known: `first` and `again` where all is learnt that such an attempt can show;
+    `cut` and `untold` where a reply was cut, or nothing was said of why there is none, which happens once.
     """
 
     mode: Mode
@@ -50,10 +51,23 @@ class Manner:
         if self.known.isdisjoint({"first", kind}):
             async with self._first:
                 if self.known.isdisjoint({"first", kind}):
-                    reply = await self._ask(ask, messages, wanted)
+                    reply = await self._ask_first(ask, messages, wanted)
                     self._learn(kind, reply)
                     return reply
         return await self._ask(ask, messages, wanted)
+
+    async def _ask_first(self, ask: Ask, messages: Messages, wanted: dict[str, Any]) -> Reply:
+        """Ask, and once more without a schema where a server does not say what it fails at: it is told by that."""
+        try:
+            return await self._ask(ask, messages, wanted)
+        except (Refused, Failed):
+            if "response_format" not in wanted.keys() - self.refused or "untold" in self.known:
+                raise
+            self.known.add("untold")
+            others = {name: value for name, value in wanted.items() if name != "response_format"}
+            reply = await self._ask(ask, messages, others)
+            self.refused.add("response_format")
+            return reply
 
     async def _ask(self, ask: Ask, messages: Messages, wanted: dict[str, Any]) -> Reply:
         while True:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from rabbit_ko.errors import UserError
+from rabbit_ko.evaluation import endpoint
 from rabbit_ko.evaluation.endpoint import Endpoint
 from rabbit_ko.evaluation.judge.asking import IN_A_ROW, Replies, Request, ask_all, verdict_of
 from rabbit_ko.evaluation.judge.manner import without_system
@@ -137,6 +138,27 @@ def test_what_a_model_refuses_is_learnt_once_for_all_requests(
     server.rule = refusing(said, has(name), status)
     assert ask(server) == [4.0] * 8
     assert [has(name)(each.body) for each in server.requests] == [True] + [False] * 8
+
+
+@pytest.mark.parametrize(("status", "tries"), [(400, 1), (422, 1), (500, 3)])
+def test_a_server_that_fails_at_a_schema_without_a_word_of_it_is_asked_without_it(
+    server: Judge, monkeypatch: pytest.MonkeyPatch, status: int, tries: int
+) -> None:
+    monkeypatch.setattr(endpoint, "RETRIES", 2)
+    server.rule = refusing("Something is wrong", has("response_format"), status)
+    assert ask(server) == [4.0] * 8
+    assert [has("response_format")(each.body) for each in server.requests] == [True] * tries + [False] * 8
+
+
+@pytest.mark.parametrize(("status", "requests"), [(400, IN_A_ROW + 1), (500, 2 * 3), (503, 3)])
+def test_a_server_that_fails_at_everything_is_asked_once_without_a_schema(
+    server: Judge, monkeypatch: pytest.MonkeyPatch, status: int, requests: int
+) -> None:
+    monkeypatch.setattr(endpoint, "RETRIES", 2)
+    server.rule = refusing("Something is wrong", lambda _: True, status)
+    with pytest.raises(UserError, match=f"answers {status}, Something is wrong"):
+        ask(server, number=2 * IN_A_ROW, concurrency=1)
+    assert len(server.requests) == requests
 
 
 def test_a_model_that_refuses_everything_that_can_be_refused_is_asked_all_the_same(server: Judge) -> None:
