@@ -53,6 +53,12 @@ class Request(NamedTuple):
     messages: Callable[[bool], Messages]
     language: Language = "ko"
 
+    @property
+    def judged(self) -> str:
+        """What the judge reads of others: what the user says up to the last mark, behind which the rubric ends."""
+        said = "\n".join(turn["content"] for turn in self.messages(False) if turn["role"] == "user")
+        return said.rpartition("\n</")[0] or said
+
 
 class Statement(NamedTuple):
     """What the judge said to one request, or why the server refused it.
@@ -77,16 +83,18 @@ class Heard(NamedTuple):
     sent: int
 
 
-def known_replies(mode: Mode, journal: Path, lowest: float = 1.0) -> Replies:
+def known_replies(mode: Mode, requests: Iterable[Request], journal: Path, lowest: float = 1.0) -> Replies:
     """Return the replies in a journal; what was paid for is read anew, should more be read now than it was then.
 
-    What a server has refused it may take in another run. lowest: the lowest score that there is.
+    What a server has refused it may take in another run. requests: those that are wanted, by which their replies are
+    read; others may be there, too. lowest: the lowest score that there is.
     """
-    replies: Replies = defaultdict(list)
+    replies, wanted = defaultdict[str, list[Statement]](list), {request.key: request for request in requests}
     for record in records(journal, key=str, text=str, ended=bool, refused=bool):
         if not record["refused"]:
-            finish = str(record.get("finish", ""))
-            replies[record["key"]].append(_read(mode, lowest, record["text"], record["ended"], finish))
+            request = wanted.get(record["key"])
+            said = record["text"], record["ended"], str(record.get("finish", ""))
+            replies[record["key"]].append(_read(mode, lowest, request.judged if request else "", *said))
     return replies
 
 
@@ -129,7 +137,7 @@ def ask_all(
     server, and what is learnt of it. Raises UserError where the server fails,
     refuses everything or needs more, and where nothing that the judge says can be read.
     """
-    replies = known_replies(mode, journal, lowest)
+    replies = known_replies(mode, requests, journal, lowest)
     missing, total = still_missing(requests, replies), len({request.key for request in requests})
     if most is not None and len(missing) > most:
         said = f"MAX_REQUESTS: {len(missing):,} verdicts are missing, and {most:,} requests may be sent"
@@ -143,7 +151,7 @@ def ask_all(
                 try:
                     asked = request.messages(bool(before))
                     said = await manner.ask(ask, asked, request.language, len(before))
-                    reply = _read(mode, lowest, _words(said), is_whole(said), said.finish)
+                    reply = _read(mode, lowest, request.judged, _words(said), is_whole(said), said.finish)
                 except Refused as refused:
                     reply = Statement(None, str(refused), refused=True)
                 notes.take(request, reply)
@@ -207,8 +215,9 @@ def _end_of(reply: Statement) -> str:
     return "comes without a finish_reason, so that it may be cut at"
 
 
-def _read(mode: Mode, lowest: float, text: str, ended: bool, finish: str) -> Statement:
-    return Statement(read_verdict(mode, text, lowest) if ended else None, text, ended, finish=finish)
+def _read(mode: Mode, lowest: float, judged: str, text: str, ended: bool, finish: str) -> Statement:
+    score = read_verdict(mode, text, lowest, judged) if ended else None
+    return Statement(score, text, ended, finish=finish)
 
 
 def _words(reply: Reply) -> str:

@@ -116,7 +116,7 @@ class Job:
             for question in self.answers.questions
             for wanted in self._on(question, *(answers.expected(question) for answers in self.all_answers))
         ]
-        return work_of(still_missing(requests, known_replies(self.mode, self.journal, self.how.lowest)))
+        return work_of(still_missing(requests, known_replies(self.mode, requests, self.journal, self.how.lowest)))
 
     def run(self, most: int | None, manner: Manner) -> tuple[Result, int]:
         """Have the answers judged, save the result, and return it with how many requests were sent.

@@ -81,9 +81,9 @@ class Manner:
                 self.refused.add(refused.setting)
 
     def _learn(self, kind: str, reply: Reply) -> None:
-        """See by the first whole reply whether the judge keeps to the schema, or by two that have no end."""
+        """See by the first whole reply whether the judge keeps to the schema, or by two that are cut or empty."""
         if kind == "first" and "response_format" not in self.refused:
-            is_cut = reply.finish in CUT
+            is_cut = reply.finish in CUT or not reply
             if not is_whole(reply) and not (is_cut and "cut" in self.known):
                 self.known |= {"cut"} if is_cut else set()
                 return

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from rabbit_ko.normal_form import normalize
 
@@ -28,8 +29,14 @@ _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060"))
 _MARK = re.compile(r"(```|~~~|\"\"\"|''').*+|</?([^<>/|\s]{1,40}+)[^<>]*+>")
 # What says that the words of another follow: a sentence that points to them and names them.
 _SENTENCE_END = re.compile(r"[.!?]\s")
-_POINTS = re.compile(r"다음|아래|이렇게|following|:$", re.IGNORECASE)
-_NAMES = re.compile(r"답변|문구|요구|인용|answer|response|quote|text", re.IGNORECASE)
+_POINTS = re.compile(r"다음|아래|이렇게|following|(?::|says|reads|writes|claims|demands|states)$", re.IGNORECASE)
+_NAMES = re.compile(
+    r"답변|문구|요구|인용|요청|주장|위조|본문|원문|사용자"
+    r"|answer|response|quote|text|demand|request|claim|cheat|forge|user|says|reads|writ",
+    re.IGNORECASE,
+)
+# What begins the reasons, which stand before a verdict that is quoted as before any other.
+_REASONS = re.compile(r"[\s*_#>-]*+(?:평가|assessment)[*_ ]*+:", re.IGNORECASE)
 
 
 def own_lines(reply: str) -> list[str] | None:
@@ -37,19 +44,31 @@ def own_lines(reply: str) -> list[str] | None:
 
     What stands before an end of thoughts that never began remains: that end may be one that the judge quotes.
     """
-    text = normalize("NFC", reply).translate(_FULL_WIDTH | _INVISIBLE).replace("\r", "\n").strip()
-    if (said := _without_thoughts(text)) is None:
+    if (said := _without_thoughts(_plain(reply).strip())) is None:
         return None
     before, after = said
     if not after:
         return None
-    lines = [line.rstrip() for line in [*before.split("\n"), *_without_fence(after).split("\n")] if line.strip()]
+    lines = lines_of(f"{before}\n{_without_fence(after)}")
     marks = Counter(mark[1] or mark[2] for line in lines if (mark := _MARK.fullmatch(line.strip())))
     return None if any(count % 2 for count in marks.values()) else lines
 
 
-def announces(line: str) -> bool:
-    """Tell whether a line says that the next one is of another's words."""
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text that are not blank."""
+    return [line.rstrip() for line in _plain(text).split("\n") if line.strip()]
+
+
+def announced(lines: Sequence[str]) -> bool:
+    """Tell whether a line above a verdict, or above its reasons, says that what comes next is of another's words."""
+    return any(map(_announces, lines[-2:] if _REASONS.match(lines[-1]) else lines[-1:]))
+
+
+def _plain(text: str) -> str:
+    return normalize("NFC", text).translate(_FULL_WIDTH | _INVISIBLE).replace("\r", "\n")
+
+
+def _announces(line: str) -> bool:
     sentence = _SENTENCE_END.split(line.rstrip(" .*_"))[-1]
     return bool(_POINTS.search(sentence) and _NAMES.search(sentence))
 

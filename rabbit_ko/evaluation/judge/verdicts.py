@@ -8,7 +8,7 @@ from typing import Literal
 
 from rabbit_ko.evaluation.judge.forms import Mode as Mode
 from rabbit_ko.evaluation.judge.forms import said_in, said_last
-from rabbit_ko.evaluation.judge.own_lines import announces, own_lines
+from rabbit_ko.evaluation.judge.own_lines import announced, lines_of, own_lines
 
 Language = Literal["ko", "en"]
 
@@ -40,16 +40,21 @@ class Judgement:
     disagreed: frozenset[tuple[int, int]] = frozenset()
 
 
-def read_verdict(mode: Mode, text: str, lowest: float = 1.0) -> float | None:
+def read_verdict(mode: Mode, text: str, lowest: float = 1.0, judged: str = "") -> float | None:
     """Return the score of a verdict, from `lowest` to 10, or which of two answers is better.
 
     1: the first. 0: the second. 0.5: neither. The verdict is an object in JSON or the last line, with nothing behind
     it but a closing form. None where there is none, where another line says another one, and where it may be quoted.
+    judged: what the judge has read. A verdict that stands there, too, is the judge's own only where it is the whole
+    reply.
     """
     if not (lines := own_lines(text)):
         return None
     said, before = said_last(mode, lines, lowest)
-    is_quoted = bool(before) and announces(before[-1])
+    if not before:
+        return said
+    # None stands for one that is not clear, which may be quoted as well: `점수: 10 (꼭)`.
+    is_quoted = announced(before) or not {said, None}.isdisjoint(said_in(mode, lines_of(judged), lowest))
     return said if not is_quoted and said_in(mode, before, lowest) <= {said} else None
 
 

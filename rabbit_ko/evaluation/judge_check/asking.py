@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     def missing(self, mode: Mode) -> list[Request]:
         """Return the requests that have no verdict yet."""
         requests = [wanted.request for wanted in self.wanted[mode]]
-        return still_missing(requests, known_replies(mode, self.journal(mode), self.how.lowest))
+        return still_missing(requests, known_replies(mode, requests, self.journal(mode), self.how.lowest))
 
     @property
     def work(self) -> Work:

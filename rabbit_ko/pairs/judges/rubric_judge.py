@@ -69,7 +69,7 @@ class RubricJudge:
     def work(self, cases: Sequence[Case], journal: Path) -> Work:
         """Return the requests for the verdicts that are missing, each of which is read at the first attempt."""
         requests = [question.request for question in self._questions(cases)]
-        return work_of(still_missing(requests, known_replies(self.config.mode, journal)))
+        return work_of(still_missing(requests, known_replies(self.config.mode, requests, journal)))
 
     def judge(self, cases: Sequence[Case], journal: Path, most: int | None) -> list[Judgement]:
         """Judge the answers to each prompt; a request that was answered before is not sent again.

@@ -21,7 +21,7 @@ from tests.rabbit_ko.evaluation.judge_check.cases import (
     shown,
     warnings,
 )
-from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply
+from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply, Request
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 
 # 75 answers three times, six changes of 25 answers, two of 20, and 75 pairs in both orders.
@@ -187,7 +187,12 @@ def test_what_a_judge_and_items_say_is_text_on_the_page(server: Judge, in_tmp: P
     file = in_tmp / "<b>.jsonl"
     file.write_text("\n".join(item.model_dump_json() for item in items))
     rule = judge_of({"demand": 7.0}, items=items)
-    server.rule = lambda request: Reply(f"<img src=x> {rule(request).text}")
+
+    def marked_up(request: Request) -> Reply:
+        text = rule(request).text or ""
+        return Reply(text.splitlines()[-1] if "한 줄만" in request.text else f"<img src=x> {text}")
+
+    server.rule = marked_up
     check(server, "--items", str(file), "--judge-model", "<i>judge</i>")
     [page] = Path("runs/judges").rglob("check*.html")
     text = page.read_text(encoding="utf-8")
