@@ -12,7 +12,8 @@ import pytest
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.serving import process
-from rabbit_ko.serving.process import check_port, free_port, running, url_of, why
+from rabbit_ko.serving.process import check_port, running, url_of, why
+from tests.loopback import free_port
 
 LOG = Path("serve.log")
 

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
 from rabbit_ko.serving.backends import Place, find_server
-from rabbit_ko.serving.process import free_port
 from tests.conftest import ROOT, environment
+from tests.loopback import free_port
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.export.stages import MERGED, stage_of
