@@ -18,7 +18,7 @@ from tests.rabbit_ko.evaluation.judge.cli import (
     result_of,
     run,
 )
-from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, verdict
+from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, Request, verdict
 
 ALL = 8
 SOON = {"Retry-After-Ms": "20"}
@@ -106,7 +106,13 @@ def test_401_403_and_404_are_not_tried_again(judge: Judge, model: Judge) -> None
 
 def test_verdicts_that_are_under_way_when_one_fails_are_kept(judge: Judge, model: Judge) -> None:
     numbers = count()
-    judge.rule = lambda request: Reply("no", 403) if next(numbers) == 2 else Reply(verdict(request).text, wait=0.3)
+
+    def rule(request: Request) -> Reply:
+        number = next(numbers)
+        # The first is alone; those beside the one that fails are asked before it has, and answered after.
+        return Reply("no", 403, wait=1) if number == 2 else Reply(verdict(request).text, wait=3 * (number > 0))
+
+    judge.rule = rule
     run(judge, model, "--concurrency", "5", exit_code=1)
     assert len(judge.requests) == 6
     assert len(lines(VERDICTS)) == 5
