@@ -17,8 +17,8 @@ SAID = {
     "no length": "answers, but not as chat completions do; check JUDGE_URL",
     "short": "cannot be reached; start the server, or check JUDGE_URL",
     "endless": "it sends more than 1 MiB; check JUDGE_URL",
-    "dripping": "no answer within 1 s, 2 times",
-    "dripping headers": "no answer within 1 s, 2 times",
+    "dripping": "no answer within 2 s, 2 times",
+    "dripping headers": "no answer within 2 s, 2 times",
     "gzip bomb": "it sends more than 1 MiB; check JUDGE_URL",
     "broken gzip": "its gzip is broken; check JUDGE_URL",
     "cut gzip": "its gzip is cut off; check JUDGE_URL",
@@ -49,7 +49,7 @@ def test_whatever_a_judge_sends_is_one_line_and_keeps_what_was_judged(
             complete(handler)
 
     monkeypatch.setattr(Handler, "do_POST", post)
-    assert said in run(judge, model, "--timeout", "1", "--concurrency", "1", exit_code=1).stderr
+    assert said in run(judge, model, "--timeout", "2", "--concurrency", "1", exit_code=1).stderr
     assert not (RESULTS / f"{TASK}.json").exists()
     assert len(lines(VERDICTS)) == 2
 
