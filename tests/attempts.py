@@ -18,7 +18,7 @@ FORKS.set_forkserver_preload(
         *("torch.utils.tensorboard", "transformers.models.llama.modeling_llama", "tests.attempts"),
     ]
 )
-PATIENCE = 240
+PATIENCE = 900
 
 
 def variant(project: Path, stage: str, output_dir: str) -> str:

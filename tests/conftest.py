@@ -19,6 +19,7 @@ import pytest
 import torch
 from axolotl.integrations.base import PluginManager
 from filelock import FileLock
+from hypothesis import settings
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from axolotl_plugins.guard import Guard
@@ -37,12 +38,19 @@ SHARED = Path(os.environ.get("RABBIT_KO_SHARED", ROOT.parent / "shared"))
 VENV = ROOT / ".venv"
 # What other libraries say, and their bars.
 NOISE = re.compile(r"Warning|WARNING|Failed to load|\d+%\||it/s|examples/s|^W\d{4} |^\[20", re.MULTILINE)
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 TOKENIZERS = ("smoke", "llama-3", "llama-3-no-bos", "qwen3")
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start, which a shell's background jobs ignore; and share the cores."""
+    """Let Ctrl-C reach what the tests start, which a shell's background jobs ignore; and share the cores.
+
+    Nothing here goes through a proxy, and hypothesis draws the same examples in every run, however long they take.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        del os.environ[name]
+    settings.load_profile("ci")
     if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many as cores
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)

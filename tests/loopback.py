@@ -1,12 +1,25 @@
 """What the servers that tests run on this machine have in common."""
 
+import os
 import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any, TypeVar
+
+# Below those that a system gives out by itself, so that nothing else takes one before a server listens there.
+_PORTS = count(20_000 + os.getpid() % 120 * 100)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens at, another one each time."""
+    for port in _PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OverflowError("there are no more ports")
 
 
 class LoopbackServer(ThreadingHTTPServer):

@@ -1,7 +1,6 @@
 """Several processes of one run on a CPU, by gloo, each forked from one that has axolotl loaded."""
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from axolotl.utils import trainer
 
 from rabbit_ko.recipes import GUARD
 from tests.attempts import FORKS, finish, train, variant
+from tests.loopback import free_port
 
 
 class CpuRanks(BasePlugin):
@@ -84,10 +84,7 @@ def with_ranks(project: Path, stage: str, output_dir: str, plugin: str = "CpuRan
 
 def start_ranks(project: Path, config: str, log: Path, count: int, **overrides: Any) -> list[Any]:
     """Start the processes of a run, as torchrun would; each has a log of its own, with its rank behind the name."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = []
     for rank in range(count):
         own = {**group, "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)}

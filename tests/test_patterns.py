@@ -153,16 +153,16 @@ def _slow_text(used: Used) -> Any:
 
 @pytest.fixture
 def _alarm() -> Iterator[None]:
-    """End a pattern that takes exponential time."""
+    """End a pattern that takes exponential time, of this process."""
 
     def ring(*_: object) -> None:
         raise TimeoutError("a pattern takes exponential time")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(60)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, 300)
     yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
 
 
 @pytest.mark.hostile

@@ -35,7 +35,7 @@ SHORT: dict[str, Any] = {**PREFERRING, "max_steps": 6}
 # In the middle of the first epoch, at its end, and in the middle of the second.
 PACKED_KILLS = (7, 14, 21)
 PACKED: dict[str, Any] = {
-    **{**OPTIONS, "save_steps": 7, "logging_steps": 7, "max_steps": 24},
+    **{**OPTIONS, "save_steps": 7, "logging_steps": 7, "max_steps": 27},
     **{"sample_packing": True, "micro_batch_size": 1, "gradient_accumulation_steps": 2},
 }
 

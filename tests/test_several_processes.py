@@ -119,15 +119,15 @@ def test_dpo_is_the_same_in_two_processes_also_where_it_prepares_the_rows(starte
 
 
 def test_a_run_whose_rank_is_killed_resumes_to_the_same_bytes(started: Path) -> None:
-    options: dict[str, Any] = {"max_steps": 8, "logging_steps": 4, "save_steps": 3, "lora_dropout": 0.1}
+    options: dict[str, Any] = {"max_steps": 13, "logging_steps": 4, "save_steps": 7, "lora_dropout": 0.1}
     whole = together(started, "ranks-whole", **options)
     killed, log = "runs/ranks-killed", started / "ranks-killed.log"
     config = with_ranks(started, "sft", killed)
     processes = start_ranks(started, config, log, 2, **options)
-    kill_after(processes[1], (started / killed / "checkpoint-3" / CHECKSUMS).exists)
+    kill_after(processes[1], (started / killed / "checkpoint-7" / CHECKSUMS).exists)
     processes[0].kill()
     assert finish_ranks(start_ranks(started, config, log, 2, **options)) == [0, 0]
-    assert f"resuming from {killed}/checkpoint-3" in Path(f"{log}.0").read_text()
+    assert f"resuming from {killed}/checkpoint-7" in Path(f"{log}.0").read_text()
     assert adapter(started / killed) == adapter(whole)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -294,7 +294,6 @@ SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=60)
 
 
 @given(SIZES, st.floats(0, 5_000))
-@settings(deadline=None)
 def test_rows_fit_a_target_within_half_a_row_and_the_first_ones_stand_most_often(
     sizes: list[int], target: float
 ) -> None:
@@ -305,7 +304,6 @@ def test_rows_fit_a_target_within_half_a_row_and_the_first_ones_stand_most_often
 
 
 @given(st.lists(SIZES, min_size=2, max_size=5), st.lists(st.floats(0.01, 0.9), min_size=2, max_size=5), st.booleans())
-@settings(deadline=None)
 def test_shares_of_any_sources_are_met_within_a_row(
     sources: list[list[int]], wanted: list[float], all_: bool
 ) -> None:

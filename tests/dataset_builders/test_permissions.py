@@ -20,6 +20,17 @@ NOBODY = 65_534
 SHARD = "sft/train-00000-of-00001.parquet"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _imports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run each command once: what Python imports late is there before a user is who may not read it."""
+    place = tmp_path_factory.mktemp("imports")
+    build_rows(place, "alpaca", exchanges(30), {"license": "MIT"})
+    for command in ("data --config {0}/data.yaml --out {0}/new", "verify {0}/new", "diff {0}/data {0}/new"):
+        assert main_of(*command.format(place).split()) == 0
+    assert main_of("push-data", "--folder", f"{place}/data", "--repo", f"file://{place}/pushed") == 0
+    assert main_of("verify", f"{place}/none") == 1
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that an ordinary user may enter, with data that is theirs, and what it is built from."""

@@ -81,7 +81,7 @@ def served(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["qir", "iir"])
-@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(conversations(), min_size=40, max_size=60))
 def test_any_conversation_has_one_tokenization(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path, name: str, rows: list[Messages]

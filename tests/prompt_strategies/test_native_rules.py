@@ -36,9 +36,7 @@ CONTROLS = [
     *("[INST]", "[/INST]", "[|endofturn|]", "[|user|]", "<end_of_turn>", "<start_of_turn>model", "<｜User｜>"),
     *("<｜end▁of▁sentence｜>", "<|im_sep|>", "<|eom|>", "<|bom|>", "<think>", "</think>", "<tool_call>"),
 ]
-EVERYTHING = settings(
-    max_examples=2, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
-)
+EVERYTHING = settings(max_examples=2, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 def content(*more: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

@@ -275,8 +275,8 @@ def test_only_small_files_of_a_model_are_downloaded(hub: Hub, in_tmp: Path) -> N
         "import re, sys; from rabbit_ko.hub import hub_files; print(*hub_files('org/base', re.compile('LICENSE.*')))"
     )
     variables = environment(PYTHONPATH=str(ROOT), **hub.variables(in_tmp / "home", WRITER))
-    result = subprocess.run([sys.executable, "-c", asked], env=variables, capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", asked], env=variables, capture_output=True, text=True, timeout=300)
     assert (result.stdout, result.stderr) == ("LICENSE LICENSE-WEIGHTS\n", "")
     base.sizes["LICENSE-WEIGHTS"] = SMALL_BYTES + 1
-    result = subprocess.run([sys.executable, "-c", asked], env=variables, capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", asked], env=variables, capture_output=True, text=True, timeout=300)
     assert (result.stdout, result.stderr) == ("LICENSE\n", "")

@@ -32,11 +32,11 @@ def test_whatever_a_hub_sends_has_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, said: str
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("rabbit_ko.web.START_SECONDS", 0.2)
     monkeypatch.setattr("rabbit_ko.hub.HUB_ANSWER_BYTES", 1 << 20)
     monkeypatch.setattr("rabbit_ko.hub.WAITS", (0.01,))
-    for name in ("QUIET_SECONDS", "COMMIT_SECONDS"):
-        monkeypatch.setattr(f"rabbit_ko.hub.{name}", 0.3)
+    if answer in ("dripping", "silent"):
+        for name in ("web.START_SECONDS", "hub.QUIET_SECONDS", "hub.COMMIT_SECONDS"):
+            monkeypatch.setattr(f"rabbit_ko.{name}", 1.0)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     close_session()

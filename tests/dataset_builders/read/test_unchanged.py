@@ -80,6 +80,8 @@ def in_place(path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
         file.truncate(file.write(content))
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    while path.stat().st_ctime_ns == was.st_ctime_ns:  # the clock of files may tick every few milliseconds only
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
 def by_name(path: Path, content: bytes) -> None:

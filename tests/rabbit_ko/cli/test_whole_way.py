@@ -209,7 +209,7 @@ def test_after_ctrl_c_a_command_that_makes_something_ends_by_itself(recipes: Pat
             assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
         assert Path("ended").exists()
         assert process.stderr
         assert process.stderr.read() == ""

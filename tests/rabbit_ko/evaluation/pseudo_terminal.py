@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-SECONDS = 60.0
+SECONDS = 300.0
 
 
 class PseudoTerminal:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rabbit_ko.serving.process import free_port, running
+from rabbit_ko.serving.process import running
 from tests.conftest import VENV
+from tests.loopback import free_port
 
 
 @contextmanager
@@ -14,5 +15,5 @@ def served(command: str) -> Iterator[str]:
     port = free_port()
     program, *arguments = command.replace("PORT", str(port)).split()
     url = f"http://127.0.0.1:{port}"
-    with running([str(VENV / "bin" / program), *arguments, "--device", "cpu"], url, Path("serve.log"), 120):
+    with running([str(VENV / "bin" / program), *arguments, "--device", "cpu"], url, Path("serve.log"), 600):
         yield url

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 
 from rabbit_ko.serving.llama_cpp import llama_cpp_command
-from rabbit_ko.serving.process import free_port, running
+from rabbit_ko.serving.process import running
+from tests.loopback import free_port
 
 
 class LlamaServer(httpx.Client):
@@ -36,5 +37,5 @@ def serving(file: Path, adapter: Path | None = None) -> Iterator[LlamaServer]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = llama_cpp_command(file, "127.0.0.1", port, context=512, exact=True, lora=adapter)
-    with running(command, url, Path("llama_server.log"), 60), LlamaServer(base_url=url, timeout=60) as client:
+    with running(command, url, Path("llama_server.log"), 300), LlamaServer(base_url=url, timeout=300) as client:
         yield client

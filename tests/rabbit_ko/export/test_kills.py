@@ -33,7 +33,7 @@ def stopped(by: signal.Signals) -> int:
     command = [sys.executable, "-m", "rabbit_ko.cli", "export", "--recipe", "mine", "--stage", "sft"]
     variables = environment(PYTHONPATH=str(ROOT))
     process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(EXPORT.glob("gguf/.f32-*/work-*/keys.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -43,7 +43,7 @@ def stopped(by: signal.Signals) -> int:
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(child), by)
     process.send_signal(by)
-    return process.wait(30)
+    return process.wait(120)
 
 
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

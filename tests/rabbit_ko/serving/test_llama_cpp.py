@@ -13,7 +13,8 @@ from rabbit_ko.evaluation.models import encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
 from rabbit_ko.serving.llama_cpp import EXACT, PROGRAM, llama_cpp_command
-from rabbit_ko.serving.process import free_port, running
+from rabbit_ko.serving.process import running
+from tests.loopback import free_port
 from tests.rabbit_ko.export.stages import stage_of
 
 LOG = Path("llama_cpp.log")
@@ -36,7 +37,7 @@ def test_it_reads_the_stage_s_prompt_and_tells_tokens_by_their_ids(stage: Stage,
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = llama_cpp_command(file_of(stage), "127.0.0.1", port, context=256, exact=exact)
-    with running(command, url, LOG, 60), httpx.Client(base_url=url, timeout=60) as client:
+    with running(command, url, LOG, 300), httpx.Client(base_url=url, timeout=300) as client:
         request = {"messages": ASKED, "temperature": 0, "max_tokens": 4, "logprobs": True, "top_logprobs": 20}
         said = client.post("/v1/chat/completions", json=request).raise_for_status().json()
         assert client.get("/props").json()["total_slots"] == (1 if exact else 4)
@@ -55,7 +56,7 @@ def test_a_file_that_is_cut_off_is_told_in_one_line(stage: Stage) -> None:
     port = free_port()
     command = llama_cpp_command(Path("cut.gguf"), "127.0.0.1", port, context=256)
     told = r"^the server ended: .+; its log is llama_cpp.log$"
-    with pytest.raises(UserError, match=told), running(command, f"http://127.0.0.1:{port}", LOG, 60):
+    with pytest.raises(UserError, match=told), running(command, f"http://127.0.0.1:{port}", LOG, 300):
         pytest.fail("it serves half a file")
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from rabbit_ko.errors import UserError
 from rabbit_ko.serving import process
-from rabbit_ko.serving.process import check_port, free_port, running, url_of, why
+from rabbit_ko.serving.process import check_port, running, url_of, why
+from tests.loopback import free_port
 
 LOG = Path("serve.log")
 
@@ -27,7 +28,7 @@ def start(script: str, seconds: float = 60, program: str = sys.executable) -> No
 def is_gone(name: str) -> bool:
     """Tell whether the process whose number a file has ends at once, or waits only for its parent to notice."""
     state = Path("/proc") / Path(name).read_text().strip() / "stat"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
             if state.read_text().rpartition(")")[2].split()[0] == "Z":

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
 from rabbit_ko.serving.backends import Place, find_server
-from rabbit_ko.serving.process import free_port
 from tests.conftest import ROOT, environment
+from tests.loopback import free_port
 from tests.rabbit_ko.evaluation.rabbit import rabbit
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
 from tests.rabbit_ko.export.stages import MERGED, stage_of
@@ -60,7 +60,7 @@ class Serving:
     def end(self, by: signal.Signals) -> tuple[int, str]:
         """Send a signal; return the exit code and what was said."""
         self.process.send_signal(by)
-        said = self.process.communicate(timeout=60)[1]
+        said = self.process.communicate(timeout=300)[1]
         return self.process.returncode, said
 
 
@@ -114,14 +114,14 @@ def test_a_server_that_is_killed_is_told_in_one_line(stage: Stage) -> None:
     served = Serving("llamacpp")
     [server] = served.children()
     os.kill(server, signal.SIGKILL)
-    said = served.process.communicate(timeout=60)[1]
+    said = served.process.communicate(timeout=300)[1]
     assert served.process.returncode == 1
     assert said.splitlines()[-1] == f"error: the server ended: killed by SIGKILL; its log is {LOG}"
 
 
 def test_ctrl_c_while_it_starts_leaves_no_process(stage: Stage) -> None:
     served = Serving("transformers", waits=False)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (started := served.children()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -133,7 +133,7 @@ def test_ctrl_c_while_it_starts_leaves_no_process(stage: Stage) -> None:
 
 def test_a_command_of_the_server_s_own_that_it_refuses_is_told_with_its_reason(stage: Stage) -> None:
     served = Serving("llamacpp", "--args", "--lora nowhere.gguf")
-    said = served.process.communicate(timeout=60)[1]
+    said = served.process.communicate(timeout=300)[1]
     assert (served.printed, served.process.returncode) == ("", 1)
     assert "nowhere.gguf" in said.splitlines()[-1]
     assert said.splitlines()[-1].startswith("error: the server ended: ")

@@ -126,5 +126,5 @@ def test_an_interruption_reaches_the_process_which_ends_by_itself(tmp_path: Path
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        process.wait(30)
+        process.wait(120)
     assert (tmp_path / "ended").read_text() == "by itself"

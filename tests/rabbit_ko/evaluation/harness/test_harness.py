@@ -13,7 +13,7 @@ from prompt_strategies.tokens import encode, encode_prompts
 from rabbit_ko.evaluation.harness.evaluation import Evaluation
 from rabbit_ko.evaluation.harness.evaluation import evaluate as run
 from rabbit_ko.evaluation.harness.suites import SUITES
-from rabbit_ko.evaluation.records import Result, model_of, read_result, read_samples
+from rabbit_ko.evaluation.records import Result, model_of, read_answers, read_result, read_samples
 from rabbit_ko.evaluation.stages import find_stage
 from tests.conftest import ROOT, SHARED
 from tests.conftest import run as run_command
@@ -44,6 +44,11 @@ def result_of(recipe: Path, task: str) -> Result:
     result = read_result(recipe / "runs/smoke/eval/sft", task)
     assert result
     return result
+
+
+def answers_of(recipe: Path, task: str) -> list[str]:
+    """What the SFT stage has answered in a task."""
+    return [answer.answer for answer in read_answers(recipe / "runs/smoke/eval/sft", task)]
 
 
 @pytest.mark.skipif(not SHARED_HUB.exists(), reason=f"{SHARED_HUB} is absent; point RABBIT_KO_SHARED at its parent")
@@ -165,14 +170,15 @@ def test_a_server_is_asked_for_answers_and_one_without_likelihoods_is_told_in_a_
     monkeypatch.setenv("NLTK_DATA", str(punkt))
     options = ("TASKS=ifeval", "LIMIT=2")
     evaluate(recipe, *options)
-    here = result_of(recipe, "ifeval")
-    assert any(score.value for score in here.scores)
+    here, answers = result_of(recipe, "ifeval"), answers_of(recipe, "ifeval")
+    assert any(answers)
     model = "runs/smoke/sft/merged"
     with served(f"transformers serve {model} --port PORT") as address:
         server = (f"MODEL_URL={address}/v1", f"MODEL_NAME={model}")
         evaluate(recipe, *options, *server)
         there = result_of(recipe, "ifeval")
         assert (there.scores, there.model.backend) == (here.scores, "openai")
+        assert answers_of(recipe, "ifeval") == answers
         failed = evaluate(recipe, "TASKS=kobest", "LIMIT=1", *server, returns=2)
     assert [line for line in failed.stderr.splitlines() if line.startswith("error: kobest: 400")]
     assert "Traceback" not in failed.stderr

@@ -201,7 +201,7 @@ def test_an_unreadable_verdict_that_is_readable_the_second_time_counts(judge: Ju
 
 def test_no_more_requests_are_under_way_than_allowed(judge: Judge, model: Judge) -> None:
     def slowly(request: Request) -> Reply:
-        return Reply(verdict(request).text, wait=0.05)
+        return Reply(verdict(request).text, wait=0 if judge.most_under_way == 3 else 2)
 
     judge.rule = slowly
     run(judge, model, "--concurrency", "3")

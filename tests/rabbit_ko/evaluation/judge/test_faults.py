@@ -18,7 +18,7 @@ from tests.rabbit_ko.evaluation.judge.cli import (
     result_of,
     run,
 )
-from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, verdict
+from tests.rabbit_ko.evaluation.judge_server import Judge, Reply, Request, verdict
 
 ALL = 8
 SOON = {"Retry-After-Ms": "20"}
@@ -38,13 +38,13 @@ def _in_recipe(recipe: Path) -> None:
         Reply("oops", 503),
         Reply("oops", 502, body=b"<html>bad gateway</html>", headers=SOON),
         Reply(drop=True),
-        Reply("점수: 9", wait=0.8),
+        Reply("점수: 9", wait=30),
     ],
     ids=["429 in a second", "429", "500", "503 without a hint", "502 page", "dropped", "timeout"],
 )
 def test_what_passes_is_tried_again(judge: Judge, model: Judge, fault: Reply) -> None:
     judge.script = [fault]
-    run(judge, model, "--timeout", "0.5")
+    run(judge, model, "--timeout", "2")
     assert len(judge.requests) == ALL + 1
     assert {score.missing for score in result_of().scores} == {0}
 
@@ -55,7 +55,7 @@ def test_what_passes_is_tried_again(judge: Judge, model: Judge, fault: Reply) ->
         (Reply("slow down", 429, SOON), "answers 429, slow down; try again later, or lower --concurrency"),
         (Reply("oops", 500, SOON), "answers 500, oops; try again later"),
         (Reply(drop=True), "cannot be reached; start the server, or check JUDGE_URL"),
-        (Reply(wait=1.0), "no answer within 0.3 s, 2 times"),
+        (Reply(wait=30), "no answer within 2 s, 2 times"),
         (
             Reply("Incorrect API key", 401),
             "answers 401, Incorrect API key; check JUDGE_URL, JUDGE_MODEL and JUDGE_API_KEY",
@@ -71,7 +71,7 @@ def test_what_does_not_pass_is_one_line_and_keeps_what_was_judged(
 ) -> None:
     monkeypatch.setattr("rabbit_ko.evaluation.endpoint.RETRIES", 1)
     judge.rule = after(3, fault)
-    error = run(judge, model, "--timeout", "0.3", exit_code=1).stderr
+    error = run(judge, model, "--timeout", "2", exit_code=1).stderr
     assert expected in error
     assert not (RESULTS / f"{TASK}.json").exists()
     kept = lines(VERDICTS)
@@ -106,7 +106,13 @@ def test_401_403_and_404_are_not_tried_again(judge: Judge, model: Judge) -> None
 
 def test_verdicts_that_are_under_way_when_one_fails_are_kept(judge: Judge, model: Judge) -> None:
     numbers = count()
-    judge.rule = lambda request: Reply("no", 403) if next(numbers) == 2 else Reply(verdict(request).text, wait=0.3)
+
+    def rule(request: Request) -> Reply:
+        number = next(numbers)
+        # The first is alone; those beside the one that fails are asked before it has, and answered after.
+        return Reply("no", 403, wait=1) if number == 2 else Reply(verdict(request).text, wait=3 * (number > 0))
+
+    judge.rule = rule
     run(judge, model, "--concurrency", "5", exit_code=1)
     assert len(judge.requests) == 6
     assert len(lines(VERDICTS)) == 5

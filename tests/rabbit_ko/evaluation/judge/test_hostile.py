@@ -17,8 +17,8 @@ SAID = {
     "no length": "answers, but not as chat completions do; check JUDGE_URL",
     "short": "cannot be reached; start the server, or check JUDGE_URL",
     "endless": "it sends more than 1 MiB; check JUDGE_URL",
-    "dripping": "no answer within 1 s, 2 times",
-    "dripping headers": "no answer within 1 s, 2 times",
+    "dripping": "no answer within 2 s, 2 times",
+    "dripping headers": "no answer within 2 s, 2 times",
     "gzip bomb": "it sends more than 1 MiB; check JUDGE_URL",
     "broken gzip": "its gzip is broken; check JUDGE_URL",
     "cut gzip": "its gzip is cut off; check JUDGE_URL",
@@ -49,7 +49,7 @@ def test_whatever_a_judge_sends_is_one_line_and_keeps_what_was_judged(
             complete(handler)
 
     monkeypatch.setattr(Handler, "do_POST", post)
-    assert said in run(judge, model, "--timeout", "1", "--concurrency", "1", exit_code=1).stderr
+    assert said in run(judge, model, "--timeout", "2", "--concurrency", "1", exit_code=1).stderr
     assert not (RESULTS / f"{TASK}.json").exists()
     assert len(lines(VERDICTS)) == 2
 
@@ -76,7 +76,7 @@ def test_a_redirect_to_another_host_does_not_get_the_key(
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_server_is_there_whatever_it_answers_and_a_slow_one_is_not_waited_for(answer: str) -> None:
     with running(HostileServer(answer)) as server:
-        check_reachable(find_endpoint("JUDGE", server.url, "model", 1, 0.2))
+        check_reachable(find_endpoint("JUDGE", server.url, "model", 1, 1.0))
         assert len(server.seen) == 1
 
 

@@ -37,7 +37,7 @@ def _in_recipe(recipe: Path) -> None:
 
 def wait_for_verdicts(number: int, process: subprocess.Popen[str]) -> None:
     """Wait until so many verdicts are on disk."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not VERDICTS.exists() or VERDICTS.read_bytes().count(b"\n") < number:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -64,11 +64,11 @@ def test_after_a_kill_nothing_that_was_judged_is_asked_again(judge: Judge, model
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_is_under_way_at_an_interruption_is_kept(judge: Judge, model: Judge, number: signal.Signals) -> None:
-    judge.rule = after(2, Reply("평가: 보통입니다.\n점수: 5", wait=1))
+    judge.rule = after(2, Reply("평가: 보통입니다.\n점수: 5", wait=3))
     process = start(judge, model, "--concurrency", "3")
     wait_for_verdicts(2, process)
     process.send_signal(number)
-    output, error = process.communicate(timeout=30)
+    output, error = process.communicate(timeout=120)
     assert (process.returncode, output) == (130, "")
     assert error.splitlines()[1:] == [STOPPING, "error: interrupted; the same command resumes from here"]
     assert len(lines(VERDICTS)) == len(judge.requests) < ALL
@@ -81,7 +81,7 @@ def test_what_is_under_way_at_an_interruption_is_kept(judge: Judge, model: Judge
 def test_a_second_interruption_ends_at_once(
     judge: Judge, model: Judge, number: signal.Signals, exit_code: int
 ) -> None:
-    judge.rule = after(2, Reply(wait=30))
+    judge.rule = after(2, Reply(wait=300))
     process = start(judge, model)
     wait_for_verdicts(2, process)
     process.send_signal(number)
@@ -89,7 +89,7 @@ def test_a_second_interruption_ends_at_once(
     assert SAID_FIRST.match(process.stderr.readline())
     assert process.stderr.readline() == f"{STOPPING}\n"
     process.send_signal(number)
-    output, error = process.communicate(timeout=20)
+    output, error = process.communicate(timeout=120)
     assert process.returncode == exit_code
     said = "error: interrupted; the same command resumes from here\n"
     assert (output, error) == ("", said if number == signal.SIGINT else "")
@@ -112,7 +112,7 @@ def test_a_file_that_may_not_grow_is_one_line_and_nothing_is_lost(judge: Judge, 
 
     judge.rule = lambda request: Reply(f"평가: {'길' * 70_000}\n{verdict(request).text}")
     process = start(judge, model, "--concurrency", "1", preexec_fn=no_more_than_a_little)
-    output, error = process.communicate(timeout=60)
+    output, error = process.communicate(timeout=300)
     assert (process.returncode, output) == (1, "")
     assert error.partition("\n")[2] == (
         f"error: {VERDICTS}: File too large; what has come is kept, and the same command resumes from there\n"
@@ -130,7 +130,7 @@ def test_on_a_full_disk_it_is_one_line_and_what_was_written_stays(judge: Judge, 
     command = shlex.join([*program, *arguments(judge, model, "--concurrency", "2")])
     disk = "mkdir -p runs/smoke/eval && mount -t tmpfs -o size=600k none runs/smoke/eval || exit 77"
     shell = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{disk}; {command}; cat {VERDICTS}"]
-    done = subprocess.run(shell, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, timeout=60)
+    done = subprocess.run(shell, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, timeout=300)
     first, _, error = done.stderr.decode().partition("\n")
     if done.returncode == 77 or "unshare: " in first:
         pytest.skip("no disk of its own can be mounted here")

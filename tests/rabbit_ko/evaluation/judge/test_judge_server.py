@@ -24,7 +24,7 @@ def test_every_verdict_can_be_read_and_is_always_the_same(number: int) -> None:
 def test_a_command_runs_beside_a_judge(recipe: Path, model: Judge) -> None:
     program = [sys.executable, "-m", "rabbit_ko.cli", "judge", "--stage", "base", "--hub-dir", HUB]
     variables = environment(PYTHONPATH=str(ROOT), RABBIT_MODEL_URL=model.url, RABBIT_MODEL_NAME="served")
-    done = subprocess.run([*WITH_JUDGE, *program], env=variables, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*WITH_JUDGE, *program], env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert result_of().settings["judge"] == "local-judge"
     assert {score.missing for score in result_of().scores} == {0}
@@ -33,10 +33,10 @@ def test_a_command_runs_beside_a_judge(recipe: Path, model: Judge) -> None:
 @pytest.mark.parametrize("code", [0, 7])
 def test_the_commands_exit_code_is_passed_on(code: int) -> None:
     command = [*WITH_JUDGE, "sh", "-c", f'test -n "$RABBIT_JUDGE_URL" && exit {code}']
-    assert subprocess.run(command, cwd=ROOT, timeout=60).returncode == code
+    assert subprocess.run(command, cwd=ROOT, timeout=300).returncode == code
 
 
 def test_without_a_command_the_usage_is_shown() -> None:
-    done = subprocess.run(WITH_JUDGE, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(WITH_JUDGE, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert done.stderr.startswith("usage: ")

@@ -172,7 +172,7 @@ FAULTS: dict[str, Callable[[Any], object] | Reply] = {
     "401": Reply("no", 401),
     "404": Reply("no such model", 404),
     "hang-up": Reply(drop=True),
-    "timeout": Reply(wait=1.0),
+    "timeout": Reply(wait=30),
     "no JSON": Reply(body=b"<html>"),
     "other JSON": Reply(body=b"[]"),
     **{name: ANSWERS[name] for name in ("short", "dripping", "gzip bomb", "deep JSON", "no length")},
@@ -199,8 +199,9 @@ def test_a_judge_that_fails_in_the_middle_is_one_line_and_what_came_is_not_asked
     monkeypatch.setattr(Handler, "do_POST", post)
     server.rule = lambda request: fault if isinstance(fault, Reply) and next(numbers) >= 5 else good(request)
     cases = [case(number, TEXTS) for number in range(4)]
+    is_slow = fault in (FAULTS["timeout"], FAULTS["dripping"])
     with pytest.raises(UserError) as caught:
-        judged(rubric_judge(server, concurrency=2, timeout=0.3), cases)
+        judged(rubric_judge(server, concurrency=2, timeout=2.0 if is_slow else 30.0), cases)
     assert "\n" not in str(caught.value)
     assert re.match(r"http://127\.0\.0\.1:\d+/v1, local-judge: ", str(caught.value))
     paid = len(lines())
