@@ -9,6 +9,7 @@ import pytest
 
 from rabbit_ko.evaluation.judge.verdicts import read_verdict
 from rabbit_ko.evaluation.records import read_samples
+from rabbit_ko.evaluation.results.words import NOTES, translate
 from tests.loopback import running
 from tests.rabbit_ko.evaluation.judge.cli import (
     ANSWERS,
@@ -181,6 +182,16 @@ def test_a_verdict_that_cannot_be_read_is_missing_and_in_no_mean(judge: Judge, m
     assert len(judge.requests) == ALL + 2
     assert "finished before" not in printed
     assert len(model.requests) == ALL
+
+
+def test_each_kind_of_note_that_a_run_leaves_has_korean_words(judge: Judge, model: Judge) -> None:
+    judge.rule = lambda request: Reply("좋습니다.") if "우산" in request.text else verdict(request)
+    model.rule = lambda request: Reply("끝이 없는 답변", finish="length")
+    run(judge, model, "--verdicts", "2", "--max-new-tokens", "1024")
+    spread, missing, cut = result_of(f"{TASK}+2-verdicts").notes
+    assert "standard deviation" in spread
+    assert "no readable verdict" in missing
+    assert translate(cut, NOTES) == "base 단계의 답변 8개 가운데 8개가 최대 길이(1,024토큰)에서 잘렸습니다"
 
 
 def test_a_judge_that_is_never_readable_is_told_soon_and_leaves_no_result(judge: Judge, model: Judge) -> None:
