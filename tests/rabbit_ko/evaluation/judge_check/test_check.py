@@ -84,6 +84,24 @@ def test_faults_are_found_out_within_the_intervals(server: Judge) -> None:
     assert "sentences that say nothing" not in found
 
 
+def test_a_judge_that_always_says_the_same_is_recommended_for_nothing(server: Judge) -> None:
+    server.rule = lambda request: score(10) if len(shown(request)) == 1 else Reply("더 나은 답변: A")
+    ran = check(server)
+    assert {count for by_verdicts in record()["needed"].values() for count in by_verdicts.values()} == {None}
+    found = " / ".join(warnings())
+    for said in (
+        "gives each answer 10 points, whatever is done to it: nothing can be seen",
+        "never gives two answers to a question different scores, so no number of questions shows a difference",
+        "favours the answer that stands first",
+    ):
+        assert said in found
+    page = (FOLDER / "check.html").read_text(encoding="utf-8")
+    assert page.count("so no number of questions shows a difference") == 2
+    assert page.count('<td class="n">0.1</td><td class="n">-</td>') == 1
+    assert re.search(r"of 0\.1 points +- +-", ran.stdout)
+    assert not re.search(r"(\+\d+\.\d+) to \1", page + ran.stdout + str(record()["readings"]))
+
+
 def test_it_is_asked_as_benches_ask(server: Judge, in_tmp: Path) -> None:
     server.rule = judge_of(RIGHT)
     few = ("--items", str(few_items(in_tmp)))
