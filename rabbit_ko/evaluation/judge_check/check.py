@@ -78,10 +78,11 @@ def name_of_check(file: Path | None, how: How) -> str:
     return f"check{f'+{name_of(file)}' if file else ''}{how.unlike(USUAL)}"
 
 
-def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None = None) -> Check:
+def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None = None) -> Check | None:
     """Ask a judge about the items of a file, or this project's own; return what it is worth, and leave the record.
 
-    how: with the verdicts on each answer. most: requests that may be sent. What was answered is not asked again.
+    how: with the verdicts on each answer. most: requests that may be sent; with 0 it is told how many are needed, and
+    where any are, nothing is returned. What was answered is not asked again.
     Raises UserError, OSError.
     """
     items, folder = read_items(file or SAMPLES), folder_of(judge.model)
@@ -90,10 +91,12 @@ def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None =
         for mode in MODES:
             mend(plan.journal(mode))
         if (work := plan.work).requests:
-            if most is not None and work.requests > most:
+            if most and work.requests > most:
                 advice = "raise it, or take fewer: REPEATS=1, or ITEMS=file"
                 raise UserError(f"MAX_REQUESTS={most}: there may be {announced(work)}; {advice}")
             say(announced(work), is_error=True)
+            if most == 0:
+                return None
             check_reachable(judge)
         note_server(folder, judge)
         replies = ask(plan, most)

@@ -161,6 +161,18 @@ def test_more_than_may_be_sent_is_refused_before_the_first(server: Judge) -> Non
     assert not server.requests
 
 
+def test_no_requests_at_all_tell_how_many_it_takes(server: Judge, in_tmp: Path) -> None:
+    few = ("--items", str(few_items(in_tmp)), "--repeats", "1")
+    told = check(server, *few, "--max-requests", "0")
+    assert (told.stdout, told.stderr.count("\n")) == ("", 1)
+    assert told.stderr.startswith(f"{8 * (3 + 8 + 6)} requests, of about ")
+    assert not server.requests
+    assert not [*FOLDER.glob("check*")]
+    server.rule = judge_of(RIGHT)
+    done = check(server, *few)
+    assert check(server, *few, "--max-requests", "0").stdout == done.stdout
+
+
 def test_no_more_is_sent_than_may_be_though_verdicts_cannot_be_read(server: Judge, in_tmp: Path) -> None:
     rule = judge_of(RIGHT)
     server.rule = lambda request: Reply("글쎄요.") if number(request.text) < 0.2 else rule(request)
