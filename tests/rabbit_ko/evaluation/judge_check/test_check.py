@@ -196,6 +196,11 @@ def test_without_a_judge_it_is_wrong_usage(server: Judge) -> None:
     assert "who judges?" in ran.stderr
 
 
+def test_a_url_that_is_none_is_wrong_usage(server: Judge) -> None:
+    ran = check(server, "--judge-url", "nope", exit_code=2)
+    assert ran.stderr == "error: JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1\n"
+
+
 def test_two_judges_do_not_share_a_folder(server: Judge, in_tmp: Path) -> None:
     server.rule = judge_of(RIGHT)
     items = str(few_items(in_tmp))
