@@ -38,6 +38,11 @@ class Figure(NamedTuple):
         return form.format(self.value), " to ".join(map(form.format, self.interval)) if self.interval else "-"
 
 
+def counted(number: int, things: str) -> str:
+    """Return so many things in words, of which one lacks the last letter."""
+    return f"{number:,} {things if number != 1 else things[:-1]}"
+
+
 class Reading(NamedTuple):
     """What figures mean. warns: of something for which this judge's word is not to be taken."""
 
@@ -49,7 +54,7 @@ class Reading(NamedTuple):
 def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]:
     """Yield all figures, group by group."""
     spread, swapped = measures.spread, measures.swapped
-    answers = f"{spread.answers:,} answers"
+    answers = counted(spread.answers, "answers")
     yield Figure("repeats", "deviation of one answer's scores", spread.deviation, spread.interval, answers, "points")
     yield _share("repeats", "answers whose score moved", spread.moved, "answers")
     yield _share("order", "verdict changes when swapped", swapped.changed, "pairs")
@@ -61,7 +66,7 @@ def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]
     yield _share("ranking", "pairs ranked right by scores", measures.by_scores.share, "pairs")
     yield _share("ranking", "pairs ranked right by comparisons", measures.by_comparisons.share, "pairs")
     if agreement:
-        of = f"{agreement.answers:,} answers"
+        of = counted(agreement.answers, "answers")
         yield _correlation("people", "rank correlation (Spearman)", agreement.spearman, of)
         yield _correlation("people", "correlation (Pearson)", agreement.pearson, of)
         yield _mean("people", "distance of scores", agreement.distance)
@@ -69,11 +74,11 @@ def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]
 
 def _share(group: str, name: str, share: Share, of: str) -> Figure:
     interval = None if share.value is None else (share.low, share.high)
-    return Figure(group, name, share.value, interval, f"{share.of:,} {of}", "share")
+    return Figure(group, name, share.value, interval, counted(share.of, of), "share")
 
 
 def _mean(group: str, name: str, mean: Mean) -> Figure:
-    return Figure(group, name, mean.value, mean.interval(), f"{mean.of:,} questions", "points")
+    return Figure(group, name, mean.value, mean.interval(), counted(mean.of, "questions"), "points")
 
 
 def _correlation(group: str, name: str, found: Correlation, of: str) -> Figure:
@@ -101,7 +106,8 @@ def _of_repeats(measures: Measures, verdicts: int) -> Iterator[Reading]:
     if spread.deviation is None:
         yield Reading("repeats", False, "was asked once for each answer; REPEATS=3 shows how far its scores move")
     elif not spread.deviation:
-        yield Reading("repeats", False, f"gave each of {spread.answers:,} answers the same score {verdicts} times")
+        answers = counted(spread.answers, "answers")
+        yield Reading("repeats", False, f"gave each of {answers} the same score {verdicts} times")
     else:
         moves = f"moves an answer's score by {spread.deviation:.2f} points{_points(spread.interval)} when asked again"
         mean = f"the mean of {verdicts} verdicts by {spread.deviation / math.sqrt(verdicts):.2f}"
@@ -113,7 +119,8 @@ def _of_order(measures: Measures) -> Iterator[Reading]:
     if changed.value is None:
         return
     if not changed.value:
-        yield Reading("order", False, f"keeps its mind in all of {changed.of:,} comparisons in swapped order")
+        all_of_them = counted(changed.of, "comparisons")
+        yield Reading("order", False, f"keeps its mind in all of {all_of_them} in swapped order")
         return
     said = f"changes its mind in {_percent(changed)} of comparisons when the order is swapped"
     yield Reading("order", False, f"{said}: compare in both orders")

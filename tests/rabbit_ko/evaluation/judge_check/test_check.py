@@ -149,6 +149,20 @@ def test_json_is_the_record(server: Judge, in_tmp: Path) -> None:
     assert record()["read"]["pairwise"] == {"wanted": 48, "read": 48, "late": 0, "unreadable": 0, "refused": 0}
 
 
+def test_one_of_a_thing_is_not_said_to_be_several(server: Judge, in_tmp: Path) -> None:
+    item = read_items()[0].model_copy(update={"answers": read_items()[0].answers[:2]})
+    server.rule = judge_of(RIGHT, items=[item])
+    file = in_tmp / "few.jsonl"
+    file.write_text(item.model_dump_json())
+    ran = check(server, "--items", str(file), "--repeats", "1")
+    assert figure("praise")["of"] == "1 question"
+    assert figure("verdict changes when swapped")["of"] == "1 pair"
+    page = page_of_few().decode()
+    assert "2 answers to 1 question of few.jsonl" in page
+    assert "Each answer was judged once." in page
+    assert not re.search(r"\b1 (answers|questions|pairs|comparisons|times|requests)\b", page + ran.output)
+
+
 def test_no_line_is_wider_than_a_terminal_of_eighty_columns(server: Judge) -> None:
     server.rule = judge_of({"demand": 7.0, "said twice": 1.0}, lambda text, time: number(text, time))
     ran = check(server)
