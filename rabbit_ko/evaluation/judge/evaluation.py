@@ -13,7 +13,7 @@ from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
-from rabbit_ko.evaluation.judge.answers import Answers
+from rabbit_ko.evaluation.judge.answers import USUAL, Answers
 from rabbit_ko.evaluation.judge.asking import ATTEMPTS, Work, ask_all, known_replies, still_missing, work_of
 from rabbit_ko.evaluation.judge.benches import Bench
 from rabbit_ko.evaluation.judge.forms import HIGHEST
@@ -217,7 +217,8 @@ def _announce(needed: Sequence[Answers], jobs: Sequence[Job], most: int | None) 
     parts = f"{drawn.requests:,} for answers, {verdicts.requests:,} for verdicts"
     if verdicts.requests:
         parts += f" or more, as one that cannot be read is asked for {ATTEMPTS} times at most"
-    line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
+    unknown = f", if an answer has {USUAL} characters" if any(answers.missing for answers in needed) else ""
+    line = f"{work.requests:,} requests, of about {work.tokens:,} tokens{unknown}: {parts}"
     if most and work.requests > most:
         advice = "raise it, or take fewer judges, stages or verdicts"
         raise UserError(f"MAX_REQUESTS={most}: there may be {line}; {advice}")

@@ -319,21 +319,20 @@ def test_verdicts_of_another_server_under_the_same_name_are_told(judge: Judge, m
 def test_it_says_first_how_much_it_takes_and_stops_where_that_is_too_much(judge: Judge, model: Judge) -> None:
     told = run(judge, model, "--max-requests", "0")
     assert told.stdout == ""
-    assert re.fullmatch(
-        r"16 requests, of about [0-9,]+ tokens: 8 for answers, 8 for verdicts or more, as .*\n", told.stderr
+    takes = (
+        "16 requests, of about [0-9,]+ tokens, if an answer has 500 characters: 8 for answers, 8 for verdicts or "
+        "more, as one that cannot be read is asked for 3 times at most"
     )
+    assert re.fullmatch(f"{takes}\n", told.stderr)
     assert not [file for file in RESULTS.rglob("*") if file.is_file() and file.stat().st_size]
     error = run(judge, model, "--max-requests", "1", exit_code=1).stderr
-    assert re.match(
-        r"error: MAX_REQUESTS=1: there may be 16 requests, of about [0-9,]+ tokens: 8 for answers, 8 for verdicts or "
-        r"more, as one that cannot be read is asked for 3 times at most; raise it, or take fewer judges, stages or",
-        error,
-    )
+    assert re.match(f"error: MAX_REQUESTS=1: there may be {takes}; raise it, or take fewer judges, stages or", error)
     assert [*model.requests, *judge.requests] == []
     assert run(judge, model, "--max-requests", "16").stderr.startswith("16 requests, of about ")
     assert (len(model.requests), len(judge.requests)) == (ALL, ALL)
     error = run(judge, model, "--judge-model", "b,c", "--max-requests", "15", exit_code=1).stderr
     assert "there may be 16 requests" in error
+    assert "if an answer" not in error
     assert "0 for answers, 16 for verdicts" in error
 
 
