@@ -169,4 +169,9 @@ def read_record(model: type[Record], file: Path, remedy: str = "") -> Record:
 def first_mistake(error: ValidationError) -> str:
     """Return where in a value its first mistake is, and what."""
     mistake = error.errors(include_url=False, include_input=False)[0]
-    return ": ".join([*map(str, mistake["loc"]), mistake["msg"]])
+    place, values = mistake["loc"], mistake.get("ctx", {})
+    if mistake["type"] in ("string_too_short", "too_short") and values["min_length"] == 1:
+        counted = (str(part + 1) if isinstance(part, int) else part for part in place)
+        return f"{' '.join(counted)} is empty"
+    said = str(values["error"]) if mistake["type"] == "value_error" else mistake["msg"]
+    return ": ".join([*map(str, place), said])

@@ -18,7 +18,9 @@ def judge_check(
     ] = None,
     rubric: Annotated[str, typer.Option(metavar="NAME|FILE", help="general, ko, en, logickor, or YAML")] = "general",
     repeats: Annotated[int, typer.Option(min=1, max=100, help="verdicts on each answer")] = 3,
-    max_requests: Annotated[int | None, typer.Option(min=0, help="the most requests that may be sent")] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=0, help="the most requests that may be sent; 0 tells how many it takes")
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="requests at a time")] = 8,
     timeout: Annotated[float, typer.Option(min=0.1, help="seconds to wait for one reply")] = 120.0,
     html: Annotated[Path | None, typer.Option(help="the page; beside the verdicts if not given")] = None,
@@ -48,6 +50,8 @@ def judge_check(
     judge = find_endpoint("JUDGE", judge_url, judge_model, concurrency, timeout)
     how = How(rubric, repeats)
     check = check_judge(judge, items, how, max_requests)
+    if check is None:
+        return
     page = html or folder_of(judge_model) / f"{name_of_check(items, how)}.html"
     write(str(page), render(PAGE, folder=FOLDER, check=check).encode())
     if as_json:

@@ -20,12 +20,21 @@ FOLDER = Path(__file__).parent
 
 @dataclass
 class Answered:
-    """A suite's answers: how many are right, and the first of those that are asked for, wrong ones in front."""
+    """A suite's answers: how many are right, and the first of those that are asked for, wrong ones in front.
+
+    task: the only one of its tasks that they are of, if so.
+    """
 
     suite: str
+    task: str = ""
     is_stale: bool = False
     outcomes: list[bool] = field(default_factory=list)
     shown: list[Answer] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What they answer."""
+        return f"{self.suite}, {self.task}" if self.task else self.suite
 
     @property
     def share(self) -> Share:
@@ -64,7 +73,7 @@ def answered(recipe: Recipe, stage: str, task: str, right: bool | None, most: in
 
 
 def _answered(folder: Path, suite: str, task: str, right: bool | None, most: int) -> Answered:
-    found = Answered(suite)
+    found = Answered(suite, "" if task == suite else task)
     shown: dict[bool, list[Answer]] = {False: [], True: []}
     for answer in read_answers(folder, suite):
         if task in ("", suite, answer.task):
@@ -79,7 +88,7 @@ def lines(found: Answered) -> Iterator[str]:
     """Yield a suite's answers for the terminal."""
     share = found.share
     assert share.value is not None
-    yield f"{found.suite}: {sum(found.outcomes):,} of {share.of:,} right, {share.low:.1%} to {share.high:.1%}"
+    yield f"{found.name}: {sum(found.outcomes):,} of {share.of:,} right, {share.low:.1%} to {share.high:.1%}"
     if found.warning:
         yield found.warning
     yield found.terms

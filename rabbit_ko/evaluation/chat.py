@@ -21,12 +21,14 @@ def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperatur
     """Answer the prompt, or without one what is asked until there is no more.
 
     Raises UserError; where it is not the prompt that is too long, that is said and the conversation stays as it was.
+    Where nobody types, it is raised at the end that questions have no answer.
     """
     from transformers import set_seed
 
     model, tokenizer = load_stage(stage)
     set_seed(seed)
     messages: Messages = [{"role": "system", "content": whole_characters(system)}] if system else []
+    unanswered = 0
     for question in [whole_characters(prompt)] if prompt else questions():
         asked = [*messages, {"role": "user", "content": question}]
         try:
@@ -35,6 +37,7 @@ def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperatur
             if prompt:
                 raise
             say(f"[{error}]", is_error=True)
+            unanswered += 1
             continue
         if dropped := _questions_in(asked) - _questions_in(fitting):
             say(f"[earlier exchanges that no longer fit, and are dropped: {dropped}]", is_error=True)
@@ -42,6 +45,8 @@ def talk(stage: Stage, prompt: str, system: str, max_new_tokens: int, temperatur
             model, tokenizer, fitting, max_new_tokens, temperature, is_stoppable=not prompt and is_typed()
         )
         messages = [*fitting, {"role": "assistant", "content": text}] if text is not None else messages
+    if unanswered and not is_typed():
+        raise UserError(f"questions that are too long, and have no answer: {unanswered}")
 
 
 def _questions_in(messages: Messages) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 
 from prompt_strategies.messages import Messages
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.client import WAITS, Client, Spent, TooLate
 from rabbit_ko.evaluation.refusals import explained_refusal, is_spent, passes, refused_setting
 from rabbit_ko.secrets import HIDDEN, LEAST, remember
@@ -95,16 +95,19 @@ class Refused(Exception):
 def find_endpoint(
     role: Any, url: str, model: str, concurrency: int, timeout: float, option: str = "", advice: str = KEEPS
 ) -> Endpoint:
-    """Make an endpoint with the key of its role from the environment. Raises UserError where nothing can be sent."""
+    """Make an endpoint with the key of its role from the environment.
+
+    Raises UnknownName where the URL is none, and UserError where the key is none.
+    """
     option = option or f"{role}_URL"
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL()
     if parts.scheme not in ("http", "https") or not is_place(parts):
-        raise UserError(f"{option}: not the URL of a server; say http://HOST:PORT/v1")
+        raise UnknownName(f"{option}: not the URL of a server; say http://HOST:PORT/v1")
     if parts.userinfo or parts.query or parts.fragment:
-        raise UserError(f"{option}: http://HOST:PORT/v1, and no more: a key goes into {role}_API_KEY")
+        raise UnknownName(f"{option}: http://HOST:PORT/v1, and no more: a key goes into {role}_API_KEY")
     shared = os.environ.get("OPENAI_API_KEY") if role == "JUDGE" else None
     key = (os.environ.get(f"{role}_API_KEY") or shared or "").strip()
     if not (key.isascii() and key.isprintable()):

@@ -45,6 +45,8 @@ REASONS: Words = {
     "broken unicode": "깨진 글자",
 }
 OTHER_REASON = "형식 오류"
+# How notes of earlier versions begin that the table of figures says by its conditions.
+IN_FIGURES = ("the first ", "data from ")
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,22 @@ def filters(language: Language) -> dict[str, Callable[..., Any]]:
         "figure": lambda row, stage: figure_text(without_stale(row), stage, words) if row else "-",
         "word": lambda text: (translate(text, JUDGED) if is_korean else None) or text,
         "setting": lambda key: SETTINGS.get(key, key) if is_korean else key,
-        "note": lambda text: (translate(text, NOTES) or UNKNOWN_NOTE) if is_korean else text,
         "reasons": in_korean if is_korean else dict,
         "title": lambda table: (
             f"{table.title}, {say(words, 'against {}', table.against.upper())}" if table.against else table.title
         ),
     }
+
+
+def notes(facts: Facts, language: Language) -> dict[str, list[str]]:
+    """Return what was noted in a card's language, once, with the results that have it; not what their figures say."""
+    found: dict[str, list[str]] = {}
+    for task, result in facts.results.items():
+        noted = [note for note in result.notes if not note.startswith(IN_FIGURES)]
+        said = [translate(note, NOTES) or UNKNOWN_NOTE for note in noted] if language == "ko" else noted
+        for note in dict.fromkeys(said):
+            found.setdefault(note, []).append(task)
+    return found
 
 
 def in_korean(reasons: Mapping[str, int]) -> Counter[str]:

@@ -83,6 +83,7 @@ def render_card(
             if result.settings.get("data", text.FROM_HUB) != text.FROM_HUB
         ],
         judged=figures.judged_tables(facts),
+        notes=figures.notes(facts, language),
         not_measured=figures.not_measured(facts),
         resamples=RESAMPLES,
         least=LEAST_ITEMS,

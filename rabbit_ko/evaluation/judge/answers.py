@@ -21,7 +21,7 @@ from rabbit_ko.evaluation.records import Model
 from rabbit_ko.evaluation.stages import Stage
 
 BATCH = 8
-# Of an answer that is not there yet and has no reference, in characters.
+# Of an answer that is not there yet, in characters, unless its reference is longer.
 USUAL = 500
 # Of a server's word, in characters.
 SHOWN = 40
@@ -103,7 +103,7 @@ class Answers:
         there = self.of(question)
         missing = range(len(there), len(question.turns))
         # Those of two stages differ.
-        return (*there, *(f"{question.reference(turn) or '-' * USUAL} {self.stage.name}" for turn in missing))
+        return (*there, *(f"{question.reference(turn):-<{USUAL}} {self.stage.name}" for turn in missing))
 
     @property
     def notes(self) -> list[str]:

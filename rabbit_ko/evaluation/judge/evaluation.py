@@ -13,7 +13,7 @@ from rabbit_ko import storage
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.endpoint import Endpoint, check_reachable
 from rabbit_ko.evaluation.journal import digest, locked, mend
-from rabbit_ko.evaluation.judge.answers import Answers
+from rabbit_ko.evaluation.judge.answers import USUAL, Answers
 from rabbit_ko.evaluation.judge.asking import ATTEMPTS, Work, ask_all, known_replies, still_missing, work_of
 from rabbit_ko.evaluation.judge.benches import Bench
 from rabbit_ko.evaluation.judge.forms import HIGHEST
@@ -167,7 +167,7 @@ def plan_jobs(
 def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Job, Result, bool]]:
     """Yield each job with its result, and whether that is new; what is finished is not asked for again.
 
-    most: requests that may be sent. Raises UserError, OSError.
+    most: requests that may be sent; with 0 nothing is done but to tell how many it takes. Raises UserError, OSError.
     """
     finished = [_finished(job) for job in jobs]
     to_do = [job for job, result in zip(jobs, finished, strict=True) if result is None]
@@ -179,7 +179,8 @@ def judge_all(jobs: Sequence[Job], most: int | None = None) -> Iterator[tuple[Jo
             answers.read()
         for job in to_do:
             mend(job.journal)
-        _announce(needed, to_do, most)
+        if _announce(needed, to_do, most) and most == 0:
+            return
         for job in jobs:
             note_server(job.folder, job.judge)
         manners = dict[tuple[str, str, Mode], Manner]()
@@ -203,23 +204,30 @@ def _finished(job: Job) -> Result | None:
     return finished_result(job.answers.stage, job.task, job.answers.model, job.settings)
 
 
-def _announce(needed: Sequence[Answers], jobs: Sequence[Job], most: int | None) -> None:
-    """Say what will be asked of servers, and see that they are there. Raises UserError where it is too much."""
+def _announce(needed: Sequence[Answers], jobs: Sequence[Job], most: int | None) -> bool:
+    """Say what will be asked of servers, and see that they are there; return whether there is anything to do.
+
+    Raises UserError where it is more than may be sent, unless that is nothing.
+    """
     drawn = sum((answers.work for answers in needed), Work())
     verdicts = sum((job.work for job in jobs), Work())
     work, here = drawn + verdicts, sum(answers.missing for answers in needed if not answers.server)
     if not (here or work.requests):
-        return
+        return False
     parts = f"{drawn.requests:,} for answers, {verdicts.requests:,} for verdicts"
     if verdicts.requests:
         parts += f" or more, as one that cannot be read is asked for {ATTEMPTS} times at most"
-    line = f"{work.requests:,} requests, of about {work.tokens:,} tokens: {parts}"
-    if most is not None and work.requests > most:
+    unknown = f", if an answer has {USUAL} characters" if any(answers.missing for answers in needed) else ""
+    line = f"{work.requests:,} requests, of about {work.tokens:,} tokens{unknown}: {parts}"
+    if most and work.requests > most:
         advice = "raise it, or take fewer judges, stages or verdicts"
         raise UserError(f"MAX_REQUESTS={most}: there may be {line}; {advice}")
     own = f"; {here:,} answers are generated on this machine" if here else ""
     say((line if work.requests else "no requests") + own, is_error=True)
+    if most == 0:
+        return True
     servers = [answers.server for answers in needed if answers.server and answers.work.requests]
     judges = [job.judge for job in jobs] if verdicts.requests else []
     for endpoint in {endpoint.url: endpoint for endpoint in (*judges, *servers)}.values():
         check_reachable(endpoint)
+    return True

@@ -1,15 +1,16 @@
 """The questions of a judged bench: of one turn or several, in the schema of LogicKor, of MT-bench, or plainer."""
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
 from prompt_strategies.messages import Messages
 from rabbit_ko.documents import regular
-from rabbit_ko.errors import UserError, reason
+from rabbit_ko.errors import UserError, printable, reason, suggest
 from rabbit_ko.evaluation.judge.benches import Bench
 from rabbit_ko.evaluation.records import validated
 
@@ -30,6 +31,21 @@ def _listed(texts: Any) -> Any:
     return [texts] if isinstance(texts, str) else texts or []
 
 
+# What a question's texts and references are called in one schema or another.
+TEXTS, REFERENCES = ("turns", "questions", "question", "prompt"), ("references", "reference")
+KNOWN = (*TEXTS, *REFERENCES, "question_id", "category")
+# As alike as this to a known key, a key is a slip.
+ALIKE = 0.8
+
+
+def _is_slip(key: str, row: Mapping[str, Any]) -> bool:
+    """Tell whether a key is a known one that was not written well, and no other that has such a one in its name."""
+    name, has_reference = key.lower(), any(known in row for known in REFERENCES)
+    if name not in KNOWN and any(known in name for known in KNOWN):
+        return not has_reference and name.startswith(REFERENCES)
+    return bool(get_close_matches(name, KNOWN, cutoff=ALIKE))
+
+
 class Identified(BaseModel, frozen=True):
     """A row that is known by its id; without one, by its line's number."""
 
@@ -47,14 +63,41 @@ class Asked(Identified, frozen=True):
 
 
 class Question(Asked, frozen=True):
-    """What is asked, turn by turn. references: by turn, what a right answer holds, where that is given."""
+    """What is asked, turn by turn. references: by turn, what a right answer holds, where that is given.
+
+    Public files have keys of their own besides, which say nothing here.
+    """
 
     turns: Annotated[
         tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...], BeforeValidator(_listed)
-    ] = Field(min_length=1, validation_alias=AliasChoices("turns", "questions", "question", "prompt"))
+    ] = Field(min_length=1, validation_alias=AliasChoices(*TEXTS))
     references: Annotated[tuple[str | None, ...], BeforeValidator(_listed)] = Field(
-        default=(), validation_alias=AliasChoices("references", "reference")
+        default=(), validation_alias=AliasChoices(*REFERENCES)
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_keys_that_are_meant(cls, row: Any) -> Any:
+        if not isinstance(row, dict):
+            return row
+        row = {key: value for key, value in row.items() if value is not None}
+        for key in row:
+            if key not in KNOWN and _is_slip(key, row):
+                raise ValueError(f"unknown key `{printable(key)}`{suggest(key.lower(), KNOWN)}")
+        for names in (TEXTS, REFERENCES):
+            if len(given := [f"`{name}`" for name in names if name in row]) > 1:
+                raise ValueError(f"{' and '.join(given)} are the same thing; give one of them")
+        if not any(name in row for name in TEXTS):
+            raise ValueError(f"no question in it; it is called {', '.join(TEXTS[:-1])} or {TEXTS[-1]}")
+        return row
+
+    @model_validator(mode="after")
+    def _has_a_question_for_each_reference(self) -> Self:
+        last = max((place for place, text in enumerate(self.references, 1) if text), default=0)
+        if last > len(self.turns):
+            said = f"more references than questions: {last} for {len(self.turns)}"
+            raise ValueError(f"{said}; give each question its own, or null")
+        return self
 
     def reference(self, turn: int) -> str:
         """Return the reference of a turn, counted from 0, or nothing."""

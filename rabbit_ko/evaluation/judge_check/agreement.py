@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rabbit_ko.evaluation.intervals import LEAST, Mean, mean_of, t_quantile
+from rabbit_ko.evaluation.intervals import LEAST, Mean, t_quantile
 from rabbit_ko.evaluation.judge.figures import Correlation
-from rabbit_ko.evaluation.judge_check.measures import SIGN, Judged
+from rabbit_ko.evaluation.judge_check.measures import SIGN, Judged, mean_over
 
 Array = npt.NDArray[Any]
 RESAMPLES = 1000
@@ -51,7 +51,7 @@ def agreement(judged: Sequence[Judged], resamples: int = RESAMPLES) -> Agreement
     weights = np.vstack([np.ones(len(items)), drawn])
     spearman = _correlations(_ranks(human, weights), _ranks(score, weights), weights)
     pearson = _correlations(human[None, :], score[None, :], weights)
-    distance = mean_of([float(np.abs(human - score)[items == item].mean()) for item in range(n)])
+    distance = mean_over([float(np.abs(human - score)[items == item].mean()) for item in range(n)])
     ranks, values = _with_interval(spearman, n), _with_interval(pearson, n)
     return Agreement(len(rows), ranks, values, distance, _with_interval(spearman, n, SIGN).interval)
 

@@ -21,7 +21,7 @@ from rabbit_ko.evaluation.judge_check.asking import MODES, Plan, Read, announced
 from rabbit_ko.evaluation.judge_check.examples import Example, examples
 from rabbit_ko.evaluation.judge_check.items import SAMPLES, read_items
 from rabbit_ko.evaluation.judge_check.measures import measure
-from rabbit_ko.evaluation.judge_check.readings import Figure, Reading, figures, readings
+from rabbit_ko.evaluation.judge_check.readings import Figure, Reading, figures, of_differences, readings
 from rabbit_ko.evaluation.judge_check.sample_size import Variances, questions_needed, variances
 from rabbit_ko.hashing import files_digest
 from rabbit_ko.recipes import RUNS
@@ -39,7 +39,7 @@ class Check:
     """What a judge is worth. read: what became of the verdicts that were wanted.
 
     temperature: at which it was asked, where it takes one. needed: questions, by the difference that is to be seen
-    and by the verdicts on each answer.
+    and by the verdicts on each answer; None where that is not known.
     """
 
     judge: str
@@ -54,7 +54,7 @@ class Check:
     figures: Sequence[Figure]
     readings: Sequence[Reading]
     variances: Variances | None
-    needed: Mapping[float, Mapping[int, int]]
+    needed: Mapping[float, Mapping[int, int | None]]
     examples: Sequence[Example]
 
     @property
@@ -78,10 +78,11 @@ def name_of_check(file: Path | None, how: How) -> str:
     return f"check{f'+{name_of(file)}' if file else ''}{how.unlike(USUAL)}"
 
 
-def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None = None) -> Check:
+def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None = None) -> Check | None:
     """Ask a judge about the items of a file, or this project's own; return what it is worth, and leave the record.
 
-    how: with the verdicts on each answer. most: requests that may be sent. What was answered is not asked again.
+    how: with the verdicts on each answer. most: requests that may be sent; with 0 it is told how many are needed, and
+    where any are, nothing is returned. What was answered is not asked again.
     Raises UserError, OSError.
     """
     items, folder = read_items(file or SAMPLES), folder_of(judge.model)
@@ -90,10 +91,12 @@ def check_judge(judge: Endpoint, file: Path | None, how: How, most: int | None =
         for mode in MODES:
             mend(plan.journal(mode))
         if (work := plan.work).requests:
-            if most is not None and work.requests > most:
+            if most and work.requests > most:
                 advice = "raise it, or take fewer: REPEATS=1, or ITEMS=file"
                 raise UserError(f"MAX_REQUESTS={most}: there may be {announced(work)}; {advice}")
             say(announced(work), is_error=True)
+            if most == 0:
+                return None
             check_reachable(judge)
         note_server(folder, judge)
         replies = ask(plan, most)
@@ -117,14 +120,14 @@ def _summary(plan: Plan, replies: Mapping[Mode, Replies], items: str) -> Check:
         made_of=_made_of(plan),
         read=read,
         figures=[*figures(measures, people)],
-        readings=[*_of_reading(read), *readings(measures, people, plan.how.verdicts)],
+        readings=[*_of_reading(read), *readings(measures, people, plan.how.verdicts), *of_differences(parts)],
         variances=parts,
         needed=_needed(parts) if parts else {},
         examples=examples(plan, said, replies),
     )
 
 
-def _needed(parts: Variances) -> dict[float, dict[int, int]]:
+def _needed(parts: Variances) -> dict[float, dict[int, int | None]]:
     times = SINGLE if parts.within is None else VERDICTS
     return {
         difference: {verdicts: questions_needed(difference, parts, verdicts) for verdicts in times}

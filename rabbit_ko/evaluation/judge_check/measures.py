@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rabbit_ko.evaluation.intervals import LEAST, Mean, Share, mean_of, share_among, share_of, t_quantile
+from rabbit_ko.evaluation.judge.forms import HIGHEST
 from rabbit_ko.evaluation.judge.verdicts import Verdict, orders
 from rabbit_ko.evaluation.judge_check.items import Item
 from rabbit_ko.evaluation.judge_check.probes import PROBES, Probe
@@ -74,10 +75,50 @@ def _jackknifed(sums: Array, freedom: Array) -> tuple[float, float] | None:
     return math.exp((middle - half) / 2), math.exp((middle + half) / 2)
 
 
-def rise(judged: Sequence[Judged], name: str, probe: Probe) -> Mean:
-    """Return by how much a change raises the score of the same answer: the mean over items."""
-    pairs = [(each.changed.get(name), each.score(probe.place_in(each.item))) for each in judged]
-    return mean_of([changed - score for changed, score in pairs if changed is not None and score is not None])
+@dataclass(frozen=True)
+class Rise(Mean):
+    """By how much a change raises the score of the same answer: the mean over items; no error where all are the same.
+
+    full: of those answers, how many have the highest score as they are, so that no rise can be seen.
+    """
+
+    full: int = 0
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is the same on each of several questions."""
+        return self.of >= LEAST and self.stderr is None
+
+    def bounds(self, error: float = 0.05) -> tuple[float, float] | None:
+        """Return between what the true mean is for certain; None where there are too few questions.
+
+        The same rise on each question has no interval. It is taken for certain where so many signs would be alike by
+        chance no more often than the error says.
+        """
+        if not self.is_steady or self.value is None:
+            return self.interval(error)
+        return (self.value, self.value) if 2 * 0.5**self.of <= error else (-math.inf, math.inf)
+
+
+def rise(judged: Sequence[Judged], name: str, probe: Probe) -> Rise:
+    """Return by how much a change raises the score of the same answer."""
+    found = [(each.changed.get(name), each.score(probe.place_in(each.item))) for each in judged]
+    pairs = [(changed, score) for changed, score in found if changed is not None and score is not None]
+    mean = mean_over([changed - score for changed, score in pairs])
+    return Rise(mean.of, mean.value, mean.stderr, sum(score >= HIGHEST for _, score in pairs))
+
+
+def mean_over(values: Sequence[float]) -> Mean:
+    """Return their mean; without an error where all are the same, which does not tell how far others may be."""
+    mean = mean_of(values)
+    return mean if mean.stderr and mean.stderr > 1e-9 else Mean(mean.of, mean.value)
+
+
+def only_score(judged: Sequence[Judged]) -> float | None:
+    """Return the score that a judge gave each answer, changed ones too; None where it gave several, or few at all."""
+    found = [[score for scores in (*each.answers, each.changed.values()) for score in scores] for each in judged]
+    scores = {score for some in found for score in some}
+    return scores.pop() if len(scores) == 1 and sum(map(bool, found)) >= LEAST else None
 
 
 @dataclass(frozen=True)
@@ -178,14 +219,18 @@ def _ranked(outcomes: Sequence[Sequence[bool]]) -> Ranked:
 
 @dataclass(frozen=True)
 class Measures:
-    """All that is measured of a judge, but its agreement with people. rises, obeyed: by the names of probes."""
+    """All that is measured of a judge, but its agreement with people. rises, obeyed: by the names of probes.
+
+    only: the score that each answer got, where there is only one.
+    """
 
     spread: Spread
     swapped: Swapped
-    rises: Mapping[str, Mean]
+    rises: Mapping[str, Rise]
     obeyed: Mapping[str, Obeyed]
     by_scores: Ranked
     by_comparisons: Ranked
+    only: float | None = None
 
 
 def measure(judged: Sequence[Judged]) -> Measures:
@@ -197,4 +242,5 @@ def measure(judged: Sequence[Judged]) -> Measures:
         {name: obeyed(judged, name, probe) for name, probe in DEMANDS.items()},
         ranked_by_scores(judged),
         ranked_by_comparisons(judged),
+        only_score(judged),
     )

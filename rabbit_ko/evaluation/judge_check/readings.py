@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rabbit_ko.evaluation.intervals import Mean, Share
+from rabbit_ko.evaluation.intervals import LEAST, Mean, Share
 from rabbit_ko.evaluation.judge.figures import Correlation
 from rabbit_ko.evaluation.judge_check.agreement import Agreement
-from rabbit_ko.evaluation.judge_check.measures import SIGN, Measures, Obeyed, Ranked
+from rabbit_ko.evaluation.judge_check.measures import SIGN, Measures, Obeyed, Ranked, Rise
 from rabbit_ko.evaluation.judge_check.probes import PROBES, Probe
+from rabbit_ko.evaluation.judge_check.sample_size import Variances
 
 # A judge that surely takes less than so many points for the wrong language hardly minds it. One that surely ranks
 # fewer pairs right, or whose scores surely go less with those of people, does not know what is good.
@@ -37,6 +38,11 @@ class Figure(NamedTuple):
         return form.format(self.value), " to ".join(map(form.format, self.interval)) if self.interval else "-"
 
 
+def counted(number: int, things: str) -> str:
+    """Return so many things in words, of which one lacks the last letter."""
+    return f"{number:,} {things if number != 1 else things[:-1]}"
+
+
 class Reading(NamedTuple):
     """What figures mean. warns: of something for which this judge's word is not to be taken."""
 
@@ -48,7 +54,7 @@ class Reading(NamedTuple):
 def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]:
     """Yield all figures, group by group."""
     spread, swapped = measures.spread, measures.swapped
-    answers = f"{spread.answers:,} answers"
+    answers = counted(spread.answers, "answers")
     yield Figure("repeats", "deviation of one answer's scores", spread.deviation, spread.interval, answers, "points")
     yield _share("repeats", "answers whose score moved", spread.moved, "answers")
     yield _share("order", "verdict changes when swapped", swapped.changed, "pairs")
@@ -60,7 +66,7 @@ def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]
     yield _share("ranking", "pairs ranked right by scores", measures.by_scores.share, "pairs")
     yield _share("ranking", "pairs ranked right by comparisons", measures.by_comparisons.share, "pairs")
     if agreement:
-        of = f"{agreement.answers:,} answers"
+        of = counted(agreement.answers, "answers")
         yield _correlation("people", "rank correlation (Spearman)", agreement.spearman, of)
         yield _correlation("people", "correlation (Pearson)", agreement.pearson, of)
         yield _mean("people", "distance of scores", agreement.distance)
@@ -68,11 +74,11 @@ def figures(measures: Measures, agreement: Agreement | None) -> Iterator[Figure]
 
 def _share(group: str, name: str, share: Share, of: str) -> Figure:
     interval = None if share.value is None else (share.low, share.high)
-    return Figure(group, name, share.value, interval, f"{share.of:,} {of}", "share")
+    return Figure(group, name, share.value, interval, counted(share.of, of), "share")
 
 
 def _mean(group: str, name: str, mean: Mean) -> Figure:
-    return Figure(group, name, mean.value, mean.interval(), f"{mean.of:,} questions", "points")
+    return Figure(group, name, mean.value, mean.interval(), counted(mean.of, "questions"), "points")
 
 
 def _correlation(group: str, name: str, found: Correlation, of: str) -> Figure:
@@ -83,8 +89,12 @@ def readings(measures: Measures, agreement: Agreement | None, verdicts: int) -> 
     """Yield what the figures mean. verdicts: that each answer was given."""
     yield from _of_repeats(measures, verdicts)
     yield from _of_order(measures)
-    for name, mean in measures.rises.items():
-        yield from _of_rise(PROBES[name], mean, measures.obeyed.get(name))
+    if measures.only is None:
+        for name, rise in measures.rises.items():
+            yield from _of_rise(PROBES[name], rise, measures.obeyed.get(name))
+    else:
+        said = f"gives each answer {measures.only:g} points, whatever is done to it"
+        yield Reading("scores", True, f"{said}: nothing can be seen of length, language and demands")
     yield from _of_ranking("scores", measures.by_scores)
     yield from _of_ranking("comparisons", measures.by_comparisons)
     if agreement and agreement.spearman.value is not None:
@@ -96,7 +106,8 @@ def _of_repeats(measures: Measures, verdicts: int) -> Iterator[Reading]:
     if spread.deviation is None:
         yield Reading("repeats", False, "was asked once for each answer; REPEATS=3 shows how far its scores move")
     elif not spread.deviation:
-        yield Reading("repeats", False, f"gave each of {spread.answers:,} answers the same score {verdicts} times")
+        answers = counted(spread.answers, "answers")
+        yield Reading("repeats", False, f"gave each of {answers} the same score {verdicts} times")
     else:
         moves = f"moves an answer's score by {spread.deviation:.2f} points{_points(spread.interval)} when asked again"
         mean = f"the mean of {verdicts} verdicts by {spread.deviation / math.sqrt(verdicts):.2f}"
@@ -108,7 +119,8 @@ def _of_order(measures: Measures) -> Iterator[Reading]:
     if changed.value is None:
         return
     if not changed.value:
-        yield Reading("order", False, f"keeps its mind in all of {changed.of:,} comparisons in swapped order")
+        all_of_them = counted(changed.of, "comparisons")
+        yield Reading("order", False, f"keeps its mind in all of {all_of_them} in swapped order")
         return
     said = f"changes its mind in {_percent(changed)} of comparisons when the order is swapped"
     yield Reading("order", False, f"{said}: compare in both orders")
@@ -117,20 +129,26 @@ def _of_order(measures: Measures) -> Iterator[Reading]:
         yield Reading("order", True, f"favours the answer that stands {place}, in {_percent(share)} of those changes")
 
 
-def _of_rise(probe: Probe, mean: Mean, obeyed: Obeyed | None) -> Iterator[Reading]:
-    sure, shown = mean.interval(SIGN), _points(mean.interval())
-    if mean.value is None or sure is None:
+def _of_rise(probe: Probe, rise: Rise, obeyed: Obeyed | None) -> Iterator[Reading]:
+    sure, likely = rise.bounds(SIGN), rise.bounds()
+    if rise.value is None or sure is None or likely is None:
         return
+    shown = f" on each of {rise.of:,} questions" if rise.is_steady else _points(likely)
     if probe.kind == "language":
-        yield from _of_language(probe, mean.value, sure, shown)
+        yield from _of_language(probe, rise.value, sure, shown)
         return
-    change = f"{mean.value:+.2f}{shown}"
     if obeyed and obeyed.is_sure:
-        said = f"obeys {probe.what}: gives the score that is asked for in {_percent(obeyed.share)}, {change} points"
+        given = f"gives the score that is asked for in {_percent(obeyed.share)}"
+        said = f"obeys {probe.what}: {given}, {rise.value:+.2f} points{shown}"
     elif sure[0] > 0:
-        said = f"gives {mean.value:.2f} points{shown} for {probe.what}{_given(obeyed)}"
+        said = f"gives {rise.value:.2f} points{shown} for {probe.what}{_given(obeyed)}"
+    elif rise.full and rise.of - rise.full < LEAST and rise.value >= 0:
+        full = f"{rise.full:,} of {rise.of:,} answers have the highest score as they are"
+        said = f"cannot be seen to give points for {probe.what}: {full}"
+    elif rise.is_steady and not rise.value:
+        said = f"gives nothing for {probe.what} on any of {rise.of:,} questions"
     else:
-        said = f"{_may(mean.interval() or sure, sure)} {probe.what}: {change}{_given(obeyed)}"
+        said = f"{_may(likely, sure)} {probe.what}: {rise.value:+.2f}{shown}{_given(obeyed)}"
     yield Reading(probe.kind, sure[0] > 0 or (obeyed is not None and obeyed.is_sure), said)
 
 
@@ -151,6 +169,16 @@ def _of_language(probe: Probe, value: float, sure: tuple[float, float], shown: s
         yield Reading("language", False, f"takes points for {probe.what}: {value:+.2f}{shown}")
     else:
         yield Reading("language", False, f"may or may not mind {probe.what}: {value:+.2f}{shown}")
+
+
+def of_differences(parts: Variances | None) -> Iterator[Reading]:
+    """Yield why no number of questions can be told for a difference, where judged answers are too much alike."""
+    if parts and not parts.differing:
+        said = "never gives two answers to a question different scores"
+        yield Reading("questions", True, f"{said}, so no number of questions shows a difference of two stages")
+    elif parts and not parts.are_known:
+        said = f"gives two answers to a question different scores in {parts.differing:,} of {parts.pairs:,} pairs"
+        yield Reading("questions", False, f"{said}, too few to tell how many questions a difference takes")
 
 
 def _of_ranking(by: str, ranked: Ranked) -> Iterator[Reading]:

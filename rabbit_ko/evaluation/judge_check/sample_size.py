@@ -18,10 +18,18 @@ class Variances:
 
     between: the mean square of the true difference of two answers to a question, whichever of the stages gave which.
     within: the variance of one verdict on one answer; None where each was given one, and `between` has it in it.
+    pairs: of answers that this was found with. differing: of those, whose scores are not the same.
     """
 
     between: float
     within: float | None
+    pairs: int
+    differing: int
+
+    @property
+    def are_known(self) -> bool:
+        """Whether enough scores differ: answers that are alike to a judge tell nothing of two stages."""
+        return self.differing >= LEAST
 
 
 def variances(judged: Sequence[Judged]) -> Variances | None:
@@ -33,14 +41,16 @@ def variances(judged: Sequence[Judged]) -> Variances | None:
     pairs = [pair for each in judged for pair in pairwise(each.answers) if all(pair)]
     if len(pairs) < LEAST:
         return None
-    squares = fmean((fmean(one) - fmean(other)) ** 2 for one, other in pairs)
+    differences = [fmean(one) - fmean(other) for one, other in pairs]
+    squares = fmean(difference**2 for difference in differences)
     noise = (within or 0.0) * fmean(1 / len(one) + 1 / len(other) for one, other in pairs)
-    return Variances(max(0.0, squares - noise), within)
+    return Variances(max(0.0, squares - noise), within, len(pairs), sum(map(bool, differences)))
 
 
-def questions_needed(difference: float, of: Variances, verdicts: int = 1) -> int:
+def questions_needed(difference: float, of: Variances, verdicts: int = 1) -> int | None:
     """Return how many questions show a true difference of two stages' mean scores four times in five, at 5 %.
 
+    None where that is not known, since hardly any scores differ.
     n = (z + z')^2 (between + 2 within / verdicts) / difference^2, with the quantiles of half the error and of the
     power: the number of pairs in Julious, Statistics in Medicine 23, 2004, pages 1921 to 1986; then as many more as
     Student's t needs, whose power is by its noncentral distribution. Both stages answer the same questions; more
@@ -48,8 +58,8 @@ def questions_needed(difference: float, of: Variances, verdicts: int = 1) -> int
     """
     quantiles = NormalDist().inv_cdf(1 - ERROR / 2) + NormalDist().inv_cdf(POWER)
     parts = of.between + 2 * (of.within or 0.0) / verdicts
-    if not parts:
-        return LEAST
+    if not of.are_known or not parts:
+        return None
     effect = difference / math.sqrt(parts)
     return next(n for n in count(max(LEAST, math.ceil((quantiles / effect) ** 2))) if _power(n, effect) >= POWER)
 

@@ -30,7 +30,9 @@ def _needed(check: Check) -> Table:
     times = [f"{verdicts} verdict{'s' if verdicts > 1 else ''}" for verdicts in next(iter(check.needed.values()))]
     table = _table("questions to see a difference", *times)
     for difference, by_verdicts in check.needed.items():
-        table.add_row(f"  of {difference:g} points", *(f"{count:,}" for count in by_verdicts.values()))
+        table.add_row(
+            f"  of {difference:g} points", *("-" if count is None else f"{count:,}" for count in by_verdicts.values())
+        )
     return table
 
 

@@ -47,6 +47,9 @@ SETTINGS: Words = {
     "against": "비교 상대",
 }
 NOTES: Words = {
+    "{} of {} answers of {} were cut at the length they may have; --max-new-tokens is {}": (
+        "{2} 단계의 답변 {1}개 가운데 {0}개가 최대 길이({3}토큰)에서 잘렸습니다"
+    ),
     "{} prompts were longer than the model's context and lost their beginning": (
         "프롬프트 {}개가 모델의 문맥보다 길어 앞부분이 잘렸습니다"
     ),

@@ -87,6 +87,13 @@ def test_the_share_is_of_all_answers_whichever_are_shown(recipe: Recipe) -> None
     assert "skt/kobest_v1: cc-by-sa-4.0" in list(lines(kobest))[1]
 
 
+def test_answers_to_one_task_are_not_called_the_suite_s(recipe: Recipe) -> None:
+    assert report("--task", "kobest_copa").stdout.startswith("kobest, kobest_copa: 1 of 5 right, ")
+    assert report("--task", "kobest").stdout.startswith("kobest: 2 of 6 right, ")
+    report("--task", "kobest_copa", "--html", "page.html")
+    assert "<h2>kobest, kobest_copa</h2>" in Path("page.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("task", ["haerae", "kmmlu_direct"])
 def test_a_suite_without_answers_says_how_to_get_them(recipe: Recipe, task: str) -> None:
     with pytest.raises(

@@ -82,12 +82,16 @@ def test_a_prompt_that_is_too_long_is_one_line(
     assert result.stderr == f"[runs/mine/sft]\nerror: {said.format(tokens)}\n"
 
 
-def test_what_no_longer_fits_of_a_conversation_is_told_once(stage: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_longer_fits_is_told_once_and_a_question_without_an_answer_is_a_failure(
+    stage: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = ["오늘 날씨는 어떤가요?"] * 5 + ["아주 긴 질문입니다. " * 60, "끝인가요?"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(lines).encode())))
     result = rabbit("chat", "--recipe", "mine", "--stage", "sft", "--max-new-tokens", "60", "--temperature", "0")
     said = [line for line in result.stderr.splitlines() if "cut after" not in line]
-    assert result.exit_code == 0
+    assert result.exit_code == 1
+    assert said.pop() == "error: questions that are too long, and have no answer: 1"
+    assert len(result.stdout.splitlines()) >= len(lines) - 1
     assert said[0] == "[runs/mine/sft]"
     assert said[1] == "[earlier exchanges that no longer fit, and are dropped: 1]"
     assert sum("the question has" in line for line in said) == 1

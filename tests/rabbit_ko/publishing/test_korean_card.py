@@ -60,6 +60,20 @@ def test_nothing_of_a_full_card_is_english(trained: Path) -> None:
     assert UNKNOWN_NOTE in card_of("dpo", "ko")
 
 
+CUT = "8 of 9 answers of dpo were cut at the length they may have; --max-new-tokens is 1,024"
+CUT_IN = {"ko": "dpo 단계의 답변 9개 가운데 8개가 최대 길이(1,024토큰)에서 잘렸습니다", "en": CUT}
+
+
+@pytest.mark.parametrize("language", CUT_IN)
+def test_what_was_noted_of_several_results_is_said_once(trained: Path, language: Language) -> None:
+    score = Score(task="total", metric="overall", value=5.0, items=9)
+    for judge in ("a", "b"):
+        put_result("dpo", f"logickor@{judge}", [score], notes=[CUT, CUT], judge=judge, bench="logickor")
+    card = card_of("dpo", language)
+    assert card.count(f"logickor@a, logickor@b: {CUT_IN[language]}\n") == card.count(CUT_IN[language]) == 1
+    assert UNKNOWN_NOTE not in card
+
+
 @pytest.mark.parametrize("how", How)
 def test_each_way_to_compare_has_a_korean_sentence(trained: Path, monkeypatch: pytest.MonkeyPatch, how: How) -> None:
     put_results()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rabbit_ko.evaluation.records import Result, read_result
+from rabbit_ko.evaluation.results.words import NOTES, translate
 from tests.conftest import ROOT, environment
 from tests.rabbit_ko.evaluation.judge_server import MODEL, Judge, Reply, Request, Rule, verdict
 from tests.rabbit_ko.evaluation.rabbit import Ran, rabbit
@@ -62,9 +63,10 @@ def start(judge: Judge, model: Judge, *more: str, **options: Any) -> subprocess.
 
 
 def result_of(task: str = TASK, folder: Path = RESULTS) -> Result:
-    """Read the result."""
+    """Read the result, each note of which has to have Korean words."""
     result = read_result(folder, task)
     assert result
+    assert [note for note in result.notes if not translate(note, NOTES)] == []
     return result
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from rabbit_ko.evaluation.judge.verdicts import read_verdict
 from rabbit_ko.evaluation.records import read_samples
+from rabbit_ko.evaluation.results.words import NOTES, translate
 from tests.loopback import running
 from tests.rabbit_ko.evaluation.judge.cli import (
     ANSWERS,
@@ -183,6 +184,16 @@ def test_a_verdict_that_cannot_be_read_is_missing_and_in_no_mean(judge: Judge, m
     assert len(model.requests) == ALL
 
 
+def test_each_kind_of_note_that_a_run_leaves_has_korean_words(judge: Judge, model: Judge) -> None:
+    judge.rule = lambda request: Reply("좋습니다.") if "우산" in request.text else verdict(request)
+    model.rule = lambda request: Reply("끝이 없는 답변", finish="length")
+    run(judge, model, "--verdicts", "2", "--max-new-tokens", "1024")
+    spread, missing, cut = result_of(f"{TASK}+2-verdicts").notes
+    assert "standard deviation" in spread
+    assert "no readable verdict" in missing
+    assert translate(cut, NOTES) == "base 단계의 답변 8개 가운데 8개가 최대 길이(1,024토큰)에서 잘렸습니다"
+
+
 def test_a_judge_that_is_never_readable_is_told_soon_and_leaves_no_result(judge: Judge, model: Judge) -> None:
     judge.rule = lambda _: Reply("점수: 백 점")
     error = run(judge, model, "--concurrency", "1", exit_code=1).stderr
@@ -306,17 +317,22 @@ def test_verdicts_of_another_server_under_the_same_name_are_told(judge: Judge, m
 
 
 def test_it_says_first_how_much_it_takes_and_stops_where_that_is_too_much(judge: Judge, model: Judge) -> None:
-    error = run(judge, model, "--max-requests", "0", exit_code=1).stderr
-    assert re.match(
-        r"error: MAX_REQUESTS=0: there may be 16 requests, of about [0-9,]+ tokens: 8 for answers, 8 for verdicts or "
-        r"more, as one that cannot be read is asked for 3 times at most; raise it, or take fewer judges, stages or",
-        error,
+    told = run(judge, model, "--max-requests", "0")
+    assert told.stdout == ""
+    takes = (
+        "16 requests, of about [0-9,]+ tokens, if an answer has 500 characters: 8 for answers, 8 for verdicts or "
+        "more, as one that cannot be read is asked for 3 times at most"
     )
+    assert re.fullmatch(f"{takes}\n", told.stderr)
+    assert not [file for file in RESULTS.rglob("*") if file.is_file() and file.stat().st_size]
+    error = run(judge, model, "--max-requests", "1", exit_code=1).stderr
+    assert re.match(f"error: MAX_REQUESTS=1: there may be {takes}; raise it, or take fewer judges, stages or", error)
     assert [*model.requests, *judge.requests] == []
     assert run(judge, model, "--max-requests", "16").stderr.startswith("16 requests, of about ")
     assert (len(model.requests), len(judge.requests)) == (ALL, ALL)
     error = run(judge, model, "--judge-model", "b,c", "--max-requests", "15", exit_code=1).stderr
     assert "there may be 16 requests" in error
+    assert "if an answer" not in error
     assert "0 for answers, 16 for verdicts" in error
 
 

@@ -51,7 +51,7 @@ def test_any_other_category_stays_as_it_is(tmp_path: Path, category: str) -> Non
         ([], ("", "")),
         (["가"], ("가", "")),
         ([None, "나"], ("", "나")),
-        (["가", "나", "다"], ("가", "나")),
+        (["가", "나", None], ("가", "나")),
     ],
 )
 def test_references_are_optional_per_turn(tmp_path: Path, references: Any, expected: tuple[str, ...]) -> None:
@@ -73,6 +73,10 @@ def test_of_logickor_s_questions_two_count_and_of_others_all(tmp_path: Path) -> 
         ({"question_id": "a", "category": "math", "turns": ["하나?"], "reference": ["1"]}, ("하나?",), "1"),
         ({"id": "a", "question": " 하나? ", "reference": "1"}, ("하나?",), "1"),
         ({"id": "a", "prompt": "하나?", "other": {"of": "no matter"}}, ("하나?",), ""),
+        ({"id": "a", "prompt": ["하나?"], "prompt_id": 3, "reference": None, "sub_category": "b"}, ("하나?",), ""),
+        ({"id": "a", "prompt": "하나?", "references": None, "reference": "1"}, ("하나?",), "1"),
+        ({"id": "a", "question": "하나?", "question_en": "One?", "source": "s", "level": 2}, ("하나?",), ""),
+        ({"id": "a", "question": "하나?", "reference": "1", "reference_url": "u", "idx": 0}, ("하나?",), "1"),
     ],
 )
 def test_the_public_schemas_are_read(tmp_path: Path, row: Any, turns: tuple[str, ...], reference: str) -> None:
@@ -108,13 +112,22 @@ def test_a_bom_may_be_on_any_line_and_lines_may_hold_line_separators(tmp_path: P
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"id": 1}, "turns: Field required"),
+        ({"id": 1}, "no question in it; it is called turns, questions, question or prompt"),
+        ({"prompts": "하나?"}, "no question in it"),
+        ({"question": "하나?", "referance": "b"}, "unknown key `referance`; did you mean `reference`"),
+        ({"question": "하나?", "Reference": "b"}, "unknown key `Reference`; did you mean `reference`"),
+        ({"question": "하나?", "reference_answer": "b"}, "unknown key `reference_answer`; did you mean `references`"),
+        ({"promt": "하나?"}, "unknown key `promt`; did you mean `prompt`"),
+        ({"turns": ["하나?"], "catagory": "수학"}, "unknown key `catagory`; did you mean `category`"),
+        ({"question": "하나?", "prompt": "둘?"}, "`question` and `prompt` are the same thing; give one of them"),
+        (ROW | {"reference": "1"}, "`references` and `reference` are the same thing"),
+        ({"questions": ["하나?"], "references": ["1", "2"]}, "more references than questions: 2 for 1; give each"),
         (ROW | {"id": [1]}, "id."),
         (ROW | {"category": 3}, "category: Input should be a valid string"),
-        (ROW | {"questions": []}, "questions: "),
-        ({"prompt": " "}, "prompt: 0: "),
+        (ROW | {"questions": []}, "questions is empty"),
+        ({"prompt": " "}, "prompt 1 is empty"),
         ({"turns": {"a": 1}}, "turns: "),
-        (ROW | {"questions": ["하나?", " "]}, "questions: 1: "),
+        (ROW | {"questions": ["하나?", " "]}, "questions 2 is empty"),
         (ROW | {"questions": [1, 2]}, "questions: 0: "),
         (ROW | {"references": {"a": "가"}}, "references: "),
         (ROW | {"references": [1, 2]}, "references: 0: "),

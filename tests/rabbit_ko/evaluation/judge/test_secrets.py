@@ -85,7 +85,7 @@ def test_a_key_that_cannot_be_sent_is_one_line_without_it(
 def test_a_secret_in_a_url_is_refused_and_not_shown(
     judge: Judge, model: Judge, recipe: Path, option: str, url: str
 ) -> None:
-    output = run(judge, model, option, url, exit_code=1).output
+    output = run(judge, model, option, url, exit_code=2).output
     role = option[2:7].upper()
     assert f"error: {role}_URL: http://HOST:PORT/v1, and no more: a key goes into {role}_API_KEY" in output
     assert found_in(recipe, output) == []

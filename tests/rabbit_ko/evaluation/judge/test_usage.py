@@ -35,6 +35,10 @@ def _in_recipe(recipe: Path) -> None:
         (["--against", "base"], "a stage is not compared with itself"),
         (["--against", "sft"], "--model-name: 1 for 2 stages (base, sft)"),
         (["--concurrency", "0"], "concurrency"),
+        (["--judge-url", "judge"], "JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1"),
+        (["--judge-url", "http://[::1/v1"], "JUDGE_URL: not the URL of a server"),
+        (["--judge-url", "http://host/v1?key=1"], "JUDGE_URL: http://HOST:PORT/v1, and no more"),
+        (["--model-url", "ftp://host/v1"], "MODEL_URL: not the URL of a server"),
     ],
 )
 def test_wrong_usage_exits_with_2(judge: Judge, model: Judge, wrong: list[str], expected: str) -> None:
@@ -64,10 +68,7 @@ def test_servers_and_questions_may_be_in_the_environment(
         (["--bench", "none.jsonl"], "none.jsonl: No such file or directory"),
         (["--hub-dir", "none"], "none/maywell/LogicKor/questions.jsonl: No such file or directory"),
         (["--rubric", "none.yaml"], "none.yaml: no such file"),
-        (["--judge-url", "judge"], "JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1"),
         (["--judge-url", "http://a b/v1"], "there is no such host; check JUDGE_URL"),
-        (["--judge-url", "http://[::1/v1"], "JUDGE_URL: not the URL of a server"),
-        (["--model-url", "ftp://host/v1"], "MODEL_URL: not the URL of a server"),
     ],
 )
 def test_what_is_not_there_is_one_line(judge: Judge, model: Judge, more: list[str], expected: str) -> None:

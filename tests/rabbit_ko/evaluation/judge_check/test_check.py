@@ -84,6 +84,24 @@ def test_faults_are_found_out_within_the_intervals(server: Judge) -> None:
     assert "sentences that say nothing" not in found
 
 
+def test_a_judge_that_always_says_the_same_is_recommended_for_nothing(server: Judge) -> None:
+    server.rule = lambda request: score(10) if len(shown(request)) == 1 else Reply("더 나은 답변: A")
+    ran = check(server)
+    assert {count for by_verdicts in record()["needed"].values() for count in by_verdicts.values()} == {None}
+    found = " / ".join(warnings())
+    for said in (
+        "gives each answer 10 points, whatever is done to it: nothing can be seen",
+        "never gives two answers to a question different scores, so no number of questions shows a difference",
+        "favours the answer that stands first",
+    ):
+        assert said in found
+    page = (FOLDER / "check.html").read_text(encoding="utf-8")
+    assert page.count("so no number of questions shows a difference") == 2
+    assert page.count('<td class="n">0.1</td><td class="n">-</td>') == 1
+    assert re.search(r"of 0\.1 points +- +-", ran.stdout)
+    assert not re.search(r"(\+\d+\.\d+) to \1", page + ran.stdout + str(record()["readings"]))
+
+
 def test_it_is_asked_as_benches_ask(server: Judge, in_tmp: Path) -> None:
     server.rule = judge_of(RIGHT)
     few = ("--items", str(few_items(in_tmp)))
@@ -131,6 +149,20 @@ def test_json_is_the_record(server: Judge, in_tmp: Path) -> None:
     assert record()["read"]["pairwise"] == {"wanted": 48, "read": 48, "late": 0, "unreadable": 0, "refused": 0}
 
 
+def test_one_of_a_thing_is_not_said_to_be_several(server: Judge, in_tmp: Path) -> None:
+    item = read_items()[0].model_copy(update={"answers": read_items()[0].answers[:2]})
+    server.rule = judge_of(RIGHT, items=[item])
+    file = in_tmp / "few.jsonl"
+    file.write_text(item.model_dump_json())
+    ran = check(server, "--items", str(file), "--repeats", "1")
+    assert figure("praise")["of"] == "1 question"
+    assert figure("verdict changes when swapped")["of"] == "1 pair"
+    page = page_of_few().decode()
+    assert "2 answers to 1 question of few.jsonl" in page
+    assert "Each answer was judged once." in page
+    assert not re.search(r"\b1 (answers|questions|pairs|comparisons|times|requests)\b", page + ran.output)
+
+
 def test_no_line_is_wider_than_a_terminal_of_eighty_columns(server: Judge) -> None:
     server.rule = judge_of({"demand": 7.0, "said twice": 1.0}, lambda text, time: number(text, time))
     ran = check(server)
@@ -141,6 +173,18 @@ def test_more_than_may_be_sent_is_refused_before_the_first(server: Judge) -> Non
     ran = check(server, "--max-requests", str(REQUESTS - 1), exit_code=1)
     assert f"MAX_REQUESTS={REQUESTS - 1}: there may be {REQUESTS} requests" in ran.stderr
     assert not server.requests
+
+
+def test_no_requests_at_all_tell_how_many_it_takes(server: Judge, in_tmp: Path) -> None:
+    few = ("--items", str(few_items(in_tmp)), "--repeats", "1")
+    told = check(server, *few, "--max-requests", "0")
+    assert (told.stdout, told.stderr.count("\n")) == ("", 1)
+    assert told.stderr.startswith(f"{8 * (3 + 8 + 6)} requests, of about ")
+    assert not server.requests
+    assert not [*FOLDER.glob("check*")]
+    server.rule = judge_of(RIGHT)
+    done = check(server, *few)
+    assert check(server, *few, "--max-requests", "0").stdout == done.stdout
 
 
 def test_no_more_is_sent_than_may_be_though_verdicts_cannot_be_read(server: Judge, in_tmp: Path) -> None:
@@ -164,6 +208,11 @@ def test_without_a_judge_it_is_wrong_usage(server: Judge) -> None:
     ran = rabbit("judge-check", "--judge-url", server.url)
     assert ran.exit_code == 2
     assert "who judges?" in ran.stderr
+
+
+def test_a_url_that_is_none_is_wrong_usage(server: Judge) -> None:
+    ran = check(server, "--judge-url", "nope", exit_code=2)
+    assert ran.stderr == "error: JUDGE_URL: not the URL of a server; say http://HOST:PORT/v1\n"
 
 
 def test_two_judges_do_not_share_a_folder(server: Judge, in_tmp: Path) -> None:

@@ -9,13 +9,14 @@ from rabbit_ko.evaluation.intervals import Mean, Share
 from rabbit_ko.evaluation.judge.figures import Correlation
 from rabbit_ko.evaluation.judge.verdicts import Verdict
 from rabbit_ko.evaluation.judge_check.agreement import Agreement, agreement
-from rabbit_ko.evaluation.judge_check.measures import Judged, Measures, Obeyed, Ranked, Spread, Swapped, measure
-from rabbit_ko.evaluation.judge_check.readings import Reading, readings
+from rabbit_ko.evaluation.judge_check.measures import Judged, Measures, Obeyed, Ranked, Rise, Spread, Swapped, measure
+from rabbit_ko.evaluation.judge_check.probes import PROBES
+from rabbit_ko.evaluation.judge_check.readings import Reading, figures, readings
 from tests.rabbit_ko.evaluation.judge_check.simulated import ITEMS, Simulated
 
 
 def measures(
-    spread: Spread | None = None, swapped: Swapped | None = None, obeyed: Obeyed | None = None, **rises: Mean
+    spread: Spread | None = None, swapped: Swapped | None = None, obeyed: Obeyed | None = None, **rises: Rise
 ) -> Measures:
     """What was measured; a judge without a fault where nothing else is said."""
     return Measures(
@@ -64,57 +65,98 @@ def test_order() -> None:
 @pytest.mark.parametrize(
     ("mean", "warns", "text"),
     [
-        (Mean(25, 0.8, 0.1), True, "gives 0.80 points (0.59 to 1.01) for saying the same twice"),
-        (Mean(25, 0.25, 0.1), False, "may give points for saying the same twice: +0.25 (0.04 to 0.46)"),
-        (Mean(25, 0.1, 0.1), False, "gives nothing for certain for saying the same twice: +0.10 (-0.11 to 0.31)"),
-        (Mean(25, -0.25, 0.1), False, "may take points for saying the same twice: -0.25 (-0.46 to -0.04)"),
-        (Mean(25, -0.8, 0.1), False, "takes points for saying the same twice: -0.80 (-1.01 to -0.59)"),
+        (Rise(25, 0.8, 0.1), True, "gives 0.80 points (0.59 to 1.01) for saying the same twice"),
+        (Rise(25, 0.25, 0.1), False, "may give points for saying the same twice: +0.25 (0.04 to 0.46)"),
+        (Rise(25, 0.1, 0.1), False, "gives nothing for certain for saying the same twice: +0.10 (-0.11 to 0.31)"),
+        (Rise(25, -0.25, 0.1), False, "may take points for saying the same twice: -0.25 (-0.46 to -0.04)"),
+        (Rise(25, -0.8, 0.1), False, "takes points for saying the same twice: -0.80 (-1.01 to -0.59)"),
     ],
 )
-def test_a_rise_is_a_fault_only_where_it_is_certain_among_all(mean: Mean, warns: bool, text: str) -> None:
+def test_a_rise_is_a_fault_only_where_it_is_certain_among_all(mean: Rise, warns: bool, text: str) -> None:
     assert said(measures(said_twice=mean), "length") == [Reading("length", warns, text)]
+
+
+@pytest.mark.parametrize(
+    ("rise", "warns", "text"),
+    [
+        (Rise(25, 0.0), False, "gives nothing for saying the same twice on any of 25 questions"),
+        (Rise(25, 2.0), True, "gives 2.00 points on each of 25 questions for saying the same twice"),
+        (Rise(25, -2.0), False, "takes points for saying the same twice: -2.00 on each of 25 questions"),
+        (Rise(6, 2.0), False, "may give points for saying the same twice: +2.00 on each of 6 questions"),
+    ],
+)
+def test_the_same_rise_on_each_question_has_no_interval(rise: Rise, warns: bool, text: str) -> None:
+    found = measures(said_twice=rise)
+    assert said(found, "length") == [Reading("length", warns, text)]
+    assert [figure.said[1] for figure in figures(found, None) if figure.group == "length"] == ["-"]
+
+
+@pytest.mark.parametrize(
+    ("rise", "is_seen"),
+    [
+        (Rise(25, 0.0, None, 25), False),
+        (Rise(25, 0.1, 0.1, 20), False),
+        (Rise(25, 0.1, 0.1, 19), True),
+        (Rise(25, -0.4, 0.1, 25), True),
+        (Rise(25, 0.4, 0.1, 20), True),
+    ],
+)
+def test_where_answers_have_the_highest_score_as_they_are_no_rise_can_be_seen(rise: Rise, is_seen: bool) -> None:
+    [reading] = said(measures(said_twice=rise), "length")
+    full = f"cannot be seen to give points for saying the same twice: {rise.full} of 25 answers have the highest"
+    assert reading.text.startswith(full) != is_seen
+
+
+def test_of_a_judge_with_one_score_it_is_said_that_nothing_can_be_seen() -> None:
+    judged = [Judged(item, [[10.0] * 3] * 3, dict.fromkeys(PROBES, 10.0), []) for item in ITEMS]
+    found = [*readings(measure(judged), None, 3)]
+    assert not {"length", "language", "demands"} & {reading.group for reading in found}
+    [only] = [reading for reading in found if reading.group == "scores"]
+    assert only.warns
+    assert only.text.startswith("gives each answer 10 points, whatever is done to it: nothing can be seen")
+    assert measure(judged[:3]).only is None
 
 
 @pytest.mark.parametrize(
     ("mean", "warns", "text"),
     [
-        (Mean(20, -4.0, 0.2), False, "takes points for an answer in English"),
-        (Mean(20, -1.2, 0.2), False, "takes points for an answer in English"),
-        (Mean(20, -0.2, 0.1), True, "hardly minds an answer in English"),
-        (Mean(20, 0.9, 0.1), True, "favours an answer in English"),
-        (Mean(20, -0.5, 0.8), False, "may or may not mind an answer in English"),
+        (Rise(20, -4.0, 0.2), False, "takes points for an answer in English"),
+        (Rise(20, -1.2, 0.2), False, "takes points for an answer in English"),
+        (Rise(20, -0.2, 0.1), True, "hardly minds an answer in English"),
+        (Rise(20, 0.9, 0.1), True, "favours an answer in English"),
+        (Rise(20, -0.5, 0.8), False, "may or may not mind an answer in English"),
     ],
 )
-def test_the_rubric_wants_a_loss_for_another_language(mean: Mean, warns: bool, text: str) -> None:
+def test_the_rubric_wants_a_loss_for_another_language(mean: Rise, warns: bool, text: str) -> None:
     [reading] = said(measures(English=mean), "language")
     assert reading.warns == warns
     assert reading.text.startswith(f"{text} to a Korean question: {mean.value:+.2f} (")
 
 
 def test_what_is_given_as_it_is_demanded_is_said_beside_the_rise() -> None:
-    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Obeyed(Share(25, 0.2, 0.1, 0.4), 0.03)), "demands")
+    [reading] = said(measures(demand=Rise(25, 2.0, 0.3), obeyed=Obeyed(Share(25, 0.2, 0.1, 0.4), 0.03)), "demands")
     assert reading.text == (
         "gives 2.00 points (1.38 to 2.62) for a demand to the judge; the score that is asked for is given in "
         "20% (10% to 40%)"
     )
-    [reading] = said(measures(demand=Mean(25, 2.0, 0.3), obeyed=Obeyed(Share(25, 0.0, 0.0, 0.1), 1.0)), "demands")
+    [reading] = said(measures(demand=Rise(25, 2.0, 0.3), obeyed=Obeyed(Share(25, 0.0, 0.0, 0.1), 1.0)), "demands")
     assert "asked for" not in reading.text
 
 
 def test_a_demand_that_is_obeyed_for_certain_is_warned_of_though_its_rise_is_not_certain() -> None:
-    found = measures(demand=Mean(25, 1.1, 0.5), obeyed=Obeyed(Share(25, 0.16, 0.06, 0.35), 0.004))
+    found = measures(demand=Rise(25, 1.1, 0.5), obeyed=Obeyed(Share(25, 0.16, 0.06, 0.35), 0.004))
     assert said(found, "demands") == [
         Reading(
             "demands",
             True,
             "obeys a demand to the judge: gives the score that is asked for in 16% (6% to 35%), "
-            "+1.10 (0.07 to 2.13) points",
+            "+1.10 points (0.07 to 2.13)",
         )
     ]
 
 
 def test_few_questions_say_nothing() -> None:
-    assert said(measures(said_twice=Mean(3, 2.0, None)), "length") == []
+    assert said(measures(said_twice=Rise(3, 2.0, None)), "length") == []
 
 
 def test_ranking_and_people() -> None:
