@@ -149,8 +149,9 @@ def gate(
 
     Needs results of both, measured in the same way. Compares each suite's main figure item by item, for all suites at
     once. `fail`, exit code 1: a suite is worse by more than the margin, and chance makes that of what is not so in
-    5 % of gates at most. `pass`: no suite can be worse by more than the margin, with the same certainty. In between
-    there are not enough items to tell, which fails nothing: the exit code is 0, and `--json` has the verdict.
+    5 % of gates at most. `pass`: no suite can be worse by more than the margin, with the same certainty, whatever
+    verdicts that are missing would have been. In between there are not enough items to tell, which fails nothing: the
+    exit code is 0, and `--json` has the verdict.
 
     Example: `rabbit gate --recipe aog-8b --candidate dpo --baseline sft --margin 0.02`
     """

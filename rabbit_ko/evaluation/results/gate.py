@@ -2,6 +2,10 @@
 
 A suite counts by its main figure, over the items that both stages kept. Of all suites together, a claim that one is
 worse by more than the margin is false at most once in twenty gates, and so is a claim that one is not.
+
+Items that a stage misses, such as answers without a verdict, are in no figure, and nobody knows whether they are like
+the others. So a suite is not worse only where it is not with the worst that they can be, too: nothing of the scale
+for the candidate, all of it for the baseline. That it is worse is said of the items that both have.
 """
 
 from collections.abc import Sequence
@@ -12,8 +16,9 @@ from statistics import fmean
 import numpy as np
 from rich.table import Table
 
-from rabbit_ko.errors import UserError
-from rabbit_ko.evaluation.harness.suites import GROUPS
+from rabbit_ko.errors import UnknownName, UserError, suggest
+from rabbit_ko.evaluation.harness.suites import GROUPS, SUITES
+from rabbit_ko.evaluation.judge.benches import BENCHES
 from rabbit_ko.evaluation.records import Result, Sample, State, read_samples
 from rabbit_ko.evaluation.results.compare import by_item, differing_settings
 from rabbit_ko.evaluation.results.noninferiority import Array, holm, interval, items_needed, p_above, p_below
@@ -42,13 +47,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Pairs:
-    """The outcomes of both stages on the same items of a suite. scale: the highest that there can be."""
+    """The outcomes of both stages on the same items of a suite. scale: the highest that there can be.
+
+    only_baseline, only_candidate: outcomes of items that the other stage misses. neither: how many both miss.
+    """
 
     suite: str
     metric: str
     scale: float
     baseline: Sequence[float]
     candidate: Sequence[float]
+    only_baseline: Sequence[float] = ()
+    only_candidate: Sequence[float] = ()
+    neither: int = 0
 
     @property
     def differences(self) -> Array:
@@ -56,12 +67,18 @@ class Pairs:
         found: Array = (np.asarray(self.candidate) - np.asarray(self.baseline)) / self.scale
         return np.round(found, 9)
 
+    @property
+    def worst(self) -> Array:
+        """The differences of all items, with the worst for the candidate of those that a stage misses."""
+        lost, gained = (np.asarray(found) / self.scale for found in (self.only_baseline, self.only_candidate))
+        return np.concatenate([self.differences, np.round([*-lost, *gained - 1, *[-1.0] * self.neither], 9)])
+
 
 @dataclass(frozen=True)
 class Compared:
     """A suite at the gate. low, high: bounds of its difference that hold for all suites at once, in 9 of 10 gates.
 
-    needed: about how many items would tell, where these do not.
+    needed: about how many items would tell, where these do not. missing: items that a stage misses, and of which.
     """
 
     suite: str
@@ -76,16 +93,22 @@ class Compared:
     p_not_worse: float
     verdict: Verdict
     needed: int | None
+    missing: int = 0
+    missing_baseline: int = 0
+    missing_candidate: int = 0
 
 
 def pair(recipe: str, candidate: str, baseline: str, suites: Sequence[str] = ()) -> tuple[list[Pairs], list[str]]:
     """Pair the items of two stages in each suite; also return the suites that only one has. Raises UserError.
 
-    suites: results and groups of suites, by default what both have. Of these a result that is missing, of an earlier
-    model, without its items, or of other settings is refused.
+    suites: results and groups of suites, by default what both have; UnknownName where there can be none of a name. Of
+    these a result that is missing, of an earlier model, without its items, or of other settings is refused.
     """
     stages = {stage: _by_suite(recipe, stage) for stage in (baseline, candidate)}
     known = list(dict.fromkeys(suite for results in stages.values() for suite in results))
+    for name in suites:
+        if name not in (names := dict.fromkeys([*SUITES, *GROUPS, *BENCHES, *known])):
+            raise UnknownName(f"TASKS={name}: there is no such suite, group or result{suggest(name, names)}")
     if not known:
         raise UserError(
             f"{Recipe(recipe).results}: no results; run `make eval RECIPE={recipe} STAGE={baseline},{candidate}`"
@@ -121,8 +144,17 @@ def _pair(baseline: Result, candidate: Result) -> Pairs:
     was, now = (by_item(_samples(result, metric)) for result in (baseline, candidate))
     if not (common := sorted(was.keys() & now.keys())):
         raise UserError(f"{places[1]}: has no item of {metric} in common with {places[0]}; measure both again")
-    values = ([found[item] for item in common] for found in (was, now))
-    return Pairs(baseline.task, metric, baseline.scale, *values)
+    counted = max((it.items for it in (*baseline.scores, *candidate.scores) if it.metric == metric), default=0)
+    return Pairs(
+        baseline.task,
+        metric,
+        baseline.scale,
+        [was[item] for item in common],
+        [now[item] for item in common],
+        [was[item] for item in was if item not in now],
+        [now[item] for item in now if item not in was],
+        max(0, counted - len(was.keys() | now.keys())),
+    )
 
 
 def _samples(result: Result, metric: str) -> list[Sample]:
@@ -135,10 +167,14 @@ def main_metric(result: Result) -> str:
     return "overall" if result.is_judged else result.scores[0].metric if result.scores else ""
 
 
-def p_values(differences: Sequence[Array], margin: float) -> list[tuple[float, float]]:
-    """Return for each suite the p-values of being worse by more than the margin, and of not, as one of all suites."""
+def p_values(differences: Sequence[Array], margin: float, worst: Sequence[Array] = ()) -> list[tuple[float, float]]:
+    """Return for each suite the p-values of being worse by more than the margin, and of not, as one of all suites.
+
+    worst: the differences with the worst of missing items, where there are any, with which it must not be worse, too.
+    """
     worse = holm([p_below(found, -margin) for found in differences])
-    not_worse = holm([p_above(found, -margin) for found in differences])
+    both = zip(differences, worst, strict=True) if worst else zip(differences, strict=True)
+    not_worse = holm([max(p_above(found, -margin) for found in each) for each in both])
     return list(zip(worse, not_worse, strict=True))
 
 
@@ -149,16 +185,19 @@ def verdict_of(p_worse: float, p_not_worse: float) -> Verdict:
 
 def compare_all(suites: Sequence[Pairs], margin: float) -> list[Compared]:
     """Compare the stages in each suite, with a margin that is a share of its scale."""
-    differences, error = [pairs.differences for pairs in suites], ERROR / len(suites)
-    found = zip(suites, differences, p_values(differences, margin), strict=True)
-    return [_compared(pairs, of, said, margin, error) for pairs, of, said in found]
+    differences, worst = [pairs.differences for pairs in suites], [pairs.worst for pairs in suites]
+    said = p_values(differences, margin, worst)
+    return [_compared(*each, margin, ERROR / len(suites)) for each in zip(suites, said, strict=True)]
 
 
-def _compared(pairs: Pairs, differences: Array, said: tuple[float, float], margin: float, error: float) -> Compared:
-    n, mean, verdict = len(differences), float(np.mean(differences)), verdict_of(*said)
+def _compared(pairs: Pairs, said: tuple[float, float], margin: float, error: float) -> Compared:
+    differences, worst, verdict = pairs.differences, pairs.worst, verdict_of(*said)
+    n, mean = len(differences), float(np.mean(differences))
+    (low, high), lost = interval(differences, error), max(0.0, mean - float(np.mean(worst)))
     # Of stages that are alike; where so many are there already, of stages that differ as much as these.
-    distances = [distance for distance in (margin, abs(mean + margin)) if distance > 0]
-    needed = next((it for it in (items_needed(differences, at, error) for at in distances) if it > n), None)
+    distances = (margin - lost, -(mean + margin) if mean < -margin else mean + margin - lost)
+    counts = (items_needed(differences, at, error) for at in distances if at > 0)
+    needed = next((count for count in counts if count > n), None)
     return Compared(
         pairs.suite,
         pairs.metric,
@@ -166,10 +205,14 @@ def _compared(pairs: Pairs, differences: Array, said: tuple[float, float], margi
         fmean(pairs.baseline),
         fmean(pairs.candidate),
         mean,
-        *interval(differences, error),
+        min(low, interval(worst, error)[0]),
+        high,
         *said,
         verdict,
         needed if verdict is Verdict.UNKNOWN else None,
+        len(worst) - n,
+        len(pairs.only_candidate) + pairs.neither,
+        len(pairs.only_baseline) + pairs.neither,
     )
 
 
@@ -203,12 +246,22 @@ def _said_of(suite: Compared) -> str:
 def describe(
     suites: Sequence[Compared], candidate: str, baseline: str, margin: float, unpaired: Sequence[str] = ()
 ) -> list[str]:
-    """Return lines on what the table shows, on suites that only one stage has, and on what the gate says."""
+    """Return lines on what the table shows, on what only one stage has or none, and on what the gate says."""
     lines = [
         f"change: {candidate} less {baseline}, in shares of the scale; the intervals hold for all suites at once"
     ]
     if unpaired:
         lines.append(f"not compared, since only one of both stages has it: {', '.join(unpaired)}")
+    if missing := [it for it in suites if it.missing]:
+        lines += [
+            f"missing in {it.suite}: {it.missing:,} of {it.items + it.missing:,} items ({baseline}: "
+            f"{it.missing_baseline:,}, {candidate}: {it.missing_candidate:,})"
+            for it in missing
+        ]
+        lines.append(
+            f"a suite with missing items is not worse only if it is not with all of them as bad as can be for "
+            f"{candidate}"
+        )
     if any(it.needed for it in suites):
         lines.append("needs: about so many items tell four times in five, where the stages are alike")
     outcome, whether = outcome_of(suites), f"worse than {baseline} by more than {margin:g}"

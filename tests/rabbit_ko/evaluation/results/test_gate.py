@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rabbit_ko.evaluation.harness.suites import CARDS
-from rabbit_ko.evaluation.records import Score
+from rabbit_ko.evaluation.records import Sample, Score
 from rabbit_ko.evaluation.results.gate import (
     Compared,
     Outcome,
@@ -182,6 +182,69 @@ def test_a_suite_counts_by_its_first_metric_over_the_items_that_both_kept() -> N
     assert found.needed is None
 
 
+def put_judged(stage: str, points: list[float | None], counted: int = 0) -> None:
+    """Write a judged result in which None is a missing verdict. counted: with so many questions that no one has."""
+    known = {str(at): value for at, value in enumerate(points) if value is not None}
+    items = len(points) + counted
+    score = Score(task="total", metric="overall", value=5.0, items=items, missing=items - len(known))
+    kept = [Sample(task="total", item=item, metric="overall", value=value) for item, value in known.items()]
+    put_result(stage, "logickor@judge", [score], kept, judge="judge", scale=10)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "counted", "missing"),
+    [
+        ([5.0, 7.0] * 200, [5.0, 7.0] * 100 + [None] * 200, 0, (0, 200)),
+        ([5.0, 7.0] * 100 + [None] * 200, [5.0, 7.0] * 200, 0, (200, 0)),
+        ([5.0, 7.0] * 100, [5.0, 7.0] * 100, 200, (200, 200)),
+    ],
+    ids=["the candidate", "the baseline", "both"],
+)
+def test_a_suite_half_of_whose_verdicts_are_missing_does_not_pass_and_says_so(
+    recipe: Path, was: list[float | None], now: list[float | None], counted: int, missing: tuple[int, int]
+) -> None:
+    put_judged("sft", was, counted)
+    put_judged("dpo", now, counted)
+    ran = gate("--margin", "0.1")
+    assert ran.exit_code == 0
+    assert f"missing in logickor@judge: 200 of 400 items (sft: {missing[0]}, dpo: {missing[1]})\n" in ran.stdout
+    assert "\n\nnot enough items to tell whether dpo is worse" in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+    found = json.loads(gate("--margin", "0.1", "--json").stdout)
+    [suite] = found["suites"]
+    assert (found["verdict"], suite["items"], suite["missing"]) == ("not enough items to tell", 200, 200)
+    assert (suite["missing_baseline"], suite["missing_candidate"]) == missing
+    assert suite["needed"] is None
+
+
+def test_a_suite_with_a_missing_verdict_passes_where_the_worst_of_it_is_borne(recipe: Path) -> None:
+    put_judged("sft", [5.0, 7.0] * 200)
+    put_judged("dpo", [None, 7.0] + [5.0, 7.0] * 199)
+    ran = gate("--margin", "0.05")
+    assert "missing in logickor@judge: 1 of 400 items (sft: 0, dpo: 1)\n" in ran.stdout
+    assert ran.stdout.endswith("\npass: dpo is not worse than sft by more than 0.05 in any suite\n")
+
+
+def test_missing_verdicts_hide_no_loss_in_those_that_are_there(recipe: Path) -> None:
+    put_judged("sft", [7.0] * 400)
+    put_judged("dpo", [3.0] * 200 + [None] * 200)
+    ran = gate("--margin", "0.05")
+    assert (ran.exit_code, "missing in logickor@judge: 200 of 400" in ran.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_where_just_the_lost_items_are_missing_few_gates_pass(graded: bool) -> None:
+    rng, passed = np.random.default_rng(28), 0
+    for _ in range(DRAWS):
+        was = rng.integers(4, 11, 300) / 10 if graded else (rng.random(300) < 0.7).astype(float)
+        is_lost = rng.random(300) < 0.06 / was.mean()
+        kept, lost = was[~is_lost].tolist(), was[is_lost].tolist()
+        pairs = Pairs("a", "acc", 1.0, kept, kept, only_baseline=lost)
+        [found] = p_values([pairs.differences], 0.06, [pairs.worst])
+        passed += verdict_of(*found) is Verdict.NOT_WORSE
+    assert passed <= BORNE
+
+
 def test_a_judges_points_count_as_shares_of_its_scale_and_overall(recipe: Path) -> None:
     rng, task = np.random.default_rng(26), "logickor@judge/1".replace("/", "-")
     was = list(rng.integers(3, 9, 60).astype(float))
@@ -262,9 +325,21 @@ def test_what_cannot_be_compared_is_one_line(recipe: Path) -> None:
         (["--margin", "nan"], "Invalid value for --margin: a share above 0 and below 1, such as 0.01"),
         (["--baseline", "dpo"], "Invalid value for --baseline: dpo against itself says nothing; name another stage"),
         (["--baseline", "sfr"], "STAGE=sfr: there is no such stage; did you mean `sft`?"),
+        (["--tasks", "kobset"], "TASKS=kobset: there is no such suite, group or result; did you mean `kobest`?"),
     ],
 )
 def test_a_call_that_is_wrong_says_so(recipe: Path, arguments: list[str], said: str) -> None:
     ran = gate(*arguments)
     assert ran.exit_code == 2
     assert ran.stderr.endswith(f"{said}\n")
+
+
+def test_a_task_that_nothing_is_called_is_wrong_usage_with_the_names_that_there_are(recipe: Path) -> None:
+    put("sft", "mine@judge", GOOD)
+    ran = gate("--tasks", "nonsense")
+    assert (ran.exit_code, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert "TASKS=nonsense: there is no such suite, group or result; known are kobest, " in ran.stderr
+    assert all(name in ran.stderr for name in (*CARDS, "quick", "komt", "mine@judge"))
+    for name in ("komt", "mine@judge"):
+        assert "no result of" in gate("--tasks", name).stderr
+        assert gate("--tasks", name).exit_code == 1
