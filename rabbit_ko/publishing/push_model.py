@@ -36,7 +36,7 @@ def push(recipe: str, name: str, repo: str, format: str = "adapter", quant: str 
         raise UserError(f"{file}: no card of this project; run {command} first")
     if card.data.get(RUN_DIGEST) != file_digest(run):
         raise UserError(f"{file}: written from another run than the one that is there; run {command} again")
-    if _has_parity(stage, exported) and card.data.get(PARITY_DIGEST) != parity_digest(stage):
+    if _has_parity(stage, exported) and card.data.get(PARITY_DIGEST) != parity_digest(read_records(stage)):
         raise UserError(f"{file}: was written before parity said what it says now; run {command} again")
     if silent := next((it.display for it in bases if it.display not in card.text), ""):
         raise UserError(f"{file}: does not show `{silent}`, as the base's license wants it; run {command} again")

@@ -20,7 +20,7 @@ from rabbit_ko.evaluation.results.words import ENGLISH, KOREAN
 from rabbit_ko.evaluation.stages import Stage, find_stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method
-from rabbit_ko.parity.report import parity_digest
+from rabbit_ko.parity.report import parity_digest, read_records
 from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.figures import Language
 from rabbit_ko.publishing.model_card import header
@@ -61,7 +61,7 @@ def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     golden = (GOLDEN / f"model_card.{language}.md").read_text(encoding="utf-8")
     digest = file_digest(MODELS["dpo"] / "run.json")
     card = card_of("dpo", language, **shown).replace(digest, "0" * 64)
-    assert card.replace(parity_digest(find_stage("mine", "dpo")), "0" * 32) == golden
+    assert card.replace(parity_digest(read_records(find_stage("mine", "dpo"))), "0" * 32) == golden
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "was not checked"), ("ko", "확인하지 않았습니다")])
