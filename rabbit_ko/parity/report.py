@@ -24,6 +24,8 @@ from rabbit_ko.parity.verdict import Outcome, Verdict
 
 PACKAGES = ("transformers", "peft", "torch", "tokenizers", "xllamacpp", "gguf", "llmcompressor", "compressed-tensors")
 AROUND = 24
+# How many of a recipe's rows are asked by default, and for how many tokens.
+ROWS, MAX_NEW_TOKENS = 200, 64
 # The folder of the records within a run's; and in that, of those of what is not the stage's own.
 PARITY, ELSEWHERE = "parity", "elsewhere"
 
@@ -75,6 +77,17 @@ class ParityRecord(BaseModel):
     versions: dict[str, str]
     at: str
 
+    @property
+    def has_gguf(self) -> bool:
+        """Whether a GGUF was compared."""
+        return any(name.endswith(".gguf") for name in self.files)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer rows or tokens were asked for than are by default, as far as the record says so."""
+        least = {"rows": ROWS, "max_new_tokens": MAX_NEW_TOKENS}
+        return any(isinstance(it := self.settings.get(name), int) and it < least[name] for name in least)
+
 
 def write_record(
     stage: Stage,
@@ -111,6 +124,12 @@ def read_records(stage: Stage) -> dict[str, ParityRecord]:
         file.stem: read_record(ParityRecord, file, "take it away, and run `make parity` again") for file in files
     }
     return {name: record for name, record in found.items() if record.made_of == own and _is_unchanged(run, record)}
+
+
+def parity_command(stage: Stage, against: str, quant: str) -> str:
+    """Return the command that compares a stage's export with it."""
+    stored = f" QUANT={quant}" if quant else ""
+    return f"make parity RECIPE={stage.recipe} STAGE={stage.name} AGAINST={against}{stored}"
 
 
 def _is_unchanged(run: Path, record: ParityRecord) -> bool:

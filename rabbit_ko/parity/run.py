@@ -1,7 +1,7 @@
 """What `rabbit parity` does: the doors and the reference are asked the same, and what they say is compared."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,7 +19,7 @@ from rabbit_ko.parity.comparison import Compared, compare, with_end
 from rabbit_ko.parity.conversations import Asked, find_conversations
 from rabbit_ko.parity.doors import find_doors, server_door
 from rabbit_ko.parity.reference import Reference
-from rabbit_ko.parity.report import ELSEWHERE, PARITY, ParityRecord, write_record
+from rabbit_ko.parity.report import ELSEWHERE, MAX_NEW_TOKENS, PARITY, ROWS, ParityRecord, write_record
 from rabbit_ko.parity.verdict import DTYPES, Outcome, judge
 from rabbit_ko.recipes import Recipe
 from rabbit_ko.secrets import hide
@@ -40,8 +40,8 @@ class Comparison:
     server: Endpoint | None = None
     quant: str = ""
     llama_cpp: str = ""
-    rows: int = 200
-    max_new_tokens: int = 64
+    rows: int = ROWS
+    max_new_tokens: int = MAX_NEW_TOKENS
     dtype: str = "float32"
 
 
@@ -56,7 +56,7 @@ def check_parity(stage: Stage, how: Comparison) -> tuple[ParityRecord, list[Outc
     run = Path(stage.model).resolve()
     files = {_name(file, run): file_digest(file) for file in {file for door in doors for file in door.files}}
     outcomes = find_outcomes(stage, doors, asked, how.max_new_tokens, how.dtype)
-    settings: Mapping[str, str | int] = {"max_new_tokens": how.max_new_tokens, "dtype": how.dtype}
+    settings = {"max_new_tokens": how.max_new_tokens, "rows": how.rows, "dtype": how.dtype}
     return write_record(stage, file, files, asked, len(found) - len(asked), settings, outcomes), outcomes
 
 
