@@ -151,3 +151,24 @@ def test_a_port_that_is_in_use_or_a_host_that_is_not_there_is_told_in_one_line()
 def test_the_url_is_one_that_this_machine_reaches() -> None:
     assert url_of("0.0.0.0", 80) == url_of("127.0.0.1", 80) == "http://127.0.0.1:80"
     assert url_of("::", 80) == url_of("::1", 80) == "http://[::1]:80"
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_server_starts(in_tmp: Path) -> None:
+    LOG.mkdir()
+    with pytest.raises(UserError, match=r"^serve.log: what the server says cannot be written there: Is a directory$"):
+        start("touch started", program="/bin/sh")
+    assert not Path("started").exists()
+
+
+def test_a_log_that_is_full_is_told_once_and_the_server_lives_on_and_is_read(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOG.symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"ended: ValueError: after all that; its log is serve.log"):
+        start("for _ in range(9_999): print('x' * 99)\nraise ValueError('after all that')")
+    said = "serve.log: No space left on device; what the server says is not written there from here on\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_a_command_line_of_click_says_of_an_option_that_it_does_not_know_is_the_reason() -> None:
+    assert why(["Usage: transformers serve [OPTIONS]", "Error: No such option: --nope"]) == "No such option: --nope"
