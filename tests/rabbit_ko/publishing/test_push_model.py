@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 from rabbit_ko import export
 from rabbit_ko.cli import main
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.stages import find_stage
 from rabbit_ko.export import FORMATS, find_format
 from rabbit_ko.export._folder import export_folder, making
@@ -523,7 +523,7 @@ def test_the_command_wants_to_know_where_to(adapter: Path, capsys: pytest.Captur
 
 
 def test_the_base_is_not_pushed(adapter: Path) -> None:
-    with pytest.raises(UserError, match="STAGE=base: the base model is not this project's"):
+    with pytest.raises(UnknownName, match="STAGE=base: the base model is not this project's"):
         push("mine", "base", "org/name", public=False)
 
 
