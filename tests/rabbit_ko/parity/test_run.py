@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from rabbit_ko.cli.export import export
+from rabbit_ko.cli.parity import parity
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage
+from rabbit_ko.export import FORMATS
 from rabbit_ko.parity import run
 from rabbit_ko.parity.conversations import GOLDEN, Asked
 from rabbit_ko.parity.report import read_records
@@ -77,3 +80,8 @@ def test_a_record_that_cannot_be_written_or_would_be_elsewhere_is_refused_before
     with pytest.raises(UserError, match="runs/mine/sft/parity: a link that leads out of runs/mine/sft"):
         compare(stage, "merged")
     assert [*Path("other").iterdir()] == []
+
+
+def test_each_format_is_in_the_help_of_the_commands_that_take_it() -> None:
+    for told in (str(parity.__doc__), str(export.__doc__)):
+        assert [name for name in FORMATS if name not in told] == []
