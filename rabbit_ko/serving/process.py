@@ -1,10 +1,15 @@
-"""A server in a process of its own, which is up while it is needed, and never longer."""
+"""A server in a process of its own, which is up while it is needed, and never longer.
+
+On Linux it also ends where this process is killed.
+"""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -16,7 +21,7 @@ import httpx
 
 from rabbit_ko.errors import UserError, printable
 from rabbit_ko.terminal import say
-from rabbit_ko.training.process import logged
+from rabbit_ko.training.process import logged, python
 
 # A server has what it serves on this machine: it neither asks the hub for more nor reports what it does.
 ALONE = {
@@ -75,7 +80,7 @@ def running(
         with _signals_wait():
             try:
                 process = subprocess.Popen(
-                    command,
+                    _beside(command),
                     env={**os.environ, **ALONE},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -88,6 +93,14 @@ def running(
         server = Server(process, log)
         server.wait_until_up(url, seconds)
         yield server
+
+
+def _beside(command: Sequence[str]) -> list[str]:
+    """Return what starts a command that ends with this process. Raises UserError where there is no such program."""
+    if not shutil.which(command[0]):
+        raise UserError(f"{command[0]}: cannot be started: no such program")
+    beside = python("rabbit_ko.serving.beside", str(os.getpid())) if sys.platform == "linux" else []
+    return [*beside, *command]
 
 
 def _check_log(log: Path) -> None:

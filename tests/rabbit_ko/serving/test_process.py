@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from rabbit_ko.errors import UserError
 from rabbit_ko.serving import process
 from rabbit_ko.serving.process import check_port, free_port, running, url_of, why
+from tests.conftest import ROOT, environment
 
 LOG = Path("serve.log")
 
@@ -53,7 +55,7 @@ def test_a_command_that_ends_and_says_nothing_is_told_by_its_exit_code_or_signal
 
 
 def test_a_command_that_is_not_there_is_told_in_one_line(in_tmp: Path) -> None:
-    with pytest.raises(UserError, match=r"^nowhere/llama-server: cannot be started: No such file or directory$"):
+    with pytest.raises(UserError, match=r"^nowhere/llama-server: cannot be started: no such program$"):
         start("", program="nowhere/llama-server")
 
 
@@ -172,3 +174,23 @@ def test_a_log_that_is_full_is_told_once_and_the_server_lives_on_and_is_read(
 
 def test_what_a_command_line_of_click_says_of_an_option_that_it_does_not_know_is_the_reason() -> None:
     assert why(["Usage: transformers serve [OPTIONS]", "Error: No such option: --nope"]) == "No such option: --nope"
+
+
+WAITS = """
+import sys
+from pathlib import Path
+from rabbit_ko.serving.process import free_port, running
+command = ["/bin/sh", "-c", "echo $$ > child; exec sleep 1000"]
+with running(command, f"http://127.0.0.1:{free_port()}", Path("serve.log")):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_server_ends_where_what_started_it_is_killed(in_tmp: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITS], env=environment(PYTHONPATH=str(ROOT))) as killed:
+        while not (Path("child").exists() and Path("child").read_text().endswith("\n")):
+            assert killed.poll() is None
+            time.sleep(0.02)
+        killed.kill()
+    assert is_gone("child")
