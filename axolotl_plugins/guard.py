@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import wraps
@@ -16,7 +17,6 @@ from axolotl.common.datasets import load_datasets, load_preference_datasets
 from axolotl.integrations.base import BasePlugin
 from axolotl.loaders import load_tokenizer
 from axolotl.utils.distributed import init_distributed_state
-from filelock import BaseFileLock
 from transformers import set_seed
 
 from axolotl_plugins.callbacks import (
@@ -100,7 +100,7 @@ class Guard(BasePlugin):
         self.overrides: dict[str, Any] = {}
         self.identity: identity.Identity = {}
         self.seconds_before = 0.0
-        self.held: list[BaseFileLock] = []
+        self.held: list[AbstractContextManager[object]] = []
 
     @in_one_line
     def register(self, cfg: Any) -> None:

@@ -3,11 +3,11 @@
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from rabbit_ko import storage
 from rabbit_ko.documents import GRANT
@@ -40,21 +40,21 @@ def check_output_dir(config: Mapping[str, Any], file: Path) -> None:
         raise UserError(f"output_dir: {output} holds the finished run of {owner}; choose another folder")
 
 
-def hold(folder: Path, name: str = LOCK) -> BaseFileLock:
-    """Keep other runs out of a run's folder until this process ends, or the lock that is returned is released.
+def hold(folder: Path, name: str = LOCK) -> AbstractContextManager[object]:
+    """Keep other runs out of a run's folder until this process ends, or a `with` of what is returned does.
 
     Raises UserError where a run is in it, with that one's process and host, and where nothing may be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock((folder / name).absolute(), timeout=PATIENCE, is_singleton=True)
-        lock.acquire()
+        held = lock.acquire()
     except PermissionError:
         raise UserError(f"{folder}: this user may not write there; {GRANT}") from None
     except Timeout:
         raise UserError(f"{folder} is in use by {_read_holder(folder / name)}; wait for its end") from None
     storage.write(f"{folder / name}.pid", f"process {os.getpid()} on {socket.gethostname()}".encode())
-    return lock
+    return held
 
 
 def holder(folder: Path) -> str | None:

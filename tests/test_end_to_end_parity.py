@@ -89,7 +89,9 @@ def test_the_command_tells_a_verdict_for_each_setting_and_leaves_a_record(stage:
     record = read_records(stage)["gguf-f32"]
     assert [door.door for door in record.doors] == ["gguf f32, exact", "gguf f32, as served"]
     assert record.files == {
-        GGUF.name: json.loads((GGUF.parent / "export.json").read_text())["files"][GGUF.name]["sha256"]
+        str(GGUF.relative_to(DPO)): json.loads((GGUF.parent / "export.json").read_text())["files"][GGUF.name][
+            "sha256"
+        ]
     }
 
 

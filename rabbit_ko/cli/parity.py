@@ -32,10 +32,11 @@ def parity(
     """Ask a stage and what serves it the same conversations, and compare prompts, tokens, probabilities and ends.
 
     The stage is transformers with the adapter beside its base. `--against` is `adapter`, `merged`, `gguf`,
-    `gguf-lora`, a folder, a .gguf file, or the URL of an OpenAI-compatible server: vLLM, llama.cpp, Ollama,
+    `gguf-lora`, `fp8`, a folder, a .gguf file, or the URL of an OpenAI-compatible server: vLLM, llama.cpp, Ollama,
     `transformers serve`. Needs the recipe's data, and an export for what is exported. Says same, numerically near,
     or different with the first place that differs, and exits with 1 for that. Leaves `runs/<recipe>/<stage>/parity`,
-    which the card is written from. Differences are of log-probabilities, in nats. MODEL_API_KEY holds a server's key.
+    which the card is written from, but for what is not the stage's own, in `elsewhere` there. Differences are of
+    log-probabilities, in nats. MODEL_API_KEY holds a server's key.
 
     Example: `rabbit parity --recipe aog-8b --stage dpo --against gguf --quant q8_0`
     """

@@ -74,10 +74,11 @@ def push_model(
 ) -> None:
     """Push a stage's model, with its model card and `run.json`, in one commit.
 
-    It needs `rabbit card`, `--format merged` also `rabbit merge`, and `--format gguf` also `rabbit export` and
-    `rabbit parity`, whose verdict the card shows. Only weights without code, and what loads them, are pushed, with
-    what the base's license wants beside them: its text, a NOTICE. A name that it forbids is refused.
-    A new repo is private without `--public`. The hub needs HF_TOKEN or `hf auth login`. Prints the commit's URL.
+    It needs `rabbit card`, `--format merged` also `rabbit merge`, and `gguf`, `gguf-lora` and `fp8` also `rabbit
+    export` and `rabbit parity`, whose verdict the card shows; what that found to be different is not pushed. Only
+    weights without code, and what loads them, are pushed, with what the base's license wants beside them: its text,
+    a NOTICE. A name that it forbids is refused. A new repo is private without `--public`. The hub needs HF_TOKEN or
+    `hf auth login`. Prints the commit's URL.
 
     Example: `rabbit push-model --recipe aog-8b --stage sft --repo org/Llama-3-AOG-8B`
     """

@@ -19,7 +19,7 @@ def serve(
     stage: LastStage = "",
     backend: Annotated[str, typer.Option(metavar="NAME", help="transformers, vllm or llamacpp")] = "transformers",
     quant: Annotated[
-        str, typer.Option(metavar="NAME", help="which GGUF; by default weights as they were trained")
+        str, typer.Option(metavar="NAME", help="which GGUF; by default the only one, or that of weights as trained")
     ] = "",
     host: Annotated[str, typer.Option(help="the address to listen at; 0.0.0.0 lets other machines in")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="the port to listen at")] = 8000,

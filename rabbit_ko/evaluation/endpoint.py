@@ -81,7 +81,8 @@ class Endpoint:
     def failure(self, said: str = "", kind: type[UserError] = UserError) -> UserError:
         """Return the error that something was said, or that nobody answers."""
         said = said or f"cannot be reached; start the server, or check {self.option}"
-        return kind("; ".join(filter(None, [f"{self.url}, {self.model}: {said}", self.advice])))
+        place = ", ".join(filter(None, [self.url, self.model]))
+        return kind("; ".join(filter(None, [f"{place}: {said}", self.advice])))
 
 
 class Refused(Exception):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -10,12 +11,13 @@ from rabbit_ko.errors import UnknownName, UserError, suggest
 from rabbit_ko.evaluation.models import config_of, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import Pushed
-from rabbit_ko.export._folder import check_room, export_folder, find_export, is_current, log_file, making
+from rabbit_ko.export._folder import RECORD, check_room, export_folder, find_export, is_current, log_file, making
 from rabbit_ko.export._keys import Keys, check_gguf, model_keys
 from rabbit_ko.export._llama_cpp import CONVERTER, LlamaCpp, find_llama_cpp, find_program
 from rabbit_ko.export._modelfile import write_modelfile
 from rabbit_ko.export._safetensors import stored_as
 from rabbit_ko.export.merged import complete_model, merged_folder
+from rabbit_ko.run_record import remedy
 from rabbit_ko.terminal import say
 from rabbit_ko.training.process import python, run_logged
 
@@ -48,17 +50,33 @@ def made(stage: Stage, quant: str, llama_cpp: str = "", *, thorough: bool = True
 
     thorough: read all of it, and not only its size.
     """
-    check_quant(quant)
-    quant = quant or stored_as(merged_folder(stage))
+    quant = _exported(stage, quant)
     folder, _ = find_export(stage, "gguf", quant, thorough=thorough)
     return [folder / file_name(stage, quant)]
 
 
 def pushed(stage: Stage, quant: str) -> Pushed:
     """Return a stage's GGUF and what lies beside it. Raises UserError where it is not made, or is another stage's."""
-    check_quant(quant)
-    folder, record = find_export(stage, "gguf", quant or stored_as(merged_folder(stage)))
+    folder, record = find_export(stage, "gguf", _exported(stage, quant))
     return Pushed({name: folder / name for name in record.files}, "gguf", "quantized")
+
+
+def _exported(stage: Stage, quant: str) -> str:
+    """Return which GGUF is meant: the one that is there, and of several that which is stored as the model is.
+
+    Raises UserError where that does not say which one it is.
+    """
+    check_quant(quant)
+    folder = export_folder(stage, "gguf")
+    there = sorted(record.parent.name for record in folder.glob(f"[!.]*/{RECORD}"))
+    if quant or len(there) == 1:
+        return quant or there[0]
+    if not there:
+        raise UserError(f"{folder}: not exported; {remedy(folder)}")
+    with suppress(UserError):  # it need not be merged any more
+        if (stored := stored_as(merged_folder(stage))) in there:
+            return stored
+    raise UserError(f"{folder}: holds {', '.join(there)}; say which one with QUANT")
 
 
 def file_name(stage: Stage, quant: str) -> str:

@@ -17,13 +17,17 @@ from rabbit_ko.evaluation.journal import digest
 from rabbit_ko.evaluation.models import encode_chat
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export._folder import made_of
-from rabbit_ko.hashing import versions
+from rabbit_ko.hashing import file_digest, versions
 from rabbit_ko.parity.comparison import Compared
 from rabbit_ko.parity.conversations import Asked
 from rabbit_ko.parity.verdict import Outcome, Verdict
 
 PACKAGES = ("transformers", "peft", "torch", "tokenizers", "xllamacpp", "gguf", "llmcompressor", "compressed-tensors")
 AROUND = 24
+# How many of a recipe's rows are asked by default, and for how many tokens.
+ROWS, MAX_NEW_TOKENS = 200, 64
+# The folder of the records within a run's; and in that, of those of what is not the stage's own.
+PARITY, ELSEWHERE = "parity", "elsewhere"
 
 
 class DoorRecord(BaseModel):
@@ -60,8 +64,8 @@ class DoorRecord(BaseModel):
 class ParityRecord(BaseModel):
     """What was compared with a stage. made_of: tells its model and prompt from others.
 
-    files: what was compared, with its SHA-256. asked: how many conversations of each kind. skipped: how many others
-    have no room for an answer, or no place in the prompt.
+    files: what was compared, by its place in the run's folder, with its SHA-256. asked: how many conversations of
+    each kind. skipped: how many others have no room for an answer, or no place in the prompt.
     """
 
     made_of: str
@@ -73,17 +77,28 @@ class ParityRecord(BaseModel):
     versions: dict[str, str]
     at: str
 
+    @property
+    def has_gguf(self) -> bool:
+        """Whether a GGUF was compared."""
+        return any(name.endswith(".gguf") for name in self.files)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer rows or tokens were asked for than are by default, as far as the record says so."""
+        least = {"rows": ROWS, "max_new_tokens": MAX_NEW_TOKENS}
+        return any(isinstance(it := self.settings.get(name), int) and it < least[name] for name in least)
+
 
 def write_record(
     stage: Stage,
-    name: str,
+    file: Path,
     files: Mapping[str, str],
     asked: Sequence[Asked],
     skipped: int,
     settings: Mapping[str, str | int],
     outcomes: Sequence[Outcome],
 ) -> ParityRecord:
-    """Write what was found to `runs/<recipe>/<stage>/parity/<name>.json`; return it. Raises OSError."""
+    """Write what was found to a file; return it. Raises OSError."""
     record = ParityRecord(
         made_of=made_of(stage),
         files=dict(files),
@@ -94,23 +109,37 @@ def write_record(
         versions=versions(PACKAGES),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    file = Path(stage.model) / "parity" / f"{name}.json"
     storage.write(str(file), (record.model_dump_json(indent=1) + "\n").encode())
     return record
 
 
 def read_records(stage: Stage) -> dict[str, ParityRecord]:
-    """Return what was found of a stage as it is now, by the records' names. Raises UserError for a damaged one."""
-    files = sorted((Path(stage.model) / "parity").glob("*.json"))
+    """Return what was found of a stage as it is now, by the records' names. Raises UserError for a damaged one.
+
+    That of files which have changed since is not among it, nor that of what is not the stage's own.
+    """
+    run, own = Path(stage.model), made_of(stage)
+    files = sorted((run / PARITY).glob("*.json"))
     found = {
         file.stem: read_record(ParityRecord, file, "take it away, and run `make parity` again") for file in files
     }
-    return {name: record for name, record in found.items() if record.made_of == made_of(stage)}
+    return {name: record for name, record in found.items() if record.made_of == own and _is_unchanged(run, record)}
 
 
-def parity_digest(stage: Stage) -> str:
-    """Return a hash of what was found of a stage as it is now; raises UserError as `read_records` does."""
-    return digest({name: record.model_dump(mode="json") for name, record in read_records(stage).items()})
+def parity_command(stage: Stage, against: str, quant: str) -> str:
+    """Return the command that compares a stage's export with it."""
+    stored = f" QUANT={quant}" if quant else ""
+    return f"make parity RECIPE={stage.recipe} STAGE={stage.name} AGAINST={against}{stored}"
+
+
+def _is_unchanged(run: Path, record: ParityRecord) -> bool:
+    there = ((run / name, digest) for name, digest in record.files.items() if (run / name).is_file())
+    return all(file_digest(file) == digest for file, digest in there)
+
+
+def parity_digest(records: Mapping[str, ParityRecord]) -> str:
+    """Return a hash of what was found of a stage."""
+    return digest({name: record.model_dump(mode="json") for name, record in records.items()})
 
 
 def _record(outcome: Outcome) -> DoorRecord:

@@ -120,7 +120,7 @@ def header(facts: Facts) -> ModelCardData:
         pipeline_tag="text-generation",
         tags=list(dict.fromkeys(["rabbit-ko", "axolotl", *lora, *_methods(facts.runs)])),
         **({"model_name": facts.title, "eval_results": results} if results else {}),
-        **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE), PARITY_DIGEST: parity_digest(facts.stage)},
+        **{RUN_DIGEST: file_digest(Path(facts.stage.model) / RUN_FILE), PARITY_DIGEST: parity_digest(facts.parity)},
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BaseModel, Field
 from axolotl_plugins.checks.model_files import check_configs, trusts
 from dataset_builders.manifest import MANIFEST, Manifest, SourceSummary, read_manifest
 from rabbit_ko.documents import read_record
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.records import Result, State
 from rabbit_ko.evaluation.results.table import Table, make_table
 from rabbit_ko.evaluation.stages import Stage, adapter_base, find_stage
@@ -159,10 +159,10 @@ def gather(recipe_name: str, name: str, license: str = "") -> Facts:
 
 
 def find_trained(recipe: Recipe, name: str) -> Stage:
-    """Return a stage with a finished run, by default the last. Raises UserError for the base, and a changed model."""
+    """Return a stage with a finished run, by default the last. Raises UnknownName for the base, UserError."""
     stages = [method.name for method in recipe.methods] or ["sft"]
     if name == "base":
-        raise UserError(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
+        raise UnknownName(f"STAGE=base: the base model is not this project's; say {' or '.join(stages)}")
     if not name and not recipe.finished:
         raise UserError(f"{recipe.runs}: no finished run; run `make {stages[0]} RECIPE={recipe.name}` first")
     stage = find_stage(recipe.name, name or recipe.finished[-1].name)

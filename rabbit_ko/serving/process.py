@@ -1,10 +1,15 @@
-"""A server in a process of its own, which is up while it is needed, and never longer."""
+"""A server in a process of its own, which is up while it is needed, and never longer.
+
+On Linux it also ends where this process is killed.
+"""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -15,7 +20,8 @@ from pathlib import Path
 import httpx
 
 from rabbit_ko.errors import UserError, printable
-from rabbit_ko.training.process import logged
+from rabbit_ko.terminal import say
+from rabbit_ko.training.process import logged, python
 
 # A server has what it serves on this machine: it neither asks the hub for more nor reports what it does.
 ALONE = {
@@ -32,7 +38,7 @@ _EXCEPTION = re.compile(
     r"(?:  (?=Value error, ))?(?P<said>(?:[A-Za-z_][\w.]*(?:Error|Exception):|Value error,) .+)$"
 )
 # What a command says of options that it does not know.
-_USAGE = re.compile(r"^(?:[\w. -]{1,60}: )?error: (?P<said>.+)$")
+_USAGE = re.compile(r"^(?:[\w. -]{1,60}: )?[Ee]rror: (?P<said>.+)$")
 _ECHO = re.compile(r"Engine core initialization failed|Failed core proc")
 
 
@@ -67,13 +73,14 @@ def running(
     log: to whose end all of its output goes; debug: to the terminal instead. Raises UserError with one line where it
     ends by itself or does not answer in so many seconds.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    if not debug:
+        _check_log(log)
     output = None if debug else subprocess.PIPE
     with ExitStack() as ends:
         with _signals_wait():
             try:
                 process = subprocess.Popen(
-                    command,
+                    _beside(command),
                     env={**os.environ, **ALONE},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -86,6 +93,23 @@ def running(
         server = Server(process, log)
         server.wait_until_up(url, seconds)
         yield server
+
+
+def _beside(command: Sequence[str]) -> list[str]:
+    """Return what starts a command that ends with this process. Raises UserError where there is no such program."""
+    if not shutil.which(command[0]):
+        raise UserError(f"{command[0]}: cannot be started: no such program")
+    beside = python("rabbit_ko.serving.beside", str(os.getpid())) if sys.platform == "linux" else []
+    return [*beside, *command]
+
+
+def _check_log(log: Path) -> None:
+    """Raise UserError where nothing can be written to a log."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.open("ab").close()
+    except OSError as error:
+        raise UserError(f"{log}: what the server says cannot be written there: {error.strerror}") from None
 
 
 @contextmanager
@@ -118,7 +142,13 @@ class Server:
     def _read(self) -> None:
         if self.process.stdout:
             with self.process.stdout as output:
-                self.last.extend(logged(output, self.log))
+                try:
+                    self.last.extend(logged(output, self.log))
+                except OSError as error:
+                    said = f"{self.log}: {error.strerror}; what the server says is not written there from here on"
+                    say(said, is_error=True)
+                    # A server whose output nobody reads stands still.
+                    self.last.extend(logged(output, Path(os.devnull)))
 
     def wait_until_up(self, url: str, seconds: float) -> None:
         """Return once it answers. Raises UserError."""

@@ -93,6 +93,13 @@ def test_a_second_run_is_kept_out_with_the_process_and_the_host_of_the_first_unt
     assert holder(folder) is None
 
 
+def test_a_folder_is_free_again_when_what_held_it_is_done_in_the_same_process(tmp_path: Path) -> None:
+    for _ in range(2):
+        with hold(tmp_path):
+            assert holder(tmp_path) is not None
+        assert holder(tmp_path) is None
+
+
 def test_looking_at_a_folder_leaves_nothing_in_it(tmp_path: Path) -> None:
     assert holder(tmp_path / "none") is None
     assert holder(tmp_path) is None

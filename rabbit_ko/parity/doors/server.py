@@ -10,7 +10,7 @@ import httpx
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from prompt_strategies.messages import Messages
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.endpoint import Ask, Endpoint, Refused, Reply, ask_for_each, find_endpoint
 from rabbit_ko.parity.answers import TOP, Answered, Token
 from rabbit_ko.web import BoundedClient
@@ -92,7 +92,12 @@ class ServerDoor:
 
 
 def find_server(url: str, model: str) -> Endpoint:
-    """Return a server by its URL, with the only model that it has where none is named. Raises UserError."""
+    """Return a server by its URL, with the only model that it has where none is named.
+
+    Raises UnknownName for a URL that is no server's, and UserError.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise UnknownName(f"AGAINST={url}: not the URL of a server; say http://HOST:PORT/v1")
     server = find_endpoint("MODEL", url, model, 1, TIMEOUT, option="AGAINST", advice="")
     return server if model else replace(server, model=only_model(server))
 
@@ -109,7 +114,8 @@ def only_model(endpoint: Endpoint) -> str:
     try:
         status, listed = asyncio.run(names())
         if status != 200:
-            raise endpoint.failure(f"answers {status} to {url}; check {endpoint.option} and MODEL_API_KEY")
+            advice = f"say which model with MODEL_NAME, or check {endpoint.option} and MODEL_API_KEY"
+            raise endpoint.failure(f"answers {status} to {url}; {advice}")
         found = [str(model["id"]) for model in listed["data"]]
     except httpx.RequestError:
         raise endpoint.failure() from None

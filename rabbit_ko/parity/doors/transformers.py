@@ -11,6 +11,7 @@ from axolotl_plugins.checks.model_files import ADAPTER_CONFIG, accept_any_width,
 from prompt_strategies.messages import Messages
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.models import spare_threads, until_end
+from rabbit_ko.export._safetensors import PUSHED
 from rabbit_ko.parity.answers import BATCH, TOP, Answered, Token
 
 
@@ -23,7 +24,11 @@ class TransformersDoor:
     quant: str
     dtype: str = "float32"
     trusted: bool = False
-    files: Sequence[Path] = ()
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The weights, and what loads them."""
+        return sorted(file for file in self.folder.iterdir() if PUSHED.fullmatch(file.name))
 
     def answer(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[Answered]:
         """Answer greedily, in batches. Raises UserError where the folder cannot be used, or its template refuses."""

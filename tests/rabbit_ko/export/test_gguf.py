@@ -307,3 +307,30 @@ def test_what_was_exported_of_another_run_is_not_pushed(
         assert json.loads((place(other).parent / RECORD).read_text())["files"]
         with pytest.raises(UserError, match="of another model or prompt than the stage has now"):
             gguf.pushed(other, "f32")
+
+
+def test_without_a_name_the_file_that_is_there_is_the_one_also_where_nothing_is_merged_any_more(
+    stage: Stage, tmp_path: Path
+) -> None:
+    exports = Path(stage.model) / "export/gguf"
+    kept = tmp_path / "exports"
+    exports.rename(kept)
+    MERGED.rename(tmp_path / "merged")
+    try:
+        with pytest.raises(UserError) as told:
+            gguf.made(stage, "")
+        assert str(told.value) == f"{exports}: not exported; run `make export RECIPE=mine STAGE=sft FORMAT=gguf`"
+        shutil.copytree(kept / "f32", exports / "q8_0")
+        shutil.copy(exports / "q8_0" / FILE, exports / "q8_0/mine-sft-q8_0.gguf")
+        shutil.copytree(kept / "f32", exports / f".bf16-{'0a' * 16}")
+        assert [file.name for file in gguf.made(stage, "", thorough=False)] == ["mine-sft-q8_0.gguf"]
+        shutil.copytree(kept / "f32", exports / "f32")
+        with pytest.raises(UserError, match=f"{exports}: holds f32, q8_0; say which one with QUANT"):
+            gguf.pushed(stage, "")
+        (tmp_path / "merged").rename(MERGED)
+        assert gguf.made(stage, "") == [place(stage)]
+    finally:
+        shutil.rmtree(exports, ignore_errors=True)
+        kept.rename(exports)
+        if not MERGED.exists():
+            (tmp_path / "merged").rename(MERGED)

@@ -67,7 +67,7 @@ def test_no_format_takes_a_quant_that_it_does_not_have_when_it_is_read(stage: St
 
 
 def test_a_stage_that_is_not_this_project_s_or_not_trained_is_refused(stage: Stage) -> None:
-    assert "STAGE=base: the base model is not this project's" in refused("--stage", "base")
+    assert "STAGE=base: the base model is not this project's" in refused("--stage", "base", code=2)
     assert "runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first" in refused("--stage", "dpo")
 
 

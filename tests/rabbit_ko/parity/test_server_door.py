@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.endpoint import find_endpoint
 from rabbit_ko.parity.answers import Answered, Token
 from rabbit_ko.parity.doors.server import ServerDoor, find_server, only_model
@@ -183,3 +183,16 @@ def test_a_server_that_wants_a_key_or_is_not_there_is_told_as_that() -> None:
         find_server(url, "")
     with pytest.raises(UserError, match=r"cannot be reached; start the server, or check AGAINST$"):
         find_server("http://127.0.0.1:1/v1", "")
+
+
+def test_a_server_that_does_not_say_what_models_it_has_is_told_with_the_option_that_names_one() -> None:
+    with server(lambda *_: (500, {})) as (url, _), pytest.raises(UserError) as told:
+        find_server(url, "")
+    assert str(told.value) == (
+        f"{url}: answers 500 to {url}/models; say which model with MODEL_NAME, or check AGAINST and MODEL_API_KEY"
+    )
+
+
+def test_a_url_that_no_server_has_is_wrong_usage() -> None:
+    with pytest.raises(UnknownName, match=r"^AGAINST=ftp://x/y: not the URL of a server; say http://HOST:PORT/v1$"):
+        find_server("ftp://x/y", "")

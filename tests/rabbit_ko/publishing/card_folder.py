@@ -59,7 +59,20 @@ def make_card_folder(base: str = "", sources: list[SourceSummary] | None = None)
     put_adapter("dpo", str(MODELS["sft"] / "merged"))
 
 
-def put_parity(stage: str, file: Path | None = None, verdict: Verdict = Verdict.NEAR) -> None:
+def a_gguf() -> Path:
+    """Write a file that stands for a GGUF; return its place."""
+    file = Path("mine-q8_0.gguf")
+    file.write_bytes(b"GGUF")
+    return file
+
+
+def put_parity(
+    stage: str,
+    file: Path | None = None,
+    verdict: Verdict = Verdict.NEAR,
+    rows: int = 252,
+    name: str = "gguf-q8_0",
+) -> None:
     """Write what parity leaves of a GGUF, of which it is told all, and of a server that tells less."""
     figures: Any = {"quant": "q8_0", "why": "", "conversations": 260, "tokens": 9_000}
     doors = [
@@ -97,12 +110,12 @@ def put_parity(stage: str, file: Path | None = None, verdict: Verdict = Verdict.
         files={file.name: file_digest(file)} if file else {},
         asked={"golden": 8, "test": 252},
         skipped=1,
-        settings={"max_new_tokens": 64},
+        settings={"max_new_tokens": 64, "rows": rows, "dtype": "float32"},
         doors=doors,
-        versions={},
+        versions={"transformers": "5.17.0", "xllamacpp": "0.2.13"},
         at="2026-01-03T00:00:00+00:00",
     )
-    storage.write(str(MODELS[stage] / "parity/gguf-q8_0.json"), record.model_dump_json().encode())
+    storage.write(str(MODELS[stage] / f"parity/{name}.json"), record.model_dump_json().encode())
 
 
 def put_data(sources: list[SourceSummary]) -> None:

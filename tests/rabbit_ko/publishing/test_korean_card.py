@@ -22,6 +22,7 @@ from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result
 from tests.rabbit_ko.publishing.card_folder import (
     APACHE,
     SOURCES,
+    a_gguf,
     card_of,
     make_card_folder,
     put_data,
@@ -52,7 +53,7 @@ def test_nothing_of_a_full_card_is_english(trained: Path) -> None:
         put_run(stage, str(base), started=f"2026-01-0{1 + (stage == 'dpo')}T00:00:00+00:00")
     put_results()
     make_stale()
-    put_parity("dpo", MODELS["dpo"] / "run.json")
+    put_parity("dpo", a_gguf())
     notes = [english.format(*["1"] * english.count("{}")) for english in NOTES]
     shares = [Score(task="ifeval", metric="inst_level_strict_acc", value=0.5, items=9)]
     put_result("dpo", "ifeval", shares, notes=[*notes, "something new was noted here"], backend="openai", limit=9)

@@ -20,7 +20,7 @@ from rabbit_ko.evaluation.results.words import ENGLISH, KOREAN
 from rabbit_ko.evaluation.stages import Stage, find_stage
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.methods import METHODS, Method
-from rabbit_ko.parity.report import parity_digest
+from rabbit_ko.parity.report import parity_digest, read_records
 from rabbit_ko.publishing.examples import Example, PickedAnswer
 from rabbit_ko.publishing.figures import Language
 from rabbit_ko.publishing.model_card import header
@@ -31,6 +31,7 @@ from tests.rabbit_ko.evaluation.results.result_folder import MODELS, put_result,
 from tests.rabbit_ko.publishing.card_folder import (
     APACHE,
     SOURCES,
+    a_gguf,
     card_of,
     facts_of,
     make_card_folder,
@@ -53,7 +54,7 @@ def header_of(stage: str = "sft", license: str = "") -> ModelCardData:
 def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     put_results()
     make_stale()
-    put_parity("dpo", MODELS["dpo"] / "run.json")
+    put_parity("dpo", a_gguf())
     shown: dict[str, Any] = {
         "good": PickedAnswer(question="수도는?", answer="서울입니다."),
         "bad": PickedAnswer(question="# 1+1?", answer="````\n3"),
@@ -61,7 +62,7 @@ def test_the_card_is_the_golden_one(trained: Path, language: Language) -> None:
     golden = (GOLDEN / f"model_card.{language}.md").read_text(encoding="utf-8")
     digest = file_digest(MODELS["dpo"] / "run.json")
     card = card_of("dpo", language, **shown).replace(digest, "0" * 64)
-    assert card.replace(parity_digest(find_stage("mine", "dpo")), "0" * 32) == golden
+    assert card.replace(parity_digest(read_records(find_stage("mine", "dpo"))), "0" * 32) == golden
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "was not checked"), ("ko", "확인하지 않았습니다")])
@@ -74,6 +75,29 @@ def test_a_stage_that_was_compared_with_nothing_or_was_trained_anew_since_says_s
     name_files("dpo")
     assert "201/260" not in card_of("dpo", language)
     assert said in card_of("dpo", language)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "fewer conversations or tokens than are asked for by default"),
+        ("ko", "기본값보다 적은 대화나 토큰으로"),
+    ],
+)
+def test_a_check_by_fewer_rows_than_the_default_is_shown_as_what_it_is(
+    trained: Path, language: Language, said: str
+) -> None:
+    put_parity("dpo", rows=200)
+    assert said not in card_of("dpo", language)
+    put_parity("dpo", rows=199)
+    assert said in card_of("dpo", language)
+
+
+def test_only_a_comparison_of_a_gguf_lets_a_card_say_that_one_may_be_there(trained: Path) -> None:
+    put_parity("dpo", MODELS["dpo"] / "adapter_config.json", name="adapter")
+    assert "llama-server -hf" not in card_of("dpo", "en")
+    put_parity("dpo", a_gguf())
+    assert "llama-server -hf" in card_of("dpo", "en")
 
 
 def name_files(stage: str) -> None:

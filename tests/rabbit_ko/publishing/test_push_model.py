@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from axolotl_plugins.checks.base_model import MERGED_ADAPTER, adapter_digest
 from rabbit_ko import export
 from rabbit_ko.cli import main
-from rabbit_ko.errors import UserError
+from rabbit_ko.errors import UnknownName, UserError
 from rabbit_ko.evaluation.stages import find_stage
 from rabbit_ko.export import FORMATS, find_format
 from rabbit_ko.export._folder import export_folder, making
@@ -100,6 +100,12 @@ def files_of(pushed: list[tuple[Any, ...]]) -> Files:
     """Return the files of the one push."""
     [(_, files, *_)] = pushed
     return dict(files)
+
+
+def uncompared(format: str, repo: str) -> str:
+    """What is said of a push that nobody has compared with the stage."""
+    command = f"make parity RECIPE=mine STAGE=sft AGAINST={format}"
+    return f"{repo}: nobody has compared what was pushed; `{command}` does\n"
 
 
 def run_push(hub: Hub, *arguments: str, token: str = WRITER) -> Result:
@@ -341,7 +347,8 @@ def test_what_the_bases_license_wants_goes_along_from_the_hub(adapter: Path, hub
     )
     assert "org/name" not in hub.data.repos
     result = run_push(hub, "--format", format, *given, "--repo", "org/Llama-name")
-    assert (result.returncode, result.stderr) == (0, "")
+    expected = "" if format == "gguf" else uncompared(format, "org/Llama-name")
+    assert (result.returncode, result.stderr) == (0, expected)
     files = hub.data.repos["org/Llama-name"].files
     assert {name: files[name] for name in texts} == texts
     assert "LICENSE.py" not in files
@@ -381,13 +388,13 @@ def test_a_text_that_lies_in_the_run_goes_and_a_policy_of_use_that_was_not_found
     assert files_of(pushed)["LICENSE"] == text
     assert capsys.readouterr().err == (
         f"{LLAMA}: no file of its use policy was found; save https://www.llama.com/llama3_2/use-policy as "
-        "runs/mine/sft/USE_POLICY.md\n"
+        "runs/mine/sft/USE_POLICY.md\n" + uncompared("merged", "me/Llama-rabbit")
     )
     (SFT / "USE_POLICY.md").write_text("Llama 3.2 Acceptable Use Policy\n")
     pushed.clear()
     push("mine", "sft", "me/Llama-rabbit", format="merged", public=True)
     assert files_of(pushed).keys() >= {"LICENSE", "USE_POLICY.md", "NOTICE"}
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == uncompared("merged", "me/Llama-rabbit")
 
 
 def test_a_card_that_does_not_show_what_the_license_wants_is_refused(
@@ -442,6 +449,53 @@ def test_a_gguf_that_parity_found_to_be_another_model_or_that_was_made_again_sin
     assert not pushed
 
 
+@pytest.mark.hostile
+@pytest.mark.parametrize("format", ["adapter", "merged"])
+def test_what_parity_found_to_be_another_model_stays_at_home_in_any_format(
+    adapter: Path, pushed: list[tuple[Any, ...]], format: str
+) -> None:
+    put_merged()
+    weights = SFT / "adapter_model.safetensors" if format == "adapter" else MERGED / "model.safetensors"
+    for file in (weights, None):  # earlier versions did not say of what files a record is
+        put_parity("sft", file, Verdict.DIFFERENT, name=format)
+        put_card("sft")
+        with pytest.raises(UserError, match="is not the same model, or not with its prompt"):
+            push("mine", "sft", "me/rabbit", format=format)
+    assert not pushed
+    put_parity("sft", weights, name=format)
+    with pytest.raises(UserError, match="was written before parity said what it says now; run `make card"):
+        push("mine", "sft", "me/rabbit", format=format)
+    put_card("sft")
+    push("mine", "sft", "me/rabbit", format=format)
+    assert len(pushed) == 1
+
+
+def test_an_adapter_and_a_merged_model_go_without_parity_and_that_is_said(
+    adapter: Path, pushed: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_merged()
+    for format in ("adapter", "merged"):
+        push("mine", "sft", "me/rabbit", format=format)
+        assert capsys.readouterr().err.endswith(uncompared(format, "me/rabbit"))
+        put_parity("sft", SFT / "run.json")  # of something else
+
+
+def test_an_fp8_model_is_pushed_once_parity_has_found_it_to_be_the_model(
+    adapter: Path, pushed: list[tuple[Any, ...]]
+) -> None:
+    stage = find_stage("mine", "sft")
+    folder = export_folder(stage, "fp8")
+    with making(folder, stage, {}) as partial:
+        put_weights(partial / "model.safetensors", 8.0)
+        (partial / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"nobody has checked .* AGAINST=fp8`, then the card"):
+        push("mine", "sft", "me/rabbit", format="fp8")
+    put_parity("sft", folder / "model.safetensors", name="fp8")
+    put_card("sft")
+    push("mine", "sft", "me/rabbit", format="fp8")
+    assert len(pushed) == 1
+
+
 def test_a_copy_with_other_times_is_pushed_as_well(adapter: Path, pushed: list[tuple[Any, ...]]) -> None:
     put_merged()
     for file in (SFT / "README.md", MERGED / "tokenizer_config.json"):
@@ -469,7 +523,7 @@ def test_the_command_wants_to_know_where_to(adapter: Path, capsys: pytest.Captur
 
 
 def test_the_base_is_not_pushed(adapter: Path) -> None:
-    with pytest.raises(UserError, match="STAGE=base: the base model is not this project's"):
+    with pytest.raises(UnknownName, match="STAGE=base: the base model is not this project's"):
         push("mine", "base", "org/name", public=False)
 
 

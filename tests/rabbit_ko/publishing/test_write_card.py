@@ -108,7 +108,7 @@ def test_the_command_replaces_what_the_trainer_wrote(models: Path, capsys: pytes
         (["--stage", "sft", "--good", "none.yaml"], 1, "error: none.yaml: no such file\n"),
         (["--bad", "list.yaml"], 1, "error: list.yaml: not an answer to show; write YAML with `question:`"),
         (["--stage", "dpo"], 1, "error: runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first\n"),
-        (["--stage", "base"], 1, "error: STAGE=base: the base model is not this project's; say sft\n"),
+        (["--stage", "base"], 2, "error: STAGE=base: the base model is not this project's; say sft\n"),
         (["--recipe", "mein"], 2, "error: RECIPE=mein: there is no such recipe; did you mean `mine`?\n"),
         (["--lang", "fr"], 2, "'fr' is not one of 'ko', 'en'"),
         (["--license", "MIT License"], 2, "say it by the hub's name"),

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from rabbit_ko.errors import UserError
 from rabbit_ko.serving import process
 from rabbit_ko.serving.process import check_port, running, url_of, why
+from tests.conftest import ROOT, environment
 from tests.loopback import free_port
 
 LOG = Path("serve.log")
@@ -54,7 +56,7 @@ def test_a_command_that_ends_and_says_nothing_is_told_by_its_exit_code_or_signal
 
 
 def test_a_command_that_is_not_there_is_told_in_one_line(in_tmp: Path) -> None:
-    with pytest.raises(UserError, match=r"^nowhere/llama-server: cannot be started: No such file or directory$"):
+    with pytest.raises(UserError, match=r"^nowhere/llama-server: cannot be started: no such program$"):
         start("", program="nowhere/llama-server")
 
 
@@ -152,3 +154,44 @@ def test_a_port_that_is_in_use_or_a_host_that_is_not_there_is_told_in_one_line()
 def test_the_url_is_one_that_this_machine_reaches() -> None:
     assert url_of("0.0.0.0", 80) == url_of("127.0.0.1", 80) == "http://127.0.0.1:80"
     assert url_of("::", 80) == url_of("::1", 80) == "http://[::1]:80"
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_server_starts(in_tmp: Path) -> None:
+    LOG.mkdir()
+    with pytest.raises(UserError, match=r"^serve.log: what the server says cannot be written there: Is a directory$"):
+        start("touch started", program="/bin/sh")
+    assert not Path("started").exists()
+
+
+def test_a_log_that_is_full_is_told_once_and_the_server_lives_on_and_is_read(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOG.symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"ended: ValueError: after all that; its log is serve.log"):
+        start("for _ in range(9_999): print('x' * 99)\nraise ValueError('after all that')")
+    said = "serve.log: No space left on device; what the server says is not written there from here on\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_a_command_line_of_click_says_of_an_option_that_it_does_not_know_is_the_reason() -> None:
+    assert why(["Usage: transformers serve [OPTIONS]", "Error: No such option: --nope"]) == "No such option: --nope"
+
+
+WAITS = """
+import sys
+from pathlib import Path
+from rabbit_ko.serving.process import free_port, running
+command = ["/bin/sh", "-c", "echo $$ > child; exec sleep 1000"]
+with running(command, f"http://127.0.0.1:{free_port()}", Path("serve.log")):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_server_ends_where_what_started_it_is_killed(in_tmp: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITS], env=environment(PYTHONPATH=str(ROOT))) as killed:
+        while not (Path("child").exists() and Path("child").read_text().endswith("\n")):
+            assert killed.poll() is None
+            time.sleep(0.02)
+        killed.kill()
+    assert is_gone("child")

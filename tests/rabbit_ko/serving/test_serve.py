@@ -141,7 +141,7 @@ def test_a_command_of_the_server_s_own_that_it_refuses_is_told_with_its_reason(s
 
 MISSING = [
     (("--stage", "dpo"), 1, "runs/mine/dpo: no finished run; run `make dpo RECIPE=mine` first"),
-    (("--stage", "base"), 1, "STAGE=base: the base model is not this project's; say"),
+    (("--stage", "base"), 2, "STAGE=base: the base model is not this project's; say"),
     (("--backend", "vlm"), 2, "BACKEND=vlm: nothing serves by that name; did you mean `vllm`?"),
     (("--backend", "vllm"), 1, "vllm: not on PATH; install it into an environment of its own"),
     (("--backend", "vllm", "--quant", "q8_0"), 2, "QUANT=q8_0: is of BACKEND=llamacpp alone"),
