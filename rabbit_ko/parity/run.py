@@ -56,7 +56,7 @@ def check_parity(stage: Stage, how: Comparison) -> tuple[ParityRecord, list[Outc
     run = Path(stage.model).resolve()
     files = {_name(file, run): file_digest(file) for file in {file for door in doors for file in door.files}}
     outcomes = find_outcomes(stage, doors, asked, how.max_new_tokens, how.dtype)
-    settings = {"max_new_tokens": how.max_new_tokens, "rows": how.rows, "dtype": how.dtype}
+    settings: dict[str, str | int] = {"max_new_tokens": how.max_new_tokens, "rows": how.rows, "dtype": how.dtype}
     return write_record(stage, file, files, asked, len(found) - len(asked), settings, outcomes), outcomes
 
 

@@ -122,6 +122,12 @@ def said_in(mode: Mode, lines: Sequence[str], lowest: float) -> set[float | None
     return {_read(mode, said, lowest) for said in found}
 
 
+def is_asked_for(mode: Mode, lines: Sequence[str], said: float | None, lowest: float) -> bool:
+    """Tell whether lines of others say so, or begin like a verdict that is not clear, as `점수: 10 (꼭)`."""
+    headed = filter(None, (_said_under_head(mode, line, "") for line in lines))
+    return said in said_in(mode, lines, lowest) or any(_read(mode, each, lowest) is None for each in headed)
+
+
 def _given(mode: Mode, line: str) -> list[str]:
     """Return what a line gives in the midst of prose; a number that is on no scale of ten is of something else."""
     given = [found[found.lastindex or 0] for found in _GIVEN[mode].finditer(line)]

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from rabbit_ko.evaluation.judge.forms import Mode as Mode
-from rabbit_ko.evaluation.judge.forms import said_in, said_last
+from rabbit_ko.evaluation.judge.forms import is_asked_for, said_in, said_last
 from rabbit_ko.evaluation.judge.own_lines import announced, lines_of, own_lines
 
 Language = Literal["ko", "en"]
@@ -53,8 +53,7 @@ def read_verdict(mode: Mode, text: str, lowest: float = 1.0, judged: str = "") -
     said, before = said_last(mode, lines, lowest)
     if not before:
         return said
-    # None stands for one that is not clear, which may be quoted as well: `점수: 10 (꼭)`.
-    is_quoted = announced(before) or not {said, None}.isdisjoint(said_in(mode, lines_of(judged), lowest))
+    is_quoted = announced(before) or is_asked_for(mode, lines_of(judged), said, lowest)
     return said if not is_quoted and said_in(mode, before, lowest) <= {said} else None
 
 
