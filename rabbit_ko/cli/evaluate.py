@@ -131,7 +131,7 @@ def results(
     else:
         say(as_text(table))
     if not stages:
-        say(", ".join(map(str, write_files(table))), is_error=True)
+        say(*write_files(table), is_error=True)
 
 
 @app.command()

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# With fewer values no interval of a mean is given.
+# With fewer values no interval of a mean is given: not even that all of them change in one way is rare under chance,
+# 2 of 2 ** 5 ways to toss five coins.
 LEAST = 6
 # Of a bootstrap, and how many counts of items are held at a time.
 RESAMPLES, CELLS = 10_000, 4_000_000
@@ -87,20 +88,27 @@ def mean_of(values: Sequence[float]) -> Mean:
     return Mean(n, float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n) if n >= LEAST else None)
 
 
-def bootstrap(items: int, statistic: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> tuple[float, float] | None:
+def bootstrap(
+    items: int,
+    statistic: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    kinds: npt.NDArray[Any] | None = None,
+) -> tuple[float, float] | None:
     """Return the 95 % interval of a statistic over resamples of the items (Efron 1979); None where there are too few.
 
     Its quantiles lie further out the fewer items there are, for it to be as wide as that of Student's t: the expanded
     percentile interval of Hesterberg, The American Statistician 69, 2015, pages 371 to 386.
 
     statistic: takes how often each item is drawn, of shape (resamples, items), and returns a value for each resample,
-    NaN where it has none.
+    NaN where it has none. kinds: how many items are alike, of each kind that the statistic takes in their place.
     """
     if items < LEAST:
         return None
-    rng, size = np.random.default_rng(0), max(1, CELLS // items)
+    rng, size = np.random.default_rng(0), max(1, CELLS // (items if kinds is None else len(kinds)))
     sizes = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
-    values = np.concatenate([statistic(_drawn(rng, items, size)) for size in sizes])
+    drawn = (
+        _drawn(rng, items, size) if kinds is None else rng.multinomial(items, kinds / items, size) for size in sizes
+    )
+    values = np.concatenate([statistic(counts) for counts in drawn])
     tail = NormalDist().cdf(-math.sqrt(items / (items - 1)) * t_quantile(items - 1))
     low, high = np.quantile(values[~np.isnan(values)], (tail, 1 - tail))
     return float(low), float(high)

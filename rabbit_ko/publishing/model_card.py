@@ -9,11 +9,10 @@ from huggingface_hub import EvalResult, ModelCardData
 from dataset_builders.licenses import NONE_STATED
 from dataset_builders.sources import find_upstream
 from rabbit_ko.evaluation.harness.suites import SUITES
-from rabbit_ko.evaluation.intervals import RESAMPLES
+from rabbit_ko.evaluation.intervals import LEAST, RESAMPLES
 from rabbit_ko.evaluation.models import adapter_rank, load_stage
 from rabbit_ko.evaluation.records import State
 from rabbit_ko.evaluation.results import report as text
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS
 from rabbit_ko.evaluation.results.table import LOGICKOR
 from rabbit_ko.hashing import file_digest
 from rabbit_ko.hub import hub_id
@@ -86,7 +85,7 @@ def render_card(
         notes=figures.notes(facts, language),
         not_measured=figures.not_measured(facts),
         resamples=RESAMPLES,
-        least=LEAST_ITEMS,
+        least=LEAST,
     )
     return f"---\n{header(facts).to_yaml()}\n---\n\n{body.strip()}\n"
 

@@ -34,7 +34,7 @@ def compared(question: Question, one: Sequence[str], other: Sequence[str], verdi
 def win_rates(rows: Sequence[Compared]) -> list[Score]:
     """Return the share of questions that the first stage won, a tie being half of one, by category and of all.
 
-    Its interval is that of shares, which has a width even where all were won.
+    Its interval is that of shares among questions of two halves each, which has a width even where all were won.
     """
     tasks = tasks_of(row.category for row in rows)
     return [_win_rate(task, [row.won for row in rows if task in (row.category, TOTAL)]) for task in tasks]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len, set_cell_size
 
+from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.intervals import bootstrap, share_of
 from rabbit_ko.evaluation.judge.forms import HIGHEST
 from rabbit_ko.evaluation.judge.questions import CATEGORIES, Asked, read_rows
@@ -47,11 +48,13 @@ class JudgedRow(Asked, extra="allow", frozen=True):
 def read_judged(file: Path) -> tuple[list[Row], list[str], int]:
     """Read judged rows, the names of their turns, and how many rows there should be.
 
-    Raises OSError, and UserError where one is wrong.
+    Raises OSError, and UserError where one is wrong, or none is judged.
     """
     judged = read_rows(file, JudgedRow)
     found = {found[1] for row in judged for key in row.model_extra or {} if (found := _TURN.fullmatch(key))}
     numbered = sorted(found - {"single", "multi"}, key=lambda name: int(name.split()[1]))
+    if not found:
+        raise UserError(f"{file}: no row in it is judged; `rabbit judge --bench {file}` has its questions judged")
     turns = numbered or ["single", "multi"]
     rows = [Row(row.name, row.category, _scores(row.model_extra or {}, turns)) for row in judged]
     return rows, turns, max(row.of for row in judged)
@@ -175,7 +178,7 @@ def render(scores: Sequence[Score], of: int = 0) -> str:
         items = max(score.items for score in figures.values())
         count = f"{items} of {of}" if task == TOTAL and items < of else str(items)
         texts = (figure_text(figures[metric]) for metric in metrics)
-        rows.append([cell(task).capitalize(), count, *texts])
+        rows.append([TOTAL.capitalize() if task == TOTAL else cell(task), count, *texts])
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(map(set_cell_size, row, widths))} |" for row in rows)

@@ -4,19 +4,21 @@ Otherwise by the standard errors of two independent means, which finds fewer dif
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import hypot, isclose
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rabbit_ko.evaluation.intervals import CELLS, RESAMPLES
+from rabbit_ko.evaluation.intervals import LEAST, bootstrap, t_quantile
+from rabbit_ko.evaluation.judge.scores import OVERALL, TOTAL
 from rabbit_ko.evaluation.records import Result, Sample, Score, State
 
-# With fewer pairs not even a unanimous change is rare under chance: 2 of 2 ** 5 ways to toss five coins.
-LEAST_ITEMS = 6
+Array = npt.NDArray[np.float64]
 
 
 class How(StrEnum):
@@ -49,16 +51,31 @@ class Comparison:
 
 @dataclass
 class Figure:
-    """A figure of one stage, the values of its items where they are known, and how the stage before compares."""
+    """A figure of one stage, the values of its items where they are known, and how the stage before compares.
+
+    weights: of items that count for more than one, such as questions of several turns.
+    """
 
     score: Score
     result: Result
     items: dict[str, float] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
     comparison: Comparison | None = None
 
     @property
     def is_stale(self) -> bool:
         return self.result.state is State.STALE
+
+
+def figure_of(score: Score, result: Result, samples: list[Sample]) -> Figure:
+    """Return a figure with what was kept of its items. A judged question weighs as many as it has turns."""
+    if not result.is_judged:
+        return Figure(score, result, values_of(score, samples))
+    own = [sample for sample in samples if score.task in (sample.task, TOTAL)]
+    turns = own if score.metric == OVERALL else []
+    weights = Counter(f"{sample.task} {sample.item} 1" for sample in turns if sample.metric != OVERALL)
+    # Where a verdict is missing, those that are there need not add up to the figure.
+    return Figure(score, result, by_item([sample for sample in own if sample.metric == score.metric]), weights)
 
 
 def values_of(score: Score, samples: list[Sample]) -> dict[str, float]:
@@ -99,26 +116,33 @@ def compare(before: Figure, after: Figure) -> Comparison | None:
     if differing := differing_settings(before.result, after.result):
         return Comparison(stage, How.SETTINGS, differing)
     common = sorted(before.items.keys() & after.items.keys())
-    if min(old.items, new.items, len(common) or old.items) < LEAST_ITEMS:
-        return Comparison(stage, How.FEW)
     if common:
-        pairs = np.array([(before.items[item], after.items[item]) for item in common])
-        low, high = paired_bootstrap(pairs[:, 0], pairs[:, 1])
-        return Comparison(stage, How.BOOTSTRAP, (), float(np.mean(pairs[:, 1] - pairs[:, 0])), low, high)
+        pairs = [(before.items[item], after.items[item], before.weights.get(item, 1)) for item in common]
+        difference, interval = paired(*np.array(pairs, float).T)
+        return Comparison(stage, How.BOOTSTRAP, (), difference, *interval) if interval else Comparison(stage, How.FEW)
+    if min(old.items, new.items) < LEAST:
+        return Comparison(stage, How.FEW)
     if not old.stderr or not new.stderr:  # that of outcomes which are all the same says nothing of others
         return Comparison(stage, How.NO_ERROR)
     difference, margin = new.value - old.value, 2 * hypot(old.stderr, new.stderr)
     return Comparison(stage, How.ERRORS, (), difference, difference - margin, difference + margin)
 
 
-def paired_bootstrap(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of `after - before`, both of shape (n,), over resamples of the n pairs.
+def paired(before: Array, after: Array, weights: Array) -> tuple[float, tuple[float, float] | None]:
+    """Return the weighted mean of `after - before`, item by item, and its 95 % interval; None of too few items.
 
-    How often each distinct difference is drawn decides the mean, so only that is drawn.
+    The interval is the bootstrap's, and nowhere narrower than Student's t, since resamples of few items do not lie so
+    far out. Items that differ by the same and weigh the same are drawn together.
     """
-    differences, counts = np.unique(after - before, return_counts=True)
-    rng, n = np.random.default_rng(0), counts.sum()
-    sizes = np.diff([*range(0, RESAMPLES, max(1, CELLS // len(counts))), RESAMPLES])
-    means = np.concatenate([rng.multinomial(n, counts / n, size=size) @ differences / n for size in sizes])
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    kinds, counts = np.unique(np.stack([after - before, weights]), axis=1, return_counts=True)
+    differences, each, n = *kinds, len(before)
+
+    def mean(drawn: npt.NDArray[Any]) -> Array:
+        return np.asarray(drawn @ (differences * each) / (drawn @ each))
+
+    found = float(mean(counts))
+    if (interval := bootstrap(n, mean, counts)) is None:
+        return found, None
+    spread = float(np.sqrt(counts @ (each * (differences - found)) ** 2 * n / (n - 1)) / (counts @ each))
+    half = t_quantile(n - 1) * spread
+    return found, (min(interval[0], found - half), max(interval[1], found + half))

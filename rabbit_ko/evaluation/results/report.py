@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rabbit_ko.errors import printable
-from rabbit_ko.evaluation.intervals import RESAMPLES
+from rabbit_ko.evaluation.intervals import LEAST, RESAMPLES
 from rabbit_ko.evaluation.records import Result, Score, State
-from rabbit_ko.evaluation.results.compare import LEAST_ITEMS, Figure, How
+from rabbit_ko.evaluation.results.compare import Figure, How
 from rabbit_ko.evaluation.results.table import Part, Row, Table
 from rabbit_ko.evaluation.results.words import ENGLISH, Words, say
 from rabbit_ko.markdown import cell, code
@@ -40,7 +40,7 @@ SENTENCES = {
     How.ERRORS: "Compared by two standard errors of the difference of independent means",
     How.SETTINGS: "Not compared, as settings differ",
     How.STALE: "Not compared, as a figure is stale",
-    How.FEW: f"Not compared, as there are fewer than {LEAST_ITEMS} items",
+    How.FEW: f"Not compared, as there are fewer than {LEAST} items",
     How.NO_ERROR: "Not compared, as there is no standard error",
 }
 

@@ -7,7 +7,7 @@ from itertools import chain, groupby
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.harness.suites import CARDS, SUITES
 from rabbit_ko.evaluation.records import Result, State, read_result, read_samples
-from rabbit_ko.evaluation.results.compare import Figure, How, compare, values_of
+from rabbit_ko.evaluation.results.compare import Figure, How, compare, figure_of
 from rabbit_ko.evaluation.stages import BASE, find_stage, fingerprint
 from rabbit_ko.methods import stage_method, stages_in
 from rabbit_ko.recipes import Recipe
@@ -105,7 +105,7 @@ def make_table(recipe: str, stages: tuple[str, ...] = ()) -> Table:
         samples = read_samples(place.results / result.stage, result.task)
         for score in result.scores:
             key = result.task, score.task, score.metric
-            rows.setdefault(key, Row(*key)).figures[result.stage] = Figure(score, result, values_of(score, samples))
+            rows.setdefault(key, Row(*key)).figures[result.stage] = figure_of(score, result, samples)
     for row in rows.values():
         for stage, figure in row.figures.items():
             start = BASE if stage == BASE else place.parent(stage) or BASE

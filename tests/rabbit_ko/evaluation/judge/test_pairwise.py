@@ -67,6 +67,12 @@ def test_the_same_outcome_of_all_questions_has_an_interval_with_a_width(value: f
     assert win_rates(rows([None, None]))[-1].low is None
 
 
+def test_of_two_questions_a_win_rate_says_next_to_nothing() -> None:
+    total = win_rates(rows([0.0, 0.0]))[-1]
+    assert total.low == 0.0
+    assert total.high == pytest.approx(0.99, abs=0.005)
+
+
 @pytest.mark.parametrize(("n", "chance"), [(7, 0.9), (20, 0.9), (20, 0.5)])
 def test_the_interval_of_few_questions_holds_the_truth_as_often_as_it_says(n: int, chance: float) -> None:
     rng = random.Random(5)

@@ -138,6 +138,19 @@ def test_only_categories_with_rows_are_shown_logickor_s_in_its_order_and_others_
     assert list(table(write(tmp_path / "judged.jsonl", numbered))) == ["수학", "문법", "과학", "\\*가\\*", "Total"]
 
 
+def test_a_category_is_called_as_it_is(tmp_path: Path) -> None:
+    names = ("STEM", "coding", "iOS")
+    rows = [judged_row(number, 5, 6, category=name) for number, name in enumerate(names)]
+    assert list(table(write(tmp_path / "judged.jsonl", rows))) == [*names, "Total"]
+
+
+def test_a_file_of_questions_that_nobody_has_judged_is_one_line(tmp_path: Path) -> None:
+    rows = [{"id": 1, "category": "a", "questions": ["하나?"]}, {"id": 2, "question": "둘?", "query_third": {}}]
+    result = rabbit("score", str(file := write(tmp_path / "q.jsonl", rows)))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(f"error: {file}: no row in it is judged; `rabbit judge --bench {file}`")
+
+
 def test_our_own_rows_say_how_many_there_should_be(tmp_path: Path) -> None:
     rows = [judged_row(number, 5, None, of=3) for number in (1, 2)]
     printed = table(write(tmp_path / "judged.jsonl", rows))

@@ -19,8 +19,16 @@ from rabbit_ko.evaluation.judge.questions import Question
 from rabbit_ko.evaluation.judge.verdicts import Verdict
 from rabbit_ko.evaluation.judge.wanted import How
 from rabbit_ko.evaluation.records import Model
+from rabbit_ko.evaluation.results.report import by_stage
+from rabbit_ko.evaluation.results.table import Part
 from rabbit_ko.evaluation.results.words import JUDGED, KOREAN, NOTES, SETTINGS, say, translate
 from rabbit_ko.evaluation.stages import Stage
+
+
+def test_a_suite_of_which_a_part_was_compared_is_said_with_how_much() -> None:
+    parts = {"sft": [Part("kobest", 2, 2)], "dpo": [Part("logickor", 19, 21)]}
+    assert by_stage(parts) == "sft: kobest; dpo: logickor (19 of 21)"
+    assert by_stage(parts, KOREAN) == "sft: kobest; dpo: logickor (21개 중 19개)"
 
 
 def in_korean(note: str) -> str:
