@@ -12,7 +12,7 @@ from rabbit_ko.parity.answers import Door
 from rabbit_ko.parity.conversations import Asked, find_conversations
 from rabbit_ko.parity.doors import find_doors
 from rabbit_ko.parity.run import find_outcomes, fitting
-from rabbit_ko.parity.verdict import Outcome
+from rabbit_ko.parity.verdict import EXACT, Outcome, Verdict
 from rabbit_ko.recipes import Recipe
 from tests.conftest import hostile_rows
 
@@ -27,9 +27,9 @@ def everything(stage: Stage, rows: int) -> list[Asked]:
     return fitting(stage, [*find_conversations(Recipe(stage.recipe), rows), *hostile], TOKENS)
 
 
-def a_few(stage: Stage) -> list[Asked]:
+def a_few(stage: Stage, rows: int = 12) -> list[Asked]:
     """The golden conversations and some rows."""
-    asked = fitting(stage, find_conversations(Recipe(stage.recipe), 12), TOKENS)
+    asked = fitting(stage, find_conversations(Recipe(stage.recipe), rows), TOKENS)
     return [each for each in asked if each.kind != "hostile"]
 
 
@@ -39,11 +39,19 @@ def outcomes(stage: Stage, against: object, asked: Sequence[Asked], quant: str =
     return find_outcomes(stage, doors, asked, TOKENS)
 
 
-def exact(stage: Stage, against: object) -> Outcome:
+def exact(stage: Stage, against: object, rows: int = 12) -> Outcome:
     """What the most exact door is, by a few conversations."""
     doors: list[Door] = find_doors(stage, str(against), "", "", Path("server.log"))[:1]
-    [outcome] = find_outcomes(stage, doors, a_few(stage), TOKENS)
+    [outcome] = find_outcomes(stage, doors, a_few(stage, rows), TOKENS)
     return outcome
+
+
+def check_same(outcome: Outcome) -> None:
+    """Fail where a door has another model; of two tokens as likely as each other, a kind of CPU may take either."""
+    assert outcome.verdict is not Verdict.DIFFERENT, outcome.why
+    assert outcome.largest is not None
+    assert outcome.largest < EXACT
+    assert max(answer.gap for answer in outcome.answers) < EXACT
 
 
 def _details(value: Any) -> MetadataDetails:

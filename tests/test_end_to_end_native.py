@@ -21,7 +21,7 @@ from rabbit_ko.evaluation.models import encode_chat, generate, load_stage
 from rabbit_ko.evaluation.stages import Stage, find_stage
 from rabbit_ko.parity.verdict import Verdict
 from tests.conftest import VENV, copy_project, run
-from tests.parity import everything, exact, outcomes
+from tests.parity import check_same, everything, exact, outcomes
 from tests.rabbit_ko.evaluation.serving import served
 
 pytestmark = pytest.mark.slow
@@ -213,12 +213,12 @@ def test_llama_cpp_reads_every_prompt_and_gives_every_answer_as_dpo_left_the_mod
     best, served = outcomes(stage, "gguf", asked, "f32")
     for outcome in (best, served):
         assert outcome.told("ids") == outcome.told("prompt") == outcome.told("count") == (len(asked), len(asked))
-    assert (best.verdict, best.same) == (Verdict.SAME, len(asked)), best.why
+    check_same(best)
     assert served.verdict is not Verdict.DIFFERENT, served.why
     run(project, ".venv/bin/rabbit", "export", "--recipe", "smoke-native", "--stage", "dpo", "--quant", "q8_0")
     assert exact(stage, RUNS / "dpo/export/gguf/q8_0/smoke-native-dpo-q8_0.gguf").verdict is Verdict.NEAR
     for against in ("adapter", "merged"):
-        assert exact(stage, against).verdict is Verdict.SAME
+        check_same(exact(stage, against))
 
 
 def test_evaluation_asks_in_the_format_of_the_base_for_the_base_too(project: Path) -> None:
