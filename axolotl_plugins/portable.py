@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from axolotl_plugins.checks.model_files import ADAPTER_CONFIG
 from rabbit_ko import storage
 from rabbit_ko.documents import read_object, read_text
 
 Object = dict[str, Any]
 # Layers of two kinds, with an embedding each; of them transformers 4 has such names for Gemma 3 alone.
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
+# Sets, in peft.
+_UNORDERED = ("target_modules", "exclude_modules")
 _OLD_NAMES = ("torch_dtype", "rope_theta", "partial_rotary_factor", "rope_scaling", "rope_local_base_freq")
 # Phi-3's, of which these two alone were there before; the length beside them has a place of its own, too.
 _LONG = {"rope_type", "long_factor", "short_factor", "original_max_position_embeddings"}
@@ -24,10 +27,13 @@ _LONG = {"rope_type", "long_factor", "short_factor", "original_max_position_embe
 def make_portable(folder: Path) -> None:
     """Say in a model's config and its tokenizer's what older readers look for; newer ones read the same as before.
 
+    Of an adapter's config the same is left by each run that trains the same adapter.
+
     Raises UserError where a file is no JSON object.
     """
     _rewrite(folder / "config.json", _with_old_names)
     _rewrite(folder / "tokenizer_config.json", partial(_with_old_class, folder))
+    _rewrite(folder / ADAPTER_CONFIG, _in_order)
 
 
 def _rewrite(file: Path, change: Callable[[Object], Object]) -> None:
@@ -36,6 +42,12 @@ def _rewrite(file: Path, change: Callable[[Object], Object]) -> None:
     before = read_object(file)
     if (after := change(before)) != before:
         storage.write(str(file), (json.dumps(after, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def _in_order(config: Object) -> Object:
+    """Return an adapter's config with the names in the order of their letters that peft has in no order."""
+    unordered = {name: names for name in _UNORDERED if isinstance(names := config.get(name), list)}
+    return {**config, **{name: sorted(names, key=str) for name, names in unordered.items()}}
 
 
 def _with_old_names(config: Object) -> Object:

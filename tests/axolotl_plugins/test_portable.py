@@ -155,3 +155,16 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(UserError, match=r"config\.json"):
         make_portable(tmp_path)
+
+
+def test_an_adapters_config_is_the_same_whatever_the_order_in_which_peft_has_its_layers(tmp_path: Path) -> None:
+    written = set()
+    for layers in (["q_proj", "v_proj", "k_proj"], ["v_proj", "k_proj", "q_proj"]):
+        (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 8, "target_modules": layers}))
+        make_portable(tmp_path)
+        written.add((tmp_path / "adapter_config.json").read_text())
+    [config] = written
+    assert json.loads(config) == {"r": 8, "target_modules": ["k_proj", "q_proj", "v_proj"]}
+    (tmp_path / "adapter_config.json").write_text(every := '{"target_modules": "all-linear"}')
+    make_portable(tmp_path)
+    assert (tmp_path / "adapter_config.json").read_text() == every
