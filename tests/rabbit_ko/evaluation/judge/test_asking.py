@@ -287,7 +287,7 @@ def test_a_judge_that_dies_in_the_middle_is_one_line_soon_and_what_was_read_is_k
         ask(server, number=84)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert len(server.requests) <= 20 + requests + 16
+    assert len(server.requests) <= 20 + requests + 11 + 7
     assert sum(json.loads(line)["score"] == 4.0 for line in JOURNAL.read_text().splitlines()) == 20
     server.rule = lambda _: Reply("점수: 5")
     assert ask(server, number=84).count(4.0) == 20

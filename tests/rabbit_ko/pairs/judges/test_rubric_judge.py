@@ -211,7 +211,8 @@ def test_a_judge_that_cannot_be_read_any_more_is_one_line_and_what_was_read_is_k
     server.rule = lambda request: by_place(request) if next(numbers) < 20 else GARBAGE
     with pytest.raises(UserError, match="none of 12 verdicts in a row can be read"):
         judged(rubric_judge(server), [case(number) for number in range(40)])
-    assert len(server.requests) <= 20 + 16
+    # Eleven may come before the last good reply, should that be late, and three be under way at the end.
+    assert len(server.requests) <= 20 + 11 + 12 + 3
     assert sum(line["score"] is not None for line in lines()) == 20
 
 
