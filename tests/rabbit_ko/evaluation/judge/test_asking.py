@@ -300,10 +300,10 @@ def test_the_lowest_score_of_a_rubric_is_read_where_it_is_said_to_be(server: Jud
 
 
 def test_where_the_first_request_fails_those_that_wait_for_it_are_not_sent(server: Judge) -> None:
-    for fault, sent in ((Reply(status=402, text="Payment Required"), 1), (Reply(wait=1.0), 2)):
+    for fault, timeout, sent in ((Reply(status=402, text="Payment Required"), 30.0, 1), (Reply(wait=30.0), 1.0, 2)):
         server.requests.clear()
         server.rule = lambda _, fault=fault: fault  # type: ignore[misc]
-        judge = Endpoint("JUDGE", server.url, MODEL, 8, 0.2)
+        judge = Endpoint("JUDGE", server.url, MODEL, 8, timeout)
         with pytest.raises(UserError):
             ask_all("score", judge, [request(place) for place in range(8)], JOURNAL, {"temperature": 0.0})
         assert len(server.requests) == sent
