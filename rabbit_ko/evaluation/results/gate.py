@@ -258,10 +258,7 @@ def describe(
             f"{it.missing_baseline:,}, {candidate}: {it.missing_candidate:,})"
             for it in missing
         ]
-        lines.append(
-            f"a suite with missing items is not worse only if it is not with all of them as bad as can be for "
-            f"{candidate}"
-        )
+        lines.append("a suite passes only if it would, too, with the worst that its missing items can be")
     if any(it.needed for it in suites):
         lines.append("needs: about so many items tell four times in five, where the stages are alike")
     outcome, whether = outcome_of(suites), f"worse than {baseline} by more than {margin:g}"
