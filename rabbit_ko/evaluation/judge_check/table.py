@@ -30,9 +30,8 @@ def _needed(check: Check) -> Table:
     times = [f"{verdicts} verdict{'s' if verdicts > 1 else ''}" for verdicts in next(iter(check.needed.values()))]
     table = _table("questions to see a difference", *times)
     for difference, by_verdicts in check.needed.items():
-        table.add_row(
-            f"  of {difference:g} points", *("-" if count is None else f"{count:,}" for count in by_verdicts.values())
-        )
+        counts = ("-" if count is None else f"{count:,}" for count in by_verdicts.values())
+        table.add_row(f"  of {difference:g} point{'' if difference == 1 else 's'}", *counts)
     return table
 
 
