@@ -22,7 +22,7 @@ TYPES = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, str: GGUFValueType
 
 def everything(stage: Stage, rows: int) -> list[Asked]:
     """The golden and the hostile conversations, all hostile texts of the tests, and a recipe's rows."""
-    texts = {text for text, _ in hostile_rows() if text == text.strip()}
+    texts = {text for text, _ in hostile_rows()}
     hostile = [Asked(repr(text), "hostile", [{"role": "user", "content": text}]) for text in sorted(texts)]
     return fitting(stage, [*find_conversations(Recipe(stage.recipe), rows), *hostile], TOKENS)
 

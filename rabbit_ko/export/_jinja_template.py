@@ -4,15 +4,34 @@ It has a part of Jinja only: https://github.com/ggml-org/llama.cpp/blob/master/c
 """
 
 import json
+import string
+import sys
 
 from prompt_strategies.probes import ASKED, QUESTION, TOLD
 from prompt_strategies.tokens import Tokenizer
 from rabbit_ko.export._pattern import ROLES, Pattern, fill
 
+# Blanks that llama.cpp's `trim` leaves, which takes those of ASCII alone.
+_BLANKS = [character for character in map(chr, range(sys.maxunicode)) if character.isspace()]
+# It knows no escapes of them.
+_OTHERS = ", ".join(f"'{blank}'" for blank in _BLANKS if blank not in string.whitespace)
+# Text is bytes in llama.cpp and characters elsewhere: a blank of three is replaced by three, so that a place in the
+# one text is the same in the other, and no letter is cut.
+STRIP_CONTENT = f"""\
+{{%- set blanks = namespace(text=content) %}}\
+{{%- for blank in [{_OTHERS}] %}}\
+{{%- set blanks.text = blanks.text.replace(blank, ' ' * (blank | length)) %}}\
+{{%- endfor %}}\
+{{%- set begin = (content | length) - (blanks.text.lstrip() | length) %}}\
+{{%- set content = content[begin:(blanks.text.rstrip() | length)] %}}"""
+_STRIP = f"""\
+{{%- set content = message['content'] %}}\
+{{%- if content is string %}}{STRIP_CONTENT}{{%- endif %}}"""
 _LAYOUT = """\
 {{- @bos }}
 {%- set chat = namespace(told=@none, begun=false) %}
 {%- for message in messages %}
+@strip
 {%- if message['role'] == 'system' and @opens %}
 {%- set chat.told = @system %}
 {%- elif message['role'] == 'user' and loop.last %}
@@ -33,7 +52,8 @@ def jinja_template(pattern: Pattern, tokenizer: Tokenizer, has_bos: bool) -> str
     """Return the Jinja source that renders what a pattern does, with BOS where the prompt has one."""
     parts = {name: _piece(told, plain, pattern) for name, (told, plain) in pattern.pieces.items()}
     parts["closing"] = _string(_without_generation(tokenizer))
-    content = {role: "message['content']" + (" | trim" if role in pattern.stripped else "") for role in ROLES}
+    content = {role: "content | trim" if role in pattern.stripped else "message['content']" for role in ROLES}
+    parts["strip"] = _STRIP if pattern.stripped else ""
     parts |= {role: f"({text})" for role, text in content.items()}
     parts |= {"bos": "bos_token" if has_bos else "''", "none": "none" if pattern.takes_blank else "''"}
     parts["opens"] = "false" if pattern.told is None else "loop.first"

@@ -1,5 +1,6 @@
 """What a GGUF of a stage has to say beside its weights: its prompt, where it begins and ends, and whose it is."""
 
+import re
 import struct
 from collections.abc import Mapping
 from functools import cache
@@ -12,11 +13,13 @@ from prompt_strategies.tokens import Tokenizer
 from rabbit_ko.errors import UserError, reason
 from rabbit_ko.evaluation.models import encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
-from rabbit_ko.export._jinja_template import jinja_template
+from rabbit_ko.export._jinja_template import STRIP_CONTENT, jinja_template
 from rabbit_ko.export._pattern import find_pattern
 from rabbit_ko.run_record import remedy, trained_files
 
 Keys = Mapping[str, bool | int | float | str]
+# How a chat template of this project's own takes a message.
+_TRIMMED = re.compile(r"\{%- set content = [^%]*\| trim %\}")
 TRAINED_FILES = "rabbit_ko.trained_files"
 CHAT_TEMPLATE, ADDS_BOS = "tokenizer.chat_template", "tokenizer.ggml.add_bos_token"
 # What llama.cpp takes in its place where a request has tools.
@@ -67,7 +70,7 @@ def _templates(stage: Stage, tokenizer: Any, has_bos: bool) -> Keys:
     """
     whole = _template(stage.chat_template, tokenizer.bos_token_id)
     if stage.headings:
-        return {CHAT_TEMPLATE: whole}
+        return {CHAT_TEMPLATE: _TRIMMED.sub(lambda found: found[0] + STRIP_CONTENT, whole)}
     try:
         plain = jinja_template(find_pattern(tokenizer), tokenizer, has_bos)
     except UserError:

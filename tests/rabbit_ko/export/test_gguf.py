@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -21,6 +22,7 @@ from rabbit_ko.evaluation.models import config_of, encode_chat, load_tokenizer
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
 from rabbit_ko.export._folder import RECORD, find_export, is_current
+from rabbit_ko.export._jinja_template import STRIP_CONTENT
 from rabbit_ko.export._keys import TRAINED_FILES, check_gguf, model_keys, read_gguf
 from rabbit_ko.export._llama_cpp import find_llama_cpp
 from rabbit_ko.run_record import trained_files
@@ -40,6 +42,21 @@ TALK: Messages = [
 ]
 
 
+# Texts with blanks at their ends, also with letters whose bytes are partly those of a blank.
+SPACES = [character for character in map(chr, range(sys.maxunicode)) if character.isspace()]
+BLANK = [
+    *(f"{space}가\u3000나{space}" for space in SPACES),
+    *(
+        "".join(SPACES),
+        f"{''.join(SPACES)}à 가, ą 나…{''.join(SPACES)}",
+        "à\u3000",
+        "\u00a0à…\u2028",
+        "\u200b가\ufeff",
+        "",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def stage(smoke_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage that is exported as it is stored, in float32."""
@@ -54,7 +71,7 @@ def place(stage: Stage, quant: str = "f32") -> Path:
 
 def test_the_file_says_prompt_ends_context_and_whose_it_is(stage: Stage) -> None:
     said = read_gguf(place(stage))
-    assert said["tokenizer.chat_template"] == stage.chat_template
+    assert said["tokenizer.chat_template"].replace(STRIP_CONTENT, "") == stage.chat_template
     assert (said["tokenizer.ggml.bos_token_id"], said["tokenizer.ggml.eos_token_id"]) == (0, 1)
     assert (said["tokenizer.ggml.add_bos_token"], said["tokenizer.ggml.add_eos_token"]) == (True, False)
     assert (said["general.architecture"], said["tokenizer.ggml.pre"]) == ("llama", "llama-bpe")
@@ -244,6 +261,12 @@ def test_llama_cpp_renders_and_reads_as_the_stage_does(
             prompt = server.ask("/apply-template", messages=TALK)["prompt"]
             rendered = own.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True)
             assert prompt == rendered.removeprefix(own.bos_token or "")
+            for text in BLANK:
+                talk = [{"role": "system", "content": text}, *TALK[1:], {"role": "assistant", "content": text}]
+                talk.append({"role": "user", "content": [{"type": "text", "text": text}]})
+                rendered = own.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+                shown = server.ask("/apply-template", messages=talk)["prompt"]
+                assert shown == rendered.removeprefix(own.bos_token or ""), text
             expected = encode_chat(own, TALK)["input_ids"]
             assert server.ids(prompt, add_special=True, parse_special=True) == expected
             for text in _texts(own):

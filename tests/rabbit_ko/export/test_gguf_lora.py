@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from rabbit_ko.errors import UserError
 from rabbit_ko.evaluation.stages import Stage, find_stage
 from rabbit_ko.export import gguf, gguf_lora
+from rabbit_ko.export._jinja_template import STRIP_CONTENT
 from rabbit_ko.export._keys import TRAINED_FILES, read_gguf
 from rabbit_ko.run_record import trained_files
 from tests.rabbit_ko.evaluation.results.result_folder import MODELS
@@ -67,7 +68,8 @@ def test_the_base_has_the_weights_of_the_base_and_the_prompt_of_the_stage(stage:
     base = load_file(MODELS["base"] / "model.safetensors")
     np.testing.assert_array_equal(embedding, base["model.embed_tokens.weight"])
     said = read_gguf(file)
-    assert (said["tokenizer.chat_template"], said["general.name"]) == (stage.chat_template, "mine sft base")
+    template = said["tokenizer.chat_template"].replace(STRIP_CONTENT, "")
+    assert (template, said["general.name"]) == (stage.chat_template, "mine sft base")
     assert said[TRAINED_FILES] != trained_files(RUN)
 
 

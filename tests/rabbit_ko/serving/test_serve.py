@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rabbit_ko.evaluation.stages import Stage
 from rabbit_ko.export import gguf
+from rabbit_ko.export._jinja_template import STRIP_CONTENT
 from rabbit_ko.serving.backends import Place, find_server
 from tests.conftest import ROOT, environment
 from tests.loopback import free_port
@@ -103,7 +104,7 @@ def test_it_listens_to_this_machine_alone_and_serves_the_stage_s_prompt_and_cont
         properties = httpx.get(f"http://127.0.0.1:{served.port}/props").json()
         places = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         assert {place.split(":")[0] for place in places if place.endswith(f":{served.port:04X}")} == {"0100007F"}
-        assert properties["chat_template"] == stage.chat_template
+        assert properties["chat_template"].replace(STRIP_CONTENT, "") == stage.chat_template
         assert properties["default_generation_settings"]["n_ctx"] == 1_024
         assert properties["model_alias"] == "mine-sft-f32"
     finally:
