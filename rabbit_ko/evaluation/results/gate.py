@@ -173,9 +173,14 @@ def p_values(differences: Sequence[Array], margin: float, worst: Sequence[Array]
     worst: the differences with the worst of missing items, where there are any, with which it must not be worse, too.
     """
     worse = holm([p_below(found, -margin) for found in differences])
-    both = zip(differences, worst, strict=True) if worst else zip(differences, strict=True)
-    not_worse = holm([max(p_above(found, -margin) for found in each) for each in both])
+    both = zip(differences, worst or differences, strict=True)
+    not_worse = holm([_p_not_worse(found, with_missing, margin) for found, with_missing in both])
     return list(zip(worse, not_worse, strict=True))
+
+
+def _p_not_worse(found: Array, with_missing: Array, margin: float) -> float:
+    p = p_above(found, -margin)
+    return p if len(with_missing) == len(found) else max(p, p_above(with_missing, -margin))
 
 
 def verdict_of(p_worse: float, p_not_worse: float) -> Verdict:
@@ -205,7 +210,7 @@ def _compared(pairs: Pairs, said: tuple[float, float], margin: float, error: flo
         fmean(pairs.baseline),
         fmean(pairs.candidate),
         mean,
-        min(low, interval(worst, error)[0]),
+        low if len(worst) == n else min(low, interval(worst, error)[0]),
         high,
         *said,
         verdict,
